@@ -1,0 +1,80 @@
+//! The unit of writing, retrying, verifying and storing: whole rows of one chunk as LOAD DATA text.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Digest;
+use crate::memory::Lease;
+
+/// Names a batch within a plan: the table's number, the chunk's, and the batch's, each counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BatchId {
+    /// The number of the table in the plan.
+    pub table: u32,
+    /// The number of the chunk in its table.
+    pub chunk: u32,
+    /// The number of the batch in its chunk.
+    pub batch: u32,
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}-{}", self.table, self.chunk, self.batch)
+    }
+}
+
+/// Whole rows of one chunk, as the text that `LOAD DATA` takes (see [`crate::codec`]).
+///
+/// At most about [`Memory::batch_bytes`](crate::Memory::batch_bytes) long, or one row where a single row is longer. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Which batch.
+    pub id: BatchId,
+    /// How many rows.
+    pub rows: u64,
+    /// The rows.
+    pub data: Bytes,
+    /// The digest of the rows.
+    pub digest: Digest,
+    /// Keeps the bytes counted as long as any clone of them lives.
+    pub(crate) lease: Option<std::sync::Arc<Lease>>,
+}
+
+impl Batch {
+    /// A batch of rows that are already text; [`crate::codec::BatchBuilder`] makes one from values.
+    pub fn new(id: BatchId, rows: u64, data: Bytes, digest: Digest) -> Self {
+        Self { id, rows, data, digest, lease: None }
+    }
+
+    /// Counts the batch's bytes against a memory budget until the batch is gone.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Lease) -> Self {
+        self.lease = Some(std::sync::Arc::new(lease));
+        self
+    }
+}
+
+/// A sink's word that a batch is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Which batch.
+    pub id: BatchId,
+    /// How many rows it holds.
+    pub rows: u64,
+    /// How many bytes of text it is.
+    pub bytes: u64,
+    /// How many bytes it takes where it is stored: less than `bytes` in a compressed archive.
+    pub stored: u64,
+    /// The digest of its rows.
+    pub digest: Digest,
+}
+
+impl Receipt {
+    /// The receipt of a batch that is stored as it is.
+    pub fn of(batch: &Batch) -> Self {
+        let bytes = batch.data.len() as u64;
+        Self { id: batch.id, rows: batch.rows, bytes, stored: bytes, digest: batch.digest }
+    }
+}

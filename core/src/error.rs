@@ -1,0 +1,132 @@
+//! The one error of the library: what kind it is, whether trying again can help, and where it happened.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The result of everything fallible in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, coarsely: the thing to branch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is wrong: an unknown option, a malformed URL, a pattern that matches nothing.
+    Usage,
+    /// The preflight found a problem. Nothing has been written.
+    Preflight,
+    /// A server or a store cannot be reached, or the connection broke.
+    Connection,
+    /// The server or the store does not accept who we are.
+    Authentication,
+    /// The account lacks a right.
+    Permission,
+    /// A server refused a statement.
+    Server,
+    /// An object store or a directory failed.
+    Storage,
+    /// A value would have been lost or changed, so the work was stopped.
+    Data,
+    /// Something changed underneath: a table was altered while the clone started.
+    Changed,
+    /// The source holds something that cannot be carried.
+    Unsupported,
+    /// The job was cancelled and has cleaned up.
+    Cancelled,
+    /// A bug of this library.
+    Internal,
+}
+
+/// An error with its kind, its context and its cause. Secrets never reach it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    retryable: bool,
+    context: Vec<(&'static str, String)>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that another try cannot help.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retryable: false, context: Vec::new(), source: None }
+    }
+
+    /// Wrong usage: the request itself cannot be carried out.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// Says that trying the same again may succeed.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    /// Adds where it happened, as a name and a value: `("table", "orders")`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push((name, value.to_string()));
+        self
+    }
+
+    /// Adds the error underneath.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether trying the same again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// Where it happened, outermost last.
+    pub fn context(&self) -> &[(&'static str, String)] {
+        &self.context
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for (index, (name, value)) in self.context.iter().enumerate() {
+            let lead = if index == 0 { " (" } else { ", " };
+            write!(f, "{lead}{name} {value}")?;
+        }
+        if !self.context.is_empty() {
+            f.write_str(")")?;
+        }
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_as_one_line_with_its_context_and_cause() {
+        let error =
+            Error::new(ErrorKind::Server, "cannot load").with("table", "a").with("chunk", 3).caused_by("disk full");
+        assert_eq!(error.to_string(), "cannot load (table a, chunk 3): disk full");
+    }
+}

@@ -1,0 +1,138 @@
+//! What a job found and did: the same structure as a Rust value, a JSON file and the summary on a terminal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Database, ObjectRef, Server};
+use crate::error::{Error, ErrorKind};
+use crate::plan::{LeftOut, Plan, Position};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know; nothing is lost.
+    Note,
+    /// The clone works, but not in every respect as one might expect.
+    Warning,
+    /// The clone cannot be made.
+    Error,
+}
+
+/// Something that the preflight found: one line that says what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was found and what to do, in one line.
+    pub message: String,
+}
+
+impl Finding {
+    /// A problem that keeps the clone from being made.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into() }
+    }
+
+    /// Something to be aware of.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, message: message.into() }
+    }
+
+    /// Good to know.
+    pub fn note(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, message: message.into() }
+    }
+}
+
+/// The error that stands for the preflight's problems, one line each; `None` when there is none.
+pub(crate) fn refusal(findings: &[Finding]) -> Option<Error> {
+    let problems: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| finding.message.as_str())
+        .collect();
+    let message = match problems.as_slice() {
+        [] => return None,
+        [only] => (*only).to_owned(),
+        several => format!("{} problems, nothing has been written:\n  - {}", several.len(), several.join("\n  - ")),
+    };
+    Some(Error::new(ErrorKind::Preflight, message))
+}
+
+/// Something that the user should know of one object, or of the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The object; `None` for the whole clone.
+    pub object: Option<ObjectRef>,
+    /// In one line.
+    pub message: String,
+}
+
+impl Note {
+    /// A note on the whole clone.
+    pub fn general(message: impl Into<String>) -> Self {
+        Self { object: None, message: message.into() }
+    }
+
+    /// A note on one object.
+    pub fn on(object: &ObjectRef, message: impl Into<String>) -> Self {
+        Self { object: Some(object.clone()), message: message.into() }
+    }
+}
+
+/// What `dbgraft plan` shows: everything but the writing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overview {
+    /// Where from; without secrets.
+    pub source: String,
+    /// Where to; without secrets.
+    pub target: String,
+    /// What would be done.
+    pub plan: Plan,
+    /// What the preflight found, worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// What was done for one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectReport {
+    /// Which object.
+    pub object: ObjectRef,
+    /// How many rows were written.
+    pub rows: u64,
+    /// How many bytes of rows were written, as text.
+    pub bytes: u64,
+    /// How long it took from the first row read to the last index built, in seconds.
+    pub seconds: f64,
+    /// What the user should know of it.
+    pub warnings: Vec<String>,
+}
+
+/// What a job did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Where from; without secrets.
+    pub source: String,
+    /// Where to; without secrets.
+    pub target: String,
+    /// The archive it went through and was kept in, if any.
+    pub archive: Option<String>,
+    /// The source's server.
+    pub server: Server,
+    /// The source's database.
+    pub database: Database,
+    /// The moment of the rows.
+    pub position: Position,
+    /// Each object that was cloned.
+    pub objects: Vec<ObjectReport>,
+    /// What was left out, and why.
+    pub left_out: Vec<LeftOut>,
+    /// What the user should know of the whole.
+    pub warnings: Vec<String>,
+    /// How many rows were written.
+    pub rows: u64,
+    /// How many bytes of rows were written, as text.
+    pub bytes: u64,
+    /// How long it all took, in seconds.
+    pub seconds: f64,
+}

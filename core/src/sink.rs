@@ -1,0 +1,48 @@
+//! Where rows go.
+
+use async_trait::async_trait;
+
+use crate::batch::{Batch, Receipt};
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::plan::{Plan, Progress, Selection, TablePlan};
+use crate::report::{Finding, Note};
+
+/// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
+///
+/// Order of calls: [`check`](Self::check) as often as wanted, then [`begin`](Self::begin) once, then
+/// [`write`](Self::write) for each batch, several at a time and in any order, [`complete`](Self::complete) once for each
+/// table after the last of its batches, and in the end either [`finish`](Self::finish) or [`abort`](Self::abort).
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Problems that would keep this selection from being written. Changes nothing that lasts.
+    async fn check(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// Makes ready for the rows (creates the database and the tables) and says which batches are already durable.
+    async fn begin(&self, plan: &Plan) -> Result<Progress>;
+
+    /// Makes one batch durable, whole or not at all.
+    ///
+    /// Idempotent: after an error it may be called again with the same batch, also when the first call did succeed and
+    /// only its answer was lost.
+    ///
+    /// # Errors
+    /// Retryable ones are tried again by the engine; a value that the target would change is a `Data` error.
+    async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt>;
+
+    /// Every batch of the table is durable: builds its secondary indexes. Called once for each table that takes rows,
+    /// also for one with none, while other tables still load.
+    async fn complete(&self, _table: &TablePlan) -> Result<()> {
+        Ok(())
+    }
+
+    /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user
+    /// should know of them.
+    async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
+
+    /// Stops the running statements and removes what this sink made. May be called at any time after
+    /// [`begin`](Self::begin) was called, also while other calls are under way or were dropped.
+    async fn abort(&self) -> Result<()>;
+}

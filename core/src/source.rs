@@ -1,0 +1,53 @@
+//! Where rows come from.
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::batch::Batch;
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::memory::Memory;
+use crate::plan::{Chunk, Plan, Selection, TablePlan};
+use crate::report::Finding;
+
+/// The batches of one chunk, numbered from 0 without a gap. Dropping it ends the reading.
+pub type BatchStream<'a> = BoxStream<'a, Result<Batch>>;
+
+/// Where rows come from: a MySQL-family server, an archive, a source on another machine, or one of your own.
+///
+/// Order of calls: [`catalog`](Self::catalog), then [`check`](Self::check) and [`plan`](Self::plan) as often as wanted,
+/// then [`snapshot`](Self::snapshot) once, then [`read`](Self::read) once for each chunk of the plan, several at a time,
+/// and [`close`](Self::close) last, whatever happened before it.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// What the source holds. Reads only.
+    async fn catalog(&self) -> Result<Catalog>;
+
+    /// Problems that would keep this selection from being read. Reads only.
+    async fn check(&self, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// The plan that [`snapshot`](Self::snapshot) would give now, made without any lock.
+    async fn plan(&self, selection: &Selection) -> Result<Plan>;
+
+    /// Fixes the moment of the rows and holds it until [`close`](Self::close).
+    ///
+    /// # Errors
+    /// `Changed` when a definition is no longer the one that the catalog gave.
+    async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
+        self.plan(selection).await
+    }
+
+    /// Reads one chunk as a stream of batches, in key order where there is a key.
+    ///
+    /// Reserve from `memory` before buffering and let each batch carry its lease ([`Batch::with_lease`]). After an
+    /// error the chunk is not read again: its rows might be of another moment.
+    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>>;
+
+    /// Ends the snapshot and everything that still runs. May be called at any time, also while chunks are read (a
+    /// cancelled job does), and more than once.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
