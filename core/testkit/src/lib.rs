@@ -1,1 +1,45 @@
-//! Servers for tests.
+//! Starts and stops the real servers that dbgraft's tests, demo and benchmarks use: MySQL, MariaDB, S3, SSH.
+//!
+//! ```no_run
+//! let server = dbgraft_testkit::MySql::start()?;
+//! assert_eq!(server.sql("SELECT 1")?, "1");
+//! # Ok::<(), dbgraft_testkit::Error>(())
+//! ```
+//!
+//! Tests that need nothing special share servers: [`mysql_pair`], [`mariadb_pair`], [`s3`], [`sshd`]. Whoever
+//! starts a server holds it: when the handle is dropped or the process ends, however it ends, the server is
+//! stopped and its files are removed. The `testkit` executable does the same for programs in other languages.
+//!
+//! `testkit install` makes a Debian machine ready for all this.
+
+mod binary;
+mod certificates;
+mod client;
+mod database;
+mod error;
+mod flavor;
+mod greeting;
+mod guard;
+mod install;
+mod paths;
+mod port;
+mod programs;
+mod random;
+mod running;
+mod s3;
+mod server;
+mod shared;
+mod sshd;
+mod template;
+
+pub use database::Database;
+pub use error::{Error, Result};
+pub use flavor::Flavor;
+pub use install::install;
+pub use paths::cache_dir;
+pub use programs::{MYSQLD, Programs};
+pub use running::{Pair, Running, Servers, Wanted};
+pub use s3::{Bucket, S3};
+pub use server::{MariaDb, MySql, Server, ServerOptions, Tls};
+pub use shared::{mariadb_pair, mysql_pair, pair_of, s3, sshd};
+pub use sshd::{SshHost, Sshd, SshdOptions};

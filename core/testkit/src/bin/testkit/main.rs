@@ -1,0 +1,93 @@
+//! The test kit for programs in any language.
+
+mod run;
+mod s3;
+mod up;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use dbgraft_testkit::Wanted;
+
+#[derive(Parser)]
+#[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make this Debian machine ready: MariaDB, sshd, MySQL
+    Install,
+    /// Start servers and say on one line how to reach them; stop them at the end of standard input, SIGINT or SIGTERM
+    Up {
+        #[command(flatten)]
+        servers: Which,
+        /// Print JSON, the only format
+        #[arg(long, required = true)]
+        json: bool,
+    },
+    /// Start servers, run a command that finds them in its environment, stop them
+    Run {
+        #[command(flatten)]
+        servers: Which,
+        /// The command and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Serve a directory by the S3 protocol; the keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[command(hide = true)]
+    S3 {
+        /// The TCP port on 127.0.0.1
+        port: u16,
+        /// Each directory in it is a bucket
+        root: PathBuf,
+    },
+}
+
+/// Without any flag, all of them.
+#[derive(Args)]
+struct Which {
+    /// Two MySQL servers, source and target
+    #[arg(long)]
+    mysql: bool,
+    /// Two MariaDB servers, source and target
+    #[arg(long)]
+    mariadb: bool,
+    /// An S3 server with a bucket
+    #[arg(long)]
+    s3: bool,
+    /// An SSH server
+    #[arg(long)]
+    sshd: bool,
+}
+
+impl Which {
+    fn wanted(&self) -> Wanted {
+        let wanted = Wanted { mysql: self.mysql, mariadb: self.mariadb, s3: self.s3, sshd: self.sshd };
+        if wanted == Wanted::default() { Wanted::all() } else { wanted }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Install => dbgraft_testkit::install(|line| tell(line)).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Up { servers, .. } => up::up(servers.wanted()).map(|()| ExitCode::SUCCESS),
+        Command::Run { servers, command } => run::run(servers.wanted(), &command),
+        Command::S3 { port, root } => s3::serve(port, &root).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "testkit: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What went wrong, in words.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "testkit: {line}");
+}

@@ -1,0 +1,38 @@
+//! Servers for whoever holds the other end of standard input.
+
+use std::io::{self, Write};
+
+use dbgraft_testkit::{Servers, Wanted};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Failure;
+
+/// Serves until standard input ends or a signal comes.
+///
+/// Both are watched from the very start, so that nobody waits for servers that nobody wants any more.
+pub(crate) fn up(wanted: Wanted) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let result = runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut input_ends = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
+        let starting = tokio::task::spawn_blocking(move || Servers::start(wanted));
+        let serving = async {
+            let servers = starting.await??;
+            let line = serde_json::to_string(&servers.running())?;
+            writeln!(io::stdout(), "{line}")?;
+            io::stdout().flush()?;
+            // Held here: whichever way the wait ends, they are dropped with this future.
+            let _servers = servers;
+            std::future::pending::<Result<(), Failure>>().await
+        };
+        tokio::select! {
+            failed = serving => failed,
+            _ = &mut input_ends => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+        }
+    });
+    // A thread that still reads standard input would be waited for.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,57 @@
+//! Finds the `testkit` executable for a library user that is another program.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::error::{Context, Error, Result};
+
+/// Names the `testkit` executable; set for whatever `testkit run` runs.
+pub(crate) const VARIABLE: &str = "DBGRAFT_TESTKIT_BIN";
+
+/// The executable: this very process, the one named in the environment, or a fresh build by cargo.
+pub(crate) fn path() -> Result<PathBuf> {
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let own = env::current_exe().context("cannot find this process's executable")?;
+    if own.file_stem().is_some_and(|name| name == "testkit") {
+        return Ok(own);
+    }
+    if let Some(named) = env::var_os(VARIABLE).map(PathBuf::from).filter(|path| path.is_file()) {
+        return Ok(named);
+    }
+    let mut built = BUILT.lock().map_err(|_| Error::new("building testkit failed before"))?;
+    if let Some(path) = &*built {
+        return Ok(path.clone());
+    }
+    // A test runs from target/<profile>/deps, an example or a binary from a directory nearby.
+    let target = own
+        .ancestors()
+        .find(|dir| dir.join(".cargo-lock").is_file() || dir.join("deps").is_dir())
+        .ok_or_else(|| Error::new(format!("the testkit executable is not known: name it in {VARIABLE}")))?;
+    build(target)?;
+    let path = target.join("testkit");
+    *built = Some(path.clone());
+    Ok(path)
+}
+
+/// Quick when it is up to date. Cargo runs no test while it holds the lock, so this waits for no one.
+fn build(target: &Path) -> Result<()> {
+    let profile = match target.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let root = target.parent().unwrap_or(target);
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--package", "dbgraft-testkit", "--bin", "testkit", "--profile", profile])
+        .arg("--target-dir")
+        .arg(root)
+        .output()
+        .context("cannot run cargo")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(Error::new(format!("cannot build the testkit executable: {error}")))
+}

@@ -1,0 +1,54 @@
+# Keeps one server, and outlives neither its owner nor its purpose.
+#
+#   sh -c guard.sh guard DIRECTORY SERVER ARGUMENT…
+#
+# Its standard input is a pipe that only its owner holds. Commands come on it, one a line; when it
+# ends, be it that the owner let go or was killed, the server is killed too and DIRECTORY removed.
+# (Killed, not asked: the data are about to be removed, there is nothing to write back.)
+# To every command it answers one line.
+dir=$1
+shift
+pid=
+
+# The process $1 and all below it, children first.
+tree() {
+    for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+        tree "$child"
+    done
+    echo "$1"
+}
+
+# Should even this guard be killed, the kernel kills the server.
+start() {
+    setpriv --pdeathsig KILL -- "$@" </dev/null >>"$dir/log" 2>&1 &
+    pid=$!
+    echo "$pid"
+}
+
+stop() {
+    [ -z "$pid" ] && return
+    kill -KILL $(tree "$pid") 2>/dev/null
+    wait "$pid" 2>/dev/null
+    pid=
+}
+
+finish() {
+    stop
+    rm -rf -- "$dir"
+    rmdir -- "${dir%/*}" 2>/dev/null # succeeds when this was the last server of its owner
+    exit 0
+}
+trap finish HUP INT PIPE TERM
+
+while read -r command; do
+    case $command in
+    start)
+        start "$@"
+        ;;
+    kill)
+        stop
+        echo killed
+        ;;
+    esac
+done
+finish

@@ -1,0 +1,75 @@
+//! Where things live: the cache that stays, the run directory that goes.
+
+use std::env;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::{Context, Error, Result};
+use crate::random;
+
+/// A Unix socket's path has 107 bytes; what a server appends to its directory needs the rest.
+const LONGEST_RUN_DIR: usize = 80;
+
+/// What is fetched or made once per machine: `$XDG_CACHE_HOME/dbgraft-testkit`.
+pub fn cache_dir() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(cache) => PathBuf::from(cache),
+        None => env::var_os("HOME")
+            .map(|home| PathBuf::from(home).join(".cache"))
+            .ok_or_else(|| Error::new("neither XDG_CACHE_HOME nor HOME is set: no place for the cache"))?,
+    };
+    let dir = base.join("dbgraft-testkit");
+    fs::create_dir_all(&dir).at("cannot create", &dir)?;
+    Ok(dir)
+}
+
+/// Holds `<name>.lock` in the cache until dropped: one process makes a thing, the others wait for it.
+pub(crate) fn lock(name: &str) -> Result<File> {
+    let path = cache_dir()?.join(format!("{name}.lock"));
+    let file = File::create(&path).at("cannot create", &path)?;
+    file.lock().at("cannot lock", &path)?;
+    Ok(file)
+}
+
+/// A new private directory for one server, below the one directory of this process.
+///
+/// Its guard removes it, and the process's directory with the last one.
+pub(crate) fn new_server_dir(name: &str) -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let dir = run_dir()?.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    // Between making the parent and the child, another server's guard may remove an empty parent.
+    for _ in 0..5 {
+        match private().recursive(true).create(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result.at("cannot create", &dir).map(|()| dir),
+        }
+    }
+    Err(Error::new(format!("cannot create {}: it vanishes", dir.display())))
+}
+
+pub(crate) fn new_dir(dir: &Path) -> Result<()> {
+    private().create(dir).at("cannot create", dir)
+}
+
+fn private() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+fn run_dir() -> Result<&'static PathBuf> {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(dir) = DIR.get() {
+        return Ok(dir);
+    }
+    let name = format!("dbgraft-testkit-{}-{}", std::process::id(), random::token(6)?);
+    let mut dir = env::temp_dir().join(&name);
+    if dir.as_os_str().len() > LONGEST_RUN_DIR {
+        dir = Path::new("/tmp").join(&name);
+    }
+    Ok(DIR.get_or_init(|| dir))
+}

@@ -1,0 +1,24 @@
+//! Free TCP ports.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::error::{Error, Result};
+use crate::random;
+
+/// A port on which nobody listens now.
+///
+/// It is taken from below the range that the kernel gives to outgoing connections, so that none of
+/// them can sit on it before the server does. Two processes may still draw the same number: whoever
+/// starts a server tries again.
+pub(crate) fn free() -> Result<u16> {
+    const FIRST: u16 = 20_000;
+    const COUNT: u32 = 12_000;
+    for _ in 0..200 {
+        let drawn = random::token(8)?.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let port = FIRST.saturating_add(u16::try_from(drawn % COUNT).unwrap_or_default());
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Error::new("no free TCP port between 20000 and 32000"))
+}

@@ -1,0 +1,131 @@
+//! The usual set of servers: what the tests of every language share.
+
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::flavor::Flavor;
+use crate::s3::{Bucket, S3};
+use crate::server::{Server, ServerOptions};
+use crate::sshd::{SshHost, Sshd};
+
+/// Two servers of one flavor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    /// Where a clone comes from.
+    pub source: Database,
+    /// Where it goes.
+    pub target: Database,
+}
+
+/// Which servers are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Two MySQL servers.
+    pub mysql: bool,
+    /// Two MariaDB servers.
+    pub mariadb: bool,
+    /// An S3 server.
+    pub s3: bool,
+    /// An SSH server.
+    pub sshd: bool,
+}
+
+impl Wanted {
+    /// Every kind.
+    pub fn all() -> Self {
+        Self { mysql: true, mariadb: true, s3: true, sshd: true }
+    }
+}
+
+/// How to reach what runs: the line of JSON that `testkit up` prints.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Running {
+    /// Two MySQL servers.
+    pub mysql: Option<Pair>,
+    /// Two MariaDB servers.
+    pub mariadb: Option<Pair>,
+    /// An S3 server.
+    pub s3: Option<Bucket>,
+    /// An SSH server.
+    pub sshd: Option<SshHost>,
+}
+
+impl Running {
+    /// The variables by which [`mysql_pair`](crate::mysql_pair) and its kin find these servers.
+    pub fn environment(&self) -> Result<Vec<(&'static str, String)>> {
+        let json = serde_json::to_string(self).map_err(|error| Error::new(error.to_string()))?;
+        let mut variables = vec![(crate::shared::TESTKIT, json)];
+        for (pair, source, target) in [
+            (&self.mysql, crate::shared::MYSQL_SOURCE, crate::shared::MYSQL_TARGET),
+            (&self.mariadb, crate::shared::MARIADB_SOURCE, crate::shared::MARIADB_TARGET),
+        ] {
+            if let Some(pair) = pair {
+                variables.push((source, pair.source.url.clone()));
+                variables.push((target, pair.target.url.clone()));
+            }
+        }
+        if let Some(s3) = &self.s3 {
+            variables.push((crate::shared::S3_ENDPOINT, s3.endpoint.clone()));
+            variables.push((crate::shared::S3_BUCKET, s3.bucket.clone()));
+            variables.extend(s3.environment());
+        }
+        Ok(variables)
+    }
+}
+
+/// Running servers of our own. Dropping them stops them.
+#[derive(Debug, Default)]
+pub struct Servers {
+    mysql: Option<(Server, Server)>,
+    mariadb: Option<(Server, Server)>,
+    s3: Option<S3>,
+    sshd: Option<Sshd>,
+}
+
+impl Servers {
+    /// Starts what is wanted, all at the same time.
+    pub fn start(wanted: Wanted) -> Result<Self> {
+        thread::scope(|scope| {
+            let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql)));
+            let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb)));
+            let s3 = wanted.s3.then(|| scope.spawn(S3::start));
+            let sshd = wanted.sshd.then(|| scope.spawn(Sshd::start));
+            Ok(Self {
+                mysql: mysql.map(joined).transpose()?,
+                mariadb: mariadb.map(joined).transpose()?,
+                s3: s3.map(joined).transpose()?,
+                sshd: sshd.map(joined).transpose()?,
+            })
+        })
+    }
+
+    /// How to reach them.
+    pub fn running(&self) -> Running {
+        Running {
+            mysql: self.mysql.as_ref().map(pair),
+            mariadb: self.mariadb.as_ref().map(pair),
+            s3: self.s3.as_ref().map(|server| server.bucket().clone()),
+            sshd: self.sshd.as_ref().map(|server| server.ssh_host().clone()),
+        }
+    }
+}
+
+fn pair((source, target): &(Server, Server)) -> Pair {
+    Pair { source: source.database().clone(), target: target.database().clone() }
+}
+
+/// The target's server id is 2, as a replica's would be.
+pub(crate) fn start_pair(flavor: Flavor) -> Result<(Server, Server)> {
+    thread::scope(|scope| {
+        let target = scope.spawn(|| ServerOptions::new(flavor).arg("--server-id=2").start());
+        let source = ServerOptions::new(flavor).start();
+        Ok((source?, joined(target)?))
+    })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread.join().map_err(|_| Error::new("starting a server panicked"))?
+}

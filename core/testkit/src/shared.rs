@@ -1,0 +1,135 @@
+//! Servers that all tests of a process share, started at their first use.
+
+use std::env;
+use std::sync::OnceLock;
+
+use crate::database::Database;
+use crate::error::{Context, Error, Result};
+use crate::flavor::Flavor;
+use crate::running::{Pair, Running, Servers, Wanted};
+use crate::s3::Bucket;
+use crate::sshd::SshHost;
+
+/// All that runs, as JSON; set by `testkit run`.
+pub(crate) const TESTKIT: &str = "DBGRAFT_TESTKIT";
+pub(crate) const MYSQL_SOURCE: &str = "DBGRAFT_TEST_MYSQL_SOURCE";
+pub(crate) const MYSQL_TARGET: &str = "DBGRAFT_TEST_MYSQL_TARGET";
+pub(crate) const MARIADB_SOURCE: &str = "DBGRAFT_TEST_MARIADB_SOURCE";
+pub(crate) const MARIADB_TARGET: &str = "DBGRAFT_TEST_MARIADB_TARGET";
+pub(crate) const S3_ENDPOINT: &str = "DBGRAFT_TEST_S3_ENDPOINT";
+pub(crate) const S3_BUCKET: &str = "DBGRAFT_TEST_S3_BUCKET";
+
+/// Two MySQL servers: those that the environment names, else ones that live as long as this process.
+///
+/// # Panics
+/// When there are none and none can be started. A test can do nothing else then.
+pub fn mysql_pair() -> &'static Pair {
+    static PAIR: OnceLock<Pair> = OnceLock::new();
+    PAIR.get_or_init(|| or_panic(pair(Flavor::MySql, MYSQL_SOURCE, MYSQL_TARGET)))
+}
+
+/// Two MariaDB servers, as [`mysql_pair`].
+///
+/// # Panics
+/// When there are none and none can be started.
+pub fn mariadb_pair() -> &'static Pair {
+    static PAIR: OnceLock<Pair> = OnceLock::new();
+    PAIR.get_or_init(|| or_panic(pair(Flavor::MariaDb, MARIADB_SOURCE, MARIADB_TARGET)))
+}
+
+/// The pair of `flavor`: [`mysql_pair`] or [`mariadb_pair`].
+///
+/// # Panics
+/// When there are none and none can be started.
+pub fn pair_of(flavor: Flavor) -> &'static Pair {
+    match flavor {
+        Flavor::MySql => mysql_pair(),
+        Flavor::MariaDb => mariadb_pair(),
+    }
+}
+
+/// An S3 server, as [`mysql_pair`].
+///
+/// # Panics
+/// When there is none and none can be started.
+pub fn s3() -> &'static Bucket {
+    static BUCKET: OnceLock<Bucket> = OnceLock::new();
+    BUCKET.get_or_init(|| or_panic(bucket()))
+}
+
+/// An SSH server, as [`mysql_pair`].
+///
+/// # Panics
+/// When there is none and none can be started.
+pub fn sshd() -> &'static SshHost {
+    static HOST: OnceLock<SshHost> = OnceLock::new();
+    HOST.get_or_init(|| or_panic(ssh_host()))
+}
+
+fn or_panic<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn pair(flavor: Flavor, source: &str, target: &str) -> Result<Pair> {
+    let of = |running: &Running| match flavor {
+        Flavor::MySql => running.mysql.clone(),
+        Flavor::MariaDb => running.mariadb.clone(),
+    };
+    let known = of(&inherited()?);
+    match (variable(source), variable(target)) {
+        (Some(source), Some(target)) => match known {
+            // What `testkit run` started has more to tell than a URL has.
+            Some(pair) if pair.source.url == source && pair.target.url == target => Ok(pair),
+            _ => Ok(Pair { source: Database::from_url(&source)?, target: Database::from_url(&target)? }),
+        },
+        (None, None) => {
+            let wanted =
+                Wanted { mysql: flavor == Flavor::MySql, mariadb: flavor == Flavor::MariaDb, ..Wanted::default() };
+            of(&keep(Servers::start(wanted)?)).ok_or_else(|| Error::new("nothing was started"))
+        }
+        _ => Err(Error::new(format!("set both {source} and {target}, or none"))),
+    }
+}
+
+fn bucket() -> Result<Bucket> {
+    let Some(endpoint) = variable(S3_ENDPOINT) else {
+        let wanted = Wanted { s3: true, ..Wanted::default() };
+        return keep(Servers::start(wanted)?).s3.ok_or_else(|| Error::new("nothing was started"));
+    };
+    if let Some(known) = inherited()?.s3.filter(|known| known.endpoint == endpoint) {
+        return Ok(known);
+    }
+    let needed = |name: &str| variable(name).ok_or_else(|| Error::new(format!("{S3_ENDPOINT} is set, {name} is not")));
+    Ok(Bucket {
+        endpoint,
+        region: variable("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
+        access_key: needed("AWS_ACCESS_KEY_ID")?,
+        secret_key: needed("AWS_SECRET_ACCESS_KEY")?,
+        bucket: needed(S3_BUCKET)?,
+        pid: None,
+        data_dir: None,
+    })
+}
+
+fn ssh_host() -> Result<SshHost> {
+    if let Some(known) = inherited()?.sshd {
+        return Ok(known);
+    }
+    let wanted = Wanted { sshd: true, ..Wanted::default() };
+    keep(Servers::start(wanted)?).sshd.ok_or_else(|| Error::new("nothing was started"))
+}
+
+/// Never dropped: the servers' guards notice the end of this process.
+fn keep(servers: Servers) -> Running {
+    let running = servers.running();
+    std::mem::forget(servers);
+    running
+}
+
+fn inherited() -> Result<Running> {
+    variable(TESTKIT).map_or_else(|| Ok(Running::default()), |json| serde_json::from_str(&json).context(TESTKIT))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

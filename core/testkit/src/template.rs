@@ -1,0 +1,108 @@
+//! A data directory, initialised once per machine and version, then copied for every server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Context, Error, Result, missing_is_fine};
+use crate::flavor::Flavor;
+use crate::paths;
+use crate::programs::{Programs, on_path};
+
+/// Raised when a template is made differently, so that old ones are not used.
+const GENERATION: u32 = 1;
+
+/// Options that a server must already have when it initialises its data directory.
+const AT_INITIALISATION: [&str; 4] =
+    ["lower-case-table-names", "innodb-page-size", "innodb-data-file-path", "innodb-undo-tablespaces"];
+
+/// Makes `data_dir` a fresh data directory whose root account has no password.
+pub(crate) fn copy_to(data_dir: &Path, flavor: Flavor, programs: &Programs, args: &[String]) -> Result<()> {
+    let template = find_or_make(flavor, programs, args)?;
+    run(Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(&template).arg(data_dir))
+}
+
+fn find_or_make(flavor: Flavor, programs: &Programs, args: &[String]) -> Result<PathBuf> {
+    let early: Vec<&String> = args.iter().filter(|arg| is_early(arg)).collect();
+    let mut name = format!("template-{GENERATION}-{flavor}-{}", programs.version()?);
+    for arg in &early {
+        name.extend(arg.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
+    }
+    let template = paths::cache_dir()?.join(&name);
+    if template.is_dir() {
+        return Ok(template);
+    }
+    let _lock = paths::lock(&name)?;
+    if template.is_dir() {
+        return Ok(template);
+    }
+    let unfinished = template.with_extension("unfinished");
+    missing_is_fine(fs::remove_dir_all(&unfinished)).at("cannot remove", &unfinished)?;
+    match flavor {
+        Flavor::MySql => initialise_mysql(&unfinished, programs, &early)?,
+        Flavor::MariaDb => initialise_mariadb(&unfinished, &early)?,
+    }
+    fs::rename(&unfinished, &template).at("cannot rename", &unfinished)?;
+    Ok(template)
+}
+
+/// Whether `--name=value` has to be known at initialisation. Dashes and underscores are the same.
+fn is_early(arg: &str) -> bool {
+    let name = arg.split('=').next().unwrap_or_default();
+    let name = name.trim_start_matches('-').replace('_', "-");
+    AT_INITIALISATION.contains(&name.as_str())
+}
+
+fn initialise_mysql(dir: &Path, programs: &Programs, early: &[&String]) -> Result<()> {
+    run(Command::new(&programs.server)
+        .args(["--no-defaults", "--initialize-insecure", "--innodb-redo-log-capacity=8M"])
+        .args(as_user())
+        .arg(format!("--datadir={}", dir.display()))
+        .args(early))?;
+    // Every copy must draw an identity of its own.
+    let identity = dir.join("auto.cnf");
+    missing_is_fine(fs::remove_file(&identity)).at("cannot remove", &identity)
+}
+
+fn initialise_mariadb(dir: &Path, early: &[&String]) -> Result<()> {
+    let program = on_path("mariadb-install-db")
+        .ok_or_else(|| Error::new("mariadb-install-db is not here: run `testkit install`"))?;
+    paths::new_dir(dir)?;
+    run(Command::new(program)
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .args(as_user())
+        .arg(format!("--datadir={}", dir.display()))
+        .args(early))
+}
+
+/// A database server refuses to run as root unless told so in words.
+pub(crate) fn as_user() -> Option<&'static str> {
+    is_root().then_some("--user=root")
+}
+
+pub(crate) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = PathBuf::from(command.get_program());
+    let output = command.output().at("cannot run", &program)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(Error::new(format!("{} failed ({}):\n{}", program.display(), output.status, String::from_utf8_lossy(&text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_options_are_recognised_in_both_spellings() {
+        assert!(is_early("--lower_case_table_names=1"));
+        assert!(is_early("--innodb-page-size=4k"));
+        assert!(!is_early("--local-infile=0"));
+    }
+}
