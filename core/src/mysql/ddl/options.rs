@@ -1,0 +1,212 @@
+//! Reads what follows the columns of a table, and takes out what another server may not have.
+
+use super::cursor::{Cursor, within};
+use super::lex::{Token, TokenKind, text_of};
+
+/// The table options and the partition clause.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    /// What is left of the text.
+    pub(super) text: String,
+    pub(super) engine: Option<String>,
+    pub(super) auto_increment: Option<u64>,
+    /// What was taken out because it names a thing of the source's machine, as it was written.
+    pub(super) removed: Vec<String>,
+}
+
+impl Options {
+    /// Reads the text after the closing bracket of the columns.
+    pub(super) fn read(tokens: &[Token<'_>]) -> Self {
+        let mut options = Self::default();
+        let mut dropped = vec![false; tokens.len()];
+        let mut cursor = Cursor::new(tokens);
+        let mut depth = 0_usize;
+        let mut naming = false;
+        while let Some(token) = cursor.peek() {
+            let start = cursor.start();
+            if !naming && options.take(&mut cursor, depth, tokens) {
+                drop_clause(&mut dropped, tokens, start, cursor.end());
+                continue;
+            }
+            // A partition may be named like an option.
+            naming = token.is_any_word(&["PARTITION", "SUBPARTITION"]);
+            if token.is_punct("(") {
+                depth += 1;
+            } else if token.is_punct(")") {
+                depth = depth.saturating_sub(1);
+            }
+            cursor.next();
+        }
+        drop_empty_conditionals(&mut dropped, tokens);
+        let kept = tokens.iter().zip(&dropped).filter(|(_, dropped)| !**dropped);
+        options.text = kept.map(|(token, _)| token.text).collect();
+        options
+    }
+
+    /// Takes one clause that is not to stay. The cursor moves only when there is one.
+    fn take(&mut self, cursor: &mut Cursor<'_, '_>, depth: usize, tokens: &[Token<'_>]) -> bool {
+        if depth == 0 && self.engine.is_none() {
+            self.engine = engine(cursor.clone());
+        }
+        if depth == 0 && self.auto_increment.is_none() {
+            self.auto_increment = auto_increment(cursor);
+            if self.auto_increment.is_some() {
+                return true;
+            }
+        }
+        let start = cursor.start();
+        if !eat_placement(cursor) {
+            return false;
+        }
+        self.removed.push(text_of(within(tokens, start..cursor.end())));
+        true
+    }
+}
+
+fn engine(mut cursor: Cursor<'_, '_>) -> Option<String> {
+    if !cursor.eat_word("ENGINE") {
+        return None;
+    }
+    cursor.eat_punct("=");
+    cursor.eat_name()
+}
+
+fn auto_increment(cursor: &mut Cursor<'_, '_>) -> Option<u64> {
+    let mut ahead = cursor.clone();
+    if !ahead.eat_word("AUTO_INCREMENT") {
+        return None;
+    }
+    ahead.eat_punct("=");
+    let value = ahead.next()?.text.parse().ok()?;
+    *cursor = ahead;
+    Some(value)
+}
+
+/// Takes an option that names a directory, a tablespace or a key of the source's machine.
+fn eat_placement(cursor: &mut Cursor<'_, '_>) -> bool {
+    let in_quotes: [&[&str]; 3] = [&["DATA", "DIRECTORY"], &["INDEX", "DIRECTORY"], &["ENCRYPTION"]];
+    let mut ahead = cursor.clone();
+    let kinds: &[TokenKind] = if in_quotes.iter().any(|option| ahead.eat_words(option)) {
+        &[TokenKind::Str]
+    } else if ahead.eat_word("TABLESPACE") {
+        &[TokenKind::Word, TokenKind::QuotedIdent]
+    } else if is_mariadb_encryption(&ahead) {
+        ahead.next();
+        &[TokenKind::Word, TokenKind::QuotedIdent, TokenKind::Number, TokenKind::Str]
+    } else {
+        return false;
+    };
+    ahead.eat_punct("=");
+    let found = ahead.next_if(|token| kinds.contains(&token.kind)).is_some();
+    if found {
+        *cursor = ahead;
+    }
+    found
+}
+
+/// MariaDB prints the options of an engine as quoted names: `` `ENCRYPTED`=YES ``.
+fn is_mariadb_encryption(cursor: &Cursor<'_, '_>) -> bool {
+    let name = cursor.peek().and_then(Token::ident);
+    let equals = cursor.peek_at(1).is_some_and(|token| token.is_punct("="));
+    equals && name.is_some_and(|name| ["ENCRYPTED", "ENCRYPTION_KEY_ID"].iter().any(|o| name.eq_ignore_ascii_case(o)))
+}
+
+/// Drops the clause, and the space before it where another space or a bracket follows.
+fn drop_clause(dropped: &mut [bool], tokens: &[Token<'_>], start: usize, end: usize) {
+    let is_space = |index: usize| tokens.get(index).is_some_and(|token| token.kind == TokenKind::Space);
+    let spaced_after = tokens
+        .get(end)
+        .is_none_or(|token| matches!(token.kind, TokenKind::Space | TokenKind::Punct | TokenKind::ConditionalClose));
+    let from = if start > 0 && is_space(start - 1) && spaced_after { start - 1 } else { start };
+    dropped.iter_mut().take(end).skip(from).for_each(|dropped| *dropped = true);
+}
+
+/// `/*!50100 TABLESPACE x */` leaves nothing behind.
+fn drop_empty_conditionals(dropped: &mut [bool], tokens: &[Token<'_>]) {
+    let mut open = None;
+    let mut taken = false;
+    for (index, token) in tokens.iter().enumerate() {
+        let gone = dropped.get(index).copied().unwrap_or_default();
+        match token.kind {
+            TokenKind::ConditionalOpen => (open, taken) = (Some(index), false),
+            TokenKind::ConditionalClose => {
+                if let Some(start) = open.take().filter(|_| taken) {
+                    dropped.iter_mut().take(index + 1).skip(start).for_each(|dropped| *dropped = true);
+                }
+            }
+            _ if gone => taken = true,
+            TokenKind::Space => {}
+            _ => open = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dialect, tokens};
+    use super::*;
+
+    fn read(text: &str) -> Options {
+        Options::read(&tokens(text, Dialect::default()))
+    }
+
+    #[test]
+    fn the_counter_is_taken_out_and_the_engine_is_read() {
+        let options = read(" ENGINE=InnoDB AUTO_INCREMENT=18446744073709551615 COMMENT='AUTO_INCREMENT=5 ENGINE=x'");
+        assert_eq!(options.auto_increment, Some(u64::MAX));
+        assert_eq!(options.engine.as_deref(), Some("InnoDB"));
+        assert_eq!(options.text, " ENGINE=InnoDB COMMENT='AUTO_INCREMENT=5 ENGINE=x'");
+        assert_eq!(options.removed, [""; 0]);
+        assert_eq!(read(" /*!50100 ENGINE = InnoDB AUTO_INCREMENT = 3*/").auto_increment, Some(3));
+        assert_eq!(read(" AUTO_INCREMENT=99999999999999999999").text, " AUTO_INCREMENT=99999999999999999999");
+    }
+
+    #[test]
+    fn what_the_target_may_not_have_is_taken_out_and_told() {
+        let options = read(
+            " /*!50100 TABLESPACE `ts 1` */ ENGINE=InnoDB DATA DIRECTORY='/a/' INDEX DIRECTORY = '/b/' ENCRYPTION='N' \
+             `ENCRYPTED`=YES `encryption_key_id`=2 `x`='y'",
+        );
+        assert_eq!(options.text.trim_start(), "ENGINE=InnoDB `x`='y'");
+        assert_eq!(
+            options.removed,
+            [
+                "TABLESPACE `ts 1`",
+                "DATA DIRECTORY='/a/'",
+                "INDEX DIRECTORY = '/b/'",
+                "ENCRYPTION='N'",
+                "`ENCRYPTED`=YES",
+                "`encryption_key_id`=2"
+            ]
+        );
+    }
+
+    #[test]
+    fn partitions_lose_their_places_and_nothing_else() {
+        let options = read(
+            "\n/*!50100 PARTITION BY RANGE (`encryption`)\n(PARTITION tablespace VALUES LESS THAN (10) TABLESPACE = `x` \
+             DATA DIRECTORY = '/d' COMMENT = 'DATA DIRECTORY = ''*/' ENGINE = InnoDB,\n PARTITION auto_increment VALUES \
+             IN ('ENCRYPTION', '*/') DATA DIRECTORY = '/e') */",
+        );
+        assert_eq!(options.removed, ["TABLESPACE = `x`", "DATA DIRECTORY = '/d'", "DATA DIRECTORY = '/e'"]);
+        assert_eq!(
+            options.text,
+            "\n/*!50100 PARTITION BY RANGE (`encryption`)\n(PARTITION tablespace VALUES LESS THAN (10) \
+             COMMENT = 'DATA DIRECTORY = ''*/' ENGINE = InnoDB,\n PARTITION auto_increment VALUES \
+             IN ('ENCRYPTION', '*/')) */"
+        );
+        assert_eq!(options.engine, None);
+    }
+
+    #[test]
+    fn columns_named_like_options_stay() {
+        for text in [
+            " PARTITION BY KEY (tablespace, encryption)",
+            " PARTITION BY KEY (engine) PARTITIONS 4",
+            " ENGINE=MyISAM DELAY_KEY_WRITE=1 UNION=(`a`,`b`)",
+            " /*! */ ENGINE=InnoDB /* ENCRYPTION='Y' */",
+        ] {
+            assert_eq!(read(text).text, text);
+        }
+    }
+}

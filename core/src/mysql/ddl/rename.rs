@@ -1,0 +1,241 @@
+//! Moves qualified names to a database of another name.
+
+use super::lex::{Token, TokenKind, tokens};
+use super::{Dialect, quote_name};
+
+/// Rewrites the names that `from` qualifies so that `to` does, and counts them.
+///
+/// Names are compared as they are, or without regard to case when `fold_case`. Strings, comments and variables are
+/// never touched.
+///
+/// `from.x` may also be a column of a table or alias that is named like the database. Where the text holds such a name
+/// by itself, a name of two parts is only rewritten where a table or a routine must stand.
+pub(crate) fn rename_database(sql: &str, dialect: Dialect, from: &str, to: &str, fold_case: bool) -> (String, usize) {
+    let all = tokens(sql, dialect);
+    let meaning: Vec<_> = all.iter().enumerate().filter(|(_, token)| !token.is_noise()).collect();
+    let text = Text { meaning: &meaning, from, fold_case };
+    let ambiguous = text.has_namesake();
+    let mut renamed = String::with_capacity(sql.len());
+    let mut copied = 0;
+    let mut count = 0;
+    for (place, &(index, token)) in meaning.iter().enumerate() {
+        if text.qualifies(place) && (!ambiguous || text.is_surely_database(place)) {
+            renamed.extend(all.iter().take(index).skip(copied).map(|token| token.text));
+            renamed.push_str(&spelled_like(token, to, dialect));
+            copied = index + 1;
+            count += 1;
+        }
+    }
+    renamed.extend(all.iter().skip(copied).map(|token| token.text));
+    (renamed, count)
+}
+
+/// Spells a name the way that another one is spelled.
+fn spelled_like(token: &Token<'_>, name: &str, dialect: Dialect) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain);
+    match token.kind {
+        TokenKind::Word if word => name.to_owned(),
+        TokenKind::QuotedIdent if token.text.starts_with('`') => quote_name(name),
+        _ if dialect.ansi_quotes => format!("\"{}\"", name.replace('"', "\"\"")),
+        _ => quote_name(name),
+    }
+}
+
+/// The names of tables and routines follow these.
+const BEFORE_TABLES: [&str; 24] = [
+    "FROM",
+    "JOIN",
+    "STRAIGHT_JOIN",
+    "INTO",
+    "UPDATE",
+    "TABLE",
+    "TABLES",
+    "USING",
+    "REFERENCES",
+    "INSERT",
+    "REPLACE",
+    "DELETE",
+    "IGNORE",
+    "TRUNCATE",
+    "EXISTS",
+    "CALL",
+    "VIEW",
+    "TRIGGER",
+    "EVENT",
+    "PROCEDURE",
+    "FUNCTION",
+    "PACKAGE",
+    "BODY",
+    "SEQUENCE",
+];
+
+/// Columns follow these.
+const BEFORE_COLUMNS: [&str; 10] =
+    ["SELECT", "WHERE", "ON", "SET", "BY", "HAVING", "VALUES", "RETURN", "LIMIT", "RETURNING"];
+
+/// The functions of MariaDB that take a sequence.
+const SEQUENCE_FUNCTIONS: [&str; 3] = ["NEXTVAL", "LASTVAL", "SETVAL"];
+
+/// The tokens that mean something, with their index among all, and the name that is looked for.
+struct Text<'t, 'a> {
+    meaning: &'t [(usize, &'t Token<'a>)],
+    from: &'t str,
+    fold_case: bool,
+}
+
+impl<'t, 'a> Text<'t, 'a> {
+    fn at(&self, place: usize) -> Option<&'t Token<'a>> {
+        self.meaning.get(place).map(|(_, token)| *token)
+    }
+
+    /// The token `back` places before.
+    fn before(&self, place: usize, back: usize) -> Option<&'t Token<'a>> {
+        place.checked_sub(back).and_then(|place| self.at(place))
+    }
+
+    fn is_punct(&self, place: usize, text: &str) -> bool {
+        self.at(place).is_some_and(|token| token.is_punct(text))
+    }
+
+    fn is_name(&self, place: usize) -> bool {
+        self.at(place).and_then(Token::ident).is_some_and(|name| {
+            name == self.from || (self.fold_case && name.to_lowercase() == self.from.to_lowercase())
+        })
+    }
+
+    fn follows(&self, place: usize, puncts: &[&str]) -> bool {
+        self.before(place, 1).is_some_and(|token| puncts.iter().any(|text| token.is_punct(text)))
+    }
+
+    fn qualifies(&self, place: usize) -> bool {
+        self.is_name(place) && self.is_punct(place + 1, ".") && !self.follows(place, &[".", "@", "@@"])
+    }
+
+    /// Whether the name is also one of a table, an alias, a row variable or a column.
+    fn has_namesake(&self) -> bool {
+        let row_of_a_trigger = ["NEW", "OLD"].iter().any(|row| self.from.eq_ignore_ascii_case(row));
+        let is_namesake = |place| {
+            let account = self.follows(place, &["@", "@@"]) || self.is_punct(place + 1, "@");
+            self.is_name(place) && !self.qualifies(place) && !account
+        };
+        row_of_a_trigger || (0..self.meaning.len()).any(is_namesake)
+    }
+
+    /// Whether `from.x` cannot be a column: it has a third part, is called, or stands where a table must.
+    fn is_surely_database(&self, place: usize) -> bool {
+        if self.is_punct(place + 3, ".") || self.is_punct(place + 3, "(") {
+            return true;
+        }
+        let (Some(last), second) = (self.before(place, 1), self.before(place, 2)) else { return false };
+        let second_is = |words: &[&str]| second.is_some_and(|token| token.is_any_word(words));
+        if last.is_word("UPDATE") && second_is(&["KEY"]) {
+            return false; // ON DUPLICATE KEY UPDATE
+        }
+        last.is_any_word(&BEFORE_TABLES)
+            || (last.is_word("ON") && second_is(&["INSERT", "UPDATE", "DELETE"]))
+            || (last.is_word("FOR") && second_is(&["VALUE"]))
+            || (last.is_punct("(") && second_is(&SEQUENCE_FUNCTIONS))
+            || ((last.is_punct("(") || last.is_punct(",")) && self.is_in_table_list(place))
+    }
+
+    /// Walks back from a bracket or comma to the word that opened the list.
+    fn is_in_table_list(&self, place: usize) -> bool {
+        let mut depth = 0_usize;
+        for back in (0..place).rev() {
+            let Some(token) = self.at(back) else { return false };
+            if token.is_punct(")") {
+                depth += 1;
+            } else if token.is_punct("(") {
+                // A bracket after anything else belongs to a function or an expression.
+                let opens_list = self.before(back, 1).is_some_and(|token| {
+                    token.is_any_word(&["FROM", "JOIN", "STRAIGHT_JOIN"]) || token.is_punct("(") || token.is_punct(",")
+                });
+                if depth == 0 && !opens_list {
+                    return false;
+                }
+                depth = depth.saturating_sub(1);
+            } else if depth == 0 && (token.is_any_word(&BEFORE_COLUMNS) || token.is_punct(";")) {
+                return false;
+            } else if depth == 0 && token.is_any_word(&BEFORE_TABLES) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renamed(sql: &str) -> (String, usize) {
+        rename_database(sql, Dialect::default(), "d", "new-d", false)
+    }
+
+    fn stays(sql: &str) {
+        assert_eq!(renamed(sql), (sql.to_owned(), 0));
+    }
+
+    #[test]
+    fn qualified_names_move() {
+        assert_eq!(
+            renamed("select `d`.`t`.`c`, d.f(1) from d.t join `d` . /* c */ `u`"),
+            ("select `new-d`.`t`.`c`, `new-d`.f(1) from `new-d`.t join `new-d` . /* c */ `u`".to_owned(), 4)
+        );
+        assert_eq!(rename_database("x(d.1b,d.t)", Dialect::default(), "d", "e", false), ("x(e.1b,e.t)".into(), 2));
+        assert_eq!(renamed("/*!50001 select d.a */").1, 1);
+        assert_eq!(renamed("create trigger d.tr before insert on d.t for each row set new.a = 1").1, 2);
+    }
+
+    #[test]
+    fn strings_comments_variables_and_other_names_stay() {
+        for sql in [
+            "select 'd.t', \"`d`.`t`\" -- d.t\n # d.t\n /* `d`.`t` */",
+            "set @d.x := @@d.key_buffer_size, @`d`.x = D.t",
+            "select x.d.c, `x` . `d`.c, dd.t, d_.t, `d `.t",
+            "create definer=`d`@`%` view v as select 1",
+            "CREATE DEFINER=u@d.example PROCEDURE p() select 'it''s d.t'",
+            "",
+        ] {
+            stays(sql);
+        }
+        let raw = Dialect { ansi_quotes: false, no_backslash_escapes: true };
+        assert_eq!(rename_database(r"select '\', d.f('d.x')", raw, "d", "e", false).1, 1);
+    }
+
+    #[test]
+    fn the_case_counts_unless_folded() {
+        let folded = |sql| rename_database(sql, Dialect::default(), "Größe", "x", true);
+        assert_eq!(folded("select GRÖSSE.a, gRÖßE.a, `größe`.`a`"), ("select GRÖSSE.a, x.a, `x`.`a`".into(), 2));
+    }
+
+    #[test]
+    fn the_new_name_is_quoted_as_it_needs() {
+        let to = |name: &str| rename_database("`d`.a d.a", Dialect::default(), "d", name, false).0;
+        assert_eq!(to("e`.x"), "`e``.x`.a `e``.x`.a");
+        assert_eq!(to("1e"), "`1e`.a `1e`.a");
+        assert_eq!(to("e_1"), "`e_1`.a e_1.a");
+        let ansi = Dialect { ansi_quotes: true, no_backslash_escapes: false };
+        let (text, count) = rename_database("\"d\".a `d`.a d.a 'd'.a", ansi, "d", "e\"-", false);
+        assert_eq!((text.as_str(), count), ("\"e\"\"-\".a `e\"-`.a \"e\"\"-\".a 'd'.a", 3));
+        assert_eq!(rename_database("`d``.`.`t` `d``.x`", Dialect::default(), "d`.", "e", false).0, "`e`.`t` `d``.x`");
+    }
+
+    #[test]
+    fn columns_of_a_namesake_table_stay() {
+        stays("select `d`.`id` AS `id` from `d` where `d`.`a` = 1 group by x, `d`.`b`");
+        stays("select d.id, replace(d.a, 1, d.b) from t d join u on (d.id = u.id) where d.x in (1, d.y)");
+        stays("insert into t select d.a from other.d on duplicate key update d.a = values(a)");
+        assert_eq!(
+            renamed("select `d`.`d`.`id`, d.f(`d`.`a`) from (`d`.`d` join `d`.`e`) where `d`.`a` = 1").0,
+            "select `new-d`.`d`.`id`, `new-d`.f(`d`.`a`) from (`new-d`.`d` join `new-d`.`e`) where `d`.`a` = 1"
+        );
+        assert_eq!(renamed("select d.a from t as d, d.u").0, "select d.a from t as d, `new-d`.u");
+        assert_eq!(renamed("(`d` int DEFAULT nextval(`d`.`s`))").1, 1);
+        assert_eq!(renamed("(`d` int DEFAULT NEXT VALUE FOR d.s)").1, 1);
+        assert_eq!(renamed("create trigger d before insert on d.t for each row call d.p").1, 2);
+        let row = "create trigger t before insert on x for each row set new.a = new.b";
+        assert_eq!(rename_database(row, Dialect::default(), "new", "e", false), (row.to_owned(), 0));
+    }
+}

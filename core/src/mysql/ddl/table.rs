@@ -1,0 +1,243 @@
+//! Splits a `CREATE TABLE` into what is created before the rows and what is added after them.
+
+use super::Dialect;
+use super::cursor::{Cursor, split_at_commas, within};
+use super::key::{DeferredKey, ForeignKey, Key, KeyKind, KeyPart, foreign_key, primary_key};
+use super::lex::{Token, TokenKind, text_of, tokens};
+use super::options::Options;
+
+/// The parts of a `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableDdl {
+    /// The statement that creates the table before its rows: columns, primary key, the keys that cannot wait, checks,
+    /// options and partitions.
+    pub(crate) create: String,
+    /// The indexes that are built after the rows, in their order.
+    pub(crate) deferred_keys: Vec<DeferredKey>,
+    /// The foreign keys, in their order. They are added last, when every table has its keys.
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// The table's counter, taken out of `create`: it is set after the rows.
+    pub(crate) auto_increment: Option<u64>,
+    /// The options taken out of `create` because they name directories, tablespaces or encryption of the source's
+    /// machine, as they were written.
+    pub(crate) removed_options: Vec<String>,
+    /// The storage engine.
+    pub(crate) engine: Option<String>,
+}
+
+/// A text that is no `CREATE TABLE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DdlError {
+    expected: &'static str,
+    offset: usize,
+    near: String,
+}
+
+impl std::fmt::Display for DdlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot read the table's definition: expected {} at byte {}", self.expected, self.offset)?;
+        match self.near.as_str() {
+            "" => write!(f, ", where the text ends"),
+            near => write!(f, ", near {near:?}"),
+        }
+    }
+}
+
+impl std::error::Error for DdlError {}
+
+/// Splits the text of `SHOW CREATE TABLE`.
+///
+/// An index waits until after the rows, unless the table cannot do without it (see [`Table::waits`]). What is not
+/// understood stays in [`create`](TableDdl::create), as it was written.
+pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, DdlError> {
+    let all = tokens(create, dialect);
+    let mut cursor = Cursor::new(&all);
+    header(&mut cursor).map_err(|expected| error(expected, &all, &cursor))?;
+    let Some(body) = cursor.eat_group() else {
+        return Err(error("a bracketed list of columns", &all, &cursor));
+    };
+    let items = split_at_commas(within(&all, body.clone()));
+    let options = Options::read(within(&all, cursor.end()..all.len()));
+    let table = Table::read(&items, within(&all, cursor.end()..all.len()), options.engine.as_deref());
+
+    let mut deferred_keys = Vec::new();
+    let mut foreign_keys = Vec::new();
+    let mut kept = Vec::new();
+    for (item, parsed) in items.iter().zip(&table.items) {
+        match parsed {
+            Item::Foreign(key) => foreign_keys.push(key.clone()),
+            Item::Key(key) if table.waits(key) => deferred_keys.push(key.deferred(item)),
+            _ => kept.push(*item),
+        }
+    }
+    let head = text_of(within(&all, 0..body.start));
+    let create = format!("{head}{}){}", join(&items, &kept), options.text);
+    let Options { engine, auto_increment, removed: removed_options, .. } = options;
+    Ok(TableDdl { create, deferred_keys, foreign_keys, auto_increment, removed_options, engine })
+}
+
+/// Walks up to the bracket of the columns; an error is what was expected instead.
+fn header(cursor: &mut Cursor<'_, '_>) -> Result<(), &'static str> {
+    if !cursor.eat_word("CREATE") {
+        return Err("CREATE");
+    }
+    cursor.eat_words(&["OR", "REPLACE"]);
+    cursor.eat_word("TEMPORARY");
+    if !cursor.eat_word("TABLE") {
+        return Err("TABLE");
+    }
+    cursor.eat_words(&["IF", "NOT", "EXISTS"]);
+    cursor.eat_name().ok_or("the table's name")?;
+    if cursor.eat_punct(".") {
+        cursor.eat_name().ok_or("the table's name")?;
+    }
+    Ok(())
+}
+
+fn error(expected: &'static str, all: &[Token<'_>], cursor: &Cursor<'_, '_>) -> DdlError {
+    let position = cursor.start();
+    let offset = text_of(within(all, 0..position)).len();
+    let near = all.get(position).map_or("", |token| token.text).chars().take(30).collect();
+    DdlError { expected, offset, near }
+}
+
+/// Joins what is kept. The last item brings the line break before the closing bracket.
+fn join(items: &[&[Token<'_>]], kept: &[&[Token<'_>]]) -> String {
+    let mut text = kept.iter().map(|item| text_of(item)).collect::<Vec<_>>().join(",");
+    let tail = |item: Option<&&[Token<'_>]>| match item.and_then(|item| item.last()) {
+        Some(token) if token.kind == TokenKind::Space => token.text.to_owned(),
+        _ => String::new(),
+    };
+    if kept.len() < items.len() && !text.ends_with('\n') {
+        text.push_str(&tail(items.last()));
+    }
+    text
+}
+
+/// What the choice of the keys depends on.
+struct Table {
+    items: Vec<Item>,
+    /// The engine builds an index later as well as at once, and rows keep no history.
+    defers: bool,
+    /// The column that counts, unless the primary key serves it.
+    auto_column: Option<String>,
+    /// The unique key that identifies the rows of a table without a primary key.
+    clustered: Option<String>,
+}
+
+enum Item {
+    Column(Column),
+    Primary(Vec<KeyPart>),
+    Key(Key),
+    Foreign(ForeignKey),
+    Other,
+}
+
+struct Column {
+    name: String,
+    not_null: bool,
+    auto_increment: bool,
+}
+
+impl Table {
+    fn read(texts: &[&[Token<'_>]], options: &[Token<'_>], engine: Option<&str>) -> Self {
+        let items: Vec<Item> = texts.iter().map(|item| Item::read(item)).collect();
+        let versioned = texts.iter().any(|item| is_versioned(item)) || is_versioned(options);
+        let known = ["InnoDB", "Aria", "MyISAM"];
+        let defers = !versioned && engine.is_some_and(|engine| known.iter().any(|k| k.eq_ignore_ascii_case(engine)));
+        let primary = items.iter().find_map(|item| match item {
+            Item::Primary(parts) => Some(parts),
+            _ => None,
+        });
+        let led = primary.and_then(|parts| parts.first()).and_then(|part| part.column.as_deref());
+        let auto_column = columns(&items).find(|column| column.auto_increment).map(|column| column.name.clone());
+        let auto_column = auto_column.filter(|auto| led != Some(auto));
+        let clustered = if primary.is_none() { clustered(&items) } else { None };
+        Self { items, defers, auto_column, clustered }
+    }
+
+    /// Whether the key may be built after the rows.
+    ///
+    /// Not a key that the counter needs, nor the key that takes the place of a missing primary key (the first unique
+    /// one over whole `NOT NULL` columns), nor one that can only be built with the table. Tables with history keep all
+    /// their keys, and so do tables of an engine other than InnoDB, Aria and MyISAM.
+    fn waits(&self, key: &Key) -> bool {
+        let counted = self.auto_column.as_deref().is_some_and(|column| key.contains(column));
+        self.defers && !key.fixed && !counted && self.clustered.as_deref() != Some(key.name.as_str())
+    }
+}
+
+fn columns(items: &[Item]) -> impl Iterator<Item = &Column> {
+    items.iter().filter_map(|item| match item {
+        Item::Column(column) => Some(column),
+        _ => None,
+    })
+}
+
+fn clustered(items: &[Item]) -> Option<String> {
+    let not_null = |name: &str| columns(items).any(|column| column.name == name && column.not_null);
+    let whole = |part: &KeyPart| !part.prefix && part.column.as_deref().is_some_and(not_null);
+    items.iter().find_map(|item| match item {
+        Item::Key(key) if key.kind == KeyKind::Unique && key.parts.iter().all(whole) => Some(key.name.clone()),
+        _ => None,
+    })
+}
+
+fn is_versioned(tokens: &[Token<'_>]) -> bool {
+    let mut cursor = Cursor::new(tokens);
+    while cursor.peek().is_some() {
+        if cursor.eat_words(&["WITH", "SYSTEM", "VERSIONING"]) || cursor.eat_words(&["PERIOD", "FOR", "SYSTEM_TIME"]) {
+            return true;
+        }
+        cursor.next();
+    }
+    false
+}
+
+impl Item {
+    fn read(item: &[Token<'_>]) -> Self {
+        if !is_closed(item) {
+            return Self::Other;
+        }
+        let quoted = Cursor::new(item).peek().is_some_and(|token| token.kind == TokenKind::QuotedIdent);
+        if !quoted {
+            if let Some(parts) = primary_key(item) {
+                return Self::Primary(parts);
+            }
+            if let Some(key) = foreign_key(item) {
+                return Self::Foreign(key);
+            }
+            if let Some(key) = Key::read(item) {
+                return Self::Key(key);
+            }
+        }
+        Column::read(item).map_or(Self::Other, Self::Column)
+    }
+}
+
+/// Whether every conditional comment that opens in the item closes in it, so that it can be taken out by itself.
+fn is_closed(item: &[Token<'_>]) -> bool {
+    let count = |kind: TokenKind| item.iter().filter(|token| token.kind == kind).count();
+    count(TokenKind::ConditionalOpen) == count(TokenKind::ConditionalClose)
+}
+
+impl Column {
+    fn read(item: &[Token<'_>]) -> Option<Self> {
+        let mut cursor = Cursor::new(item);
+        let mut column = Self { name: cursor.eat_name()?, not_null: false, auto_increment: false };
+        while cursor.peek().is_some() {
+            if cursor.eat_words(&["NOT", "NULL"]) {
+                column.not_null = true;
+            } else if cursor.eat_word("AUTO_INCREMENT") {
+                column.auto_increment = true;
+            } else if cursor.eat_group().is_none() {
+                cursor.next();
+            }
+        }
+        Some(column)
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
