@@ -11,7 +11,7 @@ pub(crate) enum KeyKind {
     Plain,
     /// `UNIQUE KEY`.
     Unique,
-    /// `FULLTEXT KEY`. InnoDB adds only one in a statement.
+    /// `FULLTEXT KEY`.
     Fulltext,
     /// `SPATIAL KEY`.
     Spatial,
@@ -46,6 +46,8 @@ pub(crate) struct ForeignKey {
 }
 
 /// The statement that adds these keys to a table. Without keys it is a statement that does nothing.
+///
+/// InnoDB refuses more than one `FULLTEXT` key in it.
 pub(crate) fn add_keys(table: &str, keys: &[&DeferredKey]) -> String {
     add(table, keys.iter().map(|key| key.definition.as_str()))
 }

@@ -203,6 +203,8 @@ mod tests {
         for text in [
             " PARTITION BY KEY (tablespace, encryption)",
             " PARTITION BY KEY (engine) PARTITIONS 4",
+            "\n/*!50100 PARTITION BY LINEAR KEY */ /*!50611 ALGORITHM = 1 */ /*!50100 (a,`tablespace`)\nPARTITIONS 3 */",
+            " /*!80023 AUTOEXTEND_SIZE=4194304 */ ENGINE=InnoDB COMPRESSION='zlib' CONNECTION='mysql://h/d,`'",
             " ENGINE=MyISAM DELAY_KEY_WRITE=1 UNION=(`a`,`b`)",
             " /*! */ ENGINE=InnoDB /* ENCRYPTION='Y' */",
         ] {

@@ -196,6 +196,8 @@ mod tests {
             "select x.d.c, `x` . `d`.c, dd.t, d_.t, `d `.t",
             "create definer=`d`@`%` view v as select 1",
             "CREATE DEFINER=u@d.example PROCEDURE p() select 'it''s d.t'",
+            "CREATE PROCEDURE p() LANGUAGE JAVASCRIPT\nAS $js$ d.t.x = \"it's $$ `\" $js$",
+            "select /*+ NO_INDEX(`d`@`select#1`) */ `t`.`id` AS `d` from `t`",
             "",
         ] {
             stays(sql);
