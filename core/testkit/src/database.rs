@@ -71,6 +71,15 @@ impl Database {
         })
     }
 
+    /// The same, and the name of the database that the URL ends in.
+    pub fn from_database_url(url: &str) -> Result<(Self, String)> {
+        let parsed = Url::parse(url).context("not a URL")?;
+        match decoded(parsed.path().trim_start_matches('/')) {
+            name if name.is_empty() => Err(Error::new("the URL names no database")),
+            name => Ok((Self::from_url(url)?, name)),
+        }
+    }
+
     /// The URL of the database `name` on this server.
     pub fn url_of(&self, name: &str) -> String {
         format!("{}/{}", self.url, encoded(name))

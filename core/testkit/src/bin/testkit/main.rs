@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dbgraft_testkit::Wanted;
+use dbgraft_testkit::{Database, Wanted};
 
 #[derive(Parser)]
 #[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
@@ -37,6 +37,21 @@ enum Command {
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
+    },
+    /// Create a database on a server and fill it with a small shop
+    Sample {
+        /// mysql://user:password@host:port
+        url: String,
+        /// The name of the new database
+        #[arg(default_value = "shop")]
+        database: String,
+    },
+    /// Compare two databases and say how they differ; exit code 1 if they do
+    Compare {
+        /// mysql://user:password@host:port/database
+        first: String,
+        /// mysql://user:password@host:port/database
+        second: String,
     },
     /// Serve a directory by the S3 protocol; the keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[command(hide = true)]
@@ -77,12 +92,24 @@ fn main() -> ExitCode {
         Command::Install => dbgraft_testkit::install(|line| tell(line)).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Up { servers, .. } => up::up(servers.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
+        Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
+        Command::Compare { first, second } => compare(&first, &second).map(|()| ExitCode::SUCCESS),
         Command::S3 { port, root } => s3::serve(port, &root).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "testkit: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn sample(url: &str, name: &str) -> Result<(), Failure> {
+    Ok(dbgraft_testkit::sample(&Database::from_url(url)?, name)?)
+}
+
+fn compare(first: &str, second: &str) -> Result<(), Failure> {
+    let (a, name_a) = Database::from_database_url(first)?;
+    let (b, name_b) = Database::from_database_url(second)?;
+    Ok(dbgraft_testkit::compare(&a, &name_a, &b, &name_b)?)
 }
 
 /// What went wrong, in words.

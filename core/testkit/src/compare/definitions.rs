@@ -1,0 +1,212 @@
+//! How everything in a database is defined, in a form in which equal definitions are equal texts.
+
+use std::collections::BTreeMap;
+
+use super::{CompareOptions, identifier, literal, settled};
+use crate::database::Database;
+use crate::error::Result;
+
+pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    let schema = literal(name);
+    let database = format!(
+        "SELECT default_character_set_name, default_collation_name \
+         FROM information_schema.schemata WHERE schema_name = {schema}"
+    );
+    for row in server.rows(&database)? {
+        all.insert("database".to_owned(), row.join(" "));
+    }
+    tables_and_views(server, name, options, &mut all)?;
+    columns(server, name, options, &mut all)?;
+    if options.programs {
+        for kind in PROGRAMS {
+            programs(server, name, options, kind, &mut all)?;
+        }
+    }
+    Ok(all)
+}
+
+fn tables_and_views(
+    server: &Database,
+    name: &str,
+    options: &CompareOptions,
+    all: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let found = server.rows(&format!(
+        "SELECT table_name, IF(table_type = 'VIEW', 'VIEW', 'TABLE') FROM information_schema.tables \
+         WHERE table_schema = {}",
+        literal(name)
+    ))?;
+    let mut statements = String::new();
+    let mut keys = Vec::new();
+    for row in found {
+        if let [object, kind] = row.as_slice()
+            && options.wants(object)
+        {
+            let path = format!("{}.{}", identifier(name), identifier(object));
+            statements.push_str(&format!("SHOW CREATE {kind} {path};\n"));
+            keys.push(format!("{} {object}", kind.to_ascii_lowercase()));
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let definitions = server.rows(&settled(&statements))?;
+    for (key, row) in keys.into_iter().zip(definitions) {
+        let text = row.get(1..).unwrap_or_default().join("\n");
+        let text = without_name(&text, name);
+        all.insert(key, normal(&text, options));
+    }
+    Ok(())
+}
+
+/// What SHOW CREATE leaves to defaults is spelled out here.
+fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BTreeMap<String, String>) -> Result<()> {
+    let rows = server.rows(&format!(
+        "SELECT table_name, column_name, ordinal_position, column_type, character_set_name, collation_name, \
+         is_nullable, extra, column_comment FROM information_schema.columns WHERE table_schema = {}",
+        literal(name)
+    ))?;
+    for row in rows {
+        if let [table, column, rest @ ..] = row.as_slice()
+            && options.wants(table)
+        {
+            all.insert(format!("column {table}.{column}"), rest.join(" "));
+        }
+    }
+    Ok(())
+}
+
+struct Kind {
+    name: &'static str,
+    /// A query of: key, table that it belongs to or NULL, definer, and then everything else.
+    query: &'static str,
+}
+
+const PROGRAMS: [&Kind; 4] = [
+    &Kind {
+        name: "trigger",
+        query: "SELECT trigger_name, event_object_table, definer, event_manipulation, action_timing, action_order, \
+                action_statement, sql_mode, character_set_client, collation_connection, database_collation \
+                FROM information_schema.triggers WHERE trigger_schema = ",
+    },
+    &Kind {
+        name: "routine",
+        query: "SELECT CONCAT(LOWER(routine_type), ' ', routine_name), NULL, definer, dtd_identifier, \
+                routine_definition, is_deterministic, sql_data_access, security_type, sql_mode, routine_comment, \
+                character_set_client, collation_connection, database_collation \
+                FROM information_schema.routines WHERE routine_schema = ",
+    },
+    &Kind {
+        name: "parameter",
+        query: "SELECT CONCAT(LOWER(routine_type), ' ', specific_name, ' ', ordinal_position), NULL, '', \
+                parameter_mode, parameter_name, dtd_identifier, character_set_name, collation_name \
+                FROM information_schema.parameters WHERE specific_schema = ",
+    },
+    &Kind {
+        name: "event",
+        query: "SELECT event_name, NULL, definer, event_definition, event_type, execute_at, interval_value, \
+                interval_field, starts, ends, status, on_completion, time_zone, event_comment, sql_mode, \
+                character_set_client, collation_connection, database_collation \
+                FROM information_schema.events WHERE event_schema = ",
+    },
+];
+
+fn programs(
+    server: &Database,
+    name: &str,
+    options: &CompareOptions,
+    kind: &Kind,
+    all: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    for row in server.rows(&settled(&format!("{}{};", kind.query, literal(name))))? {
+        let [key, table, definer, rest @ ..] = row.as_slice() else { continue };
+        if kind.name == "trigger" && !options.wants(table) {
+            continue;
+        }
+        let mut text = without_name(&rest.join("\n"), name);
+        if kind.name == "trigger" {
+            text = format!("ON {table}\n{text}");
+        }
+        if options.definers {
+            text = format!("DEFINER {definer}\n{text}");
+        }
+        all.insert(format!("{} {key}", kind.name), text);
+    }
+    Ok(())
+}
+
+/// A view names its own database in front of every column, whatever that database is called.
+fn without_name(text: &str, name: &str) -> String {
+    text.replace(&format!("{}.", identifier(name)), "")
+}
+
+/// Removes what does not count, and sorts what has no order: indexes and constraints.
+fn normal(definition: &str, options: &CompareOptions) -> String {
+    let mut text = definition.to_owned();
+    if !options.definers {
+        text = without(&text, " DEFINER=", end_of_account);
+    }
+    if !options.auto_increment {
+        text =
+            without(&text, " AUTO_INCREMENT=", |rest| rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+    }
+    let is_key = |line: &str| {
+        let line = line.trim_start();
+        ["KEY ", "UNIQUE KEY ", "FULLTEXT KEY ", "SPATIAL KEY ", "CONSTRAINT "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let mut lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|line| is_key(line)).unwrap_or(lines.len());
+    let count = lines.iter().skip(first).take_while(|line| is_key(line)).count();
+    let mut keys: Vec<&str> = lines.drain(first..first + count).map(|line| line.trim_end_matches(',')).collect();
+    keys.sort_unstable();
+    lines.splice(first..first, keys);
+    lines.join("\n")
+}
+
+/// Removes everything that begins with `start` and is as long as `length` says.
+fn without(text: &str, start: &str, length: impl Fn(&str) -> usize) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(start) {
+        kept.push_str(before);
+        rest = after.get(length(after)..).unwrap_or_default();
+    }
+    kept + rest
+}
+
+/// The length of `` `user`@`host` ``.
+fn end_of_account(text: &str) -> usize {
+    let mut quoted = false;
+    text.find(|c: char| {
+        quoted ^= c == '`';
+        c == ' ' && !quoted
+    })
+    .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_indexes_and_the_next_number_do_not_count() {
+        let one = "CREATE TABLE `t` (\n  `a` int,\n  PRIMARY KEY (`a`),\n  KEY `x` (`a`),\n  KEY `y` (`a`)\n) AUTO_INCREMENT=7 X";
+        let two = "CREATE TABLE `t` (\n  `a` int,\n  PRIMARY KEY (`a`),\n  KEY `y` (`a`),\n  KEY `x` (`a`)\n) X";
+        let options = CompareOptions::default();
+        assert_eq!(normal(one, &options), normal(two, &options));
+        let strict = CompareOptions { auto_increment: true, ..options };
+        assert_ne!(normal(one, &strict), normal(two, &strict));
+    }
+
+    #[test]
+    fn a_definer_with_a_space_is_removed() {
+        let text = "CREATE ALGORITHM=UNDEFINED DEFINER=`a b`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1";
+        assert_eq!(
+            normal(text, &CompareOptions::default()),
+            "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select 1"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! Says whether two databases hold the same, without a line of dbgraft: the servers' own clients read both.
+
+mod definitions;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::thread;
+
+use crate::database::Database;
+use crate::error::{Error, Result};
+use rows::Rows;
+
+/// What counts as a difference.
+#[derive(Clone, Debug)]
+pub struct CompareOptions {
+    /// Compare the rows of tables. Default: true.
+    pub rows: bool,
+    /// Compare triggers, routines and events. Default: true.
+    pub programs: bool,
+    /// Compare definers. Default: false.
+    pub definers: bool,
+    /// Compare the next values of AUTO_INCREMENT. Default: false.
+    pub auto_increment: bool,
+    /// Only these tables and views (and their triggers). Default: all.
+    pub only: Option<Vec<String>>,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self { rows: true, programs: true, definers: false, auto_increment: false, only: None }
+    }
+}
+
+/// All that is in a database: definitions as text, and a digest of every row. Equal contents are equal dumps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dump {
+    definitions: BTreeMap<String, String>,
+    rows: BTreeMap<String, Rows>,
+}
+
+impl Dump {
+    /// How many rows the table has; nothing if there is no such table.
+    pub fn row_count(&self, table: &str) -> Option<usize> {
+        self.rows.get(table).map(Rows::count)
+    }
+
+    /// The names of all objects, as `table orders` or `trigger orders_log`.
+    pub fn objects(&self) -> impl Iterator<Item = &str> {
+        self.definitions.keys().map(String::as_str)
+    }
+
+    /// The differences in words; empty if there is none.
+    pub fn differences(&self, other: &Self) -> String {
+        let mut text = String::new();
+        for (name, definition) in &self.definitions {
+            match other.definitions.get(name) {
+                None => text.push_str(&format!("{name}: only in the first\n")),
+                Some(same) if same == definition => {}
+                Some(different) => differing_lines(&mut text, name, definition, different),
+            }
+        }
+        for name in other.definitions.keys().filter(|name| !self.definitions.contains_key(*name)) {
+            text.push_str(&format!("{name}: only in the second\n"));
+        }
+        for (table, rows) in &self.rows {
+            if let Some(others) = other.rows.get(table).filter(|others| *others != rows) {
+                let (first, second) = rows.differing(others);
+                let _ = writeln!(
+                    text,
+                    "rows of {table}: {} in the first, {} in the second; {} only in the first, {} only in the second",
+                    rows.count(),
+                    others.count(),
+                    first.len(),
+                    second.len()
+                );
+            }
+        }
+        text
+    }
+}
+
+fn differing_lines(text: &mut String, name: &str, first: &str, second: &str) {
+    let _ = writeln!(text, "{name}:");
+    let only_in = |one: &str, other: &str| -> Vec<String> {
+        let others: Vec<&str> = other.lines().collect();
+        one.lines().filter(|line| !others.contains(line)).map(str::to_owned).collect()
+    };
+    let (minus, plus) = (only_in(first, second), only_in(second, first));
+    for (sign, lines) in [('-', &minus), ('+', &plus)] {
+        for line in lines {
+            let _ = writeln!(text, "  {sign} {line}");
+        }
+    }
+    if minus.is_empty() && plus.is_empty() {
+        let _ = writeln!(text, "  the same lines in another order:\n{first}\n{second}");
+    }
+}
+
+/// Reads everything that is in the database `name`.
+pub fn dump(server: &Database, name: &str, options: &CompareOptions) -> Result<Dump> {
+    let definitions = definitions::read(server, name, options)?;
+    let rows = if options.rows { rows::read(server, name, options)? } else { BTreeMap::new() };
+    Ok(Dump { definitions, rows })
+}
+
+/// Fails with a readable account of the differences, if there are any.
+pub fn compare(a: &Database, name_a: &str, b: &Database, name_b: &str) -> Result<()> {
+    compare_with(a, name_a, b, name_b, &CompareOptions::default())
+}
+
+/// The same, with options.
+pub fn compare_with(a: &Database, name_a: &str, b: &Database, name_b: &str, options: &CompareOptions) -> Result<()> {
+    let (first, second) = thread::scope(|scope| {
+        let first = scope.spawn(|| dump(a, name_a, options));
+        (first.join(), dump(b, name_b, options))
+    });
+    let first = first.map_err(|_| Error::new("reading the first database panicked"))??;
+    let second = second?;
+    let mut text = first.differences(&second);
+    if text.is_empty() {
+        return Ok(());
+    }
+    for (table, rows) in &first.rows {
+        let Some(others) = second.rows.get(table).filter(|others| *others != rows) else { continue };
+        let (only_first, only_second) = rows.differing(others);
+        text.push_str(&rows::examples('-', a, name_a, table, &only_first)?);
+        text.push_str(&rows::examples('+', b, name_b, table, &only_second)?);
+    }
+    Err(Error::new(format!("{name_a} and {name_b} differ\n{text}")))
+}
+
+/// `name` as an identifier in SQL.
+pub(crate) fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// `text` as a string in SQL.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Makes what a session sees independent of its server's settings.
+fn settled(query: &str) -> String {
+    format!("SET SESSION time_zone = '+00:00', sql_mode = '', sql_quote_show_create = 1;\n{query}")
+}
+
+impl CompareOptions {
+    fn wants(&self, object: &str) -> bool {
+        self.only.as_ref().is_none_or(|names| names.iter().any(|name| name == object))
+    }
+}

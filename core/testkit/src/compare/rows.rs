@@ -1,0 +1,124 @@
+//! The rows of a table as a sorted list of digests: the order in which a server returns them does not count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{CompareOptions, identifier, literal, settled};
+use crate::database::Database;
+use crate::error::Result;
+
+/// How many differing rows are shown.
+const EXAMPLES: usize = 3;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    digests: Vec<u128>,
+}
+
+impl Rows {
+    pub(super) fn count(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// The digests that only one side has (or has more often).
+    pub(super) fn differing(&self, other: &Self) -> (Vec<u128>, Vec<u128>) {
+        let mut balance: BTreeMap<u128, i64> = BTreeMap::new();
+        self.digests.iter().for_each(|digest| *balance.entry(*digest).or_default() += 1);
+        other.digests.iter().for_each(|digest| *balance.entry(*digest).or_default() -= 1);
+        let side = |sign: i64| {
+            balance
+                .iter()
+                .flat_map(|(digest, count)| {
+                    let times = usize::try_from(count * sign).unwrap_or(0);
+                    std::iter::repeat_n(*digest, times)
+                })
+                .collect()
+        };
+        (side(1), side(-1))
+    }
+}
+
+pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> Result<BTreeMap<String, Rows>> {
+    let tables = server.rows(&format!(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = {} AND table_type <> 'VIEW'",
+        literal(name)
+    ))?;
+    let mut all = BTreeMap::new();
+    for table in tables.into_iter().filter_map(|row| row.into_iter().next()) {
+        if options.wants(&table) {
+            let mut digests = Vec::new();
+            server.each_row(&query(server, name, &table)?.0, |line| {
+                digests.push(xxh3_128(line));
+                Ok(())
+            })?;
+            digests.sort_unstable();
+            all.insert(table, Rows { digests });
+        }
+    }
+    Ok(all)
+}
+
+/// The query for all values of a table in an exact, unambiguous form, and the names of its columns.
+fn query(server: &Database, name: &str, table: &str) -> Result<(String, Vec<String>)> {
+    let columns = server.rows(&format!(
+        "SELECT column_name, data_type FROM information_schema.columns \
+         WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
+        literal(name),
+        literal(table)
+    ))?;
+    let mut names = Vec::new();
+    let mut values = Vec::new();
+    for column in columns {
+        if let [name, kind] = column.as_slice() {
+            values.push(exact(&identifier(name), &kind.to_ascii_lowercase()));
+            names.push(name.clone());
+        }
+    }
+    let (list, from) = (values.join(", "), format!("{}.{}", identifier(name), identifier(table)));
+    Ok((settled(&format!("SELECT {list} FROM {from};")), names))
+}
+
+/// An expression that shows every bit of a value, in signs that the client prints as they are.
+fn exact(column: &str, kind: &str) -> String {
+    match kind {
+        // A float as text is rounded, as a double it is not; only the text shows the sign of zero everywhere.
+        "float" | "double" => format!("CONCAT(CAST({column} AS DOUBLE), ' ', CAST({column} AS CHAR))"),
+        "bit" => format!("HEX({column} + 0)"),
+        // An invalid value and an empty one look the same and have different numbers.
+        "enum" | "set" => format!("CONCAT({column} + 0, ' ', HEX({column}))"),
+        "json" => format!("HEX(CAST({column} AS CHAR))"),
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" | "date" | "time" | "datetime"
+        | "timestamp" | "uuid" | "inet4" | "inet6" => format!("CAST({column} AS CHAR)"),
+        _ => format!("HEX({column})"),
+    }
+}
+
+/// A few of the rows with these digests, for a reader.
+pub(super) fn examples(sign: char, server: &Database, name: &str, table: &str, digests: &[u128]) -> Result<String> {
+    let wanted: BTreeSet<u128> = digests.iter().copied().collect();
+    let mut text = String::new();
+    if wanted.is_empty() {
+        return Ok(text);
+    }
+    let (query, columns) = query(server, name, table)?;
+    let mut shown = 0;
+    server.each_row(&query, |line| {
+        if shown < EXAMPLES && wanted.contains(&xxh3_128(line)) {
+            shown += 1;
+            let line = String::from_utf8_lossy(line);
+            let values = columns.iter().zip(line.split('\t')).map(|(name, value)| format!("{name}={}", short(value)));
+            let _ = writeln!(text, "  {sign} {table}: {}", values.collect::<Vec<_>>().join(" "));
+        }
+        Ok(())
+    })?;
+    Ok(text)
+}
+
+fn short(value: &str) -> String {
+    match value.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
+    }
+}

@@ -1,0 +1,359 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Context, Error, Result};
+
+/// What is read and handed on at once.
+const PIECE: usize = 16 * 1024;
+/// How many pieces may be on their way: the window of the line, 16 MiB.
+const PIECES_IN_FLIGHT: usize = 1024;
+
+/// A bad line to a server: a TCP proxy on a port of its own that can delay, throttle, stall and cut.
+///
+/// Dropping it cuts all connections and closes the port.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    line: Arc<Line>,
+}
+
+/// Which way the bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// From the client to the server.
+    Up,
+    /// From the server to the client.
+    Down,
+}
+
+#[derive(Debug)]
+struct Line {
+    target: SocketAddr,
+    closed: AtomicBool,
+    refusing: AtomicBool,
+    sent_up: AtomicU64,
+    sent_down: AtomicU64,
+    accepted: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    latency: Duration,
+    bytes_per_second: Option<u64>,
+    stalled: bool,
+    cut_after: Option<u64>,
+    /// When the line has sent what it was given, each way.
+    free_at: [Option<Instant>; 2],
+    connections: Vec<(TcpStream, TcpStream)>,
+}
+
+impl Proxy {
+    /// Begins to listen; every connection is carried to `target`.
+    pub fn start(target: impl ToSocketAddrs) -> Result<Self> {
+        let target = target
+            .to_socket_addrs()
+            .context("cannot resolve the proxy's target")?
+            .next()
+            .ok_or_else(|| Error::new("the proxy's target has no address"))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
+        let address = listener.local_addr().context("cannot listen")?;
+        let line = Arc::new(Line {
+            target,
+            closed: AtomicBool::new(false),
+            refusing: AtomicBool::new(false),
+            sent_up: AtomicU64::new(0),
+            sent_down: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&line);
+        thread::spawn(move || accept(&listener, &accepting));
+        Ok(Self { address, line })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The port where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Delays every byte by `latency`, each way: a round trip takes twice as long.
+    pub fn set_latency(&self, latency: Duration) {
+        self.line.state().latency = latency;
+    }
+
+    /// Limits all connections together to so many bytes a second, each way. `None` is no limit.
+    pub fn set_rate(&self, bytes_per_second: Option<u64>) {
+        self.line.state().bytes_per_second = bytes_per_second.filter(|rate| *rate > 0);
+    }
+
+    /// Carries nothing while true; connections stay open, as over a cable that was pulled out.
+    pub fn stall(&self, stalled: bool) {
+        self.line.state().stalled = stalled;
+        self.line.changed.notify_all();
+    }
+
+    /// Closes all connections now. New ones are welcome.
+    pub fn cut(&self) {
+        self.line.cut();
+    }
+
+    /// Cuts as [`cut`](Self::cut) once so many more bytes, of both ways together, have been carried.
+    pub fn cut_after(&self, bytes: u64) {
+        self.line.state().cut_after = Some(bytes);
+    }
+
+    /// Closes every new connection at once while true.
+    pub fn refuse(&self, refusing: bool) {
+        self.line.refusing.store(refusing, Ordering::Relaxed);
+    }
+
+    /// How many bytes went from clients to the server.
+    pub fn sent_up(&self) -> u64 {
+        self.line.sent_up.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes went from the server to clients.
+    pub fn sent_down(&self) -> u64 {
+        self.line.sent_down.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were carried so far.
+    pub fn accepted(&self) -> u64 {
+        self.line.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.line.closed.store(true, Ordering::Relaxed);
+        self.stall(false);
+        self.cut();
+        // Wakes the thread that accepts, so that it sees.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cut(&self) {
+        let mut state = self.state();
+        state.cut_after = None;
+        state.free_at = [None; 2];
+        for (client, server) in state.connections.drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = server.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the piece that was read at `read_at` may leave. Settings count as they are now.
+    fn wait(&self, way: Way, read_at: Instant, bytes: u64) {
+        let mut state = self.state();
+        while state.stalled {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut due = read_at + state.latency;
+        if let Some(rate) = state.bytes_per_second {
+            let slot = match way {
+                Way::Up => &mut state.free_at[0],
+                Way::Down => &mut state.free_at[1],
+            };
+            let begin = slot.unwrap_or(due).max(due);
+            due = begin + Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
+            *slot = Some(due);
+        }
+        drop(state);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A stall that began meanwhile holds this piece too.
+        let mut state = self.state();
+        while state.stalled {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Counts what was carried; says whether the line has to be cut now.
+    fn count(&self, way: Way, bytes: u64) -> bool {
+        match way {
+            Way::Up => self.sent_up.fetch_add(bytes, Ordering::Relaxed),
+            Way::Down => self.sent_down.fetch_add(bytes, Ordering::Relaxed),
+        };
+        let mut state = self.state();
+        let Some(left) = &mut state.cut_after else { return false };
+        *left = left.saturating_sub(bytes);
+        *left == 0
+    }
+
+    /// Of a piece of so many bytes, how many may still pass before the cut.
+    fn allowed(&self, bytes: usize) -> usize {
+        match self.state().cut_after {
+            Some(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes),
+            None => bytes,
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, line: &Arc<Line>) {
+    for client in listener.incoming() {
+        if line.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(client) = client else { continue };
+        if line.refusing.load(Ordering::Relaxed) {
+            continue; // dropped, and so closed
+        }
+        // A server that cannot be reached looks to the client like one that hangs up.
+        let Ok(server) = TcpStream::connect(line.target) else { continue };
+        line.accepted.fetch_add(1, Ordering::Relaxed);
+        let _ = carry(line, client, server);
+    }
+}
+
+fn carry(line: &Arc<Line>, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    pump(line, Way::Up, client.try_clone()?, server.try_clone()?);
+    pump(line, Way::Down, server.try_clone()?, client.try_clone()?);
+    let mut state = line.state();
+    state.connections.retain(|(client, _)| client.peer_addr().is_ok());
+    state.connections.push((client, server));
+    Ok(())
+}
+
+/// Two threads, so that latency delays the bytes without narrowing the line.
+fn pump(line: &Arc<Line>, way: Way, from: TcpStream, to: TcpStream) {
+    let (sender, receiver) = sync_channel(PIECES_IN_FLIGHT);
+    thread::spawn(move || read(from, &sender));
+    let line = Arc::clone(line);
+    thread::spawn(move || write(&line, way, to, &receiver));
+}
+
+type Piece = (Instant, Vec<u8>);
+
+fn read(mut from: TcpStream, sender: &SyncSender<Piece>) {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match from.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return, // the writer learns it from the channel's end
+            Ok(count) => {
+                let piece = buffer.get(..count).unwrap_or_default().to_vec();
+                if sender.send((Instant::now(), piece)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn write(line: &Line, way: Way, mut to: TcpStream, receiver: &Receiver<Piece>) {
+    for (read_at, piece) in receiver {
+        line.wait(way, read_at, piece.len() as u64);
+        let allowed = line.allowed(piece.len());
+        if to.write_all(piece.get(..allowed).unwrap_or_default()).is_err() {
+            break;
+        }
+        if line.count(way, allowed as u64) {
+            line.cut();
+            return;
+        }
+    }
+    // The end of one way is handed on; the other may go on.
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that sends back what it gets.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        address
+    }
+
+    fn round_trip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+        stream.write_all(bytes)?;
+        let mut back = vec![0; bytes.len()];
+        stream.read_exact(&mut back)?;
+        Ok(back)
+    }
+
+    #[test]
+    fn bytes_pass_and_are_counted() {
+        let proxy = Proxy::start(echo()).unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(round_trip(&mut stream, b"hello").unwrap(), b"hello");
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0); // the end passes, too
+        assert_eq!((proxy.sent_up(), proxy.sent_down(), proxy.accepted()), (5, 5, 1));
+    }
+
+    #[test]
+    fn latency_and_rate_take_their_time() {
+        let proxy = Proxy::start(echo()).unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        proxy.set_latency(Duration::from_millis(50));
+        let begun = Instant::now();
+        round_trip(&mut stream, b"x").unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+        proxy.set_latency(Duration::ZERO);
+        proxy.set_rate(Some(1_000_000));
+        let begun = Instant::now();
+        round_trip(&mut stream, &vec![7; 300_000]).unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(280), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_stall_holds_and_lets_go() {
+        let proxy = Proxy::start(echo()).unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        proxy.stall(true);
+        stream.write_all(b"x").unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert!(stream.read_exact(&mut [0]).is_err());
+        proxy.stall(false);
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+
+    #[test]
+    fn a_cut_is_exact_and_the_next_connection_is_welcome() {
+        let proxy = Proxy::start(echo()).unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        proxy.cut_after(10);
+        let mut back = Vec::new();
+        let _ = stream.write_all(b"0123456").and_then(|()| stream.read_to_end(&mut back));
+        assert_eq!(back, b"012");
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(round_trip(&mut stream, b"again").unwrap(), b"again");
+        proxy.cut();
+        assert!(round_trip(&mut stream, b"again").is_err());
+        proxy.refuse(true);
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        assert!(round_trip(&mut stream, b"again").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! Servers start, serve, take options and die.
+
+use dbgraft_testkit::{Database, Flavor, MariaDb, MySql, Server, ServerOptions, Tls};
+
+fn start(flavor: Flavor) -> Server {
+    ServerOptions::new(flavor).start().unwrap()
+}
+
+fn serves(flavor: Flavor) {
+    let mut server = start(flavor);
+    assert_eq!(server.flavor, flavor);
+    assert_eq!(server.sql("SELECT 'a\tb', NULL; SELECT '🦀\\n'").unwrap(), "a\tb\tNULL\n🦀\n");
+    let again = Database::from_url(&server.url).unwrap();
+    assert_eq!(again.flavor, flavor);
+    assert_eq!(again.version, server.version);
+    assert_eq!(again.sql("SELECT CURRENT_USER(), @@log_bin, @@local_infile").unwrap(), "root@%\t1\t1");
+    let error = server.sql("SELECT nonsense").unwrap_err().to_string();
+    assert!(error.contains("nonsense"), "{error}");
+    assert!(server.with_account("root", "wrong").sql("SELECT 1").is_err());
+    assert!(server.with_account("root", "").sql("SELECT 1").is_err());
+
+    // What was committed survives a crash.
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT); INSERT INTO d.t VALUES (42)").unwrap();
+    server.kill().unwrap();
+    assert!(!server.is_running());
+    assert!(server.sql("SELECT 1").is_err());
+    server.restart().unwrap();
+    assert_eq!(server.sql_in("d", "SELECT a FROM t").unwrap(), "42");
+
+    let dir = server.data_dir.clone().unwrap();
+    drop(server);
+    assert!(!dir.exists());
+    assert!(again.sql("SELECT 1").is_err());
+}
+
+#[test]
+fn mysql_serves() {
+    serves(Flavor::MySql);
+}
+
+#[test]
+fn mariadb_serves() {
+    serves(Flavor::MariaDb);
+}
+
+#[test]
+fn mysql_takes_options() {
+    let server = MySql::options()
+        .arg("--local-infile=0")
+        .arg("--lower-case-table-names=1")
+        .arg("--sql-require-primary-key=1")
+        .tls(Tls::WithSan)
+        .start()
+        .unwrap();
+    assert_eq!(server.sql("SELECT @@local_infile, @@lower_case_table_names").unwrap(), "0\t1");
+    assert!(server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT)").is_err());
+    assert!(verified(&server, "--ssl-mode=VERIFY_IDENTITY").contains("TLS"));
+}
+
+#[test]
+fn mariadb_takes_options() {
+    let server = MariaDb::options().arg("--max-allowed-packet=2M").arg("--lower-case-table-names=1").start().unwrap();
+    assert_eq!(server.sql("SELECT @@max_allowed_packet, @@lower_case_table_names").unwrap(), "2097152\t1");
+    assert!(verified(&server, "--ssl-verify-server-cert").contains("TLS"));
+}
+
+#[test]
+fn tls_can_be_off() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let server = ServerOptions::new(flavor).tls(Tls::Off).start().unwrap();
+        assert!(server.ca.is_none());
+        assert_eq!(server.sql("SHOW STATUS LIKE 'Ssl_version'").unwrap(), "Ssl_version\t");
+    }
+}
+
+/// The TLS version of a connection that checks the server's name.
+fn verified(server: &Server, how: &str) -> String {
+    let output = server
+        .client()
+        .unwrap()
+        .arg(how)
+        .arg(format!("--ssl-ca={}", server.ca.as_ref().unwrap().display()))
+        .args(["-e", "SHOW STATUS LIKE 'Ssl_version'"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
