@@ -34,7 +34,12 @@ stop() {
 
 finish() {
     stop
-    rm -rf -- "$dir"
+    # A copy into the directory may still be on its way: what it adds meanwhile makes rm fail.
+    tries=0
+    until rm -rf -- "$dir" 2>/dev/null || [ "$tries" -ge 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
     rmdir -- "${dir%/*}" 2>/dev/null # succeeds when this was the last server of its owner
     exit 0
 }

@@ -1,5 +1,7 @@
 //! The comparator sees every difference, and none where there is none.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
+
 use dbgraft_testkit::{CompareOptions, Pair, compare, compare_with, dump, mariadb_pair, mysql_pair, sample};
 
 /// The sample on both servers, then changed on the second by one statement after the other.

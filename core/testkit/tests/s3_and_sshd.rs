@@ -1,5 +1,7 @@
 //! The S3 server and the SSH server do what clients expect.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
+
 use std::fs;
 use std::process::Command;
 

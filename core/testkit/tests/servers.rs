@@ -1,5 +1,7 @@
 //! Servers start, serve, take options and die.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
+
 use dbgraft_testkit::{Database, Flavor, MariaDb, MySql, Server, ServerOptions, Tls};
 
 fn start(flavor: Flavor) -> Server {

@@ -16,6 +16,8 @@ use rows::Rows;
 pub struct CompareOptions {
     /// Compare the rows of tables. Default: true.
     pub rows: bool,
+    /// Compare definitions of any kind; without, only names. Default: true.
+    pub definitions: bool,
     /// Compare triggers, routines and events. Default: true.
     pub programs: bool,
     /// Compare definers. Default: false.
@@ -28,7 +30,7 @@ pub struct CompareOptions {
 
 impl Default for CompareOptions {
     fn default() -> Self {
-        Self { rows: true, programs: true, definers: false, auto_increment: false, only: None }
+        Self { rows: true, definitions: true, programs: true, definers: false, auto_increment: false, only: None }
     }
 }
 
@@ -99,7 +101,10 @@ fn differing_lines(text: &mut String, name: &str, first: &str, second: &str) {
 
 /// Reads everything that is in the database `name`.
 pub fn dump(server: &Database, name: &str, options: &CompareOptions) -> Result<Dump> {
-    let definitions = definitions::read(server, name, options)?;
+    let mut definitions = definitions::read(server, name, options)?;
+    if !options.definitions {
+        definitions.values_mut().for_each(String::clear);
+    }
     let rows = if options.rows { rows::read(server, name, options)? } else { BTreeMap::new() };
     Ok(Dump { definitions, rows })
 }

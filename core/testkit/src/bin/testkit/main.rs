@@ -89,7 +89,7 @@ impl Which {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Install => dbgraft_testkit::install(|line| tell(line)).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Install => dbgraft_testkit::install(tell).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Up { servers, .. } => up::up(servers.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
         Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
