@@ -78,3 +78,22 @@ impl Receipt {
         Self { id: batch.id, rows: batch.rows, bytes, stored: bytes, digest: batch.digest }
     }
 }
+
+/// What an exporting leg tells the importing one, as it happens.
+///
+/// Receipts of one chunk may come in any order, and the end of a chunk before the last of its receipts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Staged {
+    /// A batch is in the archive.
+    Batch(Receipt),
+    /// A chunk was read to its end.
+    ChunkEnd {
+        /// The number of the table in the plan.
+        table: u32,
+        /// The number of the chunk in its table.
+        chunk: u32,
+        /// How many batches it has.
+        batches: u32,
+    },
+}

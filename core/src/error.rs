@@ -44,6 +44,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     retryable: bool,
+    code: Option<u16>,
     context: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -51,7 +52,7 @@ pub struct Error {
 impl Error {
     /// An error that another try cannot help.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retryable: false, context: Vec::new(), source: None }
+        Self { kind, message: message.into(), retryable: false, code: None, context: Vec::new(), source: None }
     }
 
     /// Wrong usage: the request itself cannot be carried out.
@@ -63,6 +64,13 @@ impl Error {
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
+        self
+    }
+
+    /// Adds the server's number of the error.
+    #[must_use]
+    pub(crate) fn with_code(mut self, code: u16) -> Self {
+        self.code = Some(code);
         self
     }
 
@@ -90,6 +98,11 @@ impl Error {
         self.retryable
     }
 
+    /// The number that the server gave the error, where it came from a MySQL-family server (1045: access denied).
+    pub fn code(&self) -> Option<u16> {
+        self.code
+    }
+
     /// Where it happened, outermost last.
     pub fn context(&self) -> &[(&'static str, String)] {
         &self.context
@@ -103,7 +116,11 @@ impl fmt::Display for Error {
             let lead = if index == 0 { " (" } else { ", " };
             write!(f, "{lead}{name} {value}")?;
         }
-        if !self.context.is_empty() {
+        if let Some(code) = self.code {
+            let lead = if self.context.is_empty() { " (" } else { ", " };
+            write!(f, "{lead}error {code}")?;
+        }
+        if !self.context.is_empty() || self.code.is_some() {
             f.write_str(")")?;
         }
         match &self.source {

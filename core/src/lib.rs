@@ -6,6 +6,7 @@ mod catalog;
 mod error;
 mod event;
 mod memory;
+mod mysql;
 mod plan;
 mod report;
 mod sink;

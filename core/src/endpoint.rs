@@ -1,0 +1,319 @@
+//! URLs to sources and sinks: the only file that names every concrete kind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc::UnboundedReceiver;
+use url::Url;
+
+use crate::archive;
+use crate::batch::Staged;
+use crate::clone::{SinkEndpoint, SourceEndpoint};
+use crate::error::{Error, Result};
+use crate::mysql::{self, Address, TlsMode, TlsOptions};
+use crate::options::{CloneOptions, IfExists};
+use crate::plan::Plan;
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::store::{Directory, S3, S3Location, Store};
+
+/// What a URL names.
+enum Location {
+    MySql(Box<Address>),
+    Archive(Arc<dyn Store>),
+}
+
+/// Opens a source and gives its name without secrets. Nothing is connected yet.
+pub(crate) fn source(
+    endpoint: SourceEndpoint,
+    password: Option<SecretString>,
+    options: &CloneOptions,
+) -> Result<(String, Arc<dyn Source>)> {
+    let url = match endpoint {
+        SourceEndpoint::Own(source) => return Ok(("a source of your own".to_owned(), source)),
+        SourceEndpoint::Url(url) => url,
+    };
+    Ok(match locate(&url, "DBGRAFT_SOURCE_PASSWORD", password)? {
+        Location::MySql(address) => (address.to_string(), Arc::new(mysql::MySqlSource::new(*address, options))),
+        Location::Archive(store) => (store.url(""), Arc::new(archive::Reader::open(store))),
+    })
+}
+
+/// Opens a sink and gives its name without secrets. Nothing is connected yet.
+pub(crate) fn sink(
+    endpoint: SinkEndpoint,
+    password: Option<SecretString>,
+    options: &CloneOptions,
+) -> Result<(String, Arc<dyn Sink>)> {
+    let url = match endpoint {
+        SinkEndpoint::Own(sink) => return Ok(("a sink of your own".to_owned(), sink)),
+        SinkEndpoint::Url(url) => url,
+    };
+    Ok(match locate(&url, "DBGRAFT_TARGET_PASSWORD", password)? {
+        Location::MySql(address) => (address.to_string(), Arc::new(mysql::MySqlSink::new(*address, options))),
+        Location::Archive(store) => {
+            let overwrite = options.if_exists == IfExists::Drop;
+            (store.url(""), Arc::new(archive::Writer::new(store, overwrite)))
+        }
+    })
+}
+
+/// Whether a password for this endpoint could only come from the person at the terminal: a `mysql://` URL without one,
+/// and none in the environment or in `~/.my.cnf`.
+pub fn needs_password(url: &str, variable: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    is_mysql(&url) && url.password().is_none() && std::env::var_os(variable).is_none() && client_file().password.is_none()
+}
+
+/// Where a clone is staged: an archive of its own below the location that the user named.
+pub(crate) struct Stage {
+    store: Arc<dyn Store>,
+    writer: Arc<archive::Writer>,
+}
+
+impl Stage {
+    pub(crate) fn open(url: &str) -> Result<Self> {
+        let mut url = parse(url)?;
+        if is_mysql(&url) {
+            return Err(Error::usage("--via takes an archive location, s3://bucket/prefix or file:///dir"));
+        }
+        // Two clones through the same location must not meet.
+        let own = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), archive::unique_name());
+        url.set_path(&own);
+        let store = open_store(&url)?;
+        Ok(Self { writer: Arc::new(archive::Writer::new(store.clone(), false)), store })
+    }
+
+    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
+        self.writer.clone()
+    }
+
+    pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<Staged>) -> Arc<dyn Source> {
+        Arc::new(archive::Reader::follow(self.store.clone(), plan.as_ref().clone(), feed))
+    }
+
+    pub(crate) async fn remove(&self) -> Result<()> {
+        self.writer.remove().await
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.store.url("")
+    }
+}
+
+fn parse(text: &str) -> Result<Url> {
+    // The text is not repeated: it may hold a password.
+    Url::parse(text).map_err(|error| {
+        let known = "an endpoint is a URL: mysql://user@host:3306/database, s3://bucket/prefix or file:///dir";
+        Error::usage(known).caused_by(error)
+    })
+}
+
+fn is_mysql(url: &Url) -> bool {
+    matches!(url.scheme(), "mysql" | "mariadb")
+}
+
+fn locate(text: &str, variable: &str, password: Option<SecretString>) -> Result<Location> {
+    let url = parse(text)?;
+    if is_mysql(&url) {
+        return Ok(Location::MySql(Box::new(address(&url, variable, password)?)));
+    }
+    open_store(&url).map(Location::Archive)
+}
+
+fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
+    if url.username() != "" || url.password().is_some() {
+        return Err(Error::usage(format!("{}:// takes no user or password; S3 keys come from the AWS environment", url.scheme())));
+    }
+    match url.scheme() {
+        "s3" => {
+            let mut location = S3Location {
+                bucket: url.host_str().unwrap_or_default().to_owned(),
+                prefix: decoded("prefix", url.path().trim_matches('/'))?,
+                region: None,
+                endpoint: None,
+            };
+            if location.bucket.is_empty() {
+                return Err(Error::usage("an s3:// URL names its bucket: s3://bucket/prefix"));
+            }
+            for (name, value) in url.query_pairs() {
+                match &*name {
+                    "region" => location.region = Some(value.into_owned()),
+                    "endpoint" => location.endpoint = Some(value.into_owned()),
+                    other => return Err(unknown(other, "s3", "region, endpoint")),
+                }
+            }
+            Ok(Arc::new(S3::open(location)?))
+        }
+        "file" => {
+            if let Some((name, _)) = url.query_pairs().next() {
+                return Err(unknown(&name, "file", "none"));
+            }
+            let path = url.to_file_path().map_err(|()| Error::usage("a file:// URL is an absolute path: file:///dir"))?;
+            Ok(Arc::new(Directory::open(path)?))
+        }
+        other => Err(Error::usage(format!("{other}:// is unknown: an endpoint is mysql://, s3:// or file://"))),
+    }
+}
+
+fn unknown(name: &str, scheme: &str, known: &str) -> Error {
+    Error::usage(format!("unknown parameter `{name}` in a {scheme}:// URL (known: {known})"))
+}
+
+fn decoded(what: &str, text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    Ok(decoded.map_err(|error| Error::usage(format!("the {what} in the URL is not UTF-8")).caused_by(error))?.into_owned())
+}
+
+fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<Address> {
+    let path = url.path().trim_start_matches('/');
+    if path.is_empty() || path.contains('/') {
+        return Err(Error::usage("a mysql:// URL names its database: mysql://user@host:3306/database (a / in the name is %2F)"));
+    }
+    let file = client_file();
+    let user = match url.username() {
+        "" => file.user.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned()),
+        user => decoded("user", user)?,
+    };
+    let password = match url.password() {
+        Some(given) => decoded("password", given)?.into(),
+        None => password
+            .or_else(|| std::env::var(variable).ok().map(SecretString::from))
+            .or(file.password)
+            .unwrap_or_else(|| SecretString::from("")),
+    };
+    let host = url.host_str().filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let mut address = Address {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port().unwrap_or(3306),
+        socket: None,
+        user,
+        password,
+        database: decoded("database", path)?,
+        tls: TlsOptions::default(),
+    };
+    let mut mode = None;
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "ssl-mode" => mode = Some(tls_mode(&value)?),
+            "ssl-ca" => address.tls.ca = Some(PathBuf::from(&*value)),
+            "ssl-cert" => address.tls.cert = Some(PathBuf::from(&*value)),
+            "ssl-key" => address.tls.key = Some(PathBuf::from(&*value)),
+            "socket" => address.socket = Some(PathBuf::from(&*value)),
+            other => return Err(unknown(other, "mysql", "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket")),
+        }
+    }
+    address.tls.mode = checked_mode(&address.tls, mode)?;
+    Ok(address)
+}
+
+fn tls_mode(text: &str) -> Result<TlsMode> {
+    Ok(match text.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disabled" => TlsMode::Disabled,
+        "preferred" => TlsMode::Preferred,
+        "required" => TlsMode::Required,
+        "verify-ca" => TlsMode::VerifyCa,
+        "verify-identity" => TlsMode::VerifyIdentity,
+        _ => {
+            let known = "disabled, preferred, required, verify-ca, verify-identity";
+            return Err(Error::usage(format!("ssl-mode: `{text}` is none of {known}")));
+        }
+    })
+}
+
+/// Refuses settings that would look like protection and give none.
+fn checked_mode(tls: &TlsOptions, mode: Option<TlsMode>) -> Result<TlsMode> {
+    if tls.cert.is_some() != tls.key.is_some() {
+        return Err(Error::usage("ssl-cert and ssl-key go together: give both"));
+    }
+    match (mode, &tls.ca) {
+        (None, Some(_)) => Ok(TlsMode::VerifyCa),
+        (Some(TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required), Some(_)) => {
+            Err(Error::usage("ssl-ca has no effect with this ssl-mode: say ssl-mode=verify-ca or verify-identity"))
+        }
+        (Some(TlsMode::Disabled), None) if tls.cert.is_some() => {
+            Err(Error::usage("ssl-cert has no effect with ssl-mode=disabled"))
+        }
+        (mode, _) => Ok(mode.unwrap_or_default()),
+    }
+}
+
+/// What `~/.my.cnf` says for all clients.
+#[derive(Default)]
+struct ClientFile {
+    user: Option<String>,
+    password: Option<SecretString>,
+}
+
+fn client_file() -> ClientFile {
+    let Some(home) = std::env::var_os("HOME") else { return ClientFile::default() };
+    std::fs::read_to_string(PathBuf::from(home).join(".my.cnf")).map(|text| client_section(&text)).unwrap_or_default()
+}
+
+/// Reads `user` and `password` of the `[client]` section of an option file
+/// (<https://dev.mysql.com/doc/refman/8.4/en/option-files.html>).
+fn client_section(text: &str) -> ClientFile {
+    let mut found = ClientFile::default();
+    let mut inside = false;
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+        if line.starts_with('[') {
+            inside = line == "[client]";
+        } else if let Some((name, value)) = line.split_once('=').filter(|_| inside) {
+            let value = value.trim();
+            let quoted = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
+            let value = quoted.unwrap_or(value);
+            match name.trim() {
+                "user" => found.user = Some(value.to_owned()),
+                "password" => found.password = Some(value.into()),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Address> {
+        address(&parse(text)?, "DBGRAFT_NO_SUCH_VARIABLE", None)
+    }
+
+    fn message(text: &str) -> String {
+        parsed(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_url_gives_its_parts_and_never_shows_its_password() {
+        let address = parsed("mysql://a%40b:s%2Fcret@[::1]:3307/d%2Fb?ssl-mode=required").unwrap();
+        assert_eq!((address.user.as_str(), address.host.as_str(), address.port), ("a@b", "::1", 3307));
+        assert_eq!((address.database.as_str(), address.tls.mode), ("d/b", TlsMode::Required));
+        assert_eq!(address.password.expose_secret(), "s/cret");
+        assert!(!format!("{address} {address:?}").contains("cret"));
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_by_name() {
+        assert!(message("mysql://u@h/").contains("names its database"));
+        assert!(message("mysql://u@h/d?sslmode=x").contains("`sslmode`"));
+        assert!(message("mysql://u@h/d?ssl-mode=on").contains("`on`"));
+        assert!(message("mysql://u@h/d?ssl-mode=required&ssl-ca=/x").contains("no effect"));
+        assert!(message("mysql://u@h/d?ssl-cert=/x").contains("go together"));
+        assert!(!message("mysql:/u:secret@h:99999/d").contains("secret"));
+    }
+
+    #[test]
+    fn a_ca_file_alone_asks_for_verification() {
+        assert_eq!(parsed("mysql://u@h/d?ssl-ca=/x").unwrap().tls.mode, TlsMode::VerifyCa);
+    }
+
+    #[test]
+    fn the_client_section_of_an_option_file_is_read() {
+        let found = client_section("[mysqld]\nuser=x\n[client]\n# c\nuser = me\npassword=\"p#w\"\n[mysql]\nuser=y\n");
+        assert_eq!(found.user.as_deref(), Some("me"));
+        assert_eq!(found.password.unwrap().expose_secret(), "p#w");
+    }
+}

@@ -1,0 +1,292 @@
+//! The loop: readers take chunks, writers take batches, and a bounded channel between them carries the backpressure.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::meter::Meter;
+use crate::batch::{Batch, Staged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Events, LegName, Phase};
+use crate::memory::Memory;
+use crate::plan::{Plan, Progress, TablePlan};
+use crate::report::Note;
+use crate::retry::Retry;
+use crate::sink::Sink;
+use crate::source::Source;
+
+const TICK: Duration = Duration::from_millis(250);
+
+/// One run of the engine: what is read, where it goes, and within which bounds.
+#[derive(Clone)]
+pub(crate) struct Leg {
+    pub(crate) name: LegName,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) threads: usize,
+    pub(crate) memory: Memory,
+    /// At most this many bytes a second.
+    pub(crate) max_rate: Option<u64>,
+    pub(crate) retry: Retry,
+    pub(crate) events: Events,
+    /// Hears of each batch that is durable: the importing leg of a relay.
+    pub(crate) staged: Option<mpsc::UnboundedSender<Staged>>,
+}
+
+/// What a leg did.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// One for each table of the plan, in its order.
+    pub(crate) tables: Vec<TableOutcome>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// What a leg did for one table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TableOutcome {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) seconds: f64,
+}
+
+enum Work {
+    Batch(Batch),
+    Complete(u32),
+}
+
+/// What the tasks of a running leg share.
+struct Running {
+    leg: Leg,
+    done: Progress,
+    /// `(table, chunk)` as indexes into the plan, next one last.
+    chunks: Mutex<Vec<(usize, usize)>>,
+    tables: std::sync::Mutex<Vec<TableState>>,
+    meter: Meter,
+    budget: Mutex<Throttle>,
+}
+
+struct TableState {
+    chunks_unread: usize,
+    batches_unwritten: usize,
+    started: Option<Instant>,
+    outcome: TableOutcome,
+}
+
+impl Leg {
+    /// Runs the leg to its end. Dropping the future stops it; then the sink must be aborted and the source closed.
+    pub(crate) async fn run(self) -> Result<Outcome> {
+        self.phase(Phase::Tables);
+        let done = self.sink.begin(&self.plan).await?;
+        self.phase(Phase::Rows);
+        let running = Arc::new(Running::new(self, done));
+        running.move_rows().await?;
+        let leg = &running.leg;
+        leg.progress(Phase::Rows, &running.meter);
+        leg.phase(Phase::Objects);
+        let notes = leg.sink.finish(&leg.plan).await?;
+        leg.phase(Phase::Done);
+        let tables = running.with_tables(|tables| tables.iter().map(|table| table.outcome).collect());
+        Ok(Outcome { tables, notes })
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.events.emit(Event::Phase { leg: self.name, phase });
+    }
+
+    fn progress(&self, phase: Phase, meter: &Meter) {
+        self.events.emit(Event::Progress { leg: self.name, phase, amount: meter.amount() });
+    }
+}
+
+impl Running {
+    fn new(leg: Leg, done: Progress) -> Self {
+        // The largest tables first: what is left for the end is small, and can be shared out evenly.
+        let mut order: Vec<usize> = (0..leg.plan.tables.len()).collect();
+        order.sort_by_key(|&table| leg.plan.tables.get(table).map(|plan| plan.table.data_bytes));
+        let chunks_of = |table: &usize| leg.plan.tables.get(*table).map_or(0, |plan| plan.chunks.len());
+        let chunks = order.iter().flat_map(|table| (0..chunks_of(table)).rev().map(|chunk| (*table, chunk))).collect();
+        let state = |plan: &TablePlan| TableState {
+            chunks_unread: plan.chunks.len(),
+            batches_unwritten: 0,
+            started: None,
+            outcome: TableOutcome::default(),
+        };
+        let tables = leg.plan.tables.iter().map(state).collect();
+        let meter = Meter::new(&leg.plan);
+        let budget = Mutex::new(Throttle::new(leg.max_rate));
+        Self { leg, done, chunks: Mutex::new(chunks), tables: std::sync::Mutex::new(tables), meter, budget }
+    }
+
+    /// Runs the readers and the writers until all rows are durable and all tables complete.
+    async fn move_rows(self: &Arc<Self>) -> Result<()> {
+        let (sender, receiver) = mpsc::channel(self.leg.threads);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.leg.threads {
+            tasks.spawn(Self::write_batches(self.clone(), receiver.clone()));
+            tasks.spawn(Self::read_chunks(self.clone(), sender.clone()));
+        }
+        tasks.spawn(Self::complete_empty(self.clone(), sender));
+        let mut ticker = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                task = tasks.join_next() => match task {
+                    None => return Ok(()),
+                    Some(Ok(result)) => result?,
+                    Some(Err(error)) => return Err(Error::new(ErrorKind::Internal, "a task died").caused_by(error)),
+                },
+                _ = ticker.tick() => self.leg.progress(Phase::Rows, &self.meter),
+            }
+        }
+    }
+
+    /// Tables without rows have nothing that could complete them on its way.
+    async fn complete_empty(self: Arc<Self>, sender: mpsc::Sender<Work>) -> Result<()> {
+        for table in self.leg.plan.tables.iter().filter(|table| table.chunks.is_empty()) {
+            hand_over(&sender, Work::Complete(table.number)).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_chunks(self: Arc<Self>, sender: mpsc::Sender<Work>) -> Result<()> {
+        loop {
+            let Some((table, chunk)) = self.chunks.lock().await.pop() else { return Ok(()) };
+            let Some(table) = self.leg.plan.tables.get(table) else { continue };
+            let Some(chunk) = table.chunks.get(chunk) else { continue };
+            if self.start(table.number) {
+                self.leg.events.emit(Event::Started { leg: self.leg.name, object: table.table.object() });
+            }
+            let named = |error: Error| error.with("table", crate::Printable(&table.table.name));
+            let mut stream = self.leg.source.read(table, chunk, &self.leg.memory).await.map_err(named)?;
+            let mut batches = 0;
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(named)?;
+                batches += 1;
+                if !self.done.loaded.contains(&batch.id) {
+                    self.budget.lock().await.take(batch.data.len()).await;
+                    self.change(table.number, |state| state.batches_unwritten += 1);
+                    hand_over(&sender, Work::Batch(batch)).await?;
+                }
+            }
+            self.tell(Staged::ChunkEnd { table: table.number, chunk: chunk.number, batches });
+            if self.change(table.number, |state| state.chunks_unread -= 1) {
+                hand_over(&sender, Work::Complete(table.number)).await?;
+            }
+        }
+    }
+
+    async fn write_batches(self: Arc<Self>, receiver: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<()> {
+        loop {
+            let work = receiver.lock().await.recv().await;
+            match work {
+                None => return Ok(()),
+                Some(Work::Complete(number)) => self.complete(number).await?,
+                Some(Work::Batch(batch)) => {
+                    let number = batch.id.table;
+                    self.write(batch).await?;
+                    if self.change(number, |state| state.batches_unwritten -= 1) {
+                        self.complete(number).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn write(&self, batch: Batch) -> Result<()> {
+        let id = batch.id;
+        let Some(table) = self.leg.plan.tables.get(id.table as usize) else {
+            return Err(Error::new(ErrorKind::Internal, "a batch of a table that is not in the plan").with("batch", id));
+        };
+        let warn = |error: &Error| {
+            let message = format!("batch {id} of {} is tried again: {error}", table.table.object());
+            self.leg.events.emit(Event::Warning { message });
+        };
+        let receipt = self.leg.retry.run(async || self.leg.sink.write(table, batch.clone()).await, warn).await;
+        let receipt = receipt.map_err(|error| error.with("table", crate::Printable(&table.table.name)).with("batch", id))?;
+        if receipt.rows != batch.rows || receipt.digest != batch.digest {
+            let message = format!("{} rows were read and {} written", batch.rows, receipt.rows);
+            return Err(Error::new(ErrorKind::Data, message).with("batch", id));
+        }
+        self.meter.add(id.table, receipt.rows, receipt.bytes);
+        self.change(id.table, |state| {
+            state.outcome.rows += receipt.rows;
+            state.outcome.bytes += receipt.bytes;
+        });
+        self.tell(Staged::Batch(receipt));
+        Ok(())
+    }
+
+    async fn complete(&self, number: u32) -> Result<()> {
+        let Some(table) = self.leg.plan.tables.get(number as usize) else { return Ok(()) };
+        let object = table.table.object();
+        self.meter.complete(number);
+        self.start(number);
+        self.leg.sink.complete(table).await.map_err(|error| error.with("table", crate::Printable(&object.name)))?;
+        let mut outcome = TableOutcome::default();
+        self.change(number, |state| {
+            state.outcome.seconds = state.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+            outcome = state.outcome;
+        });
+        let TableOutcome { rows, bytes, seconds } = outcome;
+        self.leg.events.emit(Event::Finished { leg: self.leg.name, object, rows, bytes, seconds });
+        Ok(())
+    }
+
+    fn tell(&self, staged: Staged) {
+        if let Some(sender) = &self.leg.staged {
+            // The other leg may have failed; then the job ends by its error.
+            let _ = sender.send(staged);
+        }
+    }
+
+    fn with_tables<T>(&self, look: impl FnOnce(&mut Vec<TableState>) -> T) -> T {
+        look(&mut self.tables.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Notes the table's start; whether this was the first.
+    fn start(&self, number: u32) -> bool {
+        self.with_tables(|tables| {
+            let Some(state) = tables.get_mut(number as usize) else { return false };
+            let first = state.started.is_none();
+            state.started.get_or_insert_with(Instant::now);
+            first
+        })
+    }
+
+    /// Changes a table's state; whether the table became complete by it.
+    fn change(&self, number: u32, change: impl FnOnce(&mut TableState)) -> bool {
+        self.with_tables(|tables| {
+            let Some(state) = tables.get_mut(number as usize) else { return false };
+            change(state);
+            state.chunks_unread == 0 && state.batches_unwritten == 0
+        })
+    }
+}
+
+async fn hand_over(sender: &mpsc::Sender<Work>, work: Work) -> Result<()> {
+    // The writers go away only by an error of their own, which ends the leg.
+    sender.send(work).await.map_err(|_| Error::new(ErrorKind::Internal, "the writers have stopped"))
+}
+
+/// Spreads the bytes over time.
+struct Throttle {
+    rate: Option<u64>,
+    free_at: Instant,
+}
+
+impl Throttle {
+    fn new(rate: Option<u64>) -> Self {
+        Self { rate, free_at: Instant::now() }
+    }
+
+    async fn take(&mut self, bytes: usize) {
+        let Some(rate) = self.rate else { return };
+        let now = Instant::now();
+        tokio::time::sleep(self.free_at.saturating_duration_since(now)).await;
+        self.free_at = self.free_at.max(now) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+    }
+}

@@ -1,0 +1,209 @@
+//! One connection to a server: login, statements, small results, `LOAD DATA LOCAL`, and raw packets for the bulk reader.
+
+mod address;
+mod login;
+mod packet;
+mod tls;
+
+use bytes::Bytes;
+use mysql_common::constants::CapabilityFlags;
+use mysql_common::io::ParseBuf;
+use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacketDeserializer};
+use mysql_common::proto::MyDeserialize;
+
+pub(crate) use address::{Address, TlsMode, TlsOptions};
+pub(super) use packet::PacketStream;
+
+use crate::catalog::{Flavor, Server};
+use crate::error::{Error, ErrorKind, Result};
+
+const COM_QUERY: u8 = 0x03;
+/// The server bounds a packet by its `max_allowed_packet`, which is at least this on every server that runs.
+const LOAD_PIECE: usize = 512 << 10;
+
+/// What a statement without rows said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    pub(super) affected: u64,
+    pub(super) warnings: u16,
+    /// For example `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
+    pub(super) info: String,
+}
+
+/// One row of a small result: each column as text, or `None` for NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row(Vec<Option<Vec<u8>>>);
+
+impl Row {
+    /// The column as text; NULL and a missing column are `None`.
+    pub(super) fn text(&self, index: usize) -> Option<String> {
+        self.0.get(index)?.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    /// The column as text; NULL and a missing column are empty.
+    pub(super) fn string(&self, index: usize) -> String {
+        self.text(index).unwrap_or_default()
+    }
+
+    /// The column as a number; anything else is 0.
+    pub(super) fn number(&self, index: usize) -> u64 {
+        self.text(index).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// A logged-in connection. Dropping it closes the socket; a statement that still runs must be killed from another.
+pub(super) struct Conn {
+    pub(super) stream: PacketStream,
+    /// The server's number of this connection, for `KILL`.
+    pub(super) id: u32,
+    pub(super) server: Server,
+}
+
+impl Conn {
+    /// Connects, logs in and sets up the session by one statement.
+    pub(super) async fn open(address: &Address, session: &str) -> Result<Self> {
+        let (stream, greeting) = login::login(address).await?;
+        if !greeting.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
+            let message = format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", greeting.version);
+            return Err(Error::new(ErrorKind::Unsupported, message).with("server", address));
+        }
+        let flavor = if greeting.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
+        // MariaDB puts a prefix before its version for the sake of old replicas.
+        let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
+        let mut conn = Self { stream, id: greeting.connection_id, server: Server { flavor, version } };
+        conn.exec(session).await?;
+        Ok(conn)
+    }
+
+    /// Runs a statement that gives no rows.
+    pub(super) async fn exec(&mut self, sql: &str) -> Result<Done> {
+        self.stream.command(COM_QUERY, sql.as_bytes()).await?;
+        let packet = self.stream.packet().await?;
+        match packet.first() {
+            Some(0x00) => done(packet),
+            Some(0xFF) => Err(server_error(packet)),
+            _ => {
+                self.skip_result().await?;
+                Ok(Done::default())
+            }
+        }
+    }
+
+    /// Runs a statement and gives all its rows.
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+        self.stream.command(COM_QUERY, sql.as_bytes()).await?;
+        let packet = self.stream.packet().await?;
+        let columns = match packet.first() {
+            Some(0x00) => return Ok(Vec::new()),
+            Some(0xFF) => return Err(server_error(packet)),
+            _ => column_count(packet)?,
+        };
+        for _ in 0..columns {
+            self.stream.packet().await?;
+        }
+        let mut rows = Vec::new();
+        loop {
+            let packet = self.stream.packet().await?;
+            match packet.first() {
+                Some(0xFF) => return Err(server_error(packet)),
+                Some(0xFE) if is_end(packet) => return Ok(rows),
+                _ => rows.push(text_row(packet, columns)?),
+            }
+        }
+    }
+
+    /// The first row of a result, if any.
+    pub(super) async fn row(&mut self, sql: &str) -> Result<Option<Row>> {
+        Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// Runs a `LOAD DATA LOCAL INFILE` statement with `data` as its file.
+    pub(super) async fn load(&mut self, sql: &str, data: &Bytes) -> Result<Done> {
+        self.stream.command(COM_QUERY, sql.as_bytes()).await?;
+        let packet = self.stream.packet().await?;
+        match packet.first() {
+            Some(0xFB) => {}
+            Some(0xFF) => return Err(server_error(packet)),
+            _ => return Err(Error::new(ErrorKind::Internal, "the server did not ask for the file of LOAD DATA")),
+        }
+        for piece in data.chunks(LOAD_PIECE) {
+            self.stream.send(piece).await?;
+        }
+        self.stream.send(&[]).await?;
+        self.stream.flush().await?;
+        let packet = self.stream.packet().await?;
+        match packet.first() {
+            Some(0x00) => done(packet),
+            _ => Err(server_error(packet)),
+        }
+    }
+
+    /// Reads past a result that nobody wants.
+    async fn skip_result(&mut self) -> Result<()> {
+        loop {
+            let packet = self.stream.packet().await?;
+            match packet.first() {
+                Some(0xFF) => return Err(server_error(packet)),
+                Some(0xFE) if is_end(packet) => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a packet that begins with 0xFE ends a result: a row may begin so too, but then it is a huge one.
+pub(super) fn is_end(packet: &[u8]) -> bool {
+    packet.len() < 0xFF_FFFF
+}
+
+pub(super) fn column_count(packet: &[u8]) -> Result<usize> {
+    let count = ParseBuf(packet).checked_eat_lenenc_int().ok_or_else(garbled)?;
+    usize::try_from(count).map_err(|_| garbled())
+}
+
+fn text_row(packet: &[u8], columns: usize) -> Result<Row> {
+    let mut rest = ParseBuf(packet);
+    let mut values = Vec::with_capacity(columns);
+    for _ in 0..columns {
+        if rest.0.first() == Some(&0xFB) {
+            rest.skip(1);
+            values.push(None);
+        } else {
+            values.push(Some(rest.checked_eat_lenenc_str().ok_or_else(garbled)?.to_vec()));
+        }
+    }
+    Ok(Row(values))
+}
+
+fn done(packet: &[u8]) -> Result<Done> {
+    let capabilities = CapabilityFlags::CLIENT_PROTOCOL_41;
+    let ok = OkPacketDeserializer::<CommonOkPacket>::deserialize(capabilities, &mut ParseBuf(packet))
+        .map_err(|error| garbled().caused_by(error))?
+        .into_inner();
+    let info = ok.info_str().unwrap_or_default().into_owned();
+    Ok(Done { affected: ok.affected_rows(), warnings: ok.warnings(), info })
+}
+
+pub(super) fn garbled() -> Error {
+    Error::new(ErrorKind::Connection, "the server sent a packet that makes no sense")
+}
+
+/// The error that an error packet tells of.
+pub(super) fn server_error(packet: &[u8]) -> Error {
+    let parsed = ErrPacket::deserialize(CapabilityFlags::CLIENT_PROTOCOL_41, &mut ParseBuf(packet));
+    let Ok(ErrPacket::Error(error)) = parsed else { return garbled() };
+    let code = error.error_code();
+    let kind = match code {
+        1045 | 1698 | 1251 | 2059 | 3118 | 4151 => ErrorKind::Authentication,
+        1044 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 | 1419 => ErrorKind::Permission,
+        1040 | 1053 | 1077 | 1079 | 1927 | 3169 | 1203 | 1226 => ErrorKind::Connection,
+        1412 => ErrorKind::Changed,
+        _ => ErrorKind::Server,
+    };
+    let failure = Error::new(kind, error.message_str()).with_code(code);
+    // Too many connections, shutdown, lock waits and deadlocks, killed connections: another try may pass.
+    match code {
+        1040 | 1053 | 1077 | 1079 | 1203 | 1205 | 1213 | 1927 | 3058 => failure.retryable(),
+        _ => failure,
+    }
+}

@@ -1,0 +1,222 @@
+//! Packets of the MySQL protocol over any stream of bytes.
+//! Source: MySQL Internals, "MySQL Packets" (<https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>).
+
+use std::ops::Range;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Lease;
+
+/// Anything that carries bytes both ways: TCP, TLS, a Unix socket, a channel of another protocol.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
+
+const HEADER: usize = 4;
+/// A packet of this length is continued in the next one.
+const FULL: usize = 0xFF_FFFF;
+/// Large reads are what makes reading millions of small rows cheap.
+const BUFFER: usize = 1 << 20;
+
+/// Reads and writes packets.
+pub(crate) struct PacketStream {
+    io: Box<dyn Duplex>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// A packet that does not fit the buffer.
+    large: Vec<u8>,
+    sequence: u8,
+}
+
+impl PacketStream {
+    pub(crate) fn new(io: Box<dyn Duplex>) -> Self {
+        Self { io, buffer: vec![0; 16 << 10], start: 0, end: 0, large: Vec::new(), sequence: 0 }
+    }
+
+    /// Takes the stream back, to lay TLS over it. Nothing must be buffered.
+    pub(crate) fn into_inner(self) -> Box<dyn Duplex> {
+        self.io
+    }
+
+    /// Continues the numbering of packets of another stream (the one under TLS).
+    pub(crate) fn sequence(&self) -> u8 {
+        self.sequence
+    }
+
+    pub(crate) fn set_sequence(&mut self, sequence: u8) {
+        self.sequence = sequence;
+    }
+
+    /// Gets ready for a long result.
+    pub(crate) fn widen(&mut self) {
+        if self.buffer.len() < BUFFER {
+            self.buffer.resize(BUFFER, 0);
+        }
+    }
+
+    /// Begins a new command: its packets are numbered from 0.
+    pub(crate) async fn command(&mut self, command: u8, payload: &[u8]) -> Result<()> {
+        self.sequence = 0;
+        let mut packet = Vec::with_capacity(payload.len() + 1);
+        packet.push(command);
+        packet.extend_from_slice(payload);
+        self.send(&packet).await?;
+        self.flush().await
+    }
+
+    /// Writes one payload, as several packets where it is long. The caller flushes.
+    pub(crate) async fn send(&mut self, payload: &[u8]) -> Result<()> {
+        let mut rest = payload;
+        loop {
+            let (part, tail) = rest.split_at(rest.len().min(FULL));
+            let length = u32::try_from(part.len()).unwrap_or_default().to_le_bytes();
+            let [a, b, c, _] = length;
+            self.io.write_all(&[a, b, c, self.sequence]).await.map_err(lost)?;
+            self.io.write_all(part).await.map_err(lost)?;
+            self.sequence = self.sequence.wrapping_add(1);
+            rest = tail;
+            if part.len() < FULL {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        self.io.flush().await.map_err(lost)
+    }
+
+    /// The next packet if it is already here, without waiting. Large packets are never reported.
+    pub(crate) fn buffered(&mut self) -> Option<&[u8]> {
+        let range = self.take_buffered()?;
+        self.buffer.get(range)
+    }
+
+    /// The next packet.
+    pub(crate) async fn packet(&mut self) -> Result<&[u8]> {
+        self.packet_within(None).await
+    }
+
+    /// The next packet, letting the lease grow with it when it is large.
+    pub(crate) async fn packet_within(&mut self, mut lease: Option<(&mut Lease, usize)>) -> Result<&[u8]> {
+        if self.large.capacity() > 0 {
+            self.large = Vec::new();
+        }
+        loop {
+            if let Some(range) = self.take_buffered() {
+                return self.buffer.get(range).ok_or_else(out_of_step);
+            }
+            match self.header() {
+                Some((length, _)) if length + HEADER > self.buffer.len() => {
+                    self.read_large(&mut lease).await?;
+                    return Ok(&self.large);
+                }
+                _ => self.fill().await?,
+            }
+        }
+    }
+
+    fn take_buffered(&mut self) -> Option<Range<usize>> {
+        let (length, sequence) = self.header()?;
+        let from = self.start + HEADER;
+        if length == FULL || from + length > self.end {
+            return None;
+        }
+        self.sequence = sequence.wrapping_add(1);
+        self.start = from + length;
+        Some(from..self.start)
+    }
+
+    /// Length and number of the packet that comes next, once its header is here.
+    fn header(&self) -> Option<(usize, u8)> {
+        let header: [u8; HEADER] = self.buffer.get(self.start..self.end)?.first_chunk().copied()?;
+        let [a, b, c, sequence] = header;
+        Some((usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16, sequence))
+    }
+
+    /// Reads a packet that is longer than the buffer, or continued. `lease` grows to what the caller holds already plus
+    /// twice the packet: the packet and the text made of it.
+    async fn read_large(&mut self, lease: &mut Option<(&mut Lease, usize)>) -> Result<()> {
+        loop {
+            while self.header().is_none() {
+                self.fill().await?;
+            }
+            let (length, sequence) = self.header().ok_or_else(out_of_step)?;
+            self.start += HEADER;
+            self.sequence = sequence.wrapping_add(1);
+            if let Some((lease, held)) = lease {
+                lease.grow(*held + 2 * (self.large.len() + length)).await;
+            }
+            self.large.reserve_exact(length);
+            let here = length.min(self.end - self.start);
+            self.large.extend_from_slice(self.buffer.get(self.start..self.start + here).unwrap_or_default());
+            self.start += here;
+            let mut rest = (&mut self.io).take((length - here) as u64);
+            while rest.limit() > 0 {
+                if rest.read_buf(&mut self.large).await.map_err(lost)? == 0 {
+                    return Err(closed());
+                }
+            }
+            if length < FULL {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let space = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let read = self.io.read(space).await.map_err(lost)?;
+        if read == 0 {
+            return Err(closed());
+        }
+        self.end += read;
+        Ok(())
+    }
+}
+
+fn lost(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Connection, "the connection to the server broke").retryable().caused_by(error)
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Connection, "the server closed the connection").retryable()
+}
+
+fn out_of_step() -> Error {
+    Error::new(ErrorKind::Internal, "the packet buffer lost its place")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a payload through a pipe with small pieces and gives what arrives.
+    async fn through(payload: Vec<u8>) -> Vec<u8> {
+        let (near, far) = tokio::io::duplex(70_000);
+        let sent = payload.clone();
+        let writer = tokio::spawn(async move {
+            let mut stream = PacketStream::new(Box::new(near));
+            stream.send(&sent).await.unwrap();
+            stream.send(b"next").await.unwrap();
+            stream.flush().await.unwrap();
+        });
+        let mut stream = PacketStream::new(Box::new(far));
+        let arrived = stream.packet().await.unwrap().to_vec();
+        assert_eq!(stream.packet().await.unwrap(), b"next");
+        writer.await.unwrap();
+        arrived
+    }
+
+    #[tokio::test]
+    async fn payloads_of_every_size_arrive_whole() {
+        for size in [0, 1, 16 << 10, 16 << 20, FULL - 1, FULL, FULL + 1, 2 * FULL] {
+            let payload: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+            assert!(through(payload.clone()).await == payload, "{size} bytes");
+        }
+    }
+}

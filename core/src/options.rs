@@ -1,0 +1,211 @@
+//! The options of a clone: one list, under the same names in every language and on the command line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, Result};
+
+/// What to do with a table that is already there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IfExists {
+    /// Refuse, before anything is changed.
+    #[default]
+    Fail,
+    /// Drop it and make it anew. Other objects of the same name are replaced too.
+    Drop,
+    /// Keep its definition, remove its rows.
+    Truncate,
+    /// Leave it as it is.
+    Skip,
+}
+
+impl FromStr for IfExists {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "drop" => Ok(Self::Drop),
+            "truncate" => Ok(Self::Truncate),
+            "skip" => Ok(Self::Skip),
+            _ => Err(Error::usage(format!("if-exists: `{text}` is none of fail, drop, truncate, skip"))),
+        }
+    }
+}
+
+/// Who will be the definer of views, routines, triggers and events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Definer {
+    /// The account that makes the clone.
+    #[default]
+    Strip,
+    /// The same as at the source.
+    Keep,
+    /// This account.
+    Account {
+        /// Its user name.
+        user: String,
+        /// Its host name.
+        host: String,
+    },
+}
+
+impl FromStr for Definer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.rsplit_once('@')) {
+            ("strip", _) => Ok(Self::Strip),
+            ("keep", _) => Ok(Self::Keep),
+            (_, Some((user, host))) if !user.is_empty() && !host.is_empty() => {
+                Ok(Self::Account { user: user.to_owned(), host: host.to_owned() })
+            }
+            _ => Err(Error::usage(format!("definer: `{text}` is none of strip, keep, USER@HOST"))),
+        }
+    }
+}
+
+impl fmt::Display for Definer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Strip => f.write_str("strip"),
+            Self::Keep => f.write_str("keep"),
+            Self::Account { user, host } => write!(f, "{user}@{host}"),
+        }
+    }
+}
+
+impl Serialize for Definer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Definer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Everything that can be asked of a clone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CloneOptions {
+    /// Stage the rows through this archive location: `s3://bucket/prefix` or `file:///dir`.
+    pub via: Option<String>,
+    /// Keep the staged archive, after success and after failure.
+    pub keep_archive: bool,
+    /// Objects to take: globs of names, or `kind:glob`. With one, the clone is partial.
+    pub include: Vec<String>,
+    /// Objects to leave out: globs of names, or `kind:glob`.
+    pub exclude: Vec<String>,
+    /// A condition in SQL for the rows of a table, by the table's name.
+    #[serde(rename = "where")]
+    pub filters: BTreeMap<String, String>,
+    /// Whether triggers are taken; by default in a full clone only.
+    pub triggers: Option<bool>,
+    /// Whether functions, procedures and packages are taken; by default in a full clone only.
+    pub routines: Option<bool>,
+    /// Whether events are taken; by default in a full clone only.
+    pub events: Option<bool>,
+    /// Take definitions, no rows.
+    pub schema_only: bool,
+    /// Take rows only, into tables that are there.
+    pub data_only: bool,
+    /// What to do with a table that is already there.
+    pub if_exists: IfExists,
+    /// Drop the target database and create it anew.
+    pub recreate_database: bool,
+    /// Who will be the definer of views, routines, triggers and events.
+    pub definer: Definer,
+    /// How many connections read, and how many load, at once.
+    pub threads: usize,
+    /// At most this many bytes of rows are in flight.
+    pub memory: u64,
+    /// At most this many bytes of rows are read a second.
+    pub max_rate: Option<u64>,
+    /// Keep the target's changes out of its binary log. Its replicas will not have the clone.
+    pub skip_binlog: bool,
+    /// Read without any guarantee that the tables are of one moment.
+    pub no_consistency: bool,
+}
+
+impl Default for CloneOptions {
+    fn default() -> Self {
+        Self {
+            via: None,
+            keep_archive: false,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            filters: BTreeMap::new(),
+            triggers: None,
+            routines: None,
+            events: None,
+            schema_only: false,
+            data_only: false,
+            if_exists: IfExists::Fail,
+            recreate_database: false,
+            definer: Definer::Strip,
+            threads: 4,
+            memory: 256 << 20,
+            max_rate: None,
+            skip_binlog: false,
+            no_consistency: false,
+        }
+    }
+}
+
+impl CloneOptions {
+    /// Refuses what contradicts itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = [
+            (self.schema_only && self.data_only, "--schema-only and --data-only leave nothing to clone: say one of them"),
+            (
+                self.schema_only && !self.filters.is_empty(),
+                "--where chooses rows, and --schema-only takes none: say one of them",
+            ),
+            (
+                self.data_only && self.recreate_database,
+                "--data-only needs the tables that --recreate-database would drop: say one of them",
+            ),
+            (
+                self.data_only && self.if_exists == IfExists::Drop,
+                "--data-only needs the tables that --if-exists drop would drop: say --if-exists truncate",
+            ),
+            (self.keep_archive && self.via.is_none(), "--keep-archive needs --via: there is no archive to keep"),
+            (self.threads == 0, "--threads must be at least 1"),
+            (self.threads > 256, "--threads must be at most 256"),
+            (self.memory < 8 << 20, "--memory must be at least 8 MiB"),
+            (self.max_rate == Some(0), "--max-rate must be at least 1 byte a second"),
+        ];
+        match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
+            Some((_, message)) => Err(Error::usage(message)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_survive_json_and_an_unknown_one_is_named() {
+        let options = CloneOptions { definer: "app@%".parse().unwrap(), ..CloneOptions::default() };
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<CloneOptions>(&json).unwrap(), options);
+        let error = serde_json::from_str::<CloneOptions>(r#"{"thread": 3}"#).unwrap_err();
+        assert!(error.to_string().contains("`thread`"));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(CloneOptions::default().check().is_ok());
+        assert!(CloneOptions { schema_only: true, data_only: true, ..CloneOptions::default() }.check().is_err());
+        assert!(CloneOptions { threads: 0, ..CloneOptions::default() }.check().is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! When and how often the same is tried again.
+
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// How long to wait before each further try.
+#[derive(Debug, Clone)]
+pub(crate) struct Retry {
+    waits: Vec<Duration>,
+}
+
+impl Default for Retry {
+    /// Four more tries within about half a minute: a server that restarts is back by then.
+    fn default() -> Self {
+        Self { waits: [1, 3, 9, 20].map(Duration::from_secs).to_vec() }
+    }
+}
+
+impl Retry {
+    #[cfg(test)]
+    pub(crate) fn quickly(tries: usize) -> Self {
+        Self { waits: vec![Duration::from_millis(1); tries] }
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough; `before` hears of each
+    /// failure that is followed by another try.
+    pub(crate) async fn run<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Result<T>,
+        before: impl Fn(&crate::Error),
+    ) -> Result<T> {
+        for wait in &self.waits {
+            match attempt().await {
+                Err(error) if error.is_retryable() => before(&error),
+                other => return other,
+            }
+            tokio::time::sleep(*wait).await;
+        }
+        attempt().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, ErrorKind};
+
+    #[tokio::test]
+    async fn only_what_may_pass_is_tried_again() {
+        let mut calls = 0;
+        let lost = || Error::new(ErrorKind::Connection, "lost").retryable();
+        let result = Retry::quickly(3)
+            .run(async || { calls += 1; if calls < 3 { Err(lost()) } else { Ok(calls) } }, |_| ())
+            .await;
+        assert_eq!(result.unwrap(), 3);
+        let mut calls = 0;
+        let result: Result<()> = Retry::quickly(3)
+            .run(async || { calls += 1; Err(Error::new(ErrorKind::Data, "changed")) }, |_| ())
+            .await;
+        assert!(result.is_err() && calls == 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! Which objects and rows are cloned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::catalog::{Catalog, ObjectKind, ObjectRef, Printable};
+use crate::error::{Error, Result};
+use crate::options::CloneOptions;
+use crate::plan::{LeftOut, SelectedTable, Selection};
+
+/// Chooses objects and rows. A closure `|object: &ObjectRef| -> bool` is one.
+///
+/// It is asked once for each object of the catalog, on the machine that starts the job, before anything is written.
+pub trait ObjectSelector: Send + Sync {
+    /// Whether the object is cloned. A trigger goes only with its table, whatever is said of the trigger itself.
+    fn select(&self, object: &ObjectRef) -> bool;
+
+    /// A condition in SQL that the rows of a table must meet; `None` for all rows.
+    fn rows(&self, _table: &ObjectRef) -> Option<String> {
+        None
+    }
+}
+
+impl<F: Fn(&ObjectRef) -> bool + Send + Sync> ObjectSelector for F {
+    fn select(&self, object: &ObjectRef) -> bool {
+        self(object)
+    }
+}
+
+/// One `GLOB` or `kind:GLOB`.
+struct Pattern {
+    text: String,
+    kind: Option<ObjectKind>,
+    glob: GlobMatcher,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self> {
+        let kind_of = |name: &str| ObjectKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let (kind, name) = match text.split_once(':').map(|(kind, name)| (kind_of(kind), name)) {
+            Some((Some(kind), name)) => (Some(kind), name),
+            _ => (None, text),
+        };
+        let glob = GlobBuilder::new(name).literal_separator(false).backslash_escape(true).build();
+        let glob = glob.map_err(|error| Error::usage(format!("`{text}` is no pattern")).caused_by(error))?;
+        Ok(Self { text: text.to_owned(), kind, glob: glob.compile_matcher() })
+    }
+
+    fn matches(&self, object: &ObjectRef) -> bool {
+        self.kind.is_none_or(|kind| kind == object.kind) && self.glob.is_match(&object.name)
+    }
+}
+
+/// The selector that the options describe: patterns, and which kinds go along.
+pub(crate) struct Globs {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    filters: BTreeMap<String, String>,
+    triggers: bool,
+    routines: bool,
+    events: bool,
+}
+
+impl Globs {
+    /// A full clone has every kind; one with an `include` has triggers, routines and events only if asked.
+    pub(crate) fn of(options: &CloneOptions) -> Result<Self> {
+        let parse = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>();
+        let full = options.include.is_empty();
+        Ok(Self {
+            include: parse(&options.include)?,
+            exclude: parse(&options.exclude)?,
+            filters: options.filters.clone(),
+            triggers: options.triggers.unwrap_or(full),
+            routines: options.routines.unwrap_or(full),
+            events: options.events.unwrap_or(full),
+        })
+    }
+
+    /// Patterns and filters that match nothing are typing errors, and a typing error must not clone the wrong half.
+    pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
+        let objects: Vec<ObjectRef> = catalog.objects().collect();
+        for (option, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
+            if let Some(pattern) = patterns.iter().find(|pattern| !objects.iter().any(|object| pattern.matches(object))) {
+                let database = Printable(&catalog.database.name);
+                let message = format!("--{option} {}: nothing in database {database} has such a name", pattern.text);
+                return Err(Error::usage(message));
+            }
+        }
+        match self.filters.keys().find(|name| catalog.table(name).is_none()) {
+            Some(name) => Err(Error::usage(format!("--where {}=…: there is no table of that name", Printable(name)))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ObjectSelector for Globs {
+    fn select(&self, object: &ObjectRef) -> bool {
+        if self.exclude.iter().any(|pattern| pattern.matches(object)) {
+            return false;
+        }
+        // `function:tax_*` asks for functions; `tax_*` alone does not.
+        if self.include.iter().any(|pattern| pattern.kind.is_some() && pattern.matches(object)) {
+            return true;
+        }
+        match object.kind {
+            ObjectKind::Trigger => self.triggers,
+            ObjectKind::Event => self.events,
+            kind if kind.is_routine() => self.routines,
+            _ => self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object)),
+        }
+    }
+
+    fn rows(&self, table: &ObjectRef) -> Option<String> {
+        self.filters.get(&table.name).cloned()
+    }
+}
+
+/// Applies a selector to a catalog.
+pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: &CloneOptions) -> Selection {
+    let mut selection = Selection { rows: !options.schema_only, schema: !options.data_only, ..Selection::default() };
+    let mut leave = |object: ObjectRef, reason: &str| {
+        selection.left_out.push(LeftOut { object, reason: reason.to_owned() });
+    };
+    let mut tables = Vec::new();
+    for table in &catalog.tables {
+        let object = table.object();
+        if selector.select(&object) {
+            let filter = selector.rows(&object);
+            tables.push(SelectedTable { name: object.name, filter });
+        } else {
+            leave(object, "not selected");
+        }
+    }
+    let names: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    let mut objects = Vec::new();
+    for definition in &catalog.definitions {
+        let object = &definition.object;
+        let table_missing = object.table.as_deref().is_some_and(|table| !names.contains(table));
+        if options.data_only {
+            leave(object.clone(), "only rows were asked for");
+        } else if !selector.select(object) {
+            leave(object.clone(), "not selected");
+        } else if table_missing {
+            leave(object.clone(), "its table is not selected");
+        } else {
+            objects.push(object.clone());
+        }
+    }
+    selection.whole = selection.left_out.is_empty() && tables.iter().all(|table| table.filter.is_none());
+    selection.tables = tables;
+    selection.objects = objects;
+    selection
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn globs(include: &[&str], exclude: &[&str], change: impl FnOnce(&mut CloneOptions)) -> Globs {
+        let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let mut options = CloneOptions { include: own(include), exclude: own(exclude), ..CloneOptions::default() };
+        change(&mut options);
+        Globs::of(&options).unwrap()
+    }
+
+    fn picks(globs: &Globs, kind: ObjectKind, name: &str) -> bool {
+        globs.select(&ObjectRef::new(kind, name))
+    }
+
+    #[test]
+    fn a_full_clone_takes_everything_and_an_exclusion_only_what_it_names() {
+        let full = globs(&[], &["log_*", "view:v"], |_| ());
+        assert!(ObjectKind::ALL.into_iter().all(|kind| picks(&full, kind, "a")));
+        assert!(!picks(&full, ObjectKind::Table, "log_1") && !picks(&full, ObjectKind::Event, "log_1"));
+        assert!(!picks(&full, ObjectKind::View, "v") && picks(&full, ObjectKind::Table, "v"));
+    }
+
+    #[test]
+    fn a_partial_clone_takes_triggers_routines_and_events_only_if_asked() {
+        let partial = globs(&["*"], &[], |_| ());
+        assert!(picks(&partial, ObjectKind::Table, "a") && picks(&partial, ObjectKind::View, "a"));
+        assert!(!picks(&partial, ObjectKind::Trigger, "a") && !picks(&partial, ObjectKind::Function, "a"));
+        assert!(picks(&globs(&["*"], &[], |o| o.triggers = Some(true)), ObjectKind::Trigger, "a"));
+        assert!(picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Event, "e1"));
+        assert!(!picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Table, "e1"));
+        assert!(!picks(&globs(&[], &[], |o| o.events = Some(false)), ObjectKind::Event, "e1"));
+    }
+
+    #[test]
+    fn a_pattern_may_hold_any_name() {
+        assert!(picks(&globs(&["a/b:c*"], &[], |_| ()), ObjectKind::Table, "a/b:cd"));
+        assert!(picks(&globs(&[r"50\*"], &[], |_| ()), ObjectKind::Table, "50*"));
+        assert!(Globs::of(&CloneOptions { include: vec!["a[".into()], ..CloneOptions::default() }).is_err());
+    }
+}
