@@ -13,7 +13,12 @@ fn sees(pair: &Pair, name: &str) {
     }
     compare(a, name, b, name).unwrap();
     for (change, word) in CHANGES {
-        let options = CompareOptions { rows: word.starts_with("rows"), ..CompareOptions::default() };
+        let table = word.strip_prefix("rows of ").and_then(|rest| rest.split(':').next());
+        let options = CompareOptions {
+            rows: table.is_some(),
+            only: table.map(|table| vec![table.to_owned()]),
+            ..CompareOptions::default()
+        };
         b.sql_in(name, change).unwrap();
         let error = compare_with(a, name, b, name, &options).expect_err(change);
         assert!(error.to_string().contains(word), "{change}: {error}");

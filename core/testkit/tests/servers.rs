@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 
-use dbgraft_testkit::{Database, Flavor, MariaDb, MySql, Server, ServerOptions, Tls};
+use dbgraft_testkit::{Database, Flavor, MariaDb, MySql, Proxy, Server, ServerOptions, Tls};
 
 fn start(flavor: Flavor) -> Server {
     ServerOptions::new(flavor).start().unwrap()
@@ -87,4 +87,16 @@ fn verified(server: &Server, how: &str) -> String {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_proxy_is_a_bad_line_to_a_server() {
+    let server = start(Flavor::MariaDb);
+    let proxy = Proxy::start((server.host.as_str(), server.port)).unwrap();
+    let far = server.with_address("127.0.0.1", proxy.port());
+    assert_eq!(far.sql("SELECT LENGTH(REPEAT('x', 1000))").unwrap(), "1000");
+    assert!(proxy.sent_down() > 100 && proxy.sent_up() > 50);
+    proxy.cut_after(50_000);
+    assert!(far.sql("SELECT REPEAT('x', 1000000)").is_err());
+    assert_eq!(far.sql("SELECT 1").unwrap(), "1");
 }
