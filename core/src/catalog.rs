@@ -30,6 +30,9 @@ pub struct Server {
     pub flavor: Flavor,
     /// The version as the server prints it, for example `9.7.4` or `10.11.19-MariaDB`.
     pub version: String,
+    /// What tells this running server from every other; empty where that is unknown.
+    #[serde(default)]
+    pub identity: String,
 }
 
 impl Server {
@@ -230,6 +233,9 @@ pub struct Definition {
     pub database_collation: String,
     /// The time zone of an event; empty for other kinds.
     pub time_zone: String,
+    /// Where a sequence stands, as the further arguments of `SETVAL`: its next value, 0, its round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// Everything that a source holds.

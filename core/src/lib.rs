@@ -3,12 +3,15 @@
 mod archive;
 mod batch;
 mod catalog;
+mod engine;
 mod error;
 mod event;
 mod memory;
 mod mysql;
+mod options;
 mod plan;
 mod report;
+mod retry;
 mod sink;
 mod source;
 mod store;

@@ -163,7 +163,10 @@ impl CloneOptions {
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = [
-            (self.schema_only && self.data_only, "--schema-only and --data-only leave nothing to clone: say one of them"),
+            (
+                self.schema_only && self.data_only,
+                "--schema-only and --data-only leave nothing to clone: say one of them",
+            ),
             (
                 self.schema_only && !self.filters.is_empty(),
                 "--where chooses rows, and --schema-only takes none: say one of them",

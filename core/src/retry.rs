@@ -25,9 +25,9 @@ impl Retry {
 
     /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough; `before` hears of each
     /// failure that is followed by another try.
-    pub(crate) async fn run<T>(
+    pub(crate) async fn run<T, F: Future<Output = Result<T>>>(
         &self,
-        mut attempt: impl AsyncFnMut() -> Result<T>,
+        mut attempt: impl FnMut() -> F,
         before: impl Fn(&crate::Error),
     ) -> Result<T> {
         for wait in &self.waits {
@@ -43,21 +43,20 @@ impl Retry {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::{Error, ErrorKind};
 
     #[tokio::test]
     async fn only_what_may_pass_is_tried_again() {
-        let mut calls = 0;
+        let calls = Cell::new(0);
         let lost = || Error::new(ErrorKind::Connection, "lost").retryable();
-        let result = Retry::quickly(3)
-            .run(async || { calls += 1; if calls < 3 { Err(lost()) } else { Ok(calls) } }, |_| ())
-            .await;
-        assert_eq!(result.unwrap(), 3);
-        let mut calls = 0;
-        let result: Result<()> = Retry::quickly(3)
-            .run(async || { calls += 1; Err(Error::new(ErrorKind::Data, "changed")) }, |_| ())
-            .await;
-        assert!(result.is_err() && calls == 1);
+        let call = || calls.replace(calls.get() + 1) + 1;
+        let attempt = || async { if call() < 3 { Err(lost()) } else { Ok(calls.get()) } };
+        assert_eq!(Retry::quickly(3).run(attempt, |_| ()).await.unwrap(), 3);
+        calls.set(0);
+        let attempt = || async { Err::<(), _>(Error::new(ErrorKind::Data, "changed").with("call", call())) };
+        assert!(Retry::quickly(3).run(attempt, |_| ()).await.is_err() && calls.get() == 1);
     }
 }

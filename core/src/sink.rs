@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::batch::{Batch, Receipt};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ObjectRef};
 use crate::error::Result;
 use crate::plan::{Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
@@ -17,6 +17,11 @@ use crate::report::{Finding, Note};
 pub trait Sink: Send + Sync {
     /// Problems that would keep this selection from being written. Changes nothing that lasts.
     async fn check(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// The objects that are there already. With `--if-exists skip` they are left as they are.
+    async fn existing(&self) -> Result<Vec<ObjectRef>> {
         Ok(Vec::new())
     }
 

@@ -71,6 +71,11 @@ impl BatchBuilder {
         self.fields = 0;
     }
 
+    /// Makes room for a long value, so that it does not have to be moved again and again.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
+    }
+
     /// How many bytes there are so far, those of an unfinished row included.
     pub fn len(&self) -> usize {
         self.text.len()

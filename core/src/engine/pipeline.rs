@@ -205,8 +205,9 @@ impl Running {
             let message = format!("batch {id} of {} is tried again: {error}", table.table.object());
             self.leg.events.emit(Event::Warning { message });
         };
-        let receipt = self.leg.retry.run(async || self.leg.sink.write(table, batch.clone()).await, warn).await;
-        let receipt = receipt.map_err(|error| error.with("table", crate::Printable(&table.table.name)).with("batch", id))?;
+        let receipt = self.leg.retry.run(|| self.leg.sink.write(table, batch.clone()), warn).await;
+        let receipt =
+            receipt.map_err(|error| error.with("table", crate::Printable(&table.table.name)).with("batch", id))?;
         if receipt.rows != batch.rows || receipt.digest != batch.digest {
             let message = format!("{} rows were read and {} written", batch.rows, receipt.rows);
             return Err(Error::new(ErrorKind::Data, message).with("batch", id));

@@ -1,6 +1,22 @@
 //! Servers of the MySQL family as sources and sinks.
 
+mod apply;
+#[path = "check_tmp.rs"]
+mod check;
+mod chunk;
+mod column;
 mod connect;
 mod ddl;
+mod introspect;
+mod journal;
+mod load;
+mod read;
+mod running;
+mod session;
+mod sink;
+mod snapshot;
+mod source;
 
 pub(crate) use connect::{Address, TlsMode, TlsOptions};
+pub(crate) use sink::MySqlSink;
+pub(crate) use source::MySqlSource;

@@ -45,6 +45,17 @@ impl Row {
         self.text(index).unwrap_or_default()
     }
 
+    /// The column's bytes.
+    pub(super) fn bytes(&self, index: usize) -> &[u8] {
+        self.0.get(index).and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    /// The column as text, which must be UTF-8: for what is written back, and must not be changed.
+    pub(super) fn exact(&self, index: usize) -> Result<String> {
+        String::from_utf8(self.bytes(index).to_vec())
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "a definition is not valid text").caused_by(error))
+    }
+
     /// The column as a number; anything else is 0.
     pub(super) fn number(&self, index: usize) -> u64 {
         self.text(index).and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -64,20 +75,27 @@ impl Conn {
     pub(super) async fn open(address: &Address, session: &str) -> Result<Self> {
         let (stream, greeting) = login::login(address).await?;
         if !greeting.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            let message = format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", greeting.version);
+            let message =
+                format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", greeting.version);
             return Err(Error::new(ErrorKind::Unsupported, message).with("server", address));
         }
         let flavor = if greeting.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
         // MariaDB puts a prefix before its version for the sake of old replicas.
         let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
-        let mut conn = Self { stream, id: greeting.connection_id, server: Server { flavor, version } };
+        let mut conn =
+            Self { stream, id: greeting.connection_id, server: Server { flavor, version, identity: String::new() } };
         conn.exec(session).await?;
         Ok(conn)
     }
 
     /// Runs a statement that gives no rows.
     pub(super) async fn exec(&mut self, sql: &str) -> Result<Done> {
-        self.stream.command(COM_QUERY, sql.as_bytes()).await?;
+        self.exec_bytes(sql.as_bytes()).await
+    }
+
+    /// Runs a statement that is written in another character set than UTF-8.
+    pub(super) async fn exec_bytes(&mut self, sql: &[u8]) -> Result<Done> {
+        self.stream.command(COM_QUERY, sql).await?;
         let packet = self.stream.packet().await?;
         match packet.first() {
             Some(0x00) => done(packet),
@@ -87,6 +105,17 @@ impl Conn {
                 Ok(Done::default())
             }
         }
+    }
+
+    /// Runs statements that a server may refuse without harm; only a broken connection is an error.
+    pub(super) async fn try_each(&mut self, statements: &[&str]) -> Result<()> {
+        for sql in statements {
+            match self.exec(sql).await {
+                Err(error) if error.code().is_none() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Runs a statement and gives all its rows.

@@ -61,11 +61,7 @@ fn certificates(parameter: &'static str, path: &Path) -> Result<Vec<CertificateD
     Ok(found)
 }
 
-fn unreadable(
-    parameter: &'static str,
-    path: &Path,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> Error {
+fn unreadable(parameter: &'static str, path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::usage(format!("{parameter}: cannot use {}", path.display())).caused_by(error)
 }
 
@@ -136,7 +132,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -145,7 +146,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

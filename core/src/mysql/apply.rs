@@ -1,0 +1,186 @@
+//! Creates the objects that are not tables: sequences, routines, views, triggers, events.
+
+use std::collections::BTreeSet;
+
+use super::connect::Conn;
+use super::ddl::{self, Dialect, EventStatus, quote_name};
+use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef};
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::Note;
+
+/// How definitions are changed on their way.
+pub(super) struct Rewriting {
+    pub(super) definer: ddl::Definer,
+    /// The source's database and the target's, where they differ.
+    pub(super) rename: Option<(String, String)>,
+}
+
+impl Rewriting {
+    /// The text to run, and what was changed in it that the user should know of.
+    fn apply(&self, definition: &Definition) -> (String, Option<Note>) {
+        let dialect = Dialect::of(&definition.sql_mode);
+        let text = ddl::with_definer(&definition.create, dialect, &self.definer);
+        self.renamed(&definition.object, text, dialect)
+    }
+
+    /// References to the source's database become references to the target's.
+    pub(super) fn renamed(&self, object: &ObjectRef, text: String, dialect: Dialect) -> (String, Option<Note>) {
+        let Some((from, to)) = &self.rename else { return (text, None) };
+        let (text, count) = ddl::rename_database(&text, dialect, from, to, false);
+        let note = (count > 0)
+            .then(|| Note::on(object, format!("{count} references to database {from} were changed to {to}")));
+        (text, note)
+    }
+}
+
+/// The statement that drops an object of this kind.
+pub(super) fn drop_statement(object: &ObjectRef) -> String {
+    let kind = match object.kind {
+        ObjectKind::PackageBody => "PACKAGE BODY".to_owned(),
+        kind => kind.name().to_uppercase(),
+    };
+    format!("DROP {kind} IF EXISTS {}", quote_name(&object.name))
+}
+
+/// Creates a sequence where the source's stands. The current database must be the target's.
+pub(super) async fn sequence(conn: &mut Conn, definition: &Definition) -> Result<()> {
+    let named = |error: Error| error.with("object", &definition.object);
+    conn.exec(&definition.create).await.map_err(named)?;
+    if let Some(state) = &definition.state {
+        conn.row(&format!("SELECT SETVAL({}, {state})", quote_name(&definition.object.name))).await.map_err(named)?;
+    }
+    Ok(())
+}
+
+/// Creates everything else in an order that works: routines first, for views and triggers call them; views until no more
+/// can be made, for they stand on each other; triggers in their order; events at last, and enabled only when all are made.
+pub(super) async fn objects(
+    conn: &mut Conn,
+    definitions: &[Definition],
+    rewriting: &Rewriting,
+    mut creating: impl FnMut(&ObjectRef),
+) -> Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    let of = |wanted: fn(ObjectKind) -> bool| definitions.iter().filter(move |d| wanted(d.object.kind));
+    for definition in of(ObjectKind::is_routine) {
+        creating(&definition.object);
+        notes.extend(create(conn, definition, rewriting).await?);
+    }
+    notes.extend(views(conn, of(|kind| kind == ObjectKind::View).collect(), rewriting, &mut creating).await?);
+    let mut enable = Vec::new();
+    for definition in of(|kind| matches!(kind, ObjectKind::Trigger | ObjectKind::Event)) {
+        creating(&definition.object);
+        if definition.object.kind == ObjectKind::Event {
+            let (create, status) = ddl::disabled_event(&definition.create, Dialect::of(&definition.sql_mode));
+            notes.extend(self::create(conn, &Definition { create, ..definition.clone() }, rewriting).await?);
+            enable.push((&definition.object, status));
+        } else {
+            notes.extend(create(conn, definition, rewriting).await?);
+        }
+    }
+    for (event, status) in enable {
+        set_event_status(conn, event, status).await?;
+    }
+    Ok(notes)
+}
+
+async fn set_event_status(conn: &mut Conn, event: &ObjectRef, status: EventStatus) -> Result<()> {
+    let clause = match (status, conn.server.flavor) {
+        (EventStatus::Disabled, _) => return Ok(()),
+        (EventStatus::Enabled, _) => "ENABLE",
+        (EventStatus::DisabledOnReplica, Flavor::MySql) if conn.server.version_numbers() >= (8, 2, 0) => {
+            "DISABLE ON REPLICA"
+        }
+        (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
+    };
+    let sql = format!("ALTER EVENT {} {clause}", quote_name(&event.name));
+    match conn.exec(&sql).await {
+        // An event whose time has passed is dropped by the server at once, as it would be at the source.
+        Err(error) if error.code() == Some(1539) => Ok(()),
+        other => other.map(drop).map_err(|error| error.with("object", event)),
+    }
+}
+
+/// Creates views in rounds until a round makes none. What is left is invalid at the source too, or stands on what is not
+/// cloned: that is reported, and the rest stands.
+async fn views(
+    conn: &mut Conn,
+    mut left: Vec<&Definition>,
+    rewriting: &Rewriting,
+    creating: &mut impl FnMut(&ObjectRef),
+) -> Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    loop {
+        let mut failed = Vec::new();
+        for definition in &left {
+            creating(&definition.object);
+            match create(conn, definition, rewriting).await {
+                Ok(note) => notes.extend(note),
+                Err(error) if error.code().is_none() => return Err(error),
+                Err(error) => failed.push((*definition, error)),
+            }
+        }
+        let names: BTreeSet<_> = failed.iter().map(|(definition, _)| &definition.object.name).collect();
+        let stuck = failed.len() == left.len();
+        left.retain(|definition| names.contains(&definition.object.name));
+        if left.is_empty() {
+            return Ok(notes);
+        }
+        if stuck {
+            let missing = failed.iter().map(|(definition, error)| {
+                Note::on(&definition.object, format!("not created: the target does not take it: {error}"))
+            });
+            notes.extend(missing);
+            return Ok(notes);
+        }
+    }
+}
+
+/// Creates one object under the settings that it was made under.
+async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting) -> Result<Option<Note>> {
+    let named = |error: Error| error.with("object", &definition.object);
+    let (text, note) = rewriting.apply(definition);
+    let client = definition.character_set_client.as_str();
+    let statement = encode(conn, &text, client).await.map_err(named)?;
+    let mut settings = Vec::new();
+    if !client.is_empty() {
+        settings.push(format!("character_set_client = {client}"));
+        settings.push(format!("collation_connection = {}", definition.collation_connection));
+    }
+    if definition.object.kind != ObjectKind::View {
+        settings.push(format!("sql_mode = '{}'", definition.sql_mode));
+    }
+    if !definition.time_zone.is_empty() {
+        settings.push(format!("time_zone = '{}'", definition.time_zone));
+    }
+    let restore = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
+    if !settings.is_empty() {
+        conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
+    }
+    let created = conn.exec_bytes(&statement).await;
+    conn.exec(restore).await?;
+    created.map_err(named)?;
+    Ok(note)
+}
+
+/// The statement in the character set of the client that made the object. The server does the conversion: it knows its
+/// own character sets best.
+async fn encode(conn: &mut Conn, text: &str, client: &str) -> Result<Vec<u8>> {
+    if text.is_ascii() || client.is_empty() || client.starts_with("utf8") {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let sql = format!(
+        "SELECT HEX(t), CONVERT(t USING utf8mb4) = CONVERT(x'{hex}' USING utf8mb4) COLLATE utf8mb4_bin FROM \
+         (SELECT CONVERT(CONVERT(x'{hex}' USING utf8mb4) USING {client}) AS t) AS converted"
+    );
+    let row = conn.row(&sql).await?;
+    let lossless = row.as_ref().is_some_and(|row| row.number(1) == 1);
+    let bytes = row.and_then(|row| row.text(0)).unwrap_or_default();
+    if !lossless {
+        let message = format!("its text cannot be written in {client}, the character set that it was made under");
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let digits = bytes.as_bytes().chunks_exact(2);
+    Ok(digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect())
+}

@@ -1,0 +1,52 @@
+//! How each type of column travels: what is selected, and how the target takes it. One table for both sides.
+
+use super::ddl::quote_name;
+use crate::catalog::Column;
+
+/// How the target takes a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carriage {
+    /// As it is: the bytes of the text are the bytes of the value.
+    Plain,
+    /// As the number of the member: an `ENUM`'s empty member and its error value look the same as text, and a `SET` may
+    /// have an empty member too.
+    Index,
+    /// As utf8mb4 text: the server refuses JSON in binary.
+    Json,
+    /// As ASCII text: in binary the server takes it for the value's inner form.
+    Ascii,
+}
+
+fn carriage(column: &Column) -> Carriage {
+    match column.data_type.as_str() {
+        "enum" | "set" => Carriage::Index,
+        "json" => Carriage::Json,
+        "uuid" | "inet4" | "inet6" => Carriage::Ascii,
+        _ => Carriage::Plain,
+    }
+}
+
+/// The expression that reads the column.
+pub(super) fn read_expression(column: &Column) -> String {
+    let name = quote_name(&column.name);
+    match carriage(column) {
+        Carriage::Index => format!("CAST({name} AS UNSIGNED)"),
+        Carriage::Plain | Carriage::Json | Carriage::Ascii => name,
+    }
+}
+
+/// The expression that makes the column's value of `value`, an expression of the field's bytes; `None` when the bytes
+/// can be assigned as they are.
+pub(super) fn load_expression(column: &Column, value: &str) -> Option<String> {
+    match carriage(column) {
+        Carriage::Plain => None,
+        Carriage::Index => Some(format!("CAST({value} AS UNSIGNED)")),
+        Carriage::Json => Some(format!("CONVERT({value} USING utf8mb4)")),
+        Carriage::Ascii => Some(format!("CONVERT({value} USING ascii)")),
+    }
+}
+
+/// Whether the column's index 0 (an `ENUM`'s error value) makes the server warn when it is loaded.
+pub(super) fn warns_of_index_zero(column: &Column) -> bool {
+    column.data_type == "enum"
+}

@@ -1,0 +1,218 @@
+//! Reads the catalog: what a database holds, from `information_schema` and `SHOW CREATE`.
+
+use std::collections::BTreeMap;
+
+use super::connect::{Conn, Row};
+use super::ddl::quote_name;
+use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A string literal that means the same under every `sql_mode`.
+pub(super) fn literal(text: &str) -> String {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+    format!("CONVERT(x'{hex}' USING utf8mb4)")
+}
+
+/// Reads everything that `database` holds.
+pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> {
+    let found = self::database(conn, database).await?.ok_or_else(|| {
+        let message =
+            format!("there is no database {} at the source, or the account may not see it", Printable(database));
+        Error::new(ErrorKind::Usage, message)
+    })?;
+    let database = found.name.as_str();
+    // Names in definitions are printed without the database only where it is the current one.
+    conn.exec(&format!("USE {}", quote_name(database))).await?;
+    let kinds = names(conn, database).await?;
+    let tables = tables(conn, database, &kinds).await?;
+    let mut definitions = Vec::new();
+    for kind in ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Table) {
+        for object in list(conn, database, kind, &kinds).await? {
+            definitions.push(definition(conn, object).await?);
+        }
+    }
+    Ok(Catalog { server: conn.server.clone(), database: found, tables, definitions })
+}
+
+/// The database and its defaults, or `None` where there is none of that name.
+pub(super) async fn database(conn: &mut Conn, name: &str) -> Result<Option<Database>> {
+    let sql = format!(
+        "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA \
+         WHERE SCHEMA_NAME = {}",
+        literal(name)
+    );
+    let row = conn.row(&sql).await?;
+    Ok(row.map(|row| Database { name: row.string(0), charset: row.string(1), collation: row.string(2) }))
+}
+
+/// What `information_schema.TABLES` lists: tables, views and sequences.
+async fn names(conn: &mut Conn, database: &str) -> Result<Vec<Row>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
+        literal(database)
+    );
+    conn.rows(&sql).await
+}
+
+fn is_table(row: &Row) -> bool {
+    matches!(row.string(1).as_str(), "BASE TABLE" | "SYSTEM VERSIONED")
+}
+
+async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Table>> {
+    let mut columns = columns(conn, database).await?;
+    let mut keys = primary_keys(conn, database).await?;
+    let mut tables = Vec::new();
+    for row in kinds.iter().filter(|row| is_table(row)) {
+        let name = row.exact(0)?;
+        let create = conn
+            .row(&format!("SHOW CREATE TABLE {}", quote_name(&name)))
+            .await
+            .map_err(|error| error.with("table", Printable(&name)))?;
+        tables.push(Table {
+            engine: row.string(2),
+            columns: columns.remove(&name).unwrap_or_default(),
+            primary_key: keys.remove(&name).unwrap_or_default(),
+            rows_estimate: row.number(3),
+            data_bytes: row.number(4),
+            index_bytes: row.number(5),
+            create: create.map(|row| row.exact(1)).transpose()?.unwrap_or_default(),
+            name,
+        });
+    }
+    Ok(tables)
+}
+
+async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
+         GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        literal(database)
+    );
+    let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
+    for row in conn.rows(&sql).await? {
+        tables.entry(row.exact(0)?).or_default().push(Column {
+            name: row.exact(1)?,
+            data_type: row.string(2).to_ascii_lowercase(),
+            column_type: row.string(3),
+            charset: row.text(4),
+            collation: row.text(5),
+            nullable: row.string(6) == "YES",
+            generated: row.text(7).is_some_and(|expression| !expression.is_empty()),
+        });
+    }
+    Ok(tables)
+}
+
+async fn primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND \
+         INDEX_NAME = 'PRIMARY' ORDER BY TABLE_NAME, SEQ_IN_INDEX",
+        literal(database)
+    );
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in conn.rows(&sql).await? {
+        keys.entry(row.exact(0)?).or_default().push(row.exact(1)?);
+    }
+    Ok(keys)
+}
+
+/// The objects of one kind that is not a table, in the order in which they are to be created.
+async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) -> Result<Vec<ObjectRef>> {
+    let of_type = |name: &str| {
+        let rows = kinds.iter().filter(|row| row.string(1) == name);
+        rows.map(|row| Ok(ObjectRef::new(kind, row.exact(0)?))).collect()
+    };
+    let database = literal(database);
+    let routine = |name: &str| {
+        format!(
+            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} AND \
+             ROUTINE_TYPE = '{name}' ORDER BY ROUTINE_NAME"
+        )
+    };
+    let sql = match kind {
+        ObjectKind::Table => return Ok(Vec::new()),
+        ObjectKind::Sequence => return of_type("SEQUENCE"),
+        ObjectKind::View => return of_type("VIEW"),
+        ObjectKind::Package | ObjectKind::PackageBody if conn.server.flavor == Flavor::MySql => return Ok(Vec::new()),
+        ObjectKind::Function => routine("FUNCTION"),
+        ObjectKind::Procedure => routine("PROCEDURE"),
+        ObjectKind::Package => routine("PACKAGE"),
+        ObjectKind::PackageBody => routine("PACKAGE BODY"),
+        // Triggers of one table and event fire in the order of their creation.
+        ObjectKind::Trigger => format!(
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database} \
+             ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
+        ),
+        ObjectKind::Event => format!(
+            "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database} ORDER BY EVENT_NAME"
+        ),
+    };
+    let rows = conn.rows(&sql).await?;
+    rows.iter().map(|row| Ok(ObjectRef { kind, name: row.exact(0)?, table: row.text(1) })).collect()
+}
+
+/// Where `SHOW CREATE` puts what; an index that no kind has is NULL.
+struct Layout {
+    statement: &'static str,
+    create: usize,
+    sql_mode: usize,
+    client: usize,
+    time_zone: usize,
+}
+
+const NOWHERE: usize = usize::MAX;
+
+fn layout(kind: ObjectKind) -> Layout {
+    let routine = |statement| Layout { statement, create: 2, sql_mode: 1, client: 3, time_zone: NOWHERE };
+    match kind {
+        ObjectKind::Table | ObjectKind::Sequence => {
+            Layout { statement: "CREATE SEQUENCE", create: 1, sql_mode: NOWHERE, client: NOWHERE, time_zone: NOWHERE }
+        }
+        ObjectKind::View => {
+            Layout { statement: "CREATE VIEW", create: 1, sql_mode: NOWHERE, client: 2, time_zone: NOWHERE }
+        }
+        ObjectKind::Function => routine("CREATE FUNCTION"),
+        ObjectKind::Procedure => routine("CREATE PROCEDURE"),
+        ObjectKind::Package => routine("CREATE PACKAGE"),
+        ObjectKind::PackageBody => routine("CREATE PACKAGE BODY"),
+        ObjectKind::Trigger => routine("CREATE TRIGGER"),
+        ObjectKind::Event => Layout { statement: "CREATE EVENT", create: 3, sql_mode: 1, client: 4, time_zone: 2 },
+    }
+}
+
+async fn definition(conn: &mut Conn, object: ObjectRef) -> Result<Definition> {
+    let Layout { statement, create, sql_mode, client, time_zone } = layout(object.kind);
+    let name = quote_name(&object.name);
+    let row = conn.row(&format!("SHOW {statement} {name}")).await;
+    let row = match row {
+        // The account may not see it: an empty definition, which the preflight names.
+        Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => None,
+        other => other.map_err(|error| error.with("object", &object))?,
+    };
+    let state = match object.kind {
+        ObjectKind::Sequence => sequence_state(conn, &name).await?,
+        _ => None,
+    };
+    let text = |index: usize| row.as_ref().map_or(Ok(String::new()), |row| row.exact(index));
+    Ok(Definition {
+        create: text(create)?,
+        sql_mode: text(sql_mode)?,
+        character_set_client: text(client)?,
+        collation_connection: text(client.saturating_add(1))?,
+        database_collation: if object.kind == ObjectKind::View {
+            String::new()
+        } else {
+            text(client.saturating_add(2))?
+        },
+        time_zone: text(time_zone)?,
+        state,
+        object,
+    })
+}
+
+/// What `SETVAL` needs to go on where the sequence stands: its next value and its round.
+async fn sequence_state(conn: &mut Conn, quoted: &str) -> Result<Option<String>> {
+    let row = conn.row(&format!("SELECT next_not_cached_value, cycle_count FROM {quoted}")).await?;
+    Ok(row.map(|row| format!("{}, 0, {}", row.string(0), row.string(1))))
+}

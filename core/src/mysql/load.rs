@@ -1,0 +1,198 @@
+//! Writes one batch: by `LOAD DATA`, or by `INSERT` where the server does not take that.
+
+use super::column;
+use super::connect::{Conn, Done};
+use super::ddl::quote_name;
+use crate::batch::Batch;
+use crate::catalog::{Column, Table};
+use crate::codec::{Field, rows};
+use crate::error::{Error, ErrorKind, Result};
+
+/// An INSERT is cut at about this length: longer ones gain nothing.
+const INSERT_BYTES: usize = 1 << 20;
+
+/// Loads the batch by one `LOAD DATA LOCAL`.
+///
+/// LOCAL alone would turn errors into warnings and skip what it cannot take; with REPLACE they are errors. A row that
+/// did replace another, or any warning, means that the target is not what was read, and is an error too.
+pub(super) async fn by_file(conn: &mut Conn, database: &str, table: &Table, batch: &Batch) -> Result<()> {
+    let done = conn.load(&statement(database, table), &batch.data).await?;
+    let counts = counts(&done.info);
+    if counts.get(..3) != Some(&[batch.rows, 0, 0]) {
+        let message = format!("the target took {} of {} rows: {}", done.affected, batch.rows, done.info);
+        return Err(Error::new(ErrorKind::Data, message));
+    }
+    match done.warnings {
+        0 => Ok(()),
+        count => explain_warnings(conn, table, count).await,
+    }
+}
+
+/// The numbers of `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
+fn counts(info: &str) -> Vec<u64> {
+    info.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+fn statement(database: &str, table: &Table) -> String {
+    let mut targets = Vec::new();
+    let mut assignments = Vec::new();
+    for (index, column) in table.stored_columns().enumerate() {
+        let name = quote_name(&column.name);
+        let variable = format!("@dbgraft_{index}");
+        match column::load_expression(column, &variable) {
+            None => targets.push(name),
+            Some(expression) => {
+                assignments.push(format!("{name} = {expression}"));
+                targets.push(variable);
+            }
+        }
+    }
+    if targets.is_empty() {
+        // An empty list would mean all columns.
+        targets.push("@dbgraft_none".to_owned());
+    }
+    let set = if assignments.is_empty() { String::new() } else { format!(" SET {}", assignments.join(", ")) };
+    format!(
+        "LOAD DATA LOCAL INFILE 'dbgraft' REPLACE INTO TABLE {}.{} CHARACTER SET binary \
+         FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){set}",
+        quote_name(database),
+        quote_name(&table.name),
+        targets.join(", ")
+    )
+}
+
+/// The only warning that may pass is that of an ENUM's error value, which is what was read.
+async fn explain_warnings(conn: &mut Conn, table: &Table, count: u16) -> Result<()> {
+    let enums: Vec<&str> =
+        table.stored_columns().filter(|column| column::warns_of_index_zero(column)).map(|c| c.name.as_str()).collect();
+    for warning in conn.rows("SHOW WARNINGS").await? {
+        let message = warning.string(2);
+        let known = warning.number(1) == 1265 && enums.iter().any(|name| message.contains(&format!("'{name}'")));
+        if !known {
+            return Err(Error::new(ErrorKind::Data, format!("the target would change a value: {message}")));
+        }
+    }
+    match enums.is_empty() {
+        true => Err(Error::new(ErrorKind::Data, format!("the target gave {count} warnings without saying which"))),
+        false => Ok(()),
+    }
+}
+
+/// Loads the batch by multi-row INSERTs, each at most `packet` bytes long unless a single row is longer.
+pub(super) async fn by_insert(
+    conn: &mut Conn,
+    database: &str,
+    table: &Table,
+    batch: &Batch,
+    packet: usize,
+) -> Result<()> {
+    let columns: Vec<&Column> = table.stored_columns().collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_name(&column.name)).collect();
+    let head =
+        format!("INSERT INTO {}.{} ({}) VALUES ", quote_name(database), quote_name(&table.name), names.join(", "));
+    let limit = INSERT_BYTES.min(packet / 2);
+    let mut sql = head.clone().into_bytes();
+    let mut inserted = 0;
+    for row in rows(&batch.data) {
+        if sql.len() > limit {
+            inserted += insert(conn, table, &sql).await?;
+            sql.truncate(head.len());
+        }
+        if sql.len() > head.len() {
+            sql.push(b',');
+        }
+        push_row(&mut sql, &columns, row);
+    }
+    inserted += insert(conn, table, &sql).await?;
+    if inserted == batch.rows {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Data, format!("the target took {inserted} of {} rows", batch.rows)))
+}
+
+async fn insert(conn: &mut Conn, table: &Table, sql: &[u8]) -> Result<u64> {
+    let Done { affected, warnings, .. } = conn.exec_bytes(sql).await?;
+    if warnings > 0 {
+        explain_warnings(conn, table, warnings).await?;
+    }
+    Ok(affected)
+}
+
+fn push_row<'a>(sql: &mut Vec<u8>, columns: &[&Column], row: impl Iterator<Item = Field<'a>>) {
+    sql.push(b'(');
+    for (index, (column, field)) in columns.iter().zip(row).enumerate() {
+        if index > 0 {
+            sql.push(b',');
+        }
+        match (field, column::load_expression(column, "\0")) {
+            (Field::Null, _) => sql.extend_from_slice(b"NULL"),
+            (Field::Escaped(text), None) => push_literal(sql, text),
+            (Field::Escaped(text), Some(expression)) => {
+                let (before, after) = expression.split_once('\0').unwrap_or_default();
+                sql.extend_from_slice(before.as_bytes());
+                push_literal(sql, text);
+                sql.extend_from_slice(after.as_bytes());
+            }
+        }
+    }
+    sql.push(b')');
+}
+
+/// LOAD DATA's escapes are those of a string literal, which needs its quotes escaped as well.
+fn push_literal(sql: &mut Vec<u8>, escaped: &[u8]) {
+    sql.extend_from_slice(b"_binary'");
+    for (index, part) in escaped.split(|&byte| byte == b'\'').enumerate() {
+        if index > 0 {
+            sql.extend_from_slice(b"\\'");
+        }
+        sql.extend_from_slice(part);
+    }
+    sql.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, data_type: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            charset: None,
+            collation: None,
+            nullable: true,
+            generated: false,
+        }
+    }
+
+    fn table(columns: Vec<Column>) -> Table {
+        Table {
+            name: "t`".to_owned(),
+            engine: "InnoDB".to_owned(),
+            columns,
+            primary_key: Vec::new(),
+            rows_estimate: 0,
+            data_bytes: 0,
+            index_bytes: 0,
+            create: String::new(),
+        }
+    }
+
+    #[test]
+    fn generated_columns_are_left_out_and_special_types_converted() {
+        let generated = Column { generated: true, ..column("g", "int") };
+        let sql = statement("d", &table(vec![column("a", "int"), generated, column("j", "json")]));
+        assert!(sql.ends_with("(`a`, @dbgraft_1) SET `j` = CONVERT(@dbgraft_1 USING utf8mb4)"), "{sql}");
+        assert!(statement("d", &table(vec![])).ends_with("(@dbgraft_none)"));
+    }
+
+    #[test]
+    fn a_row_becomes_literals() {
+        let columns = [column("a", "varchar"), column("b", "int"), column("e", "enum")];
+        let mut sql = Vec::new();
+        let fields = [Field::Escaped(br"it's\t\\"), Field::Null, Field::Escaped(b"2")];
+        push_row(&mut sql, &columns.each_ref(), fields.into_iter());
+        assert_eq!(String::from_utf8(sql).unwrap(), r"(_binary'it\'s\t\\',NULL,CAST(_binary'2' AS UNSIGNED))");
+    }
+}

@@ -1,0 +1,83 @@
+//! The settings of each kind of session. Every variable that matters is set: `init_connect` or the server's
+//! configuration may have changed any.
+
+use super::connect::{Address, Conn};
+use crate::catalog::Flavor;
+use crate::error::Result;
+
+/// Long enough for a reader that waits for a slow target, or a loader that waits for a slow source.
+const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
+                      wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = DEFAULT, sql_big_selects = 1";
+
+/// A session for catalogs, settings and locks: everything is UTF-8.
+pub(super) async fn control(address: &Address) -> Result<Conn> {
+    let mut conn = Conn::open(address, &format!("SET NAMES utf8mb4, sql_mode = '', {COMMON}")).await?;
+    // Also an account without any right may set these; they are of one family or a late version only.
+    conn.try_each(match conn.server.flavor {
+        Flavor::MySql => &[
+            "SET SESSION information_schema_stats_expiry = 0",
+            "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
+            "SET SESSION show_create_table_skip_secondary_engine = 0",
+        ],
+        Flavor::MariaDb => &["SET SESSION max_statement_time = 0"],
+    })
+    .await?;
+    Ok(conn)
+}
+
+/// A session that reads rows: text comes in each column's own character set.
+pub(super) async fn reader(address: &Address) -> Result<Conn> {
+    let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '', {COMMON}");
+    let mut conn = Conn::open(address, &settings).await?;
+    conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+    conn.try_each(match conn.server.flavor {
+        Flavor::MySql => {
+            &["SET SESSION max_execution_time = 0", "SET SESSION show_gipk_in_create_table_and_information_schema = 1"]
+        }
+        Flavor::MariaDb => &["SET SESSION max_statement_time = 0"],
+    })
+    .await?;
+    Ok(conn)
+}
+
+/// A session that loads rows or changes definitions.
+pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn> {
+    // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
+    let settings = format!(
+        "SET NAMES utf8mb4, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES', \
+         foreign_key_checks = 0, unique_checks = 1, max_error_count = 65535, {COMMON}"
+    );
+    let mut conn = Conn::open(address, &settings).await?;
+    if skip_binlog {
+        conn.exec("SET SESSION sql_log_bin = 0").await?;
+    }
+    Ok(conn)
+}
+
+/// A session that changes definitions: takes what the source took, even where the target would be stricter.
+pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn> {
+    let mut conn = writer(address, skip_binlog).await?;
+    conn.exec("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'").await?;
+    // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
+    conn.try_each(match conn.server.flavor {
+        Flavor::MySql => &[
+            "SET SESSION innodb_strict_mode = 0",
+            "SET SESSION sql_require_primary_key = 0",
+            "SET SESSION sql_generate_invisible_primary_key = 0",
+            "SET SESSION restrict_fk_on_non_standard_key = 0",
+            "SET SESSION explicit_defaults_for_timestamp = 1",
+            "SET SESSION default_table_encryption = 0",
+            "SET SESSION innodb_ddl_buffer_size = 67108864",
+            "SET SESSION innodb_ddl_threads = 2",
+            "SET SESSION innodb_parallel_read_threads = 2",
+        ],
+        Flavor::MariaDb => &[
+            "SET SESSION innodb_strict_mode = 0",
+            "SET SESSION explicit_defaults_for_timestamp = 1",
+            "SET SESSION max_statement_time = 0",
+            "SET SESSION system_versioning_insert_history = 1",
+        ],
+    })
+    .await?;
+    Ok(conn)
+}

@@ -1,0 +1,343 @@
+//! A server of the MySQL family as a sink.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::apply::{self, Rewriting};
+use super::connect::{Address, Conn};
+use super::ddl::{self, Dialect, KeyKind, TableDdl, quote_name};
+use super::running::Running;
+use super::{introspect, journal, load, session};
+use crate::batch::{Batch, Receipt};
+use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Printable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::{self, CloneOptions, IfExists};
+use crate::plan::{Plan, Progress, Selection, TablePlan};
+use crate::report::{Finding, Note};
+use crate::sink::Sink;
+
+const TABLE_EXISTS: u16 = 1050;
+
+/// Writes into one database of a server.
+pub(crate) struct MySqlSink {
+    address: Address,
+    options: CloneOptions,
+    running: Running,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Conn>,
+    /// How each table's definition was taken apart, by its name.
+    tables: BTreeMap<String, TableDdl>,
+    /// What this sink has made, in order; removed again when it is aborted.
+    made: Vec<Made>,
+    /// `max_allowed_packet` where `LOAD DATA LOCAL` is switched off.
+    insert: Option<usize>,
+    notes: Vec<Note>,
+}
+
+#[derive(Clone, PartialEq)]
+enum Made {
+    Database,
+    Object(ObjectRef),
+    /// The rows of a table that was there.
+    Rows(String),
+    Journal,
+}
+
+impl MySqlSink {
+    /// Nothing is connected before the first call.
+    pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
+        Self { running: Running::new(address.clone()), address, options: options.clone(), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session for definitions, in the target database.
+    async fn definer(&self) -> Result<Conn> {
+        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
+        self.running.add(conn.id);
+        conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;
+        Ok(conn)
+    }
+
+    async fn loader(&self) -> Result<Conn> {
+        let idle = self.state().idle.pop();
+        match idle {
+            Some(conn) => Ok(conn),
+            None => {
+                let conn = session::writer(&self.address, self.options.skip_binlog).await?;
+                self.running.add(conn.id);
+                Ok(conn)
+            }
+        }
+    }
+
+    fn made(&self, made: Made) {
+        self.state().made.push(made);
+    }
+
+    fn rewriting(&self, plan: &Plan) -> Rewriting {
+        let definer = match &self.options.definer {
+            options::Definer::Strip => ddl::Definer::Strip,
+            options::Definer::Keep => ddl::Definer::Keep,
+            options::Definer::Account { user, host } => {
+                ddl::Definer::Account { user: user.clone(), host: host.clone() }
+            }
+        };
+        let (from, to) = (&plan.database.name, &self.address.database);
+        Rewriting { definer, rename: (from != to).then(|| (from.clone(), to.clone())) }
+    }
+
+    async fn make_database(&self, like: &Database) -> Result<()> {
+        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
+        let name = quote_name(&self.address.database);
+        let exists = introspect::database(&mut conn, &self.address.database).await?;
+        if exists.is_some() && !self.options.recreate_database {
+            return Ok(());
+        }
+        if exists.is_some() {
+            conn.exec(&format!("DROP DATABASE {name}")).await?;
+        }
+        self.made(Made::Database);
+        let sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
+        conn.exec(&sql).await.map(drop)
+    }
+
+    /// Makes room for an object that will be created, as `if_exists` says.
+    async fn make_room(&self, conn: &mut Conn, object: &ObjectRef, there: &[ObjectRef]) -> Result<()> {
+        // Tables and views share their names.
+        let same = |other: &&ObjectRef| {
+            let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
+            other.name == object.name && (other.kind == object.kind || relation(other.kind) && relation(object.kind))
+        };
+        let Some(other) = there.iter().find(same) else { return Ok(()) };
+        if self.options.if_exists == IfExists::Fail {
+            return Err(Error::new(ErrorKind::Preflight, format!("{other} is already there: see --if-exists")));
+        }
+        conn.exec(&apply::drop_statement(other)).await.map(drop)
+    }
+
+    async fn make_table(&self, conn: &mut Conn, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
+        let object = table.table.object();
+        let ddl = ddl::split_table(&table.table.create, Dialect::default())
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
+        let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
+        self.made(Made::Object(object.clone()));
+        if let Err(error) = conn.exec(&create).await {
+            if error.code() == Some(TABLE_EXISTS) {
+                // Somebody else's, made a moment ago: not ours to remove.
+                self.state().made.retain(|made| *made != Made::Object(object.clone()));
+            }
+            return Err(error);
+        }
+        let mut state = self.state();
+        state.notes.extend(note);
+        let left = ddl.removed_options.iter();
+        state
+            .notes
+            .extend(left.map(|option| Note::on(&object, format!("left out, as the target may not have it: {option}"))));
+        state.tables.insert(object.name, ddl);
+        Ok(())
+    }
+
+    async fn make_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+        let there = super::check::existing(conn, &self.address.database).await?;
+        let rewriting = self.rewriting(plan);
+        if self.options.if_exists != IfExists::Truncate {
+            for definition in &plan.definitions {
+                self.make_room(conn, &definition.object, &there).await?;
+            }
+        }
+        for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
+            self.make_room(conn, &definition.object, &there).await?;
+            self.made(Made::Object(definition.object.clone()));
+            apply::sequence(conn, definition).await?;
+        }
+        for table in &plan.tables {
+            let object = table.table.object();
+            let named = |error: Error| error.with("table", Printable(&object.name));
+            let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
+            if keep && there.contains(&object) {
+                self.empty(conn, table).await.map_err(named)?;
+            } else {
+                self.make_room(conn, &object, &there).await.map_err(named)?;
+                self.make_table(conn, table, &rewriting).await.map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Readies a table that keeps its definition.
+    async fn empty(&self, conn: &mut Conn, table: &TablePlan) -> Result<()> {
+        let name = quote_name(&table.table.name);
+        if self.options.if_exists == IfExists::Truncate {
+            conn.exec(&format!("TRUNCATE TABLE {name}")).await?;
+        } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
+            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
+        }
+        self.made(Made::Rows(table.table.name.clone()));
+        Ok(())
+    }
+
+    /// Finds out whether rows can go in by `LOAD DATA LOCAL`.
+    async fn choose_way(&self, conn: &mut Conn) -> Result<()> {
+        let Some(row) = conn.row("SELECT @@GLOBAL.local_infile, @@SESSION.max_allowed_packet").await? else {
+            return Ok(());
+        };
+        if row.number(0) == 0 {
+            let mut state = self.state();
+            state.insert = Some(usize::try_from(row.number(1)).unwrap_or(usize::MAX));
+            state
+                .notes
+                .push(Note::general("local_infile is off on the target: rows went in by INSERT, which is slower"));
+        }
+        Ok(())
+    }
+
+    async fn write_in(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
+        let database = &self.address.database;
+        conn.exec("START TRANSACTION").await?;
+        if !journal::note(conn, database, batch.id).await? {
+            return conn.exec("ROLLBACK").await.map(drop);
+        }
+        let insert = self.state().insert;
+        match insert {
+            None => load::by_file(conn, database, &table.table, batch).await?,
+            Some(packet) => load::by_insert(conn, database, &table.table, batch, packet).await?,
+        }
+        conn.exec("COMMIT").await.map(drop)
+    }
+
+    /// Adds the keys that were kept back, as few passes over the rows as the server allows.
+    async fn add_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
+        let (together, alone): (Vec<_>, Vec<_>) =
+            ddl.deferred_keys.iter().partition(|key| matches!(key.kind, KeyKind::Plain | KeyKind::Unique));
+        if !together.is_empty() {
+            conn.exec(&ddl::add_keys(name, &together)).await?;
+        }
+        for key in alone {
+            conn.exec(&ddl::add_keys(name, &[key])).await?;
+        }
+        if let Some(next) = ddl.auto_increment {
+            conn.exec(&format!("ALTER TABLE {} AUTO_INCREMENT = {next}", quote_name(name))).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the foreign keys of all tables; one to a table that is not there would refuse every row from now on, and is
+    /// left out.
+    async fn add_foreign_keys(&self, conn: &mut Conn) -> Result<Vec<Note>> {
+        let there = super::check::existing(conn, &self.address.database).await?;
+        let tables = std::mem::take(&mut self.state().tables);
+        let mut notes = Vec::new();
+        for (name, ddl) in tables {
+            let object = ObjectRef::new(ObjectKind::Table, &name);
+            let is_there = |key: &ddl::ForeignKey| {
+                let parent = ObjectRef::new(ObjectKind::Table, &key.referenced_table);
+                key.referenced_database.is_some() || there.contains(&parent)
+            };
+            let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
+            notes.extend(orphans.iter().map(|key| {
+                let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
+                let message =
+                    format!("foreign key {} left out: table {} is not there", Printable(key), Printable(parent));
+                Note::on(&object, message)
+            }));
+            if !keys.is_empty() {
+                let added = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await;
+                added.map_err(|error| error.with("foreign keys of table", Printable(&name)))?;
+            }
+        }
+        Ok(notes)
+    }
+
+    async fn undo(&self, conn: &mut Conn, made: &Made) -> Result<()> {
+        let name = quote_name(&self.address.database);
+        let sql = match made {
+            Made::Database => format!("DROP DATABASE IF EXISTS {name}"),
+            Made::Journal => return journal::remove(conn, &self.address.database).await,
+            Made::Rows(table) => format!("TRUNCATE TABLE {name}.{}", quote_name(table)),
+            Made::Object(object) => {
+                conn.exec(&format!("USE {name}")).await?;
+                apply::drop_statement(object)
+            }
+        };
+        conn.exec(&sql).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Sink for MySqlSink {
+    async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
+        let mut conn = session::control(&self.address).await?;
+        super::check::target(&mut conn, &self.address, catalog, selection, &self.options).await
+    }
+
+    async fn existing(&self) -> Result<Vec<ObjectRef>> {
+        let mut conn = session::control(&self.address).await?;
+        super::check::existing(&mut conn, &self.address.database).await
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<Progress> {
+        self.make_database(&plan.database).await?;
+        let mut conn = self.definer().await?;
+        self.choose_way(&mut conn).await?;
+        if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
+            self.made(Made::Journal);
+            journal::create(&mut conn, &self.address.database).await?;
+        }
+        self.make_tables(&mut conn, plan).await?;
+        Ok(Progress::default())
+    }
+
+    async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
+        let mut conn = self.loader().await?;
+        // After an error the connection is dropped, and with it the transaction.
+        self.write_in(&mut conn, table, &batch).await?;
+        self.state().idle.push(conn);
+        Ok(Receipt::of(&batch))
+    }
+
+    async fn complete(&self, table: &TablePlan) -> Result<()> {
+        let name = &table.table.name;
+        let Some(ddl) = self.state().tables.get(name).cloned() else { return Ok(()) };
+        let mut conn = self.definer().await?;
+        self.add_keys(&mut conn, name, &ddl).await
+    }
+
+    async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
+        let mut conn = self.definer().await?;
+        let mut notes = std::mem::take(&mut self.state().notes);
+        notes.extend(self.add_foreign_keys(&mut conn).await?);
+        let later: Vec<Definition> =
+            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
+        let creating = |object: &ObjectRef| self.made(Made::Object(object.clone()));
+        notes.extend(apply::objects(&mut conn, &later, &self.rewriting(plan), creating).await?);
+        journal::remove(&mut conn, &self.address.database).await?;
+        self.state().made.clear();
+        Ok(notes)
+    }
+
+    async fn abort(&self) -> Result<()> {
+        self.running.kill_all().await?;
+        let made = std::mem::take(&mut self.state().made);
+        if made.is_empty() {
+            return Ok(());
+        }
+        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
+        if made.contains(&Made::Database) {
+            return self.undo(&mut conn, &Made::Database).await;
+        }
+        for made in made.iter().rev() {
+            self.undo(&mut conn, made).await?;
+        }
+        Ok(())
+    }
+}

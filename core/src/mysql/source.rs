@@ -1,0 +1,186 @@
+//! A server of the MySQL family as a source.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use super::connect::{Address, Conn};
+use super::ddl::quote_name;
+use super::read::RowReader;
+use super::running::Running;
+use super::{chunk, column, introspect, session, snapshot};
+use crate::batch::BatchId;
+use crate::catalog::{Catalog, Printable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Memory;
+use crate::options::CloneOptions;
+use crate::plan::{Chunk, Plan, Position, Rung, Selection, TablePlan};
+use crate::report::Finding;
+use crate::source::{BatchStream, Source};
+
+/// Reads one database of a server.
+pub(crate) struct MySqlSource {
+    address: Address,
+    options: CloneOptions,
+    catalog: Mutex<Option<Catalog>>,
+    snapshot: Mutex<Readers>,
+    running: Running,
+}
+
+/// The connections of the snapshot that read nothing right now.
+struct Readers {
+    idle: Arc<std::sync::Mutex<Vec<Conn>>>,
+    free: Arc<Semaphore>,
+}
+
+impl MySqlSource {
+    /// Nothing is connected before the first call.
+    pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
+        Self {
+            running: Running::new(address.clone()),
+            address,
+            options: options.clone(),
+            catalog: Mutex::new(None),
+            snapshot: Mutex::new(Readers { idle: Arc::default(), free: Arc::new(Semaphore::new(0)) }),
+        }
+    }
+
+    /// A plan from the catalog as it is now, with the tables cut into chunks.
+    async fn cut(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
+        let mut plan = Plan::of(catalog, selection, position);
+        let mut conn = session::control(&self.address).await?;
+        let database = &catalog.database.name;
+        // A table that is read by one connection gains nothing from being cut.
+        if plan.position.rung != Rung::SingleTransaction {
+            for table in plan.tables.iter_mut().filter(|table| !table.chunks.is_empty()) {
+                let chunking = chunk::cut(&mut conn, database, &table.table).await?;
+                table.chunk_key = chunking.key;
+                table.chunks = chunking.chunks;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Reads the catalog again and refuses what is no longer as it was chosen.
+    async fn unchanged_catalog(&self, selection: &Selection) -> Result<Catalog> {
+        let now = introspect::catalog(&mut session::control(&self.address).await?, &self.address.database).await?;
+        let guard = self.catalog.lock().await;
+        let then = guard.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a snapshot before the catalog"))?;
+        for chosen in &selection.tables {
+            let same = match (then.table(&chosen.name), now.table(&chosen.name)) {
+                (Some(then), Some(now)) => then.columns == now.columns && then.primary_key == now.primary_key,
+                _ => false,
+            };
+            if !same {
+                let message =
+                    format!("table {} was changed while the clone started: start it again", Printable(&chosen.name));
+                return Err(Error::new(ErrorKind::Changed, message).retryable());
+            }
+        }
+        Ok(now)
+    }
+}
+
+#[async_trait]
+impl Source for MySqlSource {
+    async fn catalog(&self) -> Result<Catalog> {
+        let mut conn = session::control(&self.address).await?;
+        let catalog = introspect::catalog(&mut conn, &self.address.database).await?;
+        *self.catalog.lock().await = Some(catalog.clone());
+        Ok(catalog)
+    }
+
+    async fn check(&self, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    async fn plan(&self, selection: &Selection) -> Result<Plan> {
+        let catalog = self.unchanged_catalog(selection).await?;
+        self.cut(&catalog, selection, Position::unknown(Rung::GlobalReadLock)).await
+    }
+
+    async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
+        let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
+        let threads = if selection.rows { self.options.threads } else { 1 };
+        let taken = snapshot::take(&self.address, &tables, threads, self.options.no_consistency).await?;
+        for reader in &taken.readers {
+            self.running.add(reader.id);
+        }
+        let mut snapshot = self.snapshot.lock().await;
+        snapshot.free = Arc::new(Semaphore::new(taken.readers.len()));
+        snapshot.idle = Arc::new(std::sync::Mutex::new(taken.readers));
+        drop(snapshot);
+        let catalog = self.unchanged_catalog(selection).await?;
+        self.cut(&catalog, selection, taken.position).await
+    }
+
+    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+        let (idle, free) = {
+            let snapshot = self.snapshot.lock().await;
+            (snapshot.idle.clone(), snapshot.free.clone())
+        };
+        let no_reader = || Error::new(ErrorKind::Internal, "no connection of the snapshot is left");
+        let permit = free.acquire_owned().await.map_err(|_| no_reader())?;
+        let conn = lock(&idle).pop().ok_or_else(no_reader)?;
+        let sql = select(&self.address.database, table, chunk);
+        let reader = RowReader::open(conn, &sql).await?;
+        let state = ChunkReader { reader, idle, _permit: permit };
+        let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
+        let batches = stream::try_unfold((state, first), move |(mut state, id)| async move {
+            match state.reader.next(id, memory).await? {
+                Some(batch) => Ok(Some((batch, (state, BatchId { batch: id.batch + 1, ..id })))),
+                None => {
+                    let conn = state.reader.finish().await?;
+                    lock(&state.idle).push(conn);
+                    Ok(None)
+                }
+            }
+        });
+        Ok(batches.boxed())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.running.kill_all().await
+    }
+}
+
+/// A chunk that is being read, and what it gives back afterwards.
+struct ChunkReader {
+    reader: RowReader,
+    idle: Arc<std::sync::Mutex<Vec<Conn>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+fn lock(idle: &std::sync::Mutex<Vec<Conn>>) -> std::sync::MutexGuard<'_, Vec<Conn>> {
+    idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The statement that reads a chunk.
+fn select(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+    let columns: Vec<String> = table.table.stored_columns().map(column::read_expression).collect();
+    // A row of no stored columns still has to be counted; its line is empty.
+    let columns = if columns.is_empty() { "''".to_owned() } else { columns.join(", ") };
+    let mut sql = format!("SELECT {columns} FROM {}.{}", quote_name(database), quote_name(&table.table.name));
+    // In key order, without sorting, and from the clustered index even where another one would cover the columns. With a
+    // filter the server may know a better way.
+    let ordered = table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB";
+    if ordered {
+        sql.push_str(" FORCE INDEX (PRIMARY)");
+    }
+    let range = chunk::condition(&table.chunk_key, chunk);
+    let filter = table.filter.as_ref().map(|filter| format!("({filter}\n)"));
+    let conditions: Vec<String> = range.into_iter().chain(filter).collect();
+    if !conditions.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
+    }
+    if ordered {
+        let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&key.join(", "));
+    }
+    sql
+}
