@@ -1,1 +1,65 @@
-//! Where an archive lives.
+//! Where an archive lives: S3, a directory, or (in tests) memory.
+
+#[cfg(test)]
+mod conformance;
+mod directory;
+#[cfg(test)]
+pub(crate) mod memory;
+mod s3;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub(crate) use directory::Directory;
+pub(crate) use s3::{S3, S3Location};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A place for objects, under one prefix. Keys are relative to it: segments separated by `/`, none of them `.` or `..`.
+///
+/// Every call may be made several times at once. What a store can retry by itself it has retried when it returns an
+/// error.
+#[async_trait]
+pub(crate) trait Store: Send + Sync + fmt::Debug {
+    /// Stores a whole object or nothing, and replaces the one that is there. Dropping the future before its end leaves
+    /// the old object or the new one.
+    async fn put(&self, key: &str, data: Bytes) -> Result<()>;
+
+    /// The object, or `None` when there is none.
+    async fn find(&self, key: &str) -> Result<Option<Bytes>>;
+
+    /// Every key that starts with `prefix`, in no particular order.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Removes objects. One that is not there is no error.
+    async fn remove(&self, keys: &[String]) -> Result<()>;
+
+    /// The address of an object for messages, or with an empty key that of the whole store. Without secrets.
+    fn url(&self, key: &str) -> String;
+
+    /// The object.
+    ///
+    /// # Errors
+    /// `Storage` when there is none.
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        let found = self.find(key).await?;
+        found.ok_or_else(|| Error::new(ErrorKind::Storage, format!("{} does not exist", self.url(key))))
+    }
+}
+
+/// How the last segment of a key begins that names no lasting object: probes, and files that are still being written.
+pub(crate) const TEMPORARY: &str = ".dbgraft-";
+
+/// A name for something short-lived, that a listing can tell from lasting objects.
+pub(crate) fn temporary_name(purpose: &str) -> String {
+    format!("{TEMPORARY}{purpose}-{}", unique_name())
+}
+
+/// A name that nobody else uses: 16 hexadecimal digits.
+pub(crate) fn unique_name() -> String {
+    // The standard library seeds every `RandomState` anew; nothing secret depends on it.
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}

@@ -1,0 +1,48 @@
+//! A store in memory, for tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::Store;
+use crate::error::Result;
+
+/// Objects in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    objects: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl Memory {
+    /// The objects, to look at or to spoil.
+    pub(crate) fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.objects.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn put(&self, key: &str, data: Bytes) -> Result<()> {
+        self.objects().insert(key.to_owned(), data);
+        Ok(())
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+        Ok(self.objects().get(key).cloned())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.objects().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+
+    async fn remove(&self, keys: &[String]) -> Result<()> {
+        keys.iter().for_each(|key| drop(self.objects().remove(key)));
+        Ok(())
+    }
+
+    fn url(&self, key: &str) -> String {
+        format!("memory:///{key}")
+    }
+}

@@ -1,0 +1,79 @@
+//! What the SDK's errors mean, in one line each and without key material.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::error::{Error, ErrorKind};
+
+/// Our error for a failed call; `doing` and `url` make "cannot write s3://bucket/key".
+pub(super) fn translate<E>(doing: &str, url: &str, bucket: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => answer(doing, url, bucket, service.err(), service.raw()),
+        SdkError::TimeoutError(_) => {
+            Error::new(ErrorKind::Connection, format!("cannot {doing} {url}: no answer in time")).retryable()
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            Error::new(ErrorKind::Connection, format!("cannot {doing} {url}: {}", innermost(error))).retryable()
+        }
+        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            let kind =
+                if innermost(error).contains("credential") { ErrorKind::Authentication } else { ErrorKind::Connection };
+            let error = Error::new(kind, format!("cannot {doing} {url}: {}", innermost(error)));
+            if kind == ErrorKind::Connection { error.retryable() } else { error }
+        }
+        _ => Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: {}", innermost(error))),
+    }
+}
+
+/// The error for what the service answered.
+fn answer(doing: &str, url: &str, bucket: &str, error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> Error {
+    let status = raw.status().as_u16();
+    let code = error.code().unwrap_or("no code");
+    // Some services repeat the rejected request in it, over several lines.
+    let message = error.message().unwrap_or("no message").lines().next().unwrap_or_default();
+    let said = format!("cannot {doing} {url}: {code} ({status}): {message}");
+    match code {
+        "NoSuchBucket" => {
+            Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: bucket {bucket} does not exist"))
+        }
+        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Error::new(ErrorKind::Permission, said),
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
+        | "InvalidSecurity"
+        | "NotSignedUp" => {
+            // The message of a wrong signature carries nothing else than the access key's own text.
+            Error::new(ErrorKind::Authentication, format!("cannot {doing} {url}: {code} ({status})"))
+        }
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            let region = raw.headers().get("x-amz-bucket-region");
+            let hint =
+                region.map_or_else(String::new, |region| format!("; the bucket is in {region}, say ?region={region}"));
+            Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: {code} ({status}){hint}"))
+        }
+        "SlowDown"
+        | "RequestTimeout"
+        | "InternalError"
+        | "ServiceUnavailable"
+        | "Throttling"
+        | "ThrottlingException" => Error::new(ErrorKind::Storage, said).retryable(),
+        _ if matches!(status, 429 | 500..) => Error::new(ErrorKind::Storage, said).retryable(),
+        _ if status == 403 => Error::new(ErrorKind::Permission, said),
+        _ => Error::new(ErrorKind::Storage, said),
+    }
+}
+
+/// The text of the last error in the chain, which says what happened; those above it say only where.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string().lines().next().unwrap_or_default().to_owned()
+}
