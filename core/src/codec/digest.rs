@@ -13,6 +13,18 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// The digest of rows that are text already, each ended by a newline.
+    pub fn of_text(text: &[u8]) -> Self {
+        let mut digest = Self::default();
+        let mut rest = text;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (row, tail) = rest.split_at(end);
+            digest.add_row(row);
+            rest = tail.get(1..).unwrap_or_default();
+        }
+        digest
+    }
+
     /// Adds one row: its text without the newline.
     pub fn add_row(&mut self, row: &[u8]) {
         self.rows += 1;
@@ -59,6 +71,12 @@ mod tests {
         assert_eq!(digest(&["a", "b"]), digest(&["b", "a"]));
         assert_ne!(digest(&["a", "a"]), digest(&["a"]));
         assert_ne!(digest(&["a", "a"]), digest(&["b", "b"]));
+    }
+
+    #[test]
+    fn text_has_the_digest_of_its_lines() {
+        assert_eq!(Digest::of_text(b""), Digest::default());
+        assert_eq!(Digest::of_text(b"a\n\nb\\n\n"), digest(&["a", "", "b\\n"]));
     }
 
     #[test]

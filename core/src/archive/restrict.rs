@@ -1,0 +1,47 @@
+//! The part of an archive's plan that a selection takes.
+
+use std::collections::HashMap;
+
+use crate::catalog::Catalog;
+use crate::error::{Error, Result};
+use crate::plan::{Plan, Selection, TablePlan};
+
+/// Everything that an archive holds.
+pub(super) fn catalog(archived: &Plan) -> Catalog {
+    Catalog {
+        server: archived.server.clone(),
+        database: archived.database.clone(),
+        tables: archived.tables.iter().map(|table| table.table.clone()).collect(),
+        definitions: archived.definitions.clone(),
+    }
+}
+
+/// The plan for a selection from an archive: its tables are numbered anew, their chunks are those of the archive.
+///
+/// # Errors
+/// `Usage` for a row filter: rows of an archive are text that no server can filter any more.
+pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
+    if let Some(filtered) = selection.tables.iter().find(|table| table.filter.is_some()) {
+        return Err(Error::usage("the rows of an archive cannot be filtered").with("table", &filtered.name));
+    }
+    let mut plan = Plan::of(&catalog(archived), selection, archived.position.clone());
+    let tables: HashMap<&str, &TablePlan> =
+        archived.tables.iter().map(|table| (table.table.name.as_str(), table)).collect();
+    for table in &mut plan.tables {
+        let Some(&archived) = tables.get(table.table.name.as_str()) else { continue };
+        let chunks = if selection.rows { archived.chunks.clone() } else { Vec::new() };
+        *table = TablePlan { number: table.number, chunks, ..archived.clone() };
+    }
+    plan.schema = selection.schema && archived.schema;
+    plan.left_out = archived.left_out.clone();
+    plan.left_out.extend(selection.left_out.iter().filter(|left| !archived.left_out.contains(left)).cloned());
+    plan.warnings.clone_from(&archived.warnings);
+    if selection.schema && !archived.schema {
+        plan.warnings.push("the archive holds no definitions: it was made with --data-only".to_owned());
+    }
+    let rows = archived.tables.iter().any(|table| !table.chunks.is_empty());
+    if selection.rows && !rows && !archived.tables.is_empty() {
+        plan.warnings.push("the archive holds no rows: it was made with --schema-only".to_owned());
+    }
+    Ok(plan)
+}

@@ -1,0 +1,343 @@
+//! The writer and the reader together, on a store in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+
+use super::layout::{MANIFEST, PLAN};
+use super::{Reader, Writer};
+use crate::batch::{Batch, BatchId, Receipt, Staged};
+use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server, Table};
+use crate::codec::BatchBuilder;
+use crate::error::{ErrorKind, Result};
+use crate::memory::Memory;
+use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::store::{Store, memory};
+
+fn table(name: &str) -> Table {
+    Table {
+        name: name.to_owned(),
+        engine: "InnoDB".to_owned(),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+        rows_estimate: 3,
+        data_bytes: 300,
+        index_bytes: 0,
+        create: format!("CREATE TABLE `{name}` (a int)"),
+    }
+}
+
+fn catalog() -> Catalog {
+    Catalog {
+        server: Server { flavor: Flavor::MySql, version: "9.7.4".into() },
+        database: Database { name: "shop".into(), charset: "utf8mb4".into(), collation: "utf8mb4_0900_ai_ci".into() },
+        tables: vec![table("empty"), table("../../etc/passwd"), table("orders")],
+        definitions: Vec::new(),
+    }
+}
+
+fn selection(names: &[&str]) -> Selection {
+    let tables = names.iter().map(|name| SelectedTable { name: (*name).to_owned(), filter: None }).collect();
+    Selection { tables, rows: true, schema: true, whole: true, ..Selection::default() }
+}
+
+/// `orders`, table 2, has two chunks.
+fn plan() -> Plan {
+    let all = selection(&["empty", "../../etc/passwd", "orders"]);
+    let mut plan = Plan::of(&catalog(), &all, Position::unknown(Rung::TableLocks));
+    plan.tables[2].chunks.push(Chunk { number: 1, ..Chunk::whole() });
+    plan
+}
+
+fn batch(table: u32, chunk: u32, batch: u32) -> Batch {
+    let mut builder = BatchBuilder::default();
+    for row in 0..200 {
+        builder.value(format!("{table} {chunk} {batch} {row}\n").as_bytes());
+        builder.null();
+        builder.end_row();
+    }
+    builder.finish(BatchId { table, chunk, batch })
+}
+
+fn batches() -> Vec<Batch> {
+    [(2, 1, 0), (1, 0, 0), (2, 0, 1), (2, 0, 0), (2, 0, 2)].map(|(t, c, b)| batch(t, c, b)).into()
+}
+
+async fn export(store: &Arc<memory::Memory>) -> Writer {
+    let writer = Writer::new(store.clone(), false);
+    let plan = plan();
+    assert_eq!(writer.check(&catalog(), &Selection::default()).await.unwrap(), []);
+    assert!(store.objects().is_empty(), "a check leaves nothing");
+    assert!(writer.begin(&plan).await.unwrap().loaded.is_empty());
+    for batch in batches() {
+        let receipt = writer.write(&plan.tables[batch.id.table as usize], batch.clone()).await.unwrap();
+        assert_eq!((receipt.rows, receipt.digest), (batch.rows, batch.digest));
+        assert!(receipt.stored < receipt.bytes);
+    }
+    writer.finish(&plan).await.unwrap();
+    writer
+}
+
+async fn read(reader: &Reader, plan: &Plan, table: usize, chunk: usize) -> Result<Vec<Batch>> {
+    let table = &plan.tables[table];
+    reader.read(table, &table.chunks[chunk], &Memory::new(1 << 20, 1)).await?.try_collect().await
+}
+
+fn same(read: &[Batch], written: &[Batch]) -> bool {
+    let facts = |batch: &Batch| (batch.rows, batch.data.clone(), batch.digest);
+    read.iter().map(facts).eq(written.iter().map(facts))
+}
+
+#[tokio::test]
+async fn what_was_written_is_read() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let reader = Reader::open(store.clone());
+    assert_eq!(reader.catalog().await.unwrap(), catalog());
+    let whole = reader.plan(&selection(&["empty", "../../etc/passwd", "orders"])).await.unwrap();
+    assert_eq!(whole, plan());
+    assert!(read(&reader, &whole, 0, 0).await.unwrap().is_empty());
+    assert!(same(&read(&reader, &whole, 1, 0).await.unwrap(), &[batch(1, 0, 0)]));
+    let first = read(&reader, &whole, 2, 0).await.unwrap();
+    assert!(same(&first, &[batch(2, 0, 0), batch(2, 0, 1), batch(2, 0, 2)]));
+    assert_eq!(first[0].lease.as_ref().unwrap().bytes(), first[0].data.len().next_multiple_of(1024));
+    assert!(same(&read(&reader, &whole, 2, 1).await.unwrap(), &[batch(2, 1, 0)]));
+}
+
+#[tokio::test]
+async fn keys_are_made_of_numbers() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let keys: Vec<_> = store.objects().keys().cloned().collect();
+    let data = ["1/0-0", "2/0-0", "2/0-1", "2/0-2", "2/1-0"].map(|name| format!("data/{name}.tsv.zst"));
+    assert_eq!(keys, [&data[..], &["manifest.json".to_owned(), "plan.json".to_owned()]].concat());
+}
+
+#[tokio::test]
+async fn a_part_of_an_archive_is_numbered_anew() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let reader = Reader::open(store.clone());
+    let mut part = selection(&["orders"]);
+    part.left_out.push(LeftOut { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
+    let plan = reader.plan(&part).await.unwrap();
+    assert_eq!((plan.tables.len(), plan.tables[0].number, plan.tables[0].chunks.len()), (1, 0, 2));
+    assert_eq!((plan.position.rung, plan.left_out.len()), (Rung::TableLocks, 1));
+    let rows = read(&reader, &plan, 0, 1).await.unwrap();
+    assert_eq!(rows[0].id, BatchId { table: 0, chunk: 1, batch: 0 });
+    assert!(same(&rows, &[batch(2, 1, 0)]));
+
+    part.rows = false;
+    assert!(reader.plan(&part).await.unwrap().tables[0].chunks.is_empty());
+    part.tables[0].filter = Some("id > 1".into());
+    assert_eq!(reader.plan(&part).await.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[tokio::test]
+async fn an_incomplete_archive_is_refused() {
+    let store = Arc::new(memory::Memory::default());
+    let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no archive at memory:///");
+    export(&store).await;
+    let manifest = store.objects().remove(MANIFEST).unwrap();
+    let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+    assert_eq!(error.to_string(), "the archive at memory:/// is incomplete: its manifest.json is missing");
+    let cut = String::from_utf8(manifest.to_vec()).unwrap().replace(r#"{"table":0,"chunk":0,"batches":[]},"#, "");
+    assert!(cut.len() < manifest.len());
+    store.objects().insert(MANIFEST.into(), Bytes::from(cut));
+    assert_eq!(Reader::open(store.clone()).catalog().await.unwrap_err().kind(), ErrorKind::Data);
+}
+
+#[tokio::test]
+async fn an_archive_with_a_gap_is_not_finished() {
+    let store = Arc::new(memory::Memory::default());
+    let writer = Writer::new(store.clone(), false);
+    let plan = plan();
+    writer.begin(&plan).await.unwrap();
+    writer.write(&plan.tables[2], batch(2, 0, 1)).await.unwrap();
+    assert_eq!(writer.finish(&plan).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert!(!store.objects().contains_key(MANIFEST));
+}
+
+#[tokio::test]
+async fn a_changed_missing_or_exchanged_object_is_noticed() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let key = "data/2/0-1.tsv.zst";
+    let good = store.objects()[key].clone();
+    let reader = Reader::open(store.clone());
+    let plan = plan();
+    let mut spoiled = good.to_vec();
+    spoiled[good.len() / 2] ^= 1;
+    let other = crate::codec::compress(&batch(2, 0, 3).data).unwrap();
+    for bad in [Bytes::from(spoiled), good.slice(..good.len() - 1), Bytes::new(), other] {
+        store.objects().insert(key.into(), bad);
+        let error = read(&reader, &plan, 2, 0).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Data, false));
+        assert!(error.to_string().starts_with("memory:///data/2/0-1.tsv.zst is damaged: "), "{error}");
+    }
+    store.objects().remove(key);
+    assert_eq!(read(&reader, &plan, 2, 0).await.unwrap_err().kind(), ErrorKind::Storage);
+}
+
+#[tokio::test]
+async fn an_archive_that_is_there_is_kept_unless_asked() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let before = store.objects().clone();
+    let second = Writer::new(store.clone(), false);
+    let findings = second.check(&catalog(), &Selection::default()).await.unwrap();
+    assert!(findings[0].message.starts_with("an archive is already at memory:///: choose another prefix"));
+    assert_eq!(second.begin(&plan()).await.unwrap_err().kind(), ErrorKind::Preflight);
+    second.abort().await.unwrap();
+    assert_eq!(*store.objects(), before, "an abort before the beginning touches nothing");
+
+    store.objects().insert("data/0/notes.txt".into(), Bytes::new());
+    store.objects().insert("data/9/9-9.tsv.zst".into(), Bytes::new());
+    let third = Writer::new(store.clone(), true);
+    assert_eq!(third.check(&catalog(), &Selection::default()).await.unwrap(), []);
+    third.begin(&plan()).await.unwrap();
+    assert_eq!(store.objects().keys().collect::<Vec<_>>(), ["data/0/notes.txt", PLAN], "only ours go");
+}
+
+#[tokio::test]
+async fn a_removed_archive_leaves_nothing() {
+    let store = Arc::new(memory::Memory::default());
+    let writer = export(&store).await;
+    writer.remove().await.unwrap();
+    assert!(store.objects().is_empty());
+    writer.abort().await.unwrap();
+    assert_eq!(writer.write(&plan().tables[1], batch(1, 0, 0)).await.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(store.objects().is_empty());
+}
+
+/// A store whose puts of batches wait, and can be told to wait for ever.
+#[derive(Debug, Default)]
+struct Slow {
+    inner: memory::Memory,
+    started: AtomicUsize,
+    stuck: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Slow {
+    async fn put(&self, key: &str, data: Bytes) -> Result<()> {
+        if key.starts_with("data/") {
+            self.started.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if self.stuck.load(Ordering::SeqCst) {
+                futures::future::pending::<()>().await;
+            }
+        }
+        self.inner.put(key, data).await
+    }
+    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+        self.inner.find(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.inner.list(prefix).await
+    }
+    async fn remove(&self, keys: &[String]) -> Result<()> {
+        self.inner.remove(keys).await
+    }
+    fn url(&self, key: &str) -> String {
+        self.inner.url(key)
+    }
+}
+
+#[tokio::test]
+async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
+    for stuck in [false, true] {
+        let store = Arc::new(Slow { stuck: stuck.into(), ..Slow::default() });
+        let writer = Writer::new(store.clone(), false);
+        let plan = plan();
+        writer.begin(&plan).await.unwrap();
+        // The engine drops the future when the job is cancelled.
+        let dropped = tokio::time::timeout(Duration::from_millis(100), writer.write(&plan.tables[1], batch(1, 0, 0)));
+        assert!(dropped.await.is_err());
+        assert_eq!(store.started.load(Ordering::SeqCst), 1);
+        let begun = std::time::Instant::now();
+        let (one, two) = tokio::join!(writer.abort(), writer.abort());
+        one.and(two).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(store.inner.objects().is_empty());
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert!(store.inner.objects().is_empty(), "nothing arrives later");
+    }
+}
+
+/// Writes batches one by one and gives their receipts.
+async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<Staged>, Reader) {
+    let writer = Writer::new(store.clone(), false);
+    let plan = plan();
+    writer.begin(&plan).await.unwrap();
+    let (sender, feed) = mpsc::unbounded_channel();
+    let reader = Reader::follow(store.clone(), plan.clone(), feed);
+    (writer, plan, sender, reader)
+}
+
+async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> Staged {
+    let receipt: Receipt = writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
+    Staged::Batch(receipt)
+}
+
+#[tokio::test]
+async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
+    let store = Arc::new(memory::Memory::default());
+    let (writer, plan, sender, reader) = staged(&store).await;
+    assert_eq!(reader.snapshot(&selection(&[])).await.unwrap(), plan, "its plan is as it is");
+    let memory = Memory::new(1 << 20, 1);
+    let orders = &plan.tables[2];
+    let mut first = reader.read(orders, &orders.chunks[0], &memory).await.unwrap();
+    let mut second = reader.read(orders, &orders.chunks[1], &memory).await.unwrap();
+    sender.send(stage(&writer, &plan, batch(2, 0, 0)).await).unwrap();
+    assert!(same(&[first.next().await.unwrap().unwrap()], &[batch(2, 0, 0)]));
+    assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
+
+    // The last one before the middle one, the end before both.
+    sender.send(Staged::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
+    sender.send(stage(&writer, &plan, batch(2, 0, 2)).await).unwrap();
+    sender.send(stage(&writer, &plan, batch(2, 1, 0)).await).unwrap();
+    assert!(same(&[second.next().await.unwrap().unwrap()], &[batch(2, 1, 0)]), "another chunk does not wait");
+    assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
+    sender.send(stage(&writer, &plan, batch(2, 0, 1)).await).unwrap();
+    let rest: Vec<_> = first.try_collect().await.unwrap();
+    assert!(same(&rest, &[batch(2, 0, 1), batch(2, 0, 2)]));
+
+    drop(sender);
+    let error = second.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert_eq!(error.to_string(), "the export ended before chunk 1 of table 2 was complete");
+    let late = read(&reader, &plan, 2, 0).await.unwrap();
+    assert_eq!(late.len(), 3, "what was complete before stays readable");
+}
+
+#[tokio::test]
+async fn a_closed_follower_waits_no_longer() {
+    let store = Arc::new(memory::Memory::default());
+    let (_writer, plan, _sender, reader) = staged(&store).await;
+    let memory = Memory::new(1 << 20, 1);
+    let mut chunk = reader.read(&plan.tables[0], &plan.tables[0].chunks[0], &memory).await.unwrap();
+    assert!(chunk.next().now_or_never().is_none());
+    reader.close().await.unwrap();
+    assert_eq!(chunk.next().await.unwrap().unwrap_err().kind(), ErrorKind::Connection);
+}
+
+#[tokio::test]
+async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
+    let store = Arc::new(memory::Memory::default());
+    export(&store).await;
+    let reader = Reader::open(store.clone());
+    let memory = Memory::new(2 << 10, 1);
+    let plan = plan();
+    let chunk = reader.read(&plan.tables[2], &plan.tables[2].chunks[0], &memory).await.unwrap();
+    let rows = chunk.map_ok(|batch| batch.rows).try_fold(0, |sum, rows| async move { Ok(sum + rows) });
+    assert_eq!(tokio::time::timeout(Duration::from_secs(5), rows).await.unwrap().unwrap(), 600);
+}
