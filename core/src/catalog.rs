@@ -33,9 +33,17 @@ pub struct Server {
     /// What tells this running server from every other; empty where that is unknown.
     #[serde(default)]
     pub identity: String,
+    /// Its `max_allowed_packet`, which bounds the size of a value; 0 where that is unknown.
+    #[serde(default)]
+    pub max_allowed_packet: u64,
 }
 
 impl Server {
+    /// A server of which no more is known than its family and version.
+    pub fn new(flavor: Flavor, version: impl Into<String>) -> Self {
+        Self { flavor, version: version.into(), identity: String::new(), max_allowed_packet: 0 }
+    }
+
     /// `(major, minor, patch)` of the version; parts that are not numbers are 0.
     pub fn version_numbers(&self) -> (u32, u32, u32) {
         let mut parts = self.version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));

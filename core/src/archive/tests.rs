@@ -36,7 +36,7 @@ fn table(name: &str) -> Table {
 
 fn catalog() -> Catalog {
     Catalog {
-        server: Server { flavor: Flavor::MySql, version: "9.7.4".into() },
+        server: Server::new(Flavor::MySql, "9.7.4"),
         database: Database { name: "shop".into(), charset: "utf8mb4".into(), collation: "utf8mb4_0900_ai_ci".into() },
         tables: vec![table("empty"), table("../../etc/passwd"), table("orders")],
         definitions: Vec::new(),

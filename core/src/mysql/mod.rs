@@ -1,7 +1,6 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod apply;
-#[path = "check_tmp.rs"]
 mod check;
 mod chunk;
 mod column;

@@ -82,8 +82,7 @@ impl Conn {
         let flavor = if greeting.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
         // MariaDB puts a prefix before its version for the sake of old replicas.
         let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
-        let mut conn =
-            Self { stream, id: greeting.connection_id, server: Server { flavor, version, identity: String::new() } };
+        let mut conn = Self { stream, id: greeting.connection_id, server: Server::new(flavor, version) };
         conn.exec(session).await?;
         Ok(conn)
     }

