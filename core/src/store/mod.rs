@@ -1,7 +1,7 @@
 //! Where an archive lives: S3, a directory, or (in tests) memory.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod directory;
 #[cfg(test)]
 pub(crate) mod memory;

@@ -18,11 +18,11 @@ where
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
             Error::new(ErrorKind::Connection, format!("cannot {doing} {url}: {}", innermost(error))).retryable()
         }
+        SdkError::DispatchFailure(_) if chain(error).any(|cause| cause.to_string().contains("credential")) => {
+            Error::new(ErrorKind::Authentication, format!("cannot {doing} {url}: {}", innermost(error)))
+        }
         SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            let kind =
-                if innermost(error).contains("credential") { ErrorKind::Authentication } else { ErrorKind::Connection };
-            let error = Error::new(kind, format!("cannot {doing} {url}: {}", innermost(error)));
-            if kind == ErrorKind::Connection { error.retryable() } else { error }
+            Error::new(ErrorKind::Connection, format!("cannot {doing} {url}: {}", innermost(error))).retryable()
         }
         _ => Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: {}", innermost(error))),
     }
@@ -70,10 +70,14 @@ fn answer(doing: &str, url: &str, bucket: &str, error: &impl ProvideErrorMetadat
 }
 
 /// The text of the last error in the chain, which says what happened; those above it say only where.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string().lines().next().unwrap_or_default().to_owned()
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    last.lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error and its causes.
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

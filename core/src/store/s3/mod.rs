@@ -3,6 +3,7 @@
 mod connect;
 mod error;
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,7 +43,6 @@ pub(crate) struct S3Location {
 }
 
 /// A prefix of a bucket as a store.
-#[derive(Debug)]
 pub(crate) struct S3 {
     location: S3Location,
     /// Made when it is first needed.
@@ -56,12 +56,12 @@ impl S3 {
     /// (no region is known) or `Authentication` (no credentials are found).
     ///
     /// # Errors
-    /// `Usage` when the endpoint is no `http://` or `https://` URL.
+    /// `Usage` when the endpoint is no `http://` or `https://` URL, or holds a user or a password.
     pub(crate) fn open(location: S3Location) -> Result<Self> {
         if let Some(endpoint) = &location.endpoint {
-            let scheme = endpoint.parse::<url::Url>().ok().map(|url| url.scheme().to_owned());
-            if !matches!(scheme.as_deref(), Some("http" | "https")) {
-                return Err(Error::usage("the endpoint of an s3:// URL is an http:// or https:// URL"));
+            let url = endpoint.parse::<url::Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            if url.is_none_or(|url| !url.username().is_empty() || url.password().is_some()) {
+                return Err(Error::usage("the endpoint of an s3:// URL is an http:// or https:// URL without user"));
             }
         }
         let trimmed = location.prefix.trim_matches('/');
@@ -133,6 +133,13 @@ impl S3 {
             }
         }
         Ok(())
+    }
+}
+
+/// Without the client, which knows the keys.
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
