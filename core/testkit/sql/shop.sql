@@ -145,7 +145,7 @@ INSERT INTO customer (id, email, name, country_code, status, settings, token, re
 SELECT i, CONCAT('customer', i, '@example.com'),
   CONCAT(ELT(1 + i % 6, 'Grace', 'José', 'Αλέξης', '陽菜', 'Оля', 'O\'Neil \\ "Bob"'), ' ', i, IF(i % 11 = 0, ' 🦀👩‍🚀', '')),
   ELT(1 + CRC32(i) % 6, 'DE', 'FR', 'GR', 'JP', 'UA', 'US'), 1 + CRC32(i) % 4,
-  IF(i % 13 = 0, NULL, JSON_OBJECT('lang', ELT(1 + i % 3, 'de', 'en', 'ja'), 'news', i % 2 = 0, 'size', i / 7)),
+  IF(i % 13 = 0, NULL, JSON_OBJECT('lang', ELT(1 + i % 3, 'de', 'en', 'ja'), 'news', i % 2 = 0, 'size', i / 7e0)),
   UNHEX(LEFT(SHA2(i, 256), 32)), TIMESTAMPADD(MICROSECOND, i * 1234567, '2019-01-01 00:00:00')
 FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 20) numbers;
 
@@ -209,7 +209,7 @@ END//
 CREATE PROCEDURE raise_prices(IN per_cent DECIMAL(5,2), IN below DECIMAL(12,4), OUT changed INT)
 MODIFIES SQL DATA SQL SECURITY INVOKER
 BEGIN
-  UPDATE product SET price = price * (1 + per_cent / 100) WHERE price < below;
+  UPDATE product SET price = price * (1 + per_cent / 100) WHERE price < below ORDER BY id;
   SET changed = ROW_COUNT();
 END//
 
