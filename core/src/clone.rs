@@ -12,7 +12,7 @@ use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
 use crate::memory::Memory;
-use crate::options::CloneOptions;
+use crate::options::{CloneOptions, IfExists};
 use crate::plan::{Plan, Selection};
 use crate::report::{self, Finding, ObjectReport, Overview, Report, Severity};
 use crate::retry::Retry;
@@ -208,7 +208,10 @@ impl OpenJob {
             (None, Some(globs)) => globs,
             (None, None) => return Err(Error::new(ErrorKind::Internal, "a job without a selector")),
         };
-        let selection = choose(&catalog, selector, &self.options);
+        let mut selection = choose(&catalog, selector, &self.options);
+        if self.options.if_exists == IfExists::Skip {
+            selection.leave(&self.sink.existing().await?, "is already at the target");
+        }
         Ok((catalog, selection))
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
@@ -17,7 +17,7 @@ use crate::options::{CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{Directory, S3, S3Location, Store};
+use crate::store::{self, Directory, S3, S3Location, Store};
 
 /// What a URL names.
 enum Location {
@@ -64,7 +64,10 @@ pub(crate) fn sink(
 /// and none in the environment or in `~/.my.cnf`.
 pub fn needs_password(url: &str, variable: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
-    is_mysql(&url) && url.password().is_none() && std::env::var_os(variable).is_none() && client_file().password.is_none()
+    is_mysql(&url)
+        && url.password().is_none()
+        && std::env::var_os(variable).is_none()
+        && client_file().password.is_none()
 }
 
 /// Where a clone is staged: an archive of its own below the location that the user named.
@@ -80,7 +83,7 @@ impl Stage {
             return Err(Error::usage("--via takes an archive location, s3://bucket/prefix or file:///dir"));
         }
         // Two clones through the same location must not meet.
-        let own = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), archive::unique_name());
+        let own = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), store::unique_name());
         url.set_path(&own);
         let store = open_store(&url)?;
         Ok(Self { writer: Arc::new(archive::Writer::new(store.clone(), false)), store })
@@ -125,7 +128,10 @@ fn locate(text: &str, variable: &str, password: Option<SecretString>) -> Result<
 
 fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
     if url.username() != "" || url.password().is_some() {
-        return Err(Error::usage(format!("{}:// takes no user or password; S3 keys come from the AWS environment", url.scheme())));
+        return Err(Error::usage(format!(
+            "{}:// takes no user or password; S3 keys come from the AWS environment",
+            url.scheme()
+        )));
     }
     match url.scheme() {
         "s3" => {
@@ -151,7 +157,8 @@ fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
             if let Some((name, _)) = url.query_pairs().next() {
                 return Err(unknown(&name, "file", "none"));
             }
-            let path = url.to_file_path().map_err(|()| Error::usage("a file:// URL is an absolute path: file:///dir"))?;
+            let path =
+                url.to_file_path().map_err(|()| Error::usage("a file:// URL is an absolute path: file:///dir"))?;
             Ok(Arc::new(Directory::open(path)?))
         }
         other => Err(Error::usage(format!("{other}:// is unknown: an endpoint is mysql://, s3:// or file://"))),
@@ -164,13 +171,17 @@ fn unknown(name: &str, scheme: &str, known: &str) -> Error {
 
 fn decoded(what: &str, text: &str) -> Result<String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    Ok(decoded.map_err(|error| Error::usage(format!("the {what} in the URL is not UTF-8")).caused_by(error))?.into_owned())
+    Ok(decoded
+        .map_err(|error| Error::usage(format!("the {what} in the URL is not UTF-8")).caused_by(error))?
+        .into_owned())
 }
 
 fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<Address> {
     let path = url.path().trim_start_matches('/');
     if path.is_empty() || path.contains('/') {
-        return Err(Error::usage("a mysql:// URL names its database: mysql://user@host:3306/database (a / in the name is %2F)"));
+        return Err(Error::usage(
+            "a mysql:// URL names its database: mysql://user@host:3306/database (a / in the name is %2F)",
+        ));
     }
     let file = client_file();
     let user = match url.username() {
@@ -276,6 +287,8 @@ fn client_section(text: &str) -> ClientFile {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Address> {

@@ -1,8 +1,33 @@
-//! dbgraft
+//! dbgraft clones MySQL and MariaDB databases, whole or in part, from any server to any other, streaming through Amazon
+//! S3 or directly, and writes nothing to a local disk.
+//!
+//! ```no_run
+//! use dbgraft::{CloneJob, CloneOptions};
+//!
+//! # async fn example() -> dbgraft::Result<()> {
+//! let report = CloneJob::new("mysql://app@db1.example/shop", "mysql://app@db2.example/shop_copy")
+//!     .options(CloneOptions { via: Some("s3://bucket/clones".into()), threads: 8, ..CloneOptions::default() })
+//!     .on_event(|event| println!("{event:?}"))
+//!     .run()
+//!     .await?;
+//! println!("{} rows in {:.1} s", report.rows, report.seconds);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`CloneJob`] moves rows from a [`Source`] to a [`Sink`]; an [`ObjectSelector`] says which. All three are traits:
+//! MySQL-family servers and archives (a clone at rest in S3 or in a directory) implement them here, and yours may too.
+//! The unit is the [`Batch`]: whole rows of one table as the text that `LOAD DATA` takes, which is why rows never become
+//! Rust values between two servers. [`codec`] describes that text.
+//!
+//! What a job will do is a [`Plan`], what it tells meanwhile are [`Event`]s, what it did is a [`Report`]. Options are
+//! [`CloneOptions`], the same list as the command's flags.
 
 mod archive;
 mod batch;
 mod catalog;
+mod clone;
+mod endpoint;
 mod engine;
 mod error;
 mod event;
@@ -12,18 +37,25 @@ mod options;
 mod plan;
 mod report;
 mod retry;
+mod selector;
 mod sink;
 mod source;
 mod store;
 
 pub mod codec;
 
-pub use batch::{Batch, BatchId, Receipt};
+pub use batch::{Batch, BatchId, Receipt, Staged};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
+pub use clone::{CloneJob, SinkEndpoint, SourceEndpoint};
+pub use endpoint::needs_password;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Amount, Event, LegName, Phase};
 pub use memory::{Lease, Memory};
+pub use options::{CloneOptions, Definer, IfExists};
 pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Selection, TablePlan};
 pub use report::{Finding, Note, ObjectReport, Overview, Report, Severity};
+pub use secrecy::SecretString;
+pub use selector::ObjectSelector;
 pub use sink::Sink;
 pub use source::{BatchStream, Source};
+pub use tokio_util::sync::CancellationToken;

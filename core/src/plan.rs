@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
-use crate::catalog::{Catalog, Database, Definition, ObjectRef, Server, Table};
+use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
 
 /// What the selector chose from a catalog. Pure data: it travels to the site that does the work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,21 @@ pub struct Selection {
     pub schema: bool,
     /// Whether everything that the database holds was chosen.
     pub whole: bool,
+}
+
+impl Selection {
+    /// Leaves out these objects, and the triggers of these tables.
+    pub(crate) fn leave(&mut self, these: &[ObjectRef], reason: &str) {
+        let table = |name: &str| ObjectRef::new(ObjectKind::Table, name);
+        let hit = |object: &ObjectRef| {
+            these.contains(object) || object.table.as_deref().is_some_and(|name| these.contains(&table(name)))
+        };
+        let tables = self.tables.extract_if(.., |chosen| hit(&table(&chosen.name))).map(|chosen| table(&chosen.name));
+        let mut left: Vec<ObjectRef> = tables.collect();
+        left.extend(self.objects.extract_if(.., |object| hit(object)));
+        self.whole &= left.is_empty();
+        self.left_out.extend(left.into_iter().map(|object| LeftOut { object, reason: reason.to_owned() }));
+    }
 }
 
 /// A table that was chosen.

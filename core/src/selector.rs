@@ -81,7 +81,8 @@ impl Globs {
     pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
         let objects: Vec<ObjectRef> = catalog.objects().collect();
         for (option, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
-            if let Some(pattern) = patterns.iter().find(|pattern| !objects.iter().any(|object| pattern.matches(object))) {
+            if let Some(pattern) = patterns.iter().find(|pattern| !objects.iter().any(|object| pattern.matches(object)))
+            {
                 let database = Printable(&catalog.database.name);
                 let message = format!("--{option} {}: nothing in database {database} has such a name", pattern.text);
                 return Err(Error::usage(message));

@@ -9,6 +9,5 @@ mod restrict;
 mod tests;
 mod writer;
 
-pub(crate) use crate::store::unique_name;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;

@@ -11,7 +11,7 @@ use super::connect::{Address, Conn};
 use super::ddl::quote_name;
 use super::read::RowReader;
 use super::running::Running;
-use super::{chunk, column, introspect, session, snapshot};
+use super::{check, chunk, column, introspect, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Printable};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,11 +64,22 @@ impl MySqlSource {
         Ok(plan)
     }
 
+    async fn read_catalog(&self) -> Result<Catalog> {
+        let mut conn = session::control(&self.address).await?;
+        let server = check::server(&mut conn).await?;
+        Ok(Catalog { server, ..introspect::catalog(&mut conn, &self.address.database).await? })
+    }
+
+    /// The catalog that the selection was chosen from.
+    async fn chosen_catalog(&self) -> Result<Catalog> {
+        let catalog = self.catalog.lock().await.clone();
+        catalog.ok_or_else(|| Error::new(ErrorKind::Internal, "asked before the catalog was read"))
+    }
+
     /// Reads the catalog again and refuses what is no longer as it was chosen.
     async fn unchanged_catalog(&self, selection: &Selection) -> Result<Catalog> {
-        let now = introspect::catalog(&mut session::control(&self.address).await?, &self.address.database).await?;
-        let guard = self.catalog.lock().await;
-        let then = guard.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "a snapshot before the catalog"))?;
+        let now = self.read_catalog().await?;
+        let then = self.chosen_catalog().await?;
         for chosen in &selection.tables {
             let same = match (then.table(&chosen.name), now.table(&chosen.name)) {
                 (Some(then), Some(now)) => then.columns == now.columns && then.primary_key == now.primary_key,
@@ -87,19 +98,23 @@ impl MySqlSource {
 #[async_trait]
 impl Source for MySqlSource {
     async fn catalog(&self) -> Result<Catalog> {
-        let mut conn = session::control(&self.address).await?;
-        let catalog = introspect::catalog(&mut conn, &self.address.database).await?;
+        let catalog = self.read_catalog().await?;
         *self.catalog.lock().await = Some(catalog.clone());
         Ok(catalog)
     }
 
-    async fn check(&self, _selection: &Selection) -> Result<Vec<Finding>> {
-        Ok(Vec::new())
+    async fn check(&self, selection: &Selection) -> Result<Vec<Finding>> {
+        let catalog = self.chosen_catalog().await?;
+        let mut conn = session::control(&self.address).await?;
+        check::source(&mut conn, &self.address, &catalog, selection, &self.options).await
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
         let catalog = self.unchanged_catalog(selection).await?;
-        self.cut(&catalog, selection, Position::unknown(Rung::GlobalReadLock)).await
+        let mut conn = session::control(&self.address).await?;
+        let flavor = conn.server.flavor;
+        let rung = check::expected_rung(&mut conn, flavor, &self.options, &self.address.database).await?;
+        self.cut(&catalog, selection, Position::unknown(rung)).await
     }
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {

@@ -15,6 +15,7 @@
 //! | [`event`] | create an event disabled |
 //! | [`rename`] | move qualified names to a database of another name |
 
+mod collate;
 mod cursor;
 mod definer;
 mod event;

@@ -1,10 +1,10 @@
 //! Splits a `CREATE TABLE` into what is created before the rows and what is added after them.
 
-use super::Dialect;
 use super::cursor::{Cursor, split_at_commas, within};
 use super::key::{DeferredKey, ForeignKey, Key, KeyKind, KeyPart, foreign_key, primary_key};
 use super::lex::{Token, TokenKind, text_of, tokens};
 use super::options::Options;
+use super::{Dialect, collate};
 
 /// The parts of a `CREATE TABLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,11 +63,13 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
     let mut deferred_keys = Vec::new();
     let mut foreign_keys = Vec::new();
     let mut kept = Vec::new();
+    let collation = collate::of_table(within(&all, cursor.end()..all.len()));
     for (item, parsed) in items.iter().zip(&table.items) {
         match parsed {
             Item::Foreign(key) => foreign_keys.push(key.clone()),
             Item::Key(key) if table.waits(key) => deferred_keys.push(key.deferred(item)),
-            _ => kept.push(*item),
+            Item::Column(_) => kept.push(collate::inherited(item, collation.as_deref())),
+            _ => kept.push(text_of(item)),
         }
     }
     let head = text_of(within(&all, 0..body.start));
@@ -102,8 +104,8 @@ fn error(expected: &'static str, all: &[Token<'_>], cursor: &Cursor<'_, '_>) -> 
 }
 
 /// Joins what is kept. The last item brings the line break before the closing bracket.
-fn join(items: &[&[Token<'_>]], kept: &[&[Token<'_>]]) -> String {
-    let mut text = kept.iter().map(|item| text_of(item)).collect::<Vec<_>>().join(",");
+fn join(items: &[&[Token<'_>]], kept: &[String]) -> String {
+    let mut text = kept.join(",");
     let tail = |item: Option<&&[Token<'_>]>| match item.and_then(|item| item.last()) {
         Some(token) if token.kind == TokenKind::Space => token.text.to_owned(),
         _ => String::new(),
