@@ -83,7 +83,7 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
     Ok(tables)
 }
 
-async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
+pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
          GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",

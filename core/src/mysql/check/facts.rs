@@ -133,8 +133,3 @@ pub(super) async fn engines(conn: &mut Conn) -> Result<BTreeMap<String, bool>> {
     let usable = rows.iter().filter(|row| matches!(row.string(1).as_str(), "YES" | "DEFAULT"));
     Ok(usable.map(|row| (row.string(0).to_ascii_uppercase(), row.string(2) == "YES")).collect())
 }
-
-/// The account that the server took us for: `user@host`.
-pub(super) async fn account(conn: &mut Conn) -> Result<String> {
-    Ok(conn.row("SELECT CURRENT_USER()").await?.map(|row| row.string(0)).unwrap_or_default())
-}

@@ -3,7 +3,16 @@
 //! Rights are read from `SHOW GRANTS` and, where it is cheap and leaves nothing behind, tried. Each problem is one
 //! line that names the thing and says what to do.
 
+mod condition;
 mod facts;
+mod grants;
+mod party;
+mod readable;
+mod rung;
+mod source;
+mod target;
+mod visible;
+mod words;
 
 use super::connect::{Address, Conn};
 use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
@@ -14,34 +23,29 @@ use crate::report::Finding;
 
 /// Problems that would keep this selection from being read.
 pub(super) async fn source(
-    _conn: &mut Conn,
+    conn: &mut Conn,
     _address: &Address,
-    _catalog: &Catalog,
-    _selection: &Selection,
-    _options: &CloneOptions,
+    catalog: &Catalog,
+    selection: &Selection,
+    options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
-    Ok(Vec::new())
+    source::check(conn, catalog, selection, options).await
 }
 
 /// Problems that would keep this selection from being written into the address's database. Changes nothing that lasts.
 pub(super) async fn target(
-    _conn: &mut Conn,
-    _address: &Address,
-    _catalog: &Catalog,
-    _selection: &Selection,
-    _options: &CloneOptions,
+    conn: &mut Conn,
+    address: &Address,
+    catalog: &Catalog,
+    selection: &Selection,
+    options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
-    Ok(Vec::new())
+    target::check(conn, address, catalog, selection, options).await
 }
 
 /// The objects that are in the database now; none if there is no such database.
 pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
     facts::existing(conn, database).await
-}
-
-/// Identifies a running server, to recognise source and target as the same one.
-pub(super) async fn identity(conn: &mut Conn) -> Result<String> {
-    Ok(server(conn).await?.identity)
 }
 
 /// What a catalog should say of the server: its identity, and how large a value may be.
@@ -53,10 +57,10 @@ pub(super) async fn server(conn: &mut Conn) -> Result<Server> {
 
 /// The rung that the account's rights promise.
 pub(super) async fn expected_rung(
-    _conn: &mut Conn,
-    _flavor: Flavor,
-    _options: &CloneOptions,
-    _database: &str,
+    conn: &mut Conn,
+    flavor: Flavor,
+    options: &CloneOptions,
+    database: &str,
 ) -> Result<Rung> {
-    Ok(Rung::GlobalReadLock)
+    Ok(rung::expected(&party::Party::read(conn).await?, flavor, options, database))
 }

@@ -1,0 +1,171 @@
+//! Primary keys that the target asks for, and foreign keys that it may not take.
+
+use std::collections::BTreeSet;
+
+use super::super::words::{list, named, names, plural};
+use super::{Target, settable};
+use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::error::Result;
+use crate::mysql::connect::Conn;
+use crate::mysql::ddl::{Dialect, ForeignKey, Token, TokenKind, tokens};
+use crate::mysql::introspect::literal;
+use crate::report::Finding;
+
+pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    findings.extend(primary_keys(conn, target).await?);
+    findings.extend(orphans(target));
+    findings.extend(foreign_orphans(conn, target).await?);
+    findings.extend(loose_parents(conn, target).await?);
+    Ok(findings)
+}
+
+/// Tables without a primary key where the target wants one.
+async fn primary_keys(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+    let without = target.tables.iter().filter(|(table, _)| table.primary_key.is_empty());
+    let without: Vec<&str> = without.map(|(table, _)| table.name.as_str()).collect();
+    let settings = &target.party.settings;
+    let variable = if settings.is_on("sql_require_primary_key") {
+        "sql_require_primary_key"
+    } else if settings.is_on("innodb_force_primary_key") {
+        "innodb_force_primary_key"
+    } else {
+        return Ok(None);
+    };
+    if without.is_empty() {
+        return Ok(None);
+    }
+    let tables = format!("{} {}", plural(without.len(), "table", "tables"), names(&without));
+    let have = plural(without.len(), "has", "have");
+    // MariaDB's setting is global.
+    if variable == "sql_require_primary_key" && settable(conn, target, variable, "OFF").await? {
+        return Ok(Some(Finding::note(format!(
+            "{tables} {have} no primary key, which the target asks for ({variable}): it is switched off in the sessions of \
+             the clone"
+        ))));
+    }
+    Ok(Some(Finding::error(format!(
+        "{tables} {have} no primary key, and the target takes no such tables ({variable}=ON): switch it off there, add \
+         keys at the source, or leave {} out by --exclude",
+        plural(without.len(), "it", "them")
+    ))))
+}
+
+/// Foreign keys to tables of the same database that will not be there: the sink leaves them out.
+fn orphans(target: &Target<'_>) -> Option<Finding> {
+    let there = |name: &str| {
+        let parent = ObjectRef::new(ObjectKind::Table, name);
+        let here = target.there().iter().any(|there| there.kind == ObjectKind::Table && target.meet(there, &parent));
+        here || target.tables.iter().any(|(table, _)| target.folded(&table.name) == target.folded(name))
+    };
+    let local = target.foreign_keys().filter(|(_, key)| key.referenced_database.is_none());
+    let orphans: Vec<String> = local.filter(|(_, key)| !there(&key.referenced_table)).map(shown).collect();
+    if orphans.is_empty() {
+        return None;
+    }
+    Some(Finding::warning(format!(
+        "{} left out, as the referenced tables are neither selected nor on the target: {}",
+        plural(orphans.len(), "a foreign key is", "foreign keys are"),
+        list(orphans)
+    )))
+}
+
+fn shown((table, key): (&Table, &ForeignKey)) -> String {
+    let (name, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
+    format!("{} of table {} (to {})", named(name), named(&table.name), named(parent))
+}
+
+/// Foreign keys to tables of other databases that the target does not have: they are made, and refuse rows later.
+async fn foreign_orphans(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+    let mut orphans = Vec::new();
+    let mut asked: BTreeSet<(String, String)> = BTreeSet::new();
+    for (table, key) in target.foreign_keys() {
+        let Some(database) = &key.referenced_database else { continue };
+        if !asked.insert((database.clone(), key.referenced_table.clone())) {
+            continue;
+        }
+        let sql = format!(
+            "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(database),
+            literal(&key.referenced_table)
+        );
+        if conn.row(&sql).await?.is_none() {
+            let parent = format!("{}.{}", named(database), named(&key.referenced_table));
+            orphans.push(format!("table {} to {parent}", named(&table.name)));
+        }
+    }
+    if orphans.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Finding::warning(format!(
+        "foreign keys lead to tables of other databases that the target does not have, and will refuse new rows until \
+         they are there: {}",
+        list(orphans)
+    ))))
+}
+
+/// Foreign keys to columns that are no unique key, which MySQL takes since 8.4 only when told so.
+async fn loose_parents(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+    let variable = "restrict_fk_on_non_standard_key";
+    if !target.party.settings.is_on(variable) {
+        return Ok(None);
+    }
+    let local = target.foreign_keys().filter(|(_, key)| key.referenced_database.is_none());
+    let loose: Vec<String> = local
+        .filter(|(_, key)| {
+            let parent = target.catalog.table(&key.referenced_table);
+            parent.is_some_and(|parent| !is_unique(parent, &key.referenced_columns))
+        })
+        .map(shown)
+        .collect();
+    if loose.is_empty() || settable(conn, target, variable, "OFF").await? {
+        return Ok(None);
+    }
+    Ok(Some(Finding::warning(format!(
+        "foreign keys lead to columns that are no unique key, which the target refuses ({variable}=ON): {}: switch it off \
+         there, or {}",
+        list(loose),
+        target.party.remedy("SESSION_VARIABLES_ADMIN", "*.*"),
+    ))))
+}
+
+fn is_unique(table: &Table, columns: &[String]) -> bool {
+    let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<BTreeSet<_>>();
+    let wanted = lower(columns);
+    lower(&table.primary_key) == wanted || unique_keys(&table.create).iter().any(|key| lower(key) == wanted)
+}
+
+/// The columns of each `UNIQUE KEY`; a key on expressions or on parts of columns is none here.
+fn unique_keys(create: &str) -> Vec<Vec<String>> {
+    let all = tokens(create, Dialect::default());
+    let meaning: Vec<Token<'_>> = all.into_iter().filter(|token| !token.is_noise()).collect();
+    let starts = (0..meaning.len()).filter_map(|start| meaning.get(start..));
+    starts.filter_map(unique_key).collect()
+}
+
+/// The columns of the `UNIQUE KEY` that these tokens start with.
+fn unique_key(tokens: &[Token<'_>]) -> Option<Vec<String>> {
+    let [unique, key, _, open, rest @ ..] = tokens else { return None };
+    if !unique.is_word("UNIQUE") || !key.is_word("KEY") || !open.is_punct("(") {
+        return None;
+    }
+    let parts = rest.split(|token| token.is_punct(")")).next()?;
+    let beside = |token: &&Token<'_>| !token.is_punct(",") && !token.is_any_word(&["ASC", "DESC"]);
+    parts
+        .iter()
+        .filter(beside)
+        .map(|t| if t.kind == TokenKind::QuotedIdent { Some(t.ident()?.into_owned()) } else { None })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unique_keys_are_read_from_the_definition() {
+        let create = "CREATE TABLE `t` (`UNIQUE KEY` int, UNIQUE KEY `u` (`a`,`b` DESC), UNIQUE KEY `p` (`c`(3)), \
+                      UNIQUE KEY `f` ((lower(`c`))), KEY `k` (`d`))";
+        assert_eq!(unique_keys(create), [["a", "b"]]);
+    }
+}

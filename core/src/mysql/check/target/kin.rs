@@ -1,0 +1,38 @@
+//! Whether the target is a server and a database that this source can be cloned into at all.
+
+use super::super::facts;
+use super::super::words::named;
+use super::Target;
+use crate::mysql::connect::Conn;
+use crate::report::Finding;
+
+const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+
+pub(super) fn check(conn: &Conn, target: &Target<'_>) -> Vec<Finding> {
+    let (from, to) = (&target.catalog.server, &conn.server);
+    let name = named(target.database);
+    if SYSTEM.iter().any(|system| target.database.eq_ignore_ascii_case(system)) {
+        return vec![Finding::error(format!(
+            "{name} is a database of the target server's own: clone into another one"
+        ))];
+    }
+    if from.flavor != to.flavor {
+        return vec![Finding::error(format!(
+            "cloning from {} to {} is not supported yet: source and target must be of one family",
+            from.flavor, to.flavor
+        ))];
+    }
+    let same_server = !from.identity.is_empty() && from.identity == facts::identity(&target.party.settings);
+    if same_server && target.folded(&target.catalog.database.name) == target.folded(target.database) {
+        return vec![Finding::error(format!(
+            "source and target are the same database {name} on the same server: give the target another name"
+        ))];
+    }
+    let series = |server: &crate::catalog::Server| (server.version_numbers().0, server.version_numbers().1);
+    if series(from) > series(to) {
+        return vec![Finding::warning(format!(
+            "the source is newer than the target ({from}, {to}): what the target does not know will be refused"
+        ))];
+    }
+    Vec::new()
+}

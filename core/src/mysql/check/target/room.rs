@@ -1,0 +1,180 @@
+//! What is in the target's database already, and whether the clone has room beside it.
+
+use super::super::words::{list, named, names, object, plural};
+use super::{Target, columns, is_relation};
+use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::error::Result;
+use crate::mysql::connect::Conn;
+use crate::mysql::ddl::quote_name;
+use crate::mysql::introspect::literal;
+use crate::options::IfExists;
+use crate::report::Finding;
+
+pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    if target.options.recreate_database {
+        findings.extend(dropped_database(target));
+        return Ok(findings);
+    }
+    findings.extend(clashes(target));
+    if target.selection.schema {
+        findings.extend(existing(target));
+    } else {
+        findings.extend(missing_tables(target));
+    }
+    let kept = kept_tables(target);
+    if !kept.is_empty() {
+        findings.extend(columns::check(conn, target, &kept).await?);
+        if target.selection.rows {
+            findings.extend(firing_triggers(conn, target, &kept).await?);
+        }
+    }
+    if !target.selection.schema && target.options.if_exists == IfExists::Fail {
+        findings.extend(not_empty(conn, target, &kept).await?);
+    }
+    Ok(findings)
+}
+
+fn dropped_database(target: &Target<'_>) -> Option<Finding> {
+    let count = target.holds.len();
+    let name = named(target.stored.as_deref()?);
+    Some(Finding::warning(format!(
+        "--recreate-database drops database {name} of the target with all that it holds: {count} {}",
+        plural(count, "object", "objects")
+    )))
+}
+
+/// All that will be written.
+fn wanted(target: &Target<'_>) -> impl Iterator<Item = ObjectRef> {
+    let tables = target.tables.iter().map(|(table, _)| table.object());
+    tables.chain(target.definitions.iter().map(|definition| definition.object.clone()))
+}
+
+/// Objects of another kind under a wanted name.
+fn clashes(target: &Target<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for wanted in wanted(target).filter(|wanted| is_relation(wanted.kind)) {
+        let other = target.there().iter().find(|there| there.kind != wanted.kind && target.meet(there, &wanted));
+        let Some(other) = other else { continue };
+        let (wanted, there) = (object(&wanted), object(other));
+        findings.push(match target.options.if_exists {
+            IfExists::Drop => Finding::warning(format!("{there} on the target is dropped to make room for {wanted}")),
+            _ => Finding::error(format!(
+                "{there} on the target is where {wanted} is to be: drop it there, or leave {wanted} out by --exclude"
+            )),
+        });
+    }
+    findings
+}
+
+/// Objects of the same kind and name, when definitions are cloned too.
+fn existing(target: &Target<'_>) -> Option<Finding> {
+    let there = |wanted: &ObjectRef| target.there().iter().any(|t| t.kind == wanted.kind && target.meet(t, wanted));
+    let truncate = target.options.if_exists == IfExists::Truncate;
+    // TRUNCATE is for tables, and a sequence is made anew.
+    let in_the_way = |wanted: &ObjectRef| {
+        there(wanted) && !(truncate && matches!(wanted.kind, ObjectKind::Table | ObjectKind::Sequence))
+    };
+    let found: Vec<ObjectRef> = wanted(target).filter(in_the_way).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let (count, listed) = (found.len(), list(found.iter().map(object)));
+    let word = plural(count, "object is", "objects are");
+    let database = named(target.database());
+    match target.options.if_exists {
+        IfExists::Fail => Some(Finding::error(format!(
+            "{count} {word} in the target database {database} already: {listed}: choose --if-exists drop, truncate or \
+             skip, or --recreate-database, or another database"
+        ))),
+        IfExists::Truncate => Some(Finding::error(format!(
+            "{count} {word} in the target database {database} already, and --if-exists truncate is for tables only: \
+             {listed}: leave them out, or choose --if-exists drop"
+        ))),
+        IfExists::Drop => Some(Finding::note(format!(
+            "{count} {word} in the target database {database} already and will be dropped and made anew: {listed}"
+        ))),
+        IfExists::Skip => None,
+    }
+}
+
+fn missing_tables(target: &Target<'_>) -> Option<Finding> {
+    let there = |table: &Table| target.there().iter().any(|there| target.meet(there, &table.object()));
+    let absent = target.tables.iter().filter(|(table, _)| !there(table));
+    let absent: Vec<&str> = absent.map(|(table, _)| table.name.as_str()).collect();
+    if absent.is_empty() {
+        return None;
+    }
+    Some(Finding::error(format!(
+        "--data-only needs the tables on the target, and {} {} not in database {}: clone {} definition too",
+        names(&absent),
+        plural(absent.len(), "is", "are"),
+        named(target.database()),
+        plural(absent.len(), "its", "their"),
+    )))
+}
+
+/// The tables that keep their definitions and take rows; the target's name of each goes along.
+fn kept_tables<'t>(target: &'t Target<'_>) -> Vec<(&'t Table, &'t str)> {
+    let keeps = !target.selection.schema || target.options.if_exists == IfExists::Truncate;
+    let pairs = target.tables.iter().filter_map(|(table, _)| {
+        let object = table.object();
+        let there = target.there().iter().find(|t| t.kind == ObjectKind::Table && target.meet(t, &object))?;
+        Some((*table, there.name.as_str()))
+    });
+    pairs.filter(|_| keeps).collect()
+}
+
+async fn firing_triggers(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, &str)]) -> Result<Option<Finding>> {
+    let sql = format!(
+        "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND \
+         EVENT_MANIPULATION = 'INSERT' ORDER BY 1, 2",
+        literal(target.database())
+    );
+    let rows = conn.rows(&sql).await?;
+    let firing = rows.iter().filter(|row| kept.iter().any(|(_, name)| *name == row.string(0)));
+    let firing: Vec<String> =
+        firing.map(|row| format!("{} on table {}", named(&row.string(1)), named(&row.string(0)))).collect();
+    if firing.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Finding::error(format!(
+        "{} {} would fire for each row that is loaded: drop {} on the target first, or choose --if-exists drop",
+        plural(firing.len(), "trigger", "triggers"),
+        list(&firing),
+        plural(firing.len(), "it", "them"),
+    ))))
+}
+
+/// How many tables are looked into by one statement.
+const AT_ONCE: usize = 32;
+
+async fn not_empty(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, &str)]) -> Result<Option<Finding>> {
+    let database = quote_name(target.database());
+    let mut full = Vec::new();
+    for some in kept.chunks(AT_ONCE) {
+        let numbered = some.iter().enumerate();
+        let looks = numbered.map(|(index, (_, name))| {
+            format!("SELECT {index} FROM (SELECT 1 FROM {database}.{} LIMIT 1) AS look", quote_name(name))
+        });
+        match conn.rows(&looks.collect::<Vec<_>>().join(" UNION ALL ")).await {
+            Ok(rows) => {
+                let found = |index: usize| rows.iter().any(|row| row.string(0) == index.to_string());
+                full.extend(some.iter().enumerate().filter(|(index, _)| found(*index)).map(|(_, (_, name))| *name));
+            }
+            Err(error) if error.code().is_none() => return Err(error),
+            // What is missing is in another line.
+            Err(_) => {}
+        }
+    }
+    if full.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Finding::error(format!(
+        "{} {} on the target {} not empty: --if-exists truncate empties {} first",
+        plural(full.len(), "table", "tables"),
+        names(&full),
+        plural(full.len(), "is", "are"),
+        plural(full.len(), "it", "them"),
+    ))))
+}
