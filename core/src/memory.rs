@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// Permits are counted in KiB, so that a budget of terabytes still fits a semaphore.
-const UNIT: u64 = 1024;
+const UNIT: usize = 1024;
 
 /// How many bytes of rows may be in flight at once. Cheap to clone; clones share the budget.
 ///
@@ -27,9 +27,10 @@ impl Memory {
 
     /// A budget of `bytes` for `threads` readers and as many writers.
     pub fn new(bytes: u64, threads: usize) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let total = units(bytes).max(1);
         // Two batches a thread in reading and writing each, so that neither side waits for the other's last byte.
-        let share = usize::try_from(bytes).unwrap_or(usize::MAX) / threads.max(1) / 4;
+        let share = bytes / threads.max(1) / 4;
         let batch = share.clamp(64 << 10, Self::LARGEST_BATCH);
         let permits = Arc::new(Semaphore::new(total as usize));
         Self { permits, total, batch, oversize: Arc::default() }
@@ -42,13 +43,13 @@ impl Memory {
 
     /// Waits until `bytes` are free. More than the whole budget counts as the whole budget.
     pub async fn reserve(&self, bytes: usize) -> Lease {
-        let wanted = units(bytes as u64).min(self.total);
+        let wanted = units(bytes).min(self.total);
         let permit = self.permits.clone().acquire_many_owned(wanted).await.ok();
         Lease { permit, memory: self.clone(), growing: None }
     }
 }
 
-fn units(bytes: u64) -> u32 {
+fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX >> 4).min(u32::MAX >> 4)
 }
 
@@ -63,7 +64,7 @@ pub struct Lease {
 impl Lease {
     /// The bytes that are reserved.
     pub fn bytes(&self) -> usize {
-        self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT as usize
+        self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * UNIT
     }
 
     /// Waits until the lease covers `bytes`. A row larger than the budget gets what the others leave: it must pass,
@@ -75,11 +76,11 @@ impl Lease {
         if self.growing.is_none() {
             self.growing = Some(self.memory.oversize.clone().lock_owned().await);
         }
-        let total = self.memory.total as usize * UNIT as usize;
+        let total = self.memory.total as usize * UNIT;
         // The other readers may each sit on one first reservation that they cannot fill while we wait.
         let reachable = total - (total / 2).min(total);
         let wanted = bytes.min(reachable.max(self.bytes()));
-        let missing = units(wanted.saturating_sub(self.bytes()) as u64);
+        let missing = units(wanted.saturating_sub(self.bytes()));
         if missing > 0
             && let Ok(more) = self.memory.permits.clone().acquire_many_owned(missing).await
             && let Some(permit) = &mut self.permit
@@ -91,7 +92,7 @@ impl Lease {
     /// Gives back what lies over `bytes`, and the right to outgrow others.
     pub fn settle(&mut self, bytes: usize) {
         self.growing = None;
-        let keep = units(bytes as u64) as usize;
+        let keep = units(bytes) as usize;
         if let Some(permit) = &mut self.permit
             && let Some(surplus) = permit.num_permits().checked_sub(keep)
         {

@@ -17,7 +17,7 @@ pub enum IfExists {
     Fail,
     /// Drop it and make it anew. Other objects of the same name are replaced too.
     Drop,
-    /// Keep its definition, remove its rows.
+    /// Keep its definition, remove its rows. Other objects of the same name are replaced.
     Truncate,
     /// Leave it as it is.
     Skip,

@@ -26,6 +26,10 @@ impl Running {
         self.ids().insert(id);
     }
 
+    pub(super) fn remove(&self, id: u32) {
+        self.ids().remove(&id);
+    }
+
     /// Ends them all, whatever they are doing. Closing the socket alone would let a statement run on.
     pub(super) async fn kill_all(&self) -> Result<()> {
         let ids = std::mem::take(&mut *self.ids());

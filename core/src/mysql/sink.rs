@@ -150,13 +150,10 @@ impl MySqlSink {
     async fn make_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
         let there = super::check::existing(conn, &self.address.database).await?;
         let rewriting = self.rewriting(plan);
-        if self.options.if_exists != IfExists::Truncate {
-            for definition in &plan.definitions {
-                self.make_room(conn, &definition.object, &there).await?;
-            }
+        for definition in &plan.definitions {
+            self.make_room(conn, &definition.object, &there).await?;
         }
         for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
-            self.make_room(conn, &definition.object, &there).await?;
             self.made(Made::Object(definition.object.clone()));
             apply::sequence(conn, definition).await?;
         }

@@ -158,6 +158,10 @@ impl Source for MySqlSource {
     }
 
     async fn close(&self) -> Result<()> {
+        let idle = self.snapshot.lock().await.idle.clone();
+        for conn in lock(&idle).drain(..) {
+            self.running.remove(conn.id);
+        }
         self.running.kill_all().await
     }
 }

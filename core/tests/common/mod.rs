@@ -1,6 +1,7 @@
 //! What the tests share: servers of both families, databases of each test's own, and an independent comparison.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
