@@ -67,6 +67,13 @@ impl Error {
         self
     }
 
+    /// Says that trying the same again would do harm.
+    #[must_use]
+    pub(crate) fn final_word(mut self) -> Self {
+        self.retryable = false;
+        self
+    }
+
     /// Adds the server's number of the error.
     #[must_use]
     pub(crate) fn with_code(mut self, code: u16) -> Self {

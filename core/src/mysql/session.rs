@@ -13,13 +13,13 @@ const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3
 pub(super) async fn control(address: &Address) -> Result<Conn> {
     let mut conn = Conn::open(address, &format!("SET NAMES utf8mb4, sql_mode = '', {COMMON}")).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
-    conn.try_each(match conn.server.flavor {
+    conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[
-            "SET SESSION information_schema_stats_expiry = 0",
-            "SET SESSION show_gipk_in_create_table_and_information_schema = 1",
-            "SET SESSION show_create_table_skip_secondary_engine = 0",
+            "information_schema_stats_expiry = 0",
+            "show_gipk_in_create_table_and_information_schema = 1",
+            "show_create_table_skip_secondary_engine = 0",
         ],
-        Flavor::MariaDb => &["SET SESSION max_statement_time = 0"],
+        Flavor::MariaDb => &["max_statement_time = 0"],
     })
     .await?;
     Ok(conn)
@@ -29,12 +29,10 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
     let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '', {COMMON}");
     let mut conn = Conn::open(address, &settings).await?;
-    conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
-    conn.try_each(match conn.server.flavor {
-        Flavor::MySql => {
-            &["SET SESSION max_execution_time = 0", "SET SESSION show_gipk_in_create_table_and_information_schema = 1"]
-        }
-        Flavor::MariaDb => &["SET SESSION max_statement_time = 0"],
+    conn.exec("TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+    conn.set_each(match conn.server.flavor {
+        Flavor::MySql => &["max_execution_time = 0", "show_gipk_in_create_table_and_information_schema = 1"],
+        Flavor::MariaDb => &["max_statement_time = 0"],
     })
     .await?;
     Ok(conn)
@@ -59,23 +57,23 @@ pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn
     let mut conn = writer(address, skip_binlog).await?;
     conn.exec("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'").await?;
     // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
-    conn.try_each(match conn.server.flavor {
+    conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[
-            "SET SESSION innodb_strict_mode = 0",
-            "SET SESSION sql_require_primary_key = 0",
-            "SET SESSION sql_generate_invisible_primary_key = 0",
-            "SET SESSION restrict_fk_on_non_standard_key = 0",
-            "SET SESSION explicit_defaults_for_timestamp = 1",
-            "SET SESSION default_table_encryption = 0",
-            "SET SESSION innodb_ddl_buffer_size = 67108864",
-            "SET SESSION innodb_ddl_threads = 2",
-            "SET SESSION innodb_parallel_read_threads = 2",
+            "innodb_strict_mode = 0",
+            "sql_require_primary_key = 0",
+            "sql_generate_invisible_primary_key = 0",
+            "restrict_fk_on_non_standard_key = 0",
+            "explicit_defaults_for_timestamp = 1",
+            "default_table_encryption = 0",
+            "innodb_ddl_buffer_size = 67108864",
+            "innodb_ddl_threads = 2",
+            "innodb_parallel_read_threads = 2",
         ],
         Flavor::MariaDb => &[
-            "SET SESSION innodb_strict_mode = 0",
-            "SET SESSION explicit_defaults_for_timestamp = 1",
-            "SET SESSION max_statement_time = 0",
-            "SET SESSION system_versioning_insert_history = 1",
+            "innodb_strict_mode = 0",
+            "explicit_defaults_for_timestamp = 1",
+            "max_statement_time = 0",
+            "system_versioning_insert_history = 1",
         ],
     })
     .await?;

@@ -11,7 +11,7 @@ use super::ddl::{self, Dialect, KeyKind, TableDdl, quote_name};
 use super::running::Running;
 use super::{introspect, journal, load, session};
 use crate::batch::{Batch, Receipt};
-use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Printable};
+use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::{Plan, Progress, Selection, TablePlan};
@@ -30,7 +30,10 @@ pub(crate) struct MySqlSink {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Conn>,
+    /// Sessions that load, and do nothing right now.
+    loaders: Vec<Conn>,
+    /// Sessions that change definitions, and do nothing right now.
+    definers: Vec<Conn>,
     /// How each table's definition was taken apart, by its name.
     tables: BTreeMap<String, TableDdl>,
     /// What this sink has made, in order; removed again when it is aborted.
@@ -59,23 +62,23 @@ impl MySqlSink {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session for definitions, in the target database.
+    /// A session for definitions, in the target database. It goes back to `definers` after its work.
     async fn definer(&self) -> Result<Conn> {
-        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
-        self.running.add(conn.id);
+        let idle = self.state().definers.pop();
+        if let Some(conn) = idle {
+            return Ok(conn);
+        }
+        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
         conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;
         Ok(conn)
     }
 
+    /// A session that loads. It goes back to `loaders` after its work.
     async fn loader(&self) -> Result<Conn> {
-        let idle = self.state().idle.pop();
+        let idle = self.state().loaders.pop();
         match idle {
             Some(conn) => Ok(conn),
-            None => {
-                let conn = session::writer(&self.address, self.options.skip_binlog).await?;
-                self.running.add(conn.id);
-                Ok(conn)
-            }
+            None => Ok(self.running.watch(session::writer(&self.address, self.options.skip_binlog).await?)),
         }
     }
 
@@ -96,7 +99,7 @@ impl MySqlSink {
     }
 
     async fn make_database(&self, like: &Database) -> Result<()> {
-        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
+        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
         let name = quote_name(&self.address.database);
         let exists = introspect::database(&mut conn, &self.address.database).await?;
         if exists.is_some() && !self.options.recreate_database {
@@ -163,6 +166,8 @@ impl MySqlSink {
             let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
             if keep && there.contains(&object) {
                 self.empty(conn, table).await.map_err(named)?;
+            } else if !plan.schema {
+                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
             } else {
                 self.make_room(conn, &object, &there).await.map_err(named)?;
                 self.make_table(conn, table, &rewriting).await.map_err(named)?;
@@ -291,22 +296,32 @@ impl Sink for MySqlSink {
             journal::create(&mut conn, &self.address.database).await?;
         }
         self.make_tables(&mut conn, plan).await?;
+        self.state().definers.push(conn);
         Ok(Progress::default())
     }
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let mut conn = self.loader().await?;
-        // After an error the connection is dropped, and with it the transaction.
-        self.write_in(&mut conn, table, &batch).await?;
-        self.state().idle.push(conn);
+        if let Err(error) = self.write_in(&mut conn, table, &batch).await {
+            // Where even that fails, the next try says so.
+            let _ = self.running.kill(conn.id).await;
+            // Without transactions half a batch may be in, and the next try would double it.
+            return Err(if is_transactional(&table.table) { error } else { error.final_word() });
+        }
+        self.state().loaders.push(conn);
         Ok(Receipt::of(&batch))
     }
 
     async fn complete(&self, table: &TablePlan) -> Result<()> {
         let name = &table.table.name;
         let Some(ddl) = self.state().tables.get(name).cloned() else { return Ok(()) };
+        if ddl.deferred_keys.is_empty() && ddl.auto_increment.is_none() {
+            return Ok(());
+        }
         let mut conn = self.definer().await?;
-        self.add_keys(&mut conn, name, &ddl).await
+        self.add_keys(&mut conn, name, &ddl).await?;
+        self.state().definers.push(conn);
+        Ok(())
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
@@ -337,4 +352,9 @@ impl Sink for MySqlSink {
         }
         Ok(())
     }
+}
+
+/// Whether a batch goes into the table whole or not at all.
+fn is_transactional(table: &Table) -> bool {
+    ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }

@@ -4,9 +4,10 @@ use futures::future::try_join_all;
 
 use super::connect::{Address, Conn};
 use super::ddl::quote_name;
+use super::running::Running;
 use super::session;
 use crate::catalog::Flavor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Position, Rung};
 
 /// How long the server may wait for a lock. Others wait behind us meanwhile, so it is short.
@@ -22,15 +23,17 @@ pub(super) struct Snapshot {
 /// Takes the best rung of the ladder that the account may take for these tables.
 pub(super) async fn take(
     address: &Address,
+    running: &Running,
     tables: &[String],
     threads: usize,
     no_consistency: bool,
 ) -> Result<Snapshot> {
-    let mut readers = try_join_all((0..threads).map(|_| session::reader(address))).await?;
+    let open = async |_| Ok::<_, Error>(running.watch(session::reader(address).await?));
+    let mut readers = try_join_all((0..threads).map(open)).await?;
     if no_consistency {
         return Ok(Snapshot { readers, position: Position::unknown(Rung::None) });
     }
-    let mut locker = session::control(address).await?;
+    let mut locker = running.watch(session::control(address).await?);
     locker.exec(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")).await?;
     let mut refused = Vec::new();
     for rung in rungs(locker.server.flavor) {
@@ -47,11 +50,13 @@ pub(super) async fn take(
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
         let mut position = position(&mut locker, rung).await?;
         unlock(&mut locker).await?;
+        running.close(locker);
         position.refused = refused;
         return Ok(Snapshot { readers, position });
     }
     // What several connections see cannot be held together without a lock.
-    readers.truncate(1);
+    running.close(locker);
+    readers.drain(1..).for_each(|reader| running.close(reader));
     try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
     Ok(Snapshot { readers, position: Position { refused, ..Position::unknown(Rung::SingleTransaction) } })
 }

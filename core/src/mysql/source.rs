@@ -120,10 +120,7 @@ impl Source for MySqlSource {
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
         let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
         let threads = if selection.rows { self.options.threads } else { 1 };
-        let taken = snapshot::take(&self.address, &tables, threads, self.options.no_consistency).await?;
-        for reader in &taken.readers {
-            self.running.add(reader.id);
-        }
+        let taken = snapshot::take(&self.address, &self.running, &tables, threads, self.options.no_consistency).await?;
         let mut snapshot = self.snapshot.lock().await;
         snapshot.free = Arc::new(Semaphore::new(taken.readers.len()));
         snapshot.idle = Arc::new(std::sync::Mutex::new(taken.readers));
@@ -160,7 +157,7 @@ impl Source for MySqlSource {
     async fn close(&self) -> Result<()> {
         let idle = self.snapshot.lock().await.idle.clone();
         for conn in lock(&idle).drain(..) {
-            self.running.remove(conn.id);
+            self.running.close(conn);
         }
         self.running.kill_all().await
     }

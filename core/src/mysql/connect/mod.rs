@@ -117,6 +117,18 @@ impl Conn {
         Ok(())
     }
 
+    /// Sets session variables that a server may not have, or not let the account set: at once, or else one by one.
+    pub(super) async fn set_each(&mut self, settings: &[&str]) -> Result<()> {
+        match self.exec(&format!("SET SESSION {}", settings.join(", SESSION "))).await {
+            Err(error) if error.code().is_none() => Err(error),
+            Err(_) => {
+                let statements: Vec<String> = settings.iter().map(|setting| format!("SET SESSION {setting}")).collect();
+                self.try_each(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Runs a statement and gives all its rows.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
         self.stream.command(COM_QUERY, sql.as_bytes()).await?;
