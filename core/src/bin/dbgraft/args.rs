@@ -1,0 +1,287 @@
+//! The command line: what may be said, and the library's options that it means.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dbgraft::{CloneOptions, Definer, Error, IfExists, Result};
+
+use crate::text;
+
+#[derive(Parser)]
+#[command(name = "dbgraft", version, about = "Clones MySQL and MariaDB databases, directly or through S3")]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Clone SOURCE into TARGET
+    #[command(after_long_help = ENDPOINTS)]
+    Clone {
+        #[command(flatten)]
+        request: Box<Request>,
+        /// Do everything but the writing, as `dbgraft plan` does
+        #[arg(long, help_heading = OUTPUT)]
+        dry_run: bool,
+    },
+    /// Show what a clone would do, and every problem that would keep it from being made; write nothing
+    #[command(after_long_help = ENDPOINTS)]
+    Plan {
+        #[command(flatten)]
+        request: Box<Request>,
+    },
+}
+
+const WHAT: &str = "What is cloned";
+const HOW: &str = "How it is written";
+const MEANS: &str = "With what means";
+const OUTPUT: &str = "Output";
+
+const ENDPOINTS: &str = "\
+Endpoints:
+  mysql://user@host:3306/database
+      ssl-mode=disabled|preferred|required|verify-ca|verify-identity
+      ssl-ca=FILE, ssl-cert=FILE, ssl-key=FILE, socket=FILE
+  s3://bucket/prefix
+      region=NAME, endpoint=URL; keys come from the AWS environment
+  file:///dir
+      a directory in the place of S3
+
+Passwords are best left out of a URL. Then DBGRAFT_SOURCE_PASSWORD and
+DBGRAFT_TARGET_PASSWORD are used, or the [client] section of ~/.my.cnf, or you
+are asked on the terminal.
+
+Exit codes: 0 done; 1 failed, or `plan` found a problem; 2 wrong usage, nothing
+was touched; 130 cancelled.
+
+Example:
+  dbgraft clone mysql://root@db1/shop mysql://root@db2/copy --via s3://bucket/tmp";
+
+/// What `clone` and `plan` have in common.
+#[derive(Args)]
+pub(crate) struct Request {
+    /// Where from: a mysql://, s3:// or file:// URL
+    pub(crate) source: String,
+    /// Where to: a mysql://, s3:// or file:// URL
+    pub(crate) target: String,
+
+    /// Take the objects of this name, or kind:name (`view:v_*`); with one, the clone is partial
+    #[arg(long, value_name = "GLOB", help_heading = WHAT)]
+    include: Vec<String>,
+    /// Leave out the objects of this name, or kind:name
+    #[arg(long, value_name = "GLOB", help_heading = WHAT)]
+    exclude: Vec<String>,
+    /// Take only the rows of TABLE that meet CONDITION, in SQL
+    #[arg(long = "where", value_name = "TABLE=CONDITION", help_heading = WHAT)]
+    filters: Vec<String>,
+    /// Take triggers, also in a partial clone
+    #[arg(long, help_heading = WHAT, conflicts_with = "no_triggers")]
+    triggers: bool,
+    /// Take no triggers, also in a full clone
+    #[arg(long, help_heading = WHAT)]
+    no_triggers: bool,
+    /// Take functions, procedures and packages, also in a partial clone
+    #[arg(long, help_heading = WHAT, conflicts_with = "no_routines")]
+    routines: bool,
+    /// Take no functions, procedures and packages, also in a full clone
+    #[arg(long, help_heading = WHAT)]
+    no_routines: bool,
+    /// Take events, also in a partial clone
+    #[arg(long, help_heading = WHAT, conflicts_with = "no_events")]
+    events: bool,
+    /// Take no events, also in a full clone
+    #[arg(long, help_heading = WHAT)]
+    no_events: bool,
+    /// Take definitions, no rows
+    #[arg(long, help_heading = WHAT)]
+    schema_only: bool,
+    /// Take rows only, into tables that are there
+    #[arg(long, help_heading = WHAT)]
+    data_only: bool,
+
+    /// What to do with a table that is already there
+    #[arg(long, value_name = "WHAT", default_value = "fail", help_heading = HOW, value_parser = if_exists())]
+    if_exists: IfExists,
+    /// Drop the target database and create it anew
+    #[arg(long, help_heading = HOW)]
+    recreate_database: bool,
+    /// Who will define views, routines, triggers and events: strip, keep or USER@HOST
+    #[arg(long, default_value = "strip", help_heading = HOW)]
+    definer: Definer,
+    /// Keep the target's changes out of its binary log; its replicas will not have the clone
+    #[arg(long, help_heading = HOW)]
+    skip_binlog: bool,
+
+    /// Stage the rows through s3://bucket/prefix or file:///dir; removed at the end
+    #[arg(long, value_name = "URL", help_heading = MEANS)]
+    via: Option<String>,
+    /// Keep the staged archive, after success and after failure
+    #[arg(long, help_heading = MEANS)]
+    keep_archive: bool,
+    /// How many connections read, and how many load, at once
+    #[arg(long, value_name = "N", default_value_t = CloneOptions::default().threads, help_heading = MEANS)]
+    threads: usize,
+    /// At most this many bytes of rows are in flight: 256M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = text::parse_size)]
+    memory: u64,
+    /// At most this many bytes of rows are read a second: 10M
+    #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = text::parse_size)]
+    max_rate: Option<u64>,
+    /// Read without any guarantee that the tables are of one moment
+    #[arg(long, help_heading = MEANS)]
+    no_consistency: bool,
+
+    /// How to show progress; json is one event a line on standard output, all else is on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = OUTPUT)]
+    pub(crate) progress: Mode,
+    /// Write the report as JSON to FILE, - for standard output (then the summary is on standard error)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Bars on a terminal, plain lines elsewhere
+    Auto,
+    /// Bars
+    Bar,
+    /// Lines, one every few seconds
+    Plain,
+    /// Events as JSON, one a line, on standard output
+    Json,
+    /// Nothing
+    None,
+}
+
+impl Request {
+    /// The library's options.
+    pub(crate) fn options(&self) -> Result<CloneOptions> {
+        let mut options = CloneOptions {
+            via: self.via.clone(),
+            keep_archive: self.keep_archive,
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            triggers: either(self.triggers, self.no_triggers),
+            routines: either(self.routines, self.no_routines),
+            events: either(self.events, self.no_events),
+            schema_only: self.schema_only,
+            data_only: self.data_only,
+            if_exists: self.if_exists,
+            recreate_database: self.recreate_database,
+            definer: self.definer.clone(),
+            threads: self.threads,
+            memory: self.memory,
+            max_rate: self.max_rate,
+            skip_binlog: self.skip_binlog,
+            no_consistency: self.no_consistency,
+            ..CloneOptions::default()
+        };
+        for filter in &self.filters {
+            let (table, condition) = parse_filter(filter)?;
+            if options.filters.insert(table.to_owned(), condition.to_owned()).is_some() {
+                return Err(Error::usage(format!(
+                    "--where {filter}: table {table} has a condition already; join them by AND"
+                )));
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether standard output is for JSON alone.
+    pub(crate) fn stdout_is_json(&self) -> bool {
+        self.progress == Mode::Json || self.report.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+}
+
+fn either(yes: bool, no: bool) -> Option<bool> {
+    (yes || no).then_some(yes)
+}
+
+fn parse_filter(text: &str) -> Result<(&str, &str)> {
+    match text.split_once('=').map(|(table, condition)| (table.trim(), condition.trim())) {
+        None => Err(Error::usage(format!("--where {text}: it says TABLE=CONDITION, and there is no `=`"))),
+        Some(("", _)) => Err(Error::usage(format!("--where {text}: the table before the `=` is missing"))),
+        Some((_, "")) => Err(Error::usage(format!("--where {text}: the condition after the `=` is missing"))),
+        Some(parts) => Ok(parts),
+    }
+}
+
+fn if_exists() -> impl TypedValueParser<Value = IfExists> {
+    PossibleValuesParser::new(["fail", "drop", "truncate", "skip"]).try_map(|text| text.parse::<IfExists>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<CloneOptions> {
+        let start = ["dbgraft", "clone", "mysql://a/b", "mysql://c/d"];
+        let cli =
+            Cli::try_parse_from(start.iter().chain(arguments)).map_err(|error| Error::usage(error.to_string()))?;
+        match cli.command {
+            Command::Clone { request, .. } | Command::Plan { request } => request.options(),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_means_the_library_s_defaults() {
+        assert_eq!(options(&[]).unwrap(), CloneOptions::default());
+    }
+
+    #[test]
+    fn every_option_of_the_library_has_a_flag_of_its_name_and_every_flag_an_option() {
+        let known = serde_json::to_value(CloneOptions::default()).unwrap();
+        let known: BTreeSet<String> = known.as_object().unwrap().keys().map(|key| key.replace('_', "-")).collect();
+        let command = Cli::command();
+        let clone = command.get_subcommands().find(|command| command.get_name() == "clone").unwrap();
+        let flags: BTreeSet<String> =
+            clone.get_arguments().filter_map(|flag| flag.get_long()).map(str::to_owned).collect();
+        assert_eq!(known.difference(&flags).next(), None);
+        let of_the_command = ["dry-run", "progress", "report", "no-triggers", "no-routines", "no-events", "help"];
+        assert_eq!(flags.difference(&known).find(|flag| !of_the_command.contains(&flag.as_str())), None);
+    }
+
+    #[test]
+    fn a_filter_is_split_at_its_first_equals_sign() {
+        let filters = options(&["--where", "orders=id = 3", "--where", "a b = x"]).unwrap().filters;
+        assert_eq!(
+            filters.into_iter().collect::<Vec<_>>(),
+            [("a b".into(), "x".into()), ("orders".into(), "id = 3".into())]
+        );
+        for wrong in ["orders", "=1", "orders=", "a=1 --where a=2"] {
+            let words: Vec<&str> = wrong.split(" --where ").flat_map(|filter| ["--where", filter]).collect();
+            assert!(options(&words).unwrap_err().to_string().starts_with("--where "));
+        }
+    }
+
+    #[test]
+    fn kinds_are_taken_left_out_or_left_to_the_library() {
+        assert_eq!(options(&["--triggers", "--no-events"]).unwrap().triggers, Some(true));
+        assert_eq!(options(&["--triggers", "--no-events"]).unwrap().events, Some(false));
+        assert_eq!(options(&["--triggers"]).unwrap().routines, None);
+        assert!(options(&["--triggers", "--no-triggers"]).is_err());
+    }
+
+    #[test]
+    fn values_of_every_type_are_understood() {
+        let all =
+            ["--if-exists=drop", "--definer=app@%", "--memory=1G", "--max-rate=10M", "--threads=8", "--via=s3://b/p"];
+        let options = options(&all).unwrap();
+        assert_eq!((options.if_exists, options.definer.to_string().as_str()), (IfExists::Drop, "app@%"));
+        assert_eq!((options.memory, options.max_rate, options.threads), (1 << 30, Some(10 << 20), 8));
+        assert_eq!(options.via.as_deref(), Some("s3://b/p"));
+    }
+}

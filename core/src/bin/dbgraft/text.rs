@@ -1,0 +1,160 @@
+//! Numbers and names as people read and write them.
+
+use std::time::Duration;
+
+use dbgraft::{Error, ErrorKind, ObjectKind, Printable};
+
+const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/// `12.3 MiB`
+pub(crate) fn size(bytes: f64) -> String {
+    if bytes < 1024.0 {
+        return format!("{bytes:.0} B");
+    }
+    let mut value = bytes;
+    let mut name = "B";
+    for unit in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        name = unit;
+    }
+    if value < 100.0 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
+}
+
+/// `12,345,678`
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `0:07`, `1:02:03`
+pub(crate) fn clock(seconds: f64) -> String {
+    let all = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match (all / 3600, all / 60 % 60, all % 60) {
+        (0, minutes, seconds) => format!("{minutes}:{seconds:02}"),
+        (hours, minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// `0.42 s`, `12.3 s`, `5:07`
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        few if few < 9.995 => format!("{few:.2} s"),
+        some if some < 120.0 => format!("{some:.1} s"),
+        many => clock(many),
+    }
+}
+
+/// `1 table`, `3 package bodies`
+pub(crate) fn counted(number: usize, kind: ObjectKind) -> String {
+    match (number, kind) {
+        (1, ObjectKind::PackageBody) => "1 package body".to_owned(),
+        (_, ObjectKind::PackageBody) => format!("{number} package bodies"),
+        (1, _) => format!("1 {}", kind.name()),
+        _ => format!("{number} {}s", kind.name()),
+    }
+}
+
+/// The first few names, and how many more there are.
+pub(crate) fn few<'a>(names: &[&'a str], most: usize) -> String {
+    let printed = |name: &&'a str| Printable(name).to_string();
+    let shown: Vec<String> = names.iter().take(most).map(printed).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {} more", shown.join(", "), count(more as u64)),
+    }
+}
+
+/// Rows in columns: the first to the left, the others to the right. Nothing for no rows.
+pub(crate) fn columns(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = heads.iter().map(|&head| head.to_owned()).collect();
+    let all: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
+    let width = |column: usize| all.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..all.iter().map(Vec::len).max().unwrap_or(0)).map(width).collect();
+    let mut text = String::new();
+    for row in &all {
+        text.push_str("\n  ");
+        for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            text.push_str(&if index == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") });
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// An error on one line. The preflight's has a line for each problem.
+pub(crate) fn error(error: &Error) -> String {
+    let message = error.to_string();
+    if error.kind() != ErrorKind::Preflight {
+        return Printable(&message).to_string();
+    }
+    message.lines().map(|line| Printable(line).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads `1048576`, `64K`, `256MiB`, `1G` (powers of 1024) and `10MB` (powers of 1000).
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size: say bytes, or 64K, 256M, 1G");
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let (base, letter) = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')) {
+        Some(letter) if unit.ends_with("ib") => (1024_u64, letter),
+        Some(letter) => (1000, letter),
+        None => (1024, unit.as_str()),
+    };
+    let power = match letter {
+        "" if !unit.ends_with("ib") => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(wrong()),
+    };
+    base.checked_pow(power).and_then(|unit| number.checked_mul(unit)).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0.0, 1023.0, 1024.0, 1.5e6, 3e11].map(size), ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "279 GiB"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.4, 67.0, 3723.0, f64::NAN].map(clock), ["0:00", "1:07", "1:02:03", "0:00"]);
+        assert_eq!([0.421, 12.34, 307.0].map(seconds), ["0.42 s", "12.3 s", "5:07"]);
+        assert_eq!(counted(2, ObjectKind::View), "2 views");
+        assert_eq!(few(&["a", "b\n", "c"], 2), "a, b\\n and 1 more");
+    }
+
+    #[test]
+    fn sizes_are_understood() {
+        let good = ["0", "12", "12b", "64K", "256MiB", "256 m", "1g", "10MB", "2T"];
+        let bytes = [0, 12, 12, 64 << 10, 256 << 20, 256 << 20, 1 << 30, 10_000_000, 2 << 40];
+        assert_eq!(good.map(|text| parse_size(text).unwrap()), bytes);
+        for wrong in ["", "M", "-1", "1.5G", "1X", "1iB", "99999999999T", "1 M M"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_error_never_breaks_the_terminal() {
+        let bad = Error::new(ErrorKind::Server, "no table a\nb\u{1b}[31m");
+        assert_eq!(error(&bad), "no table a\\nb\\u{1b}[31m");
+        let list = Error::new(ErrorKind::Preflight, "2 problems:\n  - a\r\n  - b");
+        assert_eq!(error(&list), "2 problems:\n  - a\n  - b");
+    }
+}
