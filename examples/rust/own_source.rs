@@ -1,0 +1,79 @@
+//! Rows from a source of your own, made up in memory here, are loaded into MySQL:
+//!
+//! cargo run --example own_source -- mysql://root@127.0.0.1:3306/numbers
+#![allow(clippy::print_stdout, reason = "an example has something to say")]
+
+use std::sync::Arc;
+
+use dbgraft::codec::BatchBuilder;
+use dbgraft::{BatchId, BatchStream, Catalog, Chunk, CloneJob, Column, Database, Flavor, Memory, Plan, Position};
+use dbgraft::{Result, Rung, Selection, Server, Source, SourceEndpoint, Table, TablePlan};
+use futures::{StreamExt, stream};
+
+/// The squares of the numbers below a million.
+struct Squares;
+
+const BATCHES: u32 = 100;
+const ROWS: u64 = 10_000;
+
+#[async_trait::async_trait]
+impl Source for Squares {
+    async fn catalog(&self) -> Result<Catalog> {
+        let table = Table {
+            name: "squares".into(),
+            engine: "InnoDB".into(),
+            columns: vec![column("n"), column("square")],
+            primary_key: vec!["n".into()],
+            rows_estimate: u64::from(BATCHES) * ROWS,
+            data_bytes: u64::from(BATCHES) * ROWS * 20,
+            index_bytes: 0,
+            create: "CREATE TABLE `squares` (`n` bigint NOT NULL, `square` bigint NOT NULL, PRIMARY KEY (`n`))".into(),
+        };
+        // The dialect of the definitions.
+        let server = Server::new(Flavor::MySql, "8.0.0");
+        let (charset, collation) = ("utf8mb4".into(), "utf8mb4_general_ci".into());
+        let database = Database { name: "numbers".into(), charset, collation };
+        Ok(Catalog { server, database, tables: vec![table], definitions: Vec::new() })
+    }
+
+    async fn plan(&self, selection: &Selection) -> Result<Plan> {
+        Ok(Plan::of(&self.catalog().await?, selection, Position::unknown(Rung::Given)))
+    }
+
+    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+        let batches = stream::iter(0..BATCHES).then(move |batch| async move {
+            // Waits until the target has taken what came before: memory stays flat, however many rows there are.
+            let mut lease = memory.reserve(memory.batch_bytes()).await;
+            let mut rows = BatchBuilder::default();
+            for n in u64::from(batch) * ROWS..u64::from(batch + 1) * ROWS {
+                rows.value(n.to_string().as_bytes());
+                rows.value((n * n).to_string().as_bytes());
+                rows.end_row();
+            }
+            lease.settle(rows.len());
+            Ok(rows.finish(BatchId { table: table.number, chunk: chunk.number, batch }).with_lease(lease))
+        });
+        Ok(batches.boxed())
+    }
+}
+
+fn column(name: &str) -> Column {
+    let (data_type, column_type) = ("bigint".into(), "bigint".into());
+    Column {
+        name: name.into(),
+        data_type,
+        column_type,
+        charset: None,
+        collation: None,
+        nullable: false,
+        generated: false,
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let target = std::env::args().nth(1).ok_or("a URL, please: mysql://user@host/database to load into")?;
+    let report = CloneJob::new(SourceEndpoint::Own(Arc::new(Squares)), target).run().await?;
+    println!("{} rows in {:.1} s", report.rows, report.seconds);
+    Ok(())
+}
