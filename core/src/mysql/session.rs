@@ -29,7 +29,7 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
     let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '', {COMMON}");
     let mut conn = Conn::open(address, &settings).await?;
-    conn.exec("TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+    conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_execution_time = 0", "show_gipk_in_create_table_and_information_schema = 1"],
         Flavor::MariaDb => &["max_statement_time = 0"],
