@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::apply::{self, Rewriting};
 use super::connect::{Address, Conn};
@@ -19,6 +20,8 @@ use crate::report::{Finding, Note};
 use crate::sink::Sink;
 
 const TABLE_EXISTS: u16 = 1050;
+/// A smaller table gets its indexes at once: altering it later would take longer than its rows.
+const WORTH_WAITING: u64 = 1 << 20;
 
 /// Writes into one database of a server.
 pub(crate) struct MySqlSink {
@@ -129,8 +132,12 @@ impl MySqlSink {
 
     async fn make_table(&self, conn: &mut Conn, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
         let object = table.table.object();
-        let ddl = ddl::split_table(&table.table.create, Dialect::default())
+        let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
             .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
+        if table.table.data_bytes < WORTH_WAITING {
+            ddl.create.clone_from(&ddl.create_with_keys);
+            ddl.deferred_keys.clear();
+        }
         let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
         self.made(Made::Object(object.clone()));
         if let Err(error) = conn.exec(&create).await {
@@ -160,19 +167,25 @@ impl MySqlSink {
             self.made(Made::Object(definition.object.clone()));
             apply::sequence(conn, definition).await?;
         }
-        for table in &plan.tables {
-            let object = table.table.object();
-            let named = |error: Error| error.with("table", Printable(&object.name));
-            let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
-            if keep && there.contains(&object) {
-                self.empty(conn, table).await.map_err(named)?;
-            } else if !plan.schema {
-                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
-            } else {
-                self.make_room(conn, &object, &there).await.map_err(named)?;
-                self.make_table(conn, table, &rewriting).await.map_err(named)?;
-            }
+        let tables = plan.tables.iter().map(|table| self.ready(plan, table, &rewriting, &there).boxed());
+        stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
+    }
+
+    /// Makes one table ready for its rows.
+    async fn ready(&self, plan: &Plan, table: &TablePlan, rewriting: &Rewriting, there: &[ObjectRef]) -> Result<()> {
+        let object = table.table.object();
+        let named = |error: Error| error.with("table", Printable(&object.name));
+        let mut conn = self.definer().await?;
+        let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
+        if keep && there.contains(&object) {
+            self.empty(&mut conn, table).await.map_err(named)?;
+        } else if !plan.schema {
+            return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
+        } else {
+            self.make_room(&mut conn, &object, there).await.map_err(named)?;
+            self.make_table(&mut conn, table, rewriting).await.map_err(named)?;
         }
+        self.state().definers.push(conn);
         Ok(())
     }
 
@@ -226,9 +239,6 @@ impl MySqlSink {
         }
         for key in alone {
             conn.exec(&ddl::add_keys(name, &[key])).await?;
-        }
-        if let Some(next) = ddl.auto_increment {
-            conn.exec(&format!("ALTER TABLE {} AUTO_INCREMENT = {next}", quote_name(name))).await?;
         }
         Ok(())
     }
@@ -315,7 +325,7 @@ impl Sink for MySqlSink {
     async fn complete(&self, table: &TablePlan) -> Result<()> {
         let name = &table.table.name;
         let Some(ddl) = self.state().tables.get(name).cloned() else { return Ok(()) };
-        if ddl.deferred_keys.is_empty() && ddl.auto_increment.is_none() {
+        if ddl.deferred_keys.is_empty() {
             return Ok(());
         }
         let mut conn = self.definer().await?;

@@ -9,7 +9,6 @@ pub(super) struct Options {
     /// What is left of the text.
     pub(super) text: String,
     pub(super) engine: Option<String>,
-    pub(super) auto_increment: Option<u64>,
     /// What was taken out because it names a thing of the source's machine, as it was written.
     pub(super) removed: Vec<String>,
 }
@@ -48,12 +47,6 @@ impl Options {
         if depth == 0 && self.engine.is_none() {
             self.engine = engine(cursor.clone());
         }
-        if depth == 0 && self.auto_increment.is_none() {
-            self.auto_increment = auto_increment(cursor);
-            if self.auto_increment.is_some() {
-                return true;
-            }
-        }
         let start = cursor.start();
         if !eat_placement(cursor) {
             return false;
@@ -69,17 +62,6 @@ fn engine(mut cursor: Cursor<'_, '_>) -> Option<String> {
     }
     cursor.eat_punct("=");
     cursor.eat_name()
-}
-
-fn auto_increment(cursor: &mut Cursor<'_, '_>) -> Option<u64> {
-    let mut ahead = cursor.clone();
-    if !ahead.eat_word("AUTO_INCREMENT") {
-        return None;
-    }
-    ahead.eat_punct("=");
-    let value = ahead.next()?.text.parse().ok()?;
-    *cursor = ahead;
-    Some(value)
 }
 
 /// Takes an option that names a directory, a tablespace or a key of the source's machine.
@@ -151,14 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn the_counter_is_taken_out_and_the_engine_is_read() {
-        let options = read(" ENGINE=InnoDB AUTO_INCREMENT=18446744073709551615 COMMENT='AUTO_INCREMENT=5 ENGINE=x'");
-        assert_eq!(options.auto_increment, Some(u64::MAX));
+    fn the_engine_is_read_and_the_counter_stays() {
+        let text = " ENGINE=InnoDB AUTO_INCREMENT=18446744073709551615 COMMENT='AUTO_INCREMENT=5 ENGINE=x'";
+        let options = read(text);
         assert_eq!(options.engine.as_deref(), Some("InnoDB"));
-        assert_eq!(options.text, " ENGINE=InnoDB COMMENT='AUTO_INCREMENT=5 ENGINE=x'");
+        assert_eq!(options.text, text);
         assert_eq!(options.removed, [""; 0]);
-        assert_eq!(read(" /*!50100 ENGINE = InnoDB AUTO_INCREMENT = 3*/").auto_increment, Some(3));
-        assert_eq!(read(" AUTO_INCREMENT=99999999999999999999").text, " AUTO_INCREMENT=99999999999999999999");
     }
 
     #[test]

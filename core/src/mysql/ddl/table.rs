@@ -12,12 +12,12 @@ pub(crate) struct TableDdl {
     /// The statement that creates the table before its rows: columns, primary key, the keys that cannot wait, checks,
     /// options and partitions.
     pub(crate) create: String,
+    /// The same with all its indexes, for a table that is not worth the wait.
+    pub(crate) create_with_keys: String,
     /// The indexes that are built after the rows, in their order.
     pub(crate) deferred_keys: Vec<DeferredKey>,
     /// The foreign keys, in their order. They are added last, when every table has its keys.
     pub(crate) foreign_keys: Vec<ForeignKey>,
-    /// The table's counter, taken out of `create`: it is set after the rows.
-    pub(crate) auto_increment: Option<u64>,
     /// The options taken out of `create` because they name directories, tablespaces or encryption of the source's
     /// machine, as they were written.
     pub(crate) removed_options: Vec<String>,
@@ -62,20 +62,28 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
 
     let mut deferred_keys = Vec::new();
     let mut foreign_keys = Vec::new();
-    let mut kept = Vec::new();
+    let (mut kept, mut with_keys) = (Vec::new(), Vec::new());
     let collation = collate::of_table(within(&all, cursor.end()..all.len()));
     for (item, parsed) in items.iter().zip(&table.items) {
+        let text = match parsed {
+            Item::Foreign(key) => {
+                foreign_keys.push(key.clone());
+                continue;
+            }
+            Item::Column(_) => collate::inherited(item, collation.as_deref()),
+            _ => text_of(item),
+        };
+        with_keys.push(text.clone());
         match parsed {
-            Item::Foreign(key) => foreign_keys.push(key.clone()),
             Item::Key(key) if table.waits(key) => deferred_keys.push(key.deferred(item)),
-            Item::Column(_) => kept.push(collate::inherited(item, collation.as_deref())),
-            _ => kept.push(text_of(item)),
+            _ => kept.push(text),
         }
     }
     let head = text_of(within(&all, 0..body.start));
-    let create = format!("{head}{}){}", join(&items, &kept), options.text);
-    let Options { engine, auto_increment, removed: removed_options, .. } = options;
-    Ok(TableDdl { create, deferred_keys, foreign_keys, auto_increment, removed_options, engine })
+    let whole = |kept: &[String]| format!("{head}{}){}", join(&items, kept), options.text);
+    let (create, create_with_keys) = (whole(&kept), whole(&with_keys));
+    let Options { engine, removed: removed_options, .. } = options;
+    Ok(TableDdl { create, create_with_keys, deferred_keys, foreign_keys, removed_options, engine })
 }
 
 /// Walks up to the bracket of the columns; an error is what was expected instead.
