@@ -65,10 +65,12 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
     let mut tables = Vec::new();
     for row in kinds.iter().filter(|row| is_table(row)) {
         let name = row.exact(0)?;
-        let create = conn
-            .row(&format!("SHOW CREATE TABLE {}", quote_name(&name)))
-            .await
-            .map_err(|error| error.with("table", Printable(&name)))?;
+        let create = match conn.row(&format!("SHOW CREATE TABLE {}", quote_name(&name))).await {
+            Err(error) if error.code().is_none() => return Err(error.with("table", Printable(&name))),
+            // A broken table, or one that the account may not see: if it is chosen, the preflight says why.
+            Err(_) => None,
+            Ok(row) => row,
+        };
         tables.push(Table {
             engine: row.string(2),
             columns: columns.remove(&name).unwrap_or_default(),

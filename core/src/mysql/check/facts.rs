@@ -13,7 +13,7 @@ pub(super) struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 27] = [
+        const NAMES: [&str; 23] = [
             "datadir",
             "disabled_storage_engines",
             "enforce_storage_engine",
@@ -27,11 +27,9 @@ impl Settings {
             "lower_case_table_names",
             "max_allowed_packet",
             "max_binlog_cache_size",
-            "offline_mode",
             "partial_revokes",
             "port",
             "read_only",
-            "restrict_fk_on_non_standard_key",
             "server_id",
             "server_uid",
             "server_uuid",
@@ -39,8 +37,6 @@ impl Settings {
             "sql_log_bin",
             "sql_require_primary_key",
             "super_read_only",
-            "version",
-            "version_comment",
         ];
         let sql = format!("SHOW VARIABLES WHERE Variable_name IN ('{}')", NAMES.join("','"));
         let rows = conn.rows(&sql).await?;

@@ -14,6 +14,9 @@ mod target;
 mod visible;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use super::connect::{Address, Conn};
 use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
 use crate::error::Result;

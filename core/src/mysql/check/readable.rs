@@ -34,17 +34,35 @@ pub(super) async fn check(
     }
     let sequences = selection.objects.iter().filter(|object| object.kind == ObjectKind::Sequence);
     trials.extend(sequences.map(|object| trial(database, object.clone(), "next_not_cached_value")));
-    let mut refused = Vec::new();
+    let mut refused = undefined(conn, catalog, selection).await?;
+    trials.retain(|trial| !refused.iter().any(|(object, _)| *object == trial.object));
     for some in trials.chunks(AT_ONCE) {
         refused.extend(failures(conn, some).await?);
     }
     Ok(findings(party, database, &refused))
 }
 
+/// The selected tables that have no definition in the catalog, and why.
+async fn undefined(conn: &mut Conn, catalog: &Catalog, selection: &Selection) -> Result<Vec<(ObjectRef, Error)>> {
+    let mut refused = Vec::new();
+    let chosen = selection.tables.iter().filter_map(|chosen| catalog.table(&chosen.name));
+    for table in chosen.filter(|table| table.create.is_empty()) {
+        let name = format!("{}.{}", quote_name(&catalog.database.name), quote_name(&table.name));
+        let reason = match conn.row(&format!("SHOW CREATE TABLE {name}")).await {
+            Err(error) if error.code().is_none() => return Err(error),
+            Err(error) => error,
+            Ok(_) => Error::new(ErrorKind::Changed, "it had no definition a moment ago"),
+        };
+        refused.push((table.object(), reason));
+    }
+    Ok(refused)
+}
+
 /// The selected tables whose rows no transaction holds still.
 pub(super) async fn unheld(conn: &mut Conn, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
     let engines = facts::engines(conn).await?;
     let chosen = selection.tables.iter().filter_map(|chosen| catalog.table(&chosen.name));
+    let chosen = chosen.filter(|table| !table.create.is_empty());
     let loose: Vec<&Table> =
         chosen.filter(|table| engines.get(&table.engine.to_ascii_uppercase()) == Some(&false)).collect();
     if loose.is_empty() {

@@ -7,7 +7,7 @@ use super::{Target, settable};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::{Dialect, ForeignKey, Token, TokenKind, tokens};
+use crate::mysql::ddl::ForeignKey;
 use crate::mysql::introspect::literal;
 use crate::report::Finding;
 
@@ -16,7 +16,6 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
     findings.extend(primary_keys(conn, target).await?);
     findings.extend(orphans(target));
     findings.extend(foreign_orphans(conn, target).await?);
-    findings.extend(loose_parents(conn, target).await?);
     Ok(findings)
 }
 
@@ -102,70 +101,4 @@ async fn foreign_orphans(conn: &mut Conn, target: &Target<'_>) -> Result<Option<
          they are there: {}",
         list(orphans)
     ))))
-}
-
-/// Foreign keys to columns that are no unique key, which MySQL takes since 8.4 only when told so.
-async fn loose_parents(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
-    let variable = "restrict_fk_on_non_standard_key";
-    if !target.party.settings.is_on(variable) {
-        return Ok(None);
-    }
-    let local = target.foreign_keys().filter(|(_, key)| key.referenced_database.is_none());
-    let loose: Vec<String> = local
-        .filter(|(_, key)| {
-            let parent = target.catalog.table(&key.referenced_table);
-            parent.is_some_and(|parent| !is_unique(parent, &key.referenced_columns))
-        })
-        .map(shown)
-        .collect();
-    if loose.is_empty() || settable(conn, target, variable, "OFF").await? {
-        return Ok(None);
-    }
-    Ok(Some(Finding::warning(format!(
-        "foreign keys lead to columns that are no unique key, which the target refuses ({variable}=ON): {}: switch it off \
-         there, or {}",
-        list(loose),
-        target.party.remedy("SESSION_VARIABLES_ADMIN", "*.*"),
-    ))))
-}
-
-fn is_unique(table: &Table, columns: &[String]) -> bool {
-    let lower = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<BTreeSet<_>>();
-    let wanted = lower(columns);
-    lower(&table.primary_key) == wanted || unique_keys(&table.create).iter().any(|key| lower(key) == wanted)
-}
-
-/// The columns of each `UNIQUE KEY`; a key on expressions or on parts of columns is none here.
-fn unique_keys(create: &str) -> Vec<Vec<String>> {
-    let all = tokens(create, Dialect::default());
-    let meaning: Vec<Token<'_>> = all.into_iter().filter(|token| !token.is_noise()).collect();
-    let starts = (0..meaning.len()).filter_map(|start| meaning.get(start..));
-    starts.filter_map(unique_key).collect()
-}
-
-/// The columns of the `UNIQUE KEY` that these tokens start with.
-fn unique_key(tokens: &[Token<'_>]) -> Option<Vec<String>> {
-    let [unique, key, _, open, rest @ ..] = tokens else { return None };
-    if !unique.is_word("UNIQUE") || !key.is_word("KEY") || !open.is_punct("(") {
-        return None;
-    }
-    let parts = rest.split(|token| token.is_punct(")")).next()?;
-    let beside = |token: &&Token<'_>| !token.is_punct(",") && !token.is_any_word(&["ASC", "DESC"]);
-    parts
-        .iter()
-        .filter(beside)
-        .map(|t| if t.kind == TokenKind::QuotedIdent { Some(t.ident()?.into_owned()) } else { None })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unique_keys_are_read_from_the_definition() {
-        let create = "CREATE TABLE `t` (`UNIQUE KEY` int, UNIQUE KEY `u` (`a`,`b` DESC), UNIQUE KEY `p` (`c`(3)), \
-                      UNIQUE KEY `f` ((lower(`c`))), KEY `k` (`d`))";
-        assert_eq!(unique_keys(create), [["a", "b"]]);
-    }
 }

@@ -4,7 +4,7 @@ use super::super::words::{list, named, names, object, plural};
 use super::{Target, columns, is_relation};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
-use crate::mysql::connect::Conn;
+use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
 use crate::mysql::introspect::literal;
 use crate::options::IfExists;
@@ -24,6 +24,7 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
     }
     let kept = kept_tables(target);
     if !kept.is_empty() {
+        findings.extend(emptied(target, &kept));
         findings.extend(columns::check(conn, target, &kept).await?);
         if target.selection.rows {
             findings.extend(firing_triggers(conn, target, &kept).await?);
@@ -71,11 +72,8 @@ fn clashes(target: &Target<'_>) -> Vec<Finding> {
 fn existing(target: &Target<'_>) -> Option<Finding> {
     let there = |wanted: &ObjectRef| target.there().iter().any(|t| t.kind == wanted.kind && target.meet(t, wanted));
     let truncate = target.options.if_exists == IfExists::Truncate;
-    // TRUNCATE is for tables, and a sequence is made anew.
-    let in_the_way = |wanted: &ObjectRef| {
-        there(wanted) && !(truncate && matches!(wanted.kind, ObjectKind::Table | ObjectKind::Sequence))
-    };
-    let found: Vec<ObjectRef> = wanted(target).filter(in_the_way).collect();
+    let replaced = |wanted: &ObjectRef| there(wanted) && !(truncate && wanted.kind == ObjectKind::Table);
+    let found: Vec<ObjectRef> = wanted(target).filter(replaced).collect();
     if found.is_empty() {
         return None;
     }
@@ -87,15 +85,24 @@ fn existing(target: &Target<'_>) -> Option<Finding> {
             "{count} {word} in the target database {database} already: {listed}: choose --if-exists drop, truncate or \
              skip, or --recreate-database, or another database"
         ))),
-        IfExists::Truncate => Some(Finding::error(format!(
-            "{count} {word} in the target database {database} already, and --if-exists truncate is for tables only: \
-             {listed}: leave them out, or choose --if-exists drop"
-        ))),
-        IfExists::Drop => Some(Finding::note(format!(
+        IfExists::Drop | IfExists::Truncate => Some(Finding::note(format!(
             "{count} {word} in the target database {database} already and will be dropped and made anew: {listed}"
         ))),
         IfExists::Skip => None,
     }
+}
+
+/// The tables that lose their rows.
+fn emptied(target: &Target<'_>, kept: &[(&Table, &str)]) -> Option<Finding> {
+    if target.options.if_exists != IfExists::Truncate {
+        return None;
+    }
+    Some(Finding::note(format!(
+        "{} {} of the target {} emptied first",
+        plural(kept.len(), "table", "tables"),
+        names(kept.iter().map(|(_, name)| name)),
+        plural(kept.len(), "is", "are"),
+    )))
 }
 
 fn missing_tables(target: &Target<'_>) -> Option<Finding> {
@@ -132,7 +139,13 @@ async fn firing_triggers(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, 
         literal(target.database())
     );
     let rows = conn.rows(&sql).await?;
-    let firing = rows.iter().filter(|row| kept.iter().any(|(_, name)| *name == row.string(0)));
+    let fires = |row: &&Row| {
+        // One that is cloned too is dropped before the rows come.
+        let trigger = ObjectRef::new(ObjectKind::Trigger, row.string(1));
+        let replaced = target.definitions.iter().any(|definition| target.meet(&definition.object, &trigger));
+        !replaced && kept.iter().any(|(_, name)| *name == row.string(0))
+    };
+    let firing = rows.iter().filter(fires);
     let firing: Vec<String> =
         firing.map(|row| format!("{} on table {}", named(&row.string(1)), named(&row.string(0)))).collect();
     if firing.is_empty() {
