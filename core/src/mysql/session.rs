@@ -43,9 +43,11 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!(
         "SET NAMES utf8mb4, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES', \
-         foreign_key_checks = 0, unique_checks = 1, max_error_count = 65535, {COMMON}"
+         foreign_key_checks = 0, unique_checks = 1, {COMMON}"
     );
     let mut conn = Conn::open(address, &settings).await?;
+    // MySQL asks for a right to it.
+    conn.set_each(&["max_error_count = 65535"]).await?;
     if skip_binlog {
         conn.exec("SET SESSION sql_log_bin = 0").await?;
     }
