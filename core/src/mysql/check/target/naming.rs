@@ -32,7 +32,9 @@ fn collisions(all: &[&str]) -> Option<Finding> {
     for name in all {
         groups.entry(name.to_lowercase()).or_default().push(name);
     }
-    let meeting: Vec<String> = groups.into_values().filter(|group| group.len() > 1).map(names).collect();
+    let mut groups: Vec<_> = groups.into_values().filter(|group| group.len() > 1).collect();
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    let meeting: Vec<String> = groups.into_iter().map(names).collect();
     if meeting.is_empty() {
         return None;
     }
