@@ -88,7 +88,7 @@ async fn asked_rights_are_enough(server: &Server, rights: &[&str]) {
             account.grant(&format!("ALTER ROUTINE ON `{}`.*", place.name));
         }
         let job = CloneJob::new(source.server.url_of(&source.name), target.as_str()).options(options);
-        let report = job.run().await.unwrap();
+        let report = job.run().await.unwrap_or_else(|error| panic!("{if_exists}: {error}"));
         assert_eq!(report.rows, 5, "{if_exists}");
     }
     assert_eq!(place.sql("SELECT sales FROM sold ORDER BY 1"), "1\n2");
