@@ -167,24 +167,30 @@ impl MySqlSink {
             self.made(Made::Object(definition.object.clone()));
             apply::sequence(conn, definition).await?;
         }
-        let tables = plan.tables.iter().map(|table| self.ready(plan, table, &rewriting, &there).boxed());
+        // One after the other: MariaDB refuses to drop or truncate tables of one foreign key at the same time.
+        let mut missing = Vec::new();
+        for table in &plan.tables {
+            let object = table.table.object();
+            let named = |error: Error| error.with("table", Printable(&object.name));
+            let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
+            if keep && there.contains(&object) {
+                self.empty(conn, table).await.map_err(named)?;
+            } else if !plan.schema {
+                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
+            } else {
+                self.make_room(conn, &object, &there).await.map_err(named)?;
+                missing.push(table);
+            }
+        }
+        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting).boxed());
         stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
     }
 
-    /// Makes one table ready for its rows.
-    async fn ready(&self, plan: &Plan, table: &TablePlan, rewriting: &Rewriting, there: &[ObjectRef]) -> Result<()> {
-        let object = table.table.object();
-        let named = |error: Error| error.with("table", Printable(&object.name));
+    /// Makes one table over a connection of its own.
+    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
         let mut conn = self.definer().await?;
-        let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
-        if keep && there.contains(&object) {
-            self.empty(&mut conn, table).await.map_err(named)?;
-        } else if !plan.schema {
-            return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
-        } else {
-            self.make_room(&mut conn, &object, there).await.map_err(named)?;
-            self.make_table(&mut conn, table, rewriting).await.map_err(named)?;
-        }
+        let made = self.make_table(&mut conn, table, rewriting).await;
+        made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
         self.state().definers.push(conn);
         Ok(())
     }
