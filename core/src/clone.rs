@@ -1,6 +1,7 @@
 //! A clone from beginning to end: the whole story on one screen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use secrecy::SecretString;
@@ -143,8 +144,8 @@ impl CloneJob {
         let job = self.open()?;
         let result = job.until_cancelled(job.clone_all()).await;
         let result = match result {
-            Ok(done) => Ok(done),
-            Err(error) => Err(job.clean_up(error).await),
+            Err(error) if job.writing.load(Ordering::Relaxed) => Err(job.clean_up(error).await),
+            other => other,
         };
         let closed = job.source.close().await;
         let (plan, outcome, findings) = result?;
@@ -169,6 +170,7 @@ impl CloneJob {
             globs,
             events: self.events,
             cancellation: self.cancellation,
+            writing: AtomicBool::new(false),
         })
     }
 }
@@ -185,6 +187,8 @@ struct OpenJob {
     globs: Option<Globs>,
     events: Events,
     cancellation: CancellationToken,
+    /// Whether there may be something to clean up.
+    writing: AtomicBool,
 }
 
 impl OpenJob {
@@ -237,11 +241,12 @@ impl OpenJob {
         if let Some(refusal) = report::refusal(&findings) {
             return Err(refusal);
         }
-        for finding in &findings {
+        for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
         self.phase(Phase::Snapshot);
         let plan = Arc::new(self.source.snapshot(&selection).await?);
+        self.writing.store(true, Ordering::Relaxed);
         let outcome = match &self.stage {
             None => self.leg(LegName::Clone, &plan, self.options.memory).run().await?,
             Some(stage) => self.through(stage, &plan).await?,
@@ -308,7 +313,7 @@ impl OpenJob {
             objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings: Vec::new() });
         }
         let mut warnings: Vec<String> = plan.warnings.clone();
-        warnings.extend(findings.iter().filter(|f| f.severity < Severity::Error).map(|f| f.message.clone()));
+        warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
         for note in outcome.notes {
             let object = note.object.and_then(|object| objects.iter_mut().find(|report| report.object == object));
             object.map_or(&mut warnings, |report| &mut report.warnings).push(note.message);

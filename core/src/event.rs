@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::ObjectRef;
 
-/// The phases of a leg, in their order. Rows and indexes overlap: a table's indexes follow as soon as its rows are in.
+/// The phases of a leg, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -16,8 +16,10 @@ pub enum Phase {
     Snapshot,
     /// Creating the database and the tables.
     Tables,
-    /// Reading and writing rows; building indexes of the tables that are complete.
+    /// Reading and writing rows, and building the indexes of each table whose rows are in.
     Rows,
+    /// All rows are in; indexes are still being built.
+    Indexes,
     /// Foreign keys, views, routines, triggers, events.
     Objects,
     /// Done.

@@ -10,7 +10,7 @@ use crate::plan::{LeftOut, Plan, Position};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know; nothing is lost.
+    /// Good to know before the start; nothing is lost, and the report does not repeat it.
     Note,
     /// The clone works, but not in every respect as one might expect.
     Warning,

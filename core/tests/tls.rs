@@ -3,7 +3,7 @@
 mod common;
 
 use dbgraft::{CloneJob, CloneOptions, ErrorKind};
-use dbgraft_testkit::{Database, Flavor, ServerOptions, Tls, pair_of};
+use dbgraft_testkit::{Database, Flavor, Tls, pair_of};
 
 /// Tries to read an empty database under these parameters.
 async fn plan(server: &Database, parameters: &str) -> dbgraft::Result<()> {
@@ -12,16 +12,10 @@ async fn plan(server: &Database, parameters: &str) -> dbgraft::Result<()> {
     CloneJob::new(source, target).options(CloneOptions::default()).plan().await.map(drop)
 }
 
-fn started(flavor: Flavor, tls: Tls) -> dbgraft_testkit::Server {
-    let server = ServerOptions::new(flavor).tls(tls).start().unwrap();
-    server.sql("CREATE DATABASE tls").unwrap();
-    server
-}
-
 #[tokio::test]
 async fn a_certificate_of_the_named_authority_is_taken_and_any_other_refused() {
     for flavor in common::FLAVORS {
-        let server = started(flavor, Tls::WithSan);
+        let server = common::started(flavor, Tls::WithSan);
         let ca = server.ca.clone().unwrap();
         let ca = ca.display();
         for mode in ["verify-ca", "verify-identity"] {
@@ -36,7 +30,7 @@ async fn a_certificate_of_the_named_authority_is_taken_and_any_other_refused() {
 
 #[tokio::test]
 async fn the_certificates_that_mysql_makes_itself_can_be_verified_but_bear_no_name() {
-    let server = started(Flavor::MySql, Tls::Auto);
+    let server = common::started(Flavor::MySql, Tls::Auto);
     let ca = server.ca.clone().unwrap();
     plan(&server, &format!("ssl-mode=verify-ca&ssl-ca={}", ca.display())).await.unwrap();
     let error = plan(&server, &format!("ssl-mode=verify-identity&ssl-ca={}", ca.display())).await.unwrap_err();
@@ -46,7 +40,7 @@ async fn the_certificates_that_mysql_makes_itself_can_be_verified_but_bear_no_na
 #[tokio::test]
 async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
     for flavor in common::FLAVORS {
-        let server = started(flavor, Tls::Off);
+        let server = common::started(flavor, Tls::Off);
         let error = plan(&server, "ssl-mode=required").await.unwrap_err();
         assert!(error.to_string().contains("no TLS"), "{error}");
         plan(&server, "ssl-mode=preferred").await.unwrap();

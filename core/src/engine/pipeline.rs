@@ -76,6 +76,12 @@ struct TableState {
     outcome: TableOutcome,
 }
 
+impl TableState {
+    fn is_complete(&self) -> bool {
+        self.chunks_unread == 0 && self.batches_unwritten == 0
+    }
+}
+
 impl Leg {
     /// Runs the leg to its end. Dropping the future stops it; then the sink must be aborted and the source closed.
     pub(crate) async fn run(self) -> Result<Outcome> {
@@ -85,7 +91,7 @@ impl Leg {
         let running = Arc::new(Running::new(self, done));
         running.move_rows().await?;
         let leg = &running.leg;
-        leg.progress(Phase::Rows, &running.meter);
+        leg.progress(Phase::Objects, &running.meter);
         leg.phase(Phase::Objects);
         let notes = leg.sink.finish(&leg.plan).await?;
         leg.phase(Phase::Done);
@@ -132,6 +138,7 @@ impl Running {
         }
         tasks.spawn(Self::complete_empty(self.clone(), sender));
         let mut ticker = tokio::time::interval(TICK);
+        let mut phase = Phase::Rows;
         loop {
             tokio::select! {
                 task = tasks.join_next() => match task {
@@ -139,7 +146,13 @@ impl Running {
                     Some(Ok(result)) => result?,
                     Some(Err(error)) => return Err(Error::new(ErrorKind::Internal, "a task died").caused_by(error)),
                 },
-                _ = ticker.tick() => self.leg.progress(Phase::Rows, &self.meter),
+                _ = ticker.tick() => {
+                    if phase == Phase::Rows && self.rows_are_in() {
+                        phase = Phase::Indexes;
+                        self.leg.phase(phase);
+                    }
+                    self.leg.progress(phase, &self.meter);
+                }
             }
         }
     }
@@ -263,8 +276,12 @@ impl Running {
         self.with_tables(|tables| {
             let Some(state) = tables.get_mut(number as usize) else { return false };
             change(state);
-            state.chunks_unread == 0 && state.batches_unwritten == 0
+            state.is_complete()
         })
+    }
+
+    fn rows_are_in(&self) -> bool {
+        self.with_tables(|tables| tables.iter().all(TableState::is_complete))
     }
 }
 

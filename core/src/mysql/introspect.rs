@@ -3,15 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::connect::{Conn, Row};
-use super::ddl::quote_name;
+use super::ddl::{quote_name, quote_text};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
-
-/// A string literal that means the same under every `sql_mode`.
-pub(super) fn literal(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
-    format!("CONVERT(x'{hex}' USING utf8mb4)")
-}
 
 /// Reads everything that `database` holds.
 pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> {
@@ -39,7 +33,7 @@ pub(super) async fn database(conn: &mut Conn, name: &str) -> Result<Option<Datab
     let sql = format!(
         "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA \
          WHERE SCHEMA_NAME = {}",
-        literal(name)
+        quote_text(name)
     );
     let row = conn.row(&sql).await?;
     Ok(row.map(|row| Database { name: row.string(0), charset: row.string(1), collation: row.string(2) }))
@@ -50,7 +44,7 @@ async fn names(conn: &mut Conn, database: &str) -> Result<Vec<Row>> {
     let sql = format!(
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH FROM information_schema.TABLES \
          WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
-        literal(database)
+        quote_text(database)
     );
     conn.rows(&sql).await
 }
@@ -89,7 +83,7 @@ pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
          GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
-        literal(database)
+        quote_text(database)
     );
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
@@ -110,7 +104,7 @@ async fn primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<String
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND \
          INDEX_NAME = 'PRIMARY' ORDER BY TABLE_NAME, SEQ_IN_INDEX",
-        literal(database)
+        quote_text(database)
     );
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
@@ -125,7 +119,7 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         let rows = kinds.iter().filter(|row| row.string(1) == name);
         rows.map(|row| Ok(ObjectRef::new(kind, row.exact(0)?))).collect()
     };
-    let database = literal(database);
+    let database = quote_text(database);
     let routine = |name: &str| {
         format!(
             "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} AND \

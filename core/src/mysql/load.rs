@@ -65,17 +65,24 @@ fn statement(database: &str, table: &Table) -> String {
 async fn explain_warnings(conn: &mut Conn, table: &Table, count: u16) -> Result<()> {
     let enums: Vec<&str> =
         table.stored_columns().filter(|column| column::warns_of_index_zero(column)).map(|c| c.name.as_str()).collect();
-    for warning in conn.rows("SHOW WARNINGS").await? {
+    let shown = conn.rows("SHOW WARNINGS").await?;
+    for warning in &shown {
         let message = warning.string(2);
         let known = warning.number(1) == 1265 && enums.iter().any(|name| message.contains(&format!("'{name}'")));
         if !known {
             return Err(Error::new(ErrorKind::Data, format!("the target would change a value: {message}")));
         }
     }
-    match enums.is_empty() {
-        true => Err(Error::new(ErrorKind::Data, format!("the target gave {count} warnings without saying which"))),
-        false => Ok(()),
+    // The count ends at the largest number that it can hold, and so does the list.
+    if shown.len() >= usize::from(count) {
+        return Ok(());
     }
+    let message = format!(
+        "the target gave {count} warnings and tells only {} of them, so that nobody can say whether a value was changed: \
+         allow the account to set max_error_count (SESSION_VARIABLES_ADMIN)",
+        shown.len()
+    );
+    Err(Error::new(ErrorKind::Data, message))
 }
 
 /// Loads the batch by multi-row INSERTs, each at most `packet` bytes long unless a single row is longer.

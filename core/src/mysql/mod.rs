@@ -9,6 +9,7 @@ mod ddl;
 mod introspect;
 mod journal;
 mod load;
+mod prepare;
 mod read;
 mod running;
 mod session;

@@ -2,6 +2,7 @@
 //! configuration may have changed any.
 
 use super::connect::{Address, Conn};
+use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::error::Result;
 
@@ -30,6 +31,8 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
     let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '', {COMMON}");
     let mut conn = Conn::open(address, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+    // A row filter may name other tables.
+    conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_execution_time = 0", "show_gipk_in_create_table_and_information_schema = 1"],
         Flavor::MariaDb => &["max_statement_time = 0"],

@@ -4,50 +4,46 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::apply::{self, Rewriting};
 use super::connect::{Address, Conn};
-use super::ddl::{self, Dialect, KeyKind, TableDdl, quote_name};
+use super::ddl::{self, KeyKind, TableDdl, quote_name};
+use super::prepare::There;
 use super::running::Running;
-use super::{introspect, journal, load, session};
+use super::{journal, load, session};
 use crate::batch::{Batch, Receipt};
-use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Printable, Table};
-use crate::error::{Error, ErrorKind, Result};
-use crate::options::{self, CloneOptions, IfExists};
+use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
+use crate::error::Result;
+use crate::options::{self, CloneOptions};
 use crate::plan::{Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
 
-const TABLE_EXISTS: u16 = 1050;
-/// A smaller table gets its indexes at once: altering it later would take longer than its rows.
-const WORTH_WAITING: u64 = 1 << 20;
-
 /// Writes into one database of a server.
 pub(crate) struct MySqlSink {
-    address: Address,
-    options: CloneOptions,
-    running: Running,
+    pub(super) address: Address,
+    pub(super) options: CloneOptions,
+    pub(super) running: Running,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// Sessions that load, and do nothing right now.
     loaders: Vec<Conn>,
     /// Sessions that change definitions, and do nothing right now.
-    definers: Vec<Conn>,
+    pub(super) definers: Vec<Conn>,
     /// How each table's definition was taken apart, by its name.
-    tables: BTreeMap<String, TableDdl>,
+    pub(super) tables: BTreeMap<String, TableDdl>,
     /// What this sink has made, in order; removed again when it is aborted.
-    made: Vec<Made>,
+    pub(super) made: Vec<Made>,
     /// `max_allowed_packet` where `LOAD DATA LOCAL` is switched off.
     insert: Option<usize>,
-    notes: Vec<Note>,
+    pub(super) notes: Vec<Note>,
 }
 
 #[derive(Clone, PartialEq)]
-enum Made {
+pub(super) enum Made {
     Database,
     Object(ObjectRef),
     /// The rows of a table that was there.
@@ -61,12 +57,12 @@ impl MySqlSink {
         Self { running: Running::new(address.clone()), address, options: options.clone(), state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session for definitions, in the target database. It goes back to `definers` after its work.
-    async fn definer(&self) -> Result<Conn> {
+    pub(super) async fn definer(&self) -> Result<Conn> {
         let idle = self.state().definers.pop();
         if let Some(conn) = idle {
             return Ok(conn);
@@ -85,11 +81,11 @@ impl MySqlSink {
         }
     }
 
-    fn made(&self, made: Made) {
+    pub(super) fn made(&self, made: Made) {
         self.state().made.push(made);
     }
 
-    fn rewriting(&self, plan: &Plan) -> Rewriting {
+    pub(super) fn rewriting(&self, plan: &Plan) -> Rewriting {
         let definer = match &self.options.definer {
             options::Definer::Strip => ddl::Definer::Strip,
             options::Definer::Keep => ddl::Definer::Keep,
@@ -99,112 +95,6 @@ impl MySqlSink {
         };
         let (from, to) = (&plan.database.name, &self.address.database);
         Rewriting { definer, rename: (from != to).then(|| (from.clone(), to.clone())) }
-    }
-
-    async fn make_database(&self, like: &Database) -> Result<()> {
-        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
-        let name = quote_name(&self.address.database);
-        let exists = introspect::database(&mut conn, &self.address.database).await?;
-        if exists.is_some() && !self.options.recreate_database {
-            return Ok(());
-        }
-        if exists.is_some() {
-            conn.exec(&format!("DROP DATABASE {name}")).await?;
-        }
-        self.made(Made::Database);
-        let sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
-        conn.exec(&sql).await.map(drop)
-    }
-
-    /// Makes room for an object that will be created, as `if_exists` says.
-    async fn make_room(&self, conn: &mut Conn, object: &ObjectRef, there: &[ObjectRef]) -> Result<()> {
-        // Tables and views share their names.
-        let same = |other: &&ObjectRef| {
-            let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
-            other.name == object.name && (other.kind == object.kind || relation(other.kind) && relation(object.kind))
-        };
-        let Some(other) = there.iter().find(same) else { return Ok(()) };
-        if self.options.if_exists == IfExists::Fail {
-            return Err(Error::new(ErrorKind::Preflight, format!("{other} is already there: see --if-exists")));
-        }
-        conn.exec(&apply::drop_statement(other)).await.map(drop)
-    }
-
-    async fn make_table(&self, conn: &mut Conn, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
-        let object = table.table.object();
-        let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
-        if table.table.data_bytes < WORTH_WAITING {
-            ddl.create.clone_from(&ddl.create_with_keys);
-            ddl.deferred_keys.clear();
-        }
-        let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
-        self.made(Made::Object(object.clone()));
-        if let Err(error) = conn.exec(&create).await {
-            if error.code() == Some(TABLE_EXISTS) {
-                // Somebody else's, made a moment ago: not ours to remove.
-                self.state().made.retain(|made| *made != Made::Object(object.clone()));
-            }
-            return Err(error);
-        }
-        let mut state = self.state();
-        state.notes.extend(note);
-        let left = ddl.removed_options.iter();
-        state
-            .notes
-            .extend(left.map(|option| Note::on(&object, format!("left out, as the target may not have it: {option}"))));
-        state.tables.insert(object.name, ddl);
-        Ok(())
-    }
-
-    async fn make_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
-        let there = super::check::existing(conn, &self.address.database).await?;
-        let rewriting = self.rewriting(plan);
-        for definition in &plan.definitions {
-            self.make_room(conn, &definition.object, &there).await?;
-        }
-        for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
-            self.made(Made::Object(definition.object.clone()));
-            apply::sequence(conn, definition).await?;
-        }
-        // One after the other: MariaDB refuses to drop or truncate tables of one foreign key at the same time.
-        let mut missing = Vec::new();
-        for table in &plan.tables {
-            let object = table.table.object();
-            let named = |error: Error| error.with("table", Printable(&object.name));
-            let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
-            if keep && there.contains(&object) {
-                self.empty(conn, table).await.map_err(named)?;
-            } else if !plan.schema {
-                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
-            } else {
-                self.make_room(conn, &object, &there).await.map_err(named)?;
-                missing.push(table);
-            }
-        }
-        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting).boxed());
-        stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
-    }
-
-    /// Makes one table over a connection of its own.
-    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
-        let mut conn = self.definer().await?;
-        let made = self.make_table(&mut conn, table, rewriting).await;
-        made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
-        self.state().definers.push(conn);
-        Ok(())
-    }
-
-    /// Readies a table that keeps its definition.
-    async fn empty(&self, conn: &mut Conn, table: &TablePlan) -> Result<()> {
-        let name = quote_name(&table.table.name);
-        if self.options.if_exists == IfExists::Truncate {
-            conn.exec(&format!("TRUNCATE TABLE {name}")).await?;
-        } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
-            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
-        }
-        self.made(Made::Rows(table.table.name.clone()));
-        Ok(())
     }
 
     /// Finds out whether rows can go in by `LOAD DATA LOCAL`.
@@ -252,15 +142,13 @@ impl MySqlSink {
     /// Adds the foreign keys of all tables; one to a table that is not there would refuse every row from now on, and is
     /// left out.
     async fn add_foreign_keys(&self, conn: &mut Conn) -> Result<Vec<Note>> {
-        let there = super::check::existing(conn, &self.address.database).await?;
+        let there = There::look(conn, &self.address.database).await?;
         let tables = std::mem::take(&mut self.state().tables);
         let mut notes = Vec::new();
         for (name, ddl) in tables {
             let object = ObjectRef::new(ObjectKind::Table, &name);
-            let is_there = |key: &ddl::ForeignKey| {
-                let parent = ObjectRef::new(ObjectKind::Table, &key.referenced_table);
-                key.referenced_database.is_some() || there.contains(&parent)
-            };
+            let is_there =
+                |key: &ddl::ForeignKey| key.referenced_database.is_some() || there.has_table(&key.referenced_table);
             let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
             notes.extend(orphans.iter().map(|key| {
                 let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dbgraft::{CloneJob, CloneOptions, Report};
-use dbgraft_testkit::{Database, Flavor, Pair, compare, pair_of, s3};
+use dbgraft_testkit::{Database, Flavor, Pair, Server, ServerOptions, Tls, compare, pair_of, s3};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
@@ -72,6 +72,13 @@ impl Bench {
     pub fn target_exists(&self) -> bool {
         exists(&self.pair.target, &self.to)
     }
+}
+
+/// A server of one test's own, with an empty database `tls`.
+pub fn started(flavor: Flavor, tls: Tls) -> Server {
+    let server = ServerOptions::new(flavor).tls(tls).start().unwrap();
+    server.sql("CREATE DATABASE tls").unwrap();
+    server
 }
 
 pub fn exists(server: &Database, name: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::{ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::introspect::literal;
+use crate::mysql::ddl::quote_text;
 
 /// The settings that the checks look at, as the session sees them. A setting that the server does not have is off.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ pub(super) fn identity(settings: &Settings) -> String {
 pub(super) async fn stored_database(conn: &mut Conn, settings: &Settings, name: &str) -> Result<Option<String>> {
     let sql = format!(
         "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE LOWER(SCHEMA_NAME) = LOWER({})",
-        literal(name)
+        quote_text(name)
     );
     let found = conn.rows(&sql).await?.iter().map(|row| row.string(0)).collect::<Vec<_>>();
     let same = |stored: &&String| *stored == name || settings.folds_names();
@@ -85,7 +85,7 @@ pub(super) async fn stored_database(conn: &mut Conn, settings: &Settings, name: 
 pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
     let settings = Settings::read(conn).await?;
     let Some(stored) = stored_database(conn, &settings, database).await? else { return Ok(Vec::new()) };
-    let schema = literal(&stored);
+    let schema = quote_text(&stored);
     let mut objects = Vec::new();
     let tables = format!("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema}");
     let routines =

@@ -27,10 +27,10 @@ mod table;
 
 pub(crate) use definer::{Definer, definer_of, with_definer};
 pub(crate) use event::{EventStatus, disabled_event};
-pub(crate) use key::{DeferredKey, ForeignKey, KeyKind, add_foreign_keys, add_keys};
+pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, tokens};
 pub(crate) use rename::rename_database;
-pub(crate) use table::{DdlError, TableDdl, split_table};
+pub(crate) use table::{TableDdl, split_table};
 
 /// The session facts that change how a text is cut into tokens.
 ///

@@ -109,6 +109,7 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Snapshot => "fixing the moment of the rows",
         Phase::Tables => "creating tables",
         Phase::Rows => "copying rows",
+        Phase::Indexes => "building indexes",
         Phase::Objects => "foreign keys, views, routines, triggers, events",
         Phase::Done => "done",
         Phase::Cleanup => "cleaning up",

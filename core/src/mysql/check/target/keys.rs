@@ -8,7 +8,7 @@ use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::ForeignKey;
-use crate::mysql::introspect::literal;
+use crate::mysql::ddl::quote_text;
 use crate::report::Finding;
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
@@ -85,8 +85,8 @@ async fn foreign_orphans(conn: &mut Conn, target: &Target<'_>) -> Result<Option<
         }
         let sql = format!(
             "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            literal(database),
-            literal(&key.referenced_table)
+            quote_text(database),
+            quote_text(&key.referenced_table)
         );
         if conn.row(&sql).await?.is_none() {
             let parent = format!("{}.{}", named(database), named(&key.referenced_table));

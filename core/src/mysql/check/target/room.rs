@@ -6,7 +6,7 @@ use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
-use crate::mysql::introspect::literal;
+use crate::mysql::ddl::quote_text;
 use crate::options::IfExists;
 use crate::report::Finding;
 
@@ -136,7 +136,7 @@ async fn firing_triggers(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, 
     let sql = format!(
         "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND \
          EVENT_MANIPULATION = 'INSERT' ORDER BY 1, 2",
-        literal(target.database())
+        quote_text(target.database())
     );
     let rows = conn.rows(&sql).await?;
     let fires = |row: &&Row| {

@@ -1,0 +1,157 @@
+//! Makes the target ready for the rows: the database, sequences, tables; and room for them where something is there.
+
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use super::apply::{self, Rewriting};
+use super::connect::Conn;
+use super::ddl::{self, Dialect, quote_name};
+use super::sink::{Made, MySqlSink};
+use super::{check, introspect, session};
+use crate::catalog::{Database, ObjectKind, ObjectRef, Printable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::IfExists;
+use crate::plan::{Plan, TablePlan};
+use crate::report::Note;
+
+const TABLE_EXISTS: u16 = 1050;
+/// A smaller table gets its indexes at once: altering it later would take longer than its rows.
+const WORTH_WAITING: u64 = 1 << 20;
+
+/// What a database holds before we change it.
+pub(super) struct There {
+    objects: Vec<ObjectRef>,
+    /// Whether the server takes `Orders` and `orders` for one table.
+    folds: bool,
+}
+
+impl There {
+    pub(super) async fn look(conn: &mut Conn, database: &str) -> Result<Self> {
+        let row = conn.row("SELECT @@lower_case_table_names").await?;
+        let folds = row.is_some_and(|row| row.number(0) > 0);
+        Ok(Self { objects: check::existing(conn, database).await?, folds })
+    }
+
+    fn same(&self, one: &str, other: &str) -> bool {
+        one == other || self.folds && one.to_lowercase() == other.to_lowercase()
+    }
+
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        self.objects.iter().any(|object| object.kind == ObjectKind::Table && self.same(&object.name, name))
+    }
+
+    /// What has the name that this object wants. Tables, views and sequences share their names; names of other kinds
+    /// are the same in either case of letters on every server, but for triggers.
+    fn in_the_way_of(&self, wanted: &ObjectRef) -> Option<&ObjectRef> {
+        let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
+        self.objects.iter().find(|object| match relation(wanted.kind) {
+            true => relation(object.kind) && self.same(&object.name, &wanted.name),
+            false if wanted.kind == ObjectKind::Trigger => *object.name == wanted.name && object.kind == wanted.kind,
+            false => object.kind == wanted.kind && object.name.to_lowercase() == wanted.name.to_lowercase(),
+        })
+    }
+}
+
+impl MySqlSink {
+    /// Makes the database, unless it is there and may stay.
+    pub(super) async fn make_database(&self, like: &Database) -> Result<()> {
+        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
+        let name = quote_name(&self.address.database);
+        let exists = introspect::database(&mut conn, &self.address.database).await?;
+        if exists.is_some() && !self.options.recreate_database {
+            return Ok(());
+        }
+        if exists.is_some() {
+            conn.exec(&format!("DROP DATABASE {name}")).await?;
+        }
+        self.made(Made::Database);
+        let sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
+        conn.exec(&sql).await.map(drop)
+    }
+
+    /// Makes room for an object that will be created, as `if_exists` says.
+    async fn make_room(&self, conn: &mut Conn, object: &ObjectRef, there: &There) -> Result<()> {
+        let Some(other) = there.in_the_way_of(object) else { return Ok(()) };
+        if self.options.if_exists == IfExists::Fail {
+            return Err(Error::new(ErrorKind::Preflight, format!("{other} is already there: see --if-exists")));
+        }
+        conn.exec(&apply::drop_statement(other)).await.map(drop)
+    }
+
+    async fn make_table(&self, conn: &mut Conn, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
+        let object = table.table.object();
+        let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
+        if table.table.data_bytes < WORTH_WAITING {
+            ddl.create.clone_from(&ddl.create_with_keys);
+            ddl.deferred_keys.clear();
+        }
+        let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
+        self.made(Made::Object(object.clone()));
+        if let Err(error) = conn.exec(&create).await {
+            if error.code() == Some(TABLE_EXISTS) {
+                // Somebody else's, made a moment ago: not ours to remove.
+                self.state().made.retain(|made| *made != Made::Object(object.clone()));
+            }
+            return Err(error);
+        }
+        let mut state = self.state();
+        state.notes.extend(note);
+        let left = ddl.removed_options.iter();
+        state
+            .notes
+            .extend(left.map(|option| Note::on(&object, format!("left out, as the target may not have it: {option}"))));
+        state.tables.insert(object.name, ddl);
+        Ok(())
+    }
+
+    /// Makes sequences, and every table ready for its rows.
+    pub(super) async fn make_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+        let there = There::look(conn, &self.address.database).await?;
+        let rewriting = self.rewriting(plan);
+        for definition in &plan.definitions {
+            self.make_room(conn, &definition.object, &there).await?;
+        }
+        for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
+            self.made(Made::Object(definition.object.clone()));
+            apply::sequence(conn, definition).await?;
+        }
+        // One after the other: MariaDB refuses to drop or truncate tables of one foreign key at the same time.
+        let mut missing = Vec::new();
+        for table in &plan.tables {
+            let object = table.table.object();
+            let named = |error: Error| error.with("table", Printable(&object.name));
+            let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
+            if keep && there.has_table(&object.name) {
+                self.empty(conn, table).await.map_err(named)?;
+            } else if !plan.schema {
+                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
+            } else {
+                self.make_room(conn, &object, &there).await.map_err(named)?;
+                missing.push(table);
+            }
+        }
+        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting).boxed());
+        stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
+    }
+
+    /// Makes one table over a connection of its own.
+    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
+        let mut conn = self.definer().await?;
+        let made = self.make_table(&mut conn, table, rewriting).await;
+        made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
+        self.state().definers.push(conn);
+        Ok(())
+    }
+
+    /// Readies a table that keeps its definition.
+    async fn empty(&self, conn: &mut Conn, table: &TablePlan) -> Result<()> {
+        let name = quote_name(&table.table.name);
+        if self.options.if_exists == IfExists::Truncate {
+            conn.exec(&format!("TRUNCATE TABLE {name}")).await?;
+        } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
+            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
+        }
+        self.made(Made::Rows(table.table.name.clone()));
+        Ok(())
+    }
+}
