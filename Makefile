@@ -6,7 +6,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo test lint bench tools compiler
+.PHONY: help demo test lint bench tools compiler python
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -23,7 +23,7 @@ lint: compiler ## Check the code: format, clippy, documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-bench: tools ## Compare with what people do today: mysqldump, gzip and the AWS command
+bench: tools python ## Compare with what people do today: mysqldump, gzip and the AWS command (SCALE=1 FLAVOR=mariadb THREADS=8)
 	benches/clone.sh
 
 # Servers for the tests and the demo; does nothing where they are.
@@ -35,3 +35,7 @@ compiler:
 	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y gcc libc6-dev; }
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+# For the benchmark: the AWS command and the TPC-H generator come into a virtual environment below target/.
+python:
+	@python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y python3 python3-venv; }

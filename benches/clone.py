@@ -1,0 +1,183 @@
+"""Clones a TPC-H database by each way in turn, and prints what each of them cost.
+
+Run by clone.sh, which has the servers started.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tpch
+from measure import Cost, pipeline, server_cpu
+from servers import Bucket, Server, running
+
+FROM, TO, PREFIX = "tpch", "tpch_copy", "bench"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The servers, and where dbgraft and the test kit are."""
+
+    source: Server
+    target: Server
+    bucket: Bucket
+    threads: int
+    programs: Path
+
+    def today(self) -> Cost:
+        """The dump goes to S3, and comes back from there."""
+        self.target.sql(f"CREATE DATABASE {TO}")
+        wanted = ["--single-transaction", "--routines", "--triggers", "--events"]
+        if self.source.flavor == "mysql":
+            wanted.append("--set-gtid-purged=OFF")  # else the target refuses a second load
+        there, aws = f"s3://{self.bucket.name}/{PREFIX}/dump.sql.gz", ["aws", "s3", "cp", "--only-show-errors"]
+        export = [self.source.program("mysqldump", *wanted, FROM), ["gzip", "-9"], [*aws, "-", there]]
+        load = [[*aws, there, "-"], ["gunzip"], self.target.program("mysql", TO)]
+        exported = pipeline(*export, environment=self.source.environment)
+        return exported.then(pipeline(*load, environment=self.target.environment))
+
+    def through_s3(self) -> Cost:
+        """As today, the rows go through S3."""
+        return self.dbgraft("--via", f"s3://{self.bucket.name}/{PREFIX}")
+
+    def direct(self) -> Cost:
+        """From server to server."""
+        return self.dbgraft()
+
+    def dbgraft(self, *options: str) -> Cost:
+        """`dbgraft clone`, the passwords being in the environment so that it need not hide them first."""
+        passwords = {
+            "DBGRAFT_SOURCE_PASSWORD": self.source.password,
+            "DBGRAFT_TARGET_PASSWORD": self.target.password,
+        }
+        endpoints = [url_of(self.source, FROM), url_of(self.target, TO)]
+        how = ["--threads", str(self.threads), "--progress", "none", *options]
+        return pipeline([str(self.programs / "dbgraft"), "clone", *endpoints, *how], environment=passwords)
+
+    def clean(self) -> None:
+        """Removes what a clone made."""
+        self.target.sql(f"DROP DATABASE IF EXISTS {TO}")
+        there = f"s3://{self.bucket.name}/{PREFIX}"
+        subprocess.run(["aws", "s3", "rm", "--only-show-errors", "--recursive", there], check=True)
+
+    def check_counts(self) -> None:
+        """Fails unless both sides have the same number of rows in every table."""
+        here, there = tpch.counts(self.source, FROM), tpch.counts(self.target, TO)
+        if here != there:
+            raise RuntimeError(f"the clone is not equal to its source: {here} and {there}")
+
+    def compare(self) -> None:
+        """Fails unless the test kit, which shares no code with dbgraft, finds both sides the same."""
+        both = [f"{self.source.url}/{FROM}", f"{self.target.url}/{TO}"]
+        subprocess.run([str(self.programs / "testkit"), "compare", *both], check=True)
+
+    def measured(self, way: Callable[[], Cost]) -> "Run":
+        """Makes one clone, checks it, and removes it."""
+        self.clean()
+        before = server_cpu(self.source.pid), server_cpu(self.target.pid)
+        cost = way()
+        after = server_cpu(self.source.pid), server_cpu(self.target.pid)
+        self.check_counts()
+        return Run(cost, after[0] - before[0], after[1] - before[1])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One clone."""
+
+    client: Cost
+    source_cpu: float
+    target_cpu: float
+
+
+def url_of(server: Server, database: str) -> str:
+    """The URL of a database, without a password."""
+    return f"mysql://{server.user}@{server.host}:{server.port}/{database}"
+
+
+def bytes_in_s3(bench: Bench) -> tuple[int, int]:
+    """What today's way and dbgraft put into S3. These clones are not timed: they also warm up the servers."""
+    bench.clean()
+    bench.today()
+    today = bench.bucket.bytes_below(PREFIX)
+    bench.clean()
+    bench.dbgraft("--via", f"s3://{bench.bucket.name}/{PREFIX}", "--keep-archive")
+    bench.compare()
+    return today, bench.bucket.bytes_below(PREFIX)
+
+
+def table(ways: dict[str, list[Run]], stored: dict[str, int]) -> str:
+    """The medians, and how today's way compares."""
+    lines = [
+        "| way | wall s | faster | client CPU s | less | peak MiB | largest | in S3 MB | source CPU s | target CPU s |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    wall, cpu = (median(next(iter(ways.values())), key) for key in (lambda r: r.client.wall, lambda r: r.client.cpu))
+    for name, runs in ways.items():
+        this_wall, this_cpu = median(runs, lambda r: r.client.wall), median(runs, lambda r: r.client.cpu)
+        peak, largest = median(runs, lambda r: r.client.peak), median(runs, lambda r: r.client.largest)
+        servers = median(runs, lambda r: r.source_cpu), median(runs, lambda r: r.target_cpu)
+        in_s3 = f"{stored[name] / 1e6:.1f}" if name in stored else "–"
+        lines.append(
+            f"| {name} | {this_wall:.1f} | {wall / this_wall:.1f}× | {this_cpu:.1f} | {cpu / this_cpu:.1f}× "
+            f"| {peak / 2**20:.0f} | {largest / 2**20:.0f} | {in_s3} | {servers[0]:.1f} | {servers[1]:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def median(runs: list[Run], key: Callable[[Run], float]) -> float:
+    """The middle of the runs."""
+    return statistics.median(key(run) for run in runs)
+
+
+def say(text: str) -> None:
+    """For the one who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measures as the arguments say."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
+    arguments.add_argument("--scale", default="0.2", help="TPC-H scale factor: 1 is about a gigabyte of rows")
+    arguments.add_argument("--threads", type=int, default=4, help="of dbgraft")
+    arguments.add_argument("--rounds", type=int, default=3, help="how often each way is measured")
+    arguments.add_argument("--directory", type=Path, required=True, help="for the data and the results")
+    options = arguments.parse_args()
+
+    source, target, bucket = running(options.flavor)
+    programs = Path(os.environ["DBGRAFT_TESTKIT_BIN"]).parent
+    bench = Bench(source, target, bucket, options.threads, programs)
+    say(f"TPC-H at scale {options.scale} is loaded into {source.flavor} {source.version}")
+    tpch.load(source, FROM, tpch.generate(options.scale, options.directory))
+    say("once without the clock: bytes in S3, and a thorough comparison")
+    today, dbgraft = bytes_in_s3(bench)
+
+    ways = {"today": bench.today, "dbgraft --via s3": bench.through_s3, "dbgraft direct": bench.direct}
+    results: dict[str, list[Run]] = {name: [] for name in ways}
+    for number in range(options.rounds):
+        # Forwards and backwards, so that no way always comes after the same other.
+        for name, way in list(ways.items())[:: 1 if number % 2 == 0 else -1]:
+            run = bench.measured(way)
+            results[name].append(run)
+            say(f"round {number + 1}: {name}: {run.client.wall:.1f} s")
+    bench.clean()
+
+    stored = {"today": today, "dbgraft --via s3": dbgraft}
+    heading = f"{source.flavor} {source.version}, scale {options.scale}, {options.threads} threads"
+    print(f"\n{heading}, median of {options.rounds}\n\n{table(results, stored)}")
+    output = options.directory / f"clone-{options.flavor}-{options.scale}.json"
+    runs = {name: [asdict(run) for run in runs] for name, runs in results.items()}
+    about = {"flavor": source.flavor, "version": source.version, "scale": options.scale, "threads": options.threads}
+    output.write_text(json.dumps({**about, "bytes_in_s3": stored, "runs": runs}, indent=2))
+    say(f"\nevery run is in {output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The throw-away servers that `testkit run` started, and the command-line programs of their kind."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Server:
+    """One MySQL or MariaDB server."""
+
+    flavor: str
+    version: str
+    url: str
+    host: str
+    port: int
+    user: str
+    password: str
+    pid: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its programs need beside their arguments."""
+        return {"MYSQL_PWD": self.password}
+
+    def program(self, kind: str, *arguments: str) -> list[str]:
+        """The command line of `mysql` or `mysqldump` for this server. TLS is on, as dbgraft has it by default."""
+        tls = {"mysql": "--ssl-mode=REQUIRED", "mariadb": "--ssl"}[self.flavor]
+        address = [f"--host={self.host}", f"--port={self.port}", f"--user={self.user}", "--protocol=tcp", tls]
+        return [_program(self.flavor, kind), "--no-defaults", *address, *arguments]
+
+    def sql(self, statements: str) -> str:
+        """Runs statements and gives what they print."""
+        command = self.program("mysql", "--batch", "--skip-column-names", "--local-infile=1", f"--execute={statements}")
+        environment = os.environ | self.environment
+        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of the S3 server."""
+
+    name: str
+    pid: int
+    directory: Path
+
+    def bytes_below(self, prefix: str) -> int:
+        """The bytes of all objects below a prefix, from the server's files."""
+        files = (self.directory / self.name / prefix).rglob("*")
+        return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def running(flavor: str) -> tuple[Server, Server, Bucket]:
+    """The source, the target and the bucket."""
+    everything = json.loads(os.environ["DBGRAFT_TESTKIT"])
+    fields = Server.__dataclass_fields__
+    pair = everything[flavor]
+    source, target = (
+        Server(**{name: value for name, value in pair[side].items() if name in fields}) for side in ("source", "target")
+    )
+    s3 = everything["s3"]
+    return source, target, Bucket(s3["bucket"], s3["pid"], Path(s3["data_dir"]))
+
+
+def _program(flavor: str, kind: str) -> str:
+    """Finds a program where the test kit finds it."""
+    if flavor == "mariadb":
+        name = {"mysql": "mariadb", "mysqldump": "mariadb-dump"}[kind]
+        return shutil.which(name) or name
+    if mysqld := os.environ.get("DBGRAFT_TEST_MYSQLD"):
+        here = Path(mysqld).parent
+        beside = (path for path in (here / kind, here.parent / "bin" / kind) if path.is_file())
+        return str(next(beside, kind))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbgraft-testkit"
+
+    def version(path: Path) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", path.parts[-3])]
+
+    return str(max(cache.glob(f"mysql-*/bin/{kind}"), key=version))
