@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::endpoint::{self, Stage};
+use crate::endpoint::{self, SinkEndpoint, SourceEndpoint, Stage};
 use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
@@ -20,36 +20,6 @@ use crate::retry::Retry;
 use crate::selector::{Globs, ObjectSelector, choose};
 use crate::sink::Sink;
 use crate::source::Source;
-
-/// Where rows come from: a URL, or a [`Source`] of your own.
-#[derive(Clone)]
-pub enum SourceEndpoint {
-    /// `mysql://…`, `s3://…` or `file:///…`.
-    Url(String),
-    /// A source of your own.
-    Own(Arc<dyn Source>),
-}
-
-/// Where rows go: a URL, or a [`Sink`] of your own.
-#[derive(Clone)]
-pub enum SinkEndpoint {
-    /// `mysql://…`, `s3://…` or `file:///…`.
-    Url(String),
-    /// A sink of your own.
-    Own(Arc<dyn Sink>),
-}
-
-impl<T: Into<String>> From<T> for SourceEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
-    }
-}
-
-impl<T: Into<String>> From<T> for SinkEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
-    }
-}
 
 /// One clone: what from, where to, and how. Nothing happens before [`plan`](Self::plan) or [`run`](Self::run).
 pub struct CloneJob {

@@ -10,7 +10,6 @@ use url::Url;
 
 use crate::archive;
 use crate::batch::Staged;
-use crate::clone::{SinkEndpoint, SourceEndpoint};
 use crate::error::{Error, Result};
 use crate::mysql::{self, Address, TlsMode, TlsOptions};
 use crate::options::{CloneOptions, IfExists};
@@ -18,6 +17,36 @@ use crate::plan::Plan;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::store::{self, Directory, S3, S3Location, Store};
+
+/// Where rows come from: a URL, or a [`Source`] of your own.
+#[derive(Clone)]
+pub enum SourceEndpoint {
+    /// `mysql://…`, `s3://…` or `file:///…`.
+    Url(String),
+    /// A source of your own.
+    Own(Arc<dyn Source>),
+}
+
+/// Where rows go: a URL, or a [`Sink`] of your own.
+#[derive(Clone)]
+pub enum SinkEndpoint {
+    /// `mysql://…`, `s3://…` or `file:///…`.
+    Url(String),
+    /// A sink of your own.
+    Own(Arc<dyn Sink>),
+}
+
+impl<T: Into<String>> From<T> for SourceEndpoint {
+    fn from(url: T) -> Self {
+        Self::Url(url.into())
+    }
+}
+
+impl<T: Into<String>> From<T> for SinkEndpoint {
+    fn from(url: T) -> Self {
+        Self::Url(url.into())
+    }
+}
 
 /// What a URL names.
 enum Location {

@@ -46,8 +46,8 @@ pub mod codec;
 
 pub use batch::{Batch, BatchId, Receipt, Staged};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
-pub use clone::{CloneJob, SinkEndpoint, SourceEndpoint};
-pub use endpoint::needs_password;
+pub use clone::CloneJob;
+pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Amount, Event, LegName, Phase};
 pub use memory::{Lease, Memory};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long to wait before each further try.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Retry {
     pub(crate) async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         mut attempt: impl FnMut() -> F,
-        before: impl Fn(&crate::Error),
+        before: impl Fn(&Error),
     ) -> Result<T> {
         for wait in &self.waits {
             match attempt().await {
@@ -46,7 +46,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::{Error, ErrorKind};
+    use crate::error::ErrorKind;
 
     #[tokio::test]
     async fn only_what_may_pass_is_tried_again() {

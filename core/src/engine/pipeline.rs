@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::meter::Meter;
 use crate::batch::{Batch, Staged};
+use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
 use crate::memory::Memory;
@@ -173,7 +174,7 @@ impl Running {
             if self.start(table.number) {
                 self.leg.events.emit(Event::Started { leg: self.leg.name, object: table.table.object() });
             }
-            let named = |error: Error| error.with("table", crate::Printable(&table.table.name));
+            let named = |error: Error| error.with("table", Printable(&table.table.name));
             let mut stream = self.leg.source.read(table, chunk, &self.leg.memory).await.map_err(named)?;
             let mut batches = 0;
             while let Some(batch) = stream.next().await {
@@ -219,8 +220,7 @@ impl Running {
             self.leg.events.emit(Event::Warning { message });
         };
         let receipt = self.leg.retry.run(|| self.leg.sink.write(table, batch.clone()), warn).await;
-        let receipt =
-            receipt.map_err(|error| error.with("table", crate::Printable(&table.table.name)).with("batch", id))?;
+        let receipt = receipt.map_err(|error| error.with("table", Printable(&table.table.name)).with("batch", id))?;
         if receipt.rows != batch.rows || receipt.digest != batch.digest {
             let message = format!("{} rows were read and {} written", batch.rows, receipt.rows);
             return Err(Error::new(ErrorKind::Data, message).with("batch", id));
@@ -239,7 +239,7 @@ impl Running {
         let object = table.table.object();
         self.meter.complete(number);
         self.start(number);
-        self.leg.sink.complete(table).await.map_err(|error| error.with("table", crate::Printable(&object.name)))?;
+        self.leg.sink.complete(table).await.map_err(|error| error.with("table", Printable(&object.name)))?;
         let mut outcome = TableOutcome::default();
         self.change(number, |state| {
             state.outcome.seconds = state.started.map_or(0.0, |started| started.elapsed().as_secs_f64());

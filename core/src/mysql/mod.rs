@@ -6,6 +6,7 @@ mod chunk;
 mod column;
 mod connect;
 mod ddl;
+mod index;
 mod introspect;
 mod journal;
 mod load;
@@ -16,6 +17,7 @@ mod session;
 mod sink;
 mod snapshot;
 mod source;
+mod target;
 
 pub(crate) use connect::{Address, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;

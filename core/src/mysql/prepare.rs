@@ -5,8 +5,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::apply::{self, Rewriting};
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
-use super::sink::{Made, MySqlSink};
-use super::{check, introspect, session};
+use super::target::{Made, Target, There};
+use super::{introspect, session};
 use crate::catalog::{Database, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::IfExists;
@@ -17,41 +17,7 @@ const TABLE_EXISTS: u16 = 1050;
 /// A smaller table gets its indexes at once: altering it later would take longer than its rows.
 const WORTH_WAITING: u64 = 1 << 20;
 
-/// What a database holds before we change it.
-pub(super) struct There {
-    objects: Vec<ObjectRef>,
-    /// Whether the server takes `Orders` and `orders` for one table.
-    folds: bool,
-}
-
-impl There {
-    pub(super) async fn look(conn: &mut Conn, database: &str) -> Result<Self> {
-        let row = conn.row("SELECT @@lower_case_table_names").await?;
-        let folds = row.is_some_and(|row| row.number(0) > 0);
-        Ok(Self { objects: check::existing(conn, database).await?, folds })
-    }
-
-    fn same(&self, one: &str, other: &str) -> bool {
-        one == other || self.folds && one.to_lowercase() == other.to_lowercase()
-    }
-
-    pub(super) fn has_table(&self, name: &str) -> bool {
-        self.objects.iter().any(|object| object.kind == ObjectKind::Table && self.same(&object.name, name))
-    }
-
-    /// What has the name that this object wants. Tables, views and sequences share their names; names of other kinds
-    /// are the same in either case of letters on every server, but for triggers.
-    fn in_the_way_of(&self, wanted: &ObjectRef) -> Option<&ObjectRef> {
-        let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
-        self.objects.iter().find(|object| match relation(wanted.kind) {
-            true => relation(object.kind) && self.same(&object.name, &wanted.name),
-            false if wanted.kind == ObjectKind::Trigger => *object.name == wanted.name && object.kind == wanted.kind,
-            false => object.kind == wanted.kind && object.name.to_lowercase() == wanted.name.to_lowercase(),
-        })
-    }
-}
-
-impl MySqlSink {
+impl Target {
     /// Makes the database, unless it is there and may stay.
     pub(super) async fn make_database(&self, like: &Database) -> Result<()> {
         let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);

@@ -1,0 +1,48 @@
+//! Adds what waited for the rows: secondary keys as soon as a table is complete, foreign keys at the end.
+
+use super::connect::Conn;
+use super::ddl::{self, KeyKind, TableDdl};
+use super::target::{Target, There};
+use crate::catalog::{ObjectKind, ObjectRef, Printable};
+use crate::error::Result;
+use crate::report::Note;
+
+impl Target {
+    /// Adds the keys that were kept back, as few passes over the rows as the server allows.
+    pub(super) async fn add_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
+        let (together, alone): (Vec<_>, Vec<_>) =
+            ddl.deferred_keys.iter().partition(|key| matches!(key.kind, KeyKind::Plain | KeyKind::Unique));
+        if !together.is_empty() {
+            conn.exec(&ddl::add_keys(name, &together)).await?;
+        }
+        for key in alone {
+            conn.exec(&ddl::add_keys(name, &[key])).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the foreign keys of all tables; one to a table that is not there would refuse every row from now on, and is
+    /// left out.
+    pub(super) async fn add_foreign_keys(&self, conn: &mut Conn) -> Result<Vec<Note>> {
+        let there = There::look(conn, &self.address.database).await?;
+        let tables = std::mem::take(&mut self.state().tables);
+        let mut notes = Vec::new();
+        for (name, ddl) in tables {
+            let object = ObjectRef::new(ObjectKind::Table, &name);
+            let is_there =
+                |key: &ddl::ForeignKey| key.referenced_database.is_some() || there.has_table(&key.referenced_table);
+            let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
+            notes.extend(orphans.iter().map(|key| {
+                let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
+                let message =
+                    format!("foreign key {} left out: table {} is not there", Printable(key), Printable(parent));
+                Note::on(&object, message)
+            }));
+            if !keys.is_empty() {
+                let added = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await;
+                added.map_err(|error| error.with("foreign keys of table", Printable(&name)))?;
+            }
+        }
+        Ok(notes)
+    }
+}

@@ -1,0 +1,157 @@
+//! What the steps of writing share: the address, the sessions, and the account of what was made.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::apply::{self, Rewriting};
+use super::connect::{Address, Conn};
+use super::ddl::{self, TableDdl, quote_name};
+use super::running::Running;
+use super::{check, journal, session};
+use crate::catalog::{ObjectKind, ObjectRef};
+use crate::error::Result;
+use crate::options::{self, CloneOptions};
+use crate::plan::Plan;
+use crate::report::Note;
+
+/// A database that is being written.
+pub(super) struct Target {
+    pub(super) address: Address,
+    pub(super) options: CloneOptions,
+    pub(super) running: Running,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Sessions that load, and do nothing right now.
+    pub(super) loaders: Vec<Conn>,
+    /// Sessions that change definitions, and do nothing right now.
+    pub(super) definers: Vec<Conn>,
+    /// How each table's definition was taken apart, by its name.
+    pub(super) tables: BTreeMap<String, TableDdl>,
+    /// What this sink has made, in order; removed again when it is aborted.
+    pub(super) made: Vec<Made>,
+    /// `max_allowed_packet` where `LOAD DATA LOCAL` is switched off.
+    pub(super) insert: Option<usize>,
+    pub(super) notes: Vec<Note>,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum Made {
+    Database,
+    Object(ObjectRef),
+    /// The rows of a table that was there.
+    Rows(String),
+    Journal,
+}
+
+impl Target {
+    pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
+        Self { running: Running::new(address.clone()), address, options: options.clone(), state: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session for definitions, in the target database. It goes back to `definers` after its work.
+    pub(super) async fn definer(&self) -> Result<Conn> {
+        let idle = self.state().definers.pop();
+        if let Some(conn) = idle {
+            return Ok(conn);
+        }
+        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
+        conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;
+        Ok(conn)
+    }
+
+    /// A session that loads. It goes back to `loaders` after its work.
+    pub(super) async fn loader(&self) -> Result<Conn> {
+        let idle = self.state().loaders.pop();
+        match idle {
+            Some(conn) => Ok(conn),
+            None => Ok(self.running.watch(session::writer(&self.address, self.options.skip_binlog).await?)),
+        }
+    }
+
+    pub(super) fn made(&self, made: Made) {
+        self.state().made.push(made);
+    }
+
+    pub(super) fn rewriting(&self, plan: &Plan) -> Rewriting {
+        let definer = match &self.options.definer {
+            options::Definer::Strip => ddl::Definer::Strip,
+            options::Definer::Keep => ddl::Definer::Keep,
+            options::Definer::Account { user, host } => {
+                ddl::Definer::Account { user: user.clone(), host: host.clone() }
+            }
+        };
+        let (from, to) = (&plan.database.name, &self.address.database);
+        Rewriting { definer, rename: (from != to).then(|| (from.clone(), to.clone())) }
+    }
+
+    /// Removes what was made, last first.
+    pub(super) async fn undo(&self) -> Result<()> {
+        let made = std::mem::take(&mut self.state().made);
+        if made.is_empty() {
+            return Ok(());
+        }
+        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
+        if made.contains(&Made::Database) {
+            return self.undo_one(&mut conn, &Made::Database).await;
+        }
+        for made in made.iter().rev() {
+            self.undo_one(&mut conn, made).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo_one(&self, conn: &mut Conn, made: &Made) -> Result<()> {
+        let name = quote_name(&self.address.database);
+        let sql = match made {
+            Made::Database => format!("DROP DATABASE IF EXISTS {name}"),
+            Made::Journal => return journal::remove(conn, &self.address.database).await,
+            Made::Rows(table) => format!("TRUNCATE TABLE {name}.{}", quote_name(table)),
+            Made::Object(object) => {
+                conn.exec(&format!("USE {name}")).await?;
+                apply::drop_statement(object)
+            }
+        };
+        conn.exec(&sql).await.map(drop)
+    }
+}
+
+/// What a database holds before we change it.
+pub(super) struct There {
+    objects: Vec<ObjectRef>,
+    /// Whether the server takes `Orders` and `orders` for one table.
+    folds: bool,
+}
+
+impl There {
+    pub(super) async fn look(conn: &mut Conn, database: &str) -> Result<Self> {
+        let row = conn.row("SELECT @@lower_case_table_names").await?;
+        let folds = row.is_some_and(|row| row.number(0) > 0);
+        Ok(Self { objects: check::existing(conn, database).await?, folds })
+    }
+
+    fn same(&self, one: &str, other: &str) -> bool {
+        one == other || self.folds && one.to_lowercase() == other.to_lowercase()
+    }
+
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        self.objects.iter().any(|object| object.kind == ObjectKind::Table && self.same(&object.name, name))
+    }
+
+    /// What has the name that this object wants. Tables, views and sequences share their names; names of other kinds
+    /// are the same in either case of letters on every server, but for triggers.
+    pub(super) fn in_the_way_of(&self, wanted: &ObjectRef) -> Option<&ObjectRef> {
+        let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
+        self.objects.iter().find(|object| match relation(wanted.kind) {
+            true => relation(object.kind) && self.same(&object.name, &wanted.name),
+            false if wanted.kind == ObjectKind::Trigger => *object.name == wanted.name && object.kind == wanted.kind,
+            false => object.kind == wanted.kind && object.name.to_lowercase() == wanted.name.to_lowercase(),
+        })
+    }
+}
