@@ -63,9 +63,12 @@ impl MySqlSink {
 
     /// A session for definitions, in the target database. It goes back to `definers` after its work.
     pub(super) async fn definer(&self) -> Result<Conn> {
-        let idle = self.state().definers.pop();
-        if let Some(conn) = idle {
-            return Ok(conn);
+        loop {
+            let Some(mut conn) = self.state().definers.pop() else { break };
+            // It may have been idle for long, and broken meanwhile.
+            if conn.exec("DO 1").await.is_ok() {
+                return Ok(conn);
+            }
         }
         let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
         conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;
@@ -103,11 +106,8 @@ impl MySqlSink {
             return Ok(());
         };
         if row.number(0) == 0 {
-            let mut state = self.state();
-            state.insert = Some(usize::try_from(row.number(1)).unwrap_or(usize::MAX));
-            state
-                .notes
-                .push(Note::general("local_infile is off on the target: rows went in by INSERT, which is slower"));
+            // The preflight has said so.
+            self.state().insert = Some(usize::try_from(row.number(1)).unwrap_or(usize::MAX));
         }
         Ok(())
     }
@@ -210,7 +210,10 @@ impl Sink for MySqlSink {
             // Where even that fails, the next try says so.
             let _ = self.running.kill(conn.id).await;
             // Without transactions half a batch may be in, and the next try would double it.
-            return Err(if is_transactional(&table.table) { error } else { error.final_word() });
+            return Err(match is_transactional(&table.table) {
+                true => error,
+                false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
+            });
         }
         self.state().loaders.push(conn);
         Ok(Receipt::of(&batch))
