@@ -1,6 +1,6 @@
 //! The loop: readers take chunks, writers take batches, and a bounded channel between them carries the backpressure.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -46,6 +46,14 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<Note>,
 }
 
+impl Outcome {
+    /// What the last of two legs did, with what is to be known of the first.
+    pub(super) fn after(mut self, first: Self) -> Self {
+        self.notes.splice(..0, first.notes);
+        self
+    }
+}
+
 /// What a leg did for one table.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TableOutcome {
@@ -68,6 +76,7 @@ struct Running {
     tables: std::sync::Mutex<Vec<TableState>>,
     meter: Meter,
     budget: Mutex<Throttle>,
+    notes: std::sync::Mutex<Vec<Note>>,
 }
 
 struct TableState {
@@ -94,8 +103,9 @@ impl Leg {
         let leg = &running.leg;
         leg.progress(Phase::Objects, &running.meter);
         leg.phase(Phase::Objects);
-        let notes = leg.sink.finish(&leg.plan).await?;
+        let mut notes = leg.sink.finish(&leg.plan).await?;
         leg.phase(Phase::Done);
+        notes.append(&mut running.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let tables = running.with_tables(|tables| tables.iter().map(|table| table.outcome).collect());
         Ok(Outcome { tables, notes })
     }
@@ -125,7 +135,8 @@ impl Running {
         let tables = leg.plan.tables.iter().map(state).collect();
         let meter = Meter::new(&leg.plan);
         let budget = Mutex::new(Throttle::new(leg.max_rate));
-        Self { leg, done, chunks: Mutex::new(chunks), tables: std::sync::Mutex::new(tables), meter, budget }
+        let (tables, notes) = (std::sync::Mutex::new(tables), std::sync::Mutex::default());
+        Self { leg, done, chunks: Mutex::new(chunks), tables, meter, budget, notes }
     }
 
     /// Runs the readers and the writers until all rows are durable and all tables complete.
@@ -218,6 +229,8 @@ impl Running {
         let warn = |error: &Error| {
             let message = format!("batch {id} of {} is tried again: {error}", table.table.object());
             self.leg.events.emit(Event::Warning { message });
+            let note = Note::on(&table.table.object(), format!("batch {id} was tried again: {error}"));
+            self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
         };
         let receipt = self.leg.retry.run(|| self.leg.sink.write(table, batch.clone()), warn).await;
         let receipt = receipt.map_err(|error| error.with("table", Printable(&table.table.name)).with("batch", id))?;
@@ -258,7 +271,7 @@ impl Running {
     }
 
     fn with_tables<T>(&self, look: impl FnOnce(&mut Vec<TableState>) -> T) -> T {
-        look(&mut self.tables.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        look(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes the table's start; whether this was the first.

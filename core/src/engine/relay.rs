@@ -26,7 +26,10 @@ pub(crate) async fn relay(
     let (exporting, importing) = (export.run(), import.run());
     tokio::pin!(exporting, importing);
     let outcome = tokio::select! {
-        exported = &mut exporting => { exported?; importing.await? }
+        exported = &mut exporting => {
+            let exported = exported?;
+            importing.await?.after(exported)
+        }
         imported = &mut importing => match imported {
             Err(error) => {
                 // The import may have seen only that its source ended early; why it did, the export knows.
@@ -35,7 +38,7 @@ pub(crate) async fn relay(
                 }
                 return Err(error);
             }
-            Ok(outcome) => { exporting.await?; outcome }
+            Ok(outcome) => outcome.after(exporting.await?),
         },
     };
     Ok(outcome)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, EventStatus, quote_name};
-use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef};
+use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report::Note;
 
@@ -27,8 +27,9 @@ impl Rewriting {
     pub(super) fn renamed(&self, object: &ObjectRef, text: String, dialect: Dialect) -> (String, Option<Note>) {
         let Some((from, to)) = &self.rename else { return (text, None) };
         let (text, count) = ddl::rename_database(&text, dialect, from, to, false);
-        let note = (count > 0)
-            .then(|| Note::on(object, format!("{count} references to database {from} were changed to {to}")));
+        let changed =
+            || format!("{count} references to database {} were changed to {}", Printable(from), Printable(to));
+        let note = (count > 0).then(|| Note::on(object, changed()));
         (text, note)
     }
 }

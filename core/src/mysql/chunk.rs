@@ -33,7 +33,7 @@ pub(super) async fn cut(conn: &mut Conn, database: &str, table: &Table) -> Resul
     let end = |index| ends.as_ref().and_then(|row| row.text(index)?.parse::<i128>().ok());
     let (Some(lowest), Some(highest)) = (end(0), end(1)) else { return Ok(whole) };
     let wanted = (table.data_bytes / SMALLEST).clamp(2, MOST);
-    let rows = (table.rows_estimate / wanted).max(1);
+    let rows = (table.rows_estimate / wanted).max(2);
     let mut cutter = Cutter { conn, name, key, rows, cuts: Vec::new(), pending: 0 };
     cutter.split(lowest - 1, highest).await?;
     Ok(Chunking { key: vec![column.name.clone()], chunks: chunks(&cutter.cuts) })
@@ -78,7 +78,8 @@ impl Cutter<'_> {
         let mut ranges = vec![(after, until)];
         while let Some((after, until)) = ranges.pop() {
             let rows = self.estimate(after, until).await?;
-            if rows > self.rows && until - after > 1 {
+            // InnoDB never says more than half of the table.
+            if rows >= self.rows && until - after > 1 {
                 let middle = after + (until - after) / 2;
                 ranges.push((middle, until));
                 ranges.push((after, middle));
@@ -100,8 +101,9 @@ impl Cutter<'_> {
             Flavor::MariaDb => "",
         };
         let Self { name, key, .. } = self;
+        // Not FORCE INDEX: MySQL would not look into an index that is the only one, and say 1.
         let sql = format!(
-            "EXPLAIN{format} SELECT {key} FROM {name} FORCE INDEX (PRIMARY) WHERE {key} > {after} AND {key} <= {until}"
+            "EXPLAIN{format} SELECT {key} FROM {name} USE INDEX (PRIMARY) WHERE {key} > {after} AND {key} <= {until}"
         );
         let rows = match self.conn.server.flavor {
             Flavor::MySql => 9,

@@ -7,6 +7,14 @@ use super::ddl::{quote_name, quote_text};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 
+/// The condition that a column of `information_schema` is this name.
+///
+/// To the byte: MariaDB compares the names of triggers' and events' databases without regard to case and accents.
+pub(super) fn is(column: &str, name: &str) -> String {
+    let name = quote_text(name);
+    format!("{column} = {name} AND CAST({column} AS BINARY) = CAST({name} AS BINARY)")
+}
+
 /// Reads everything that `database` holds.
 pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> {
     let found = self::database(conn, database).await?.ok_or_else(|| {
@@ -43,8 +51,8 @@ pub(super) async fn database(conn: &mut Conn, name: &str) -> Result<Option<Datab
 async fn names(conn: &mut Conn, database: &str) -> Result<Vec<Row>> {
     let sql = format!(
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH, INDEX_LENGTH FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME",
-        quote_text(database)
+         WHERE {} ORDER BY TABLE_NAME",
+        is("TABLE_SCHEMA", database)
     );
     conn.rows(&sql).await
 }
@@ -82,8 +90,8 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
 pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
-        quote_text(database)
+         GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        is("TABLE_SCHEMA", database)
     );
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
@@ -102,9 +110,9 @@ pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<
 
 async fn primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<String>>> {
     let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND \
-         INDEX_NAME = 'PRIMARY' ORDER BY TABLE_NAME, SEQ_IN_INDEX",
-        quote_text(database)
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {} AND INDEX_NAME = 'PRIMARY' \
+         ORDER BY TABLE_NAME, SEQ_IN_INDEX",
+        is("TABLE_SCHEMA", database)
     );
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
@@ -119,11 +127,11 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         let rows = kinds.iter().filter(|row| row.string(1) == name);
         rows.map(|row| Ok(ObjectRef::new(kind, row.exact(0)?))).collect()
     };
-    let database = quote_text(database);
     let routine = |name: &str| {
         format!(
-            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} AND \
-             ROUTINE_TYPE = '{name}' ORDER BY ROUTINE_NAME"
+            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {} AND ROUTINE_TYPE = '{name}' \
+             ORDER BY ROUTINE_NAME",
+            is("ROUTINE_SCHEMA", database)
         )
     };
     let sql = match kind {
@@ -137,11 +145,13 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         ObjectKind::PackageBody => routine("PACKAGE BODY"),
         // Triggers of one table and event fire in the order of their creation.
         ObjectKind::Trigger => format!(
-            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database} \
-             ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE {} \
+             ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER",
+            is("TRIGGER_SCHEMA", database)
         ),
         ObjectKind::Event => format!(
-            "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database} ORDER BY EVENT_NAME"
+            "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {} ORDER BY EVENT_NAME",
+            is("EVENT_SCHEMA", database)
         ),
     };
     let rows = conn.rows(&sql).await?;

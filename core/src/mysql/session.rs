@@ -8,7 +8,12 @@ use crate::error::Result;
 
 /// Long enough for a reader that waits for a slow target, or a loader that waits for a slow source.
 const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
-                      wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = DEFAULT, sql_big_selects = 1";
+                      wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
+
+/// Takes what the source took, and changes no value without an error.
+pub(super) const STRICT: &str = "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES";
+/// The same, but says what it changes by warnings.
+pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
@@ -45,7 +50,7 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
 pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!(
-        "SET NAMES utf8mb4, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES', \
+        "SET NAMES utf8mb4, sql_mode = '{STRICT}', \
          foreign_key_checks = 0, unique_checks = 1, {COMMON}"
     );
     let mut conn = Conn::open(address, &settings).await?;

@@ -85,7 +85,10 @@ impl Sink for MySqlSink {
             // Where even that fails, the next try says so.
             let _ = self.target.running.kill(conn.id).await;
             // Without transactions half a batch may be in, and the next try would double it.
-            return Err(if is_transactional(&table.table) { error } else { error.final_word() });
+            return Err(match is_transactional(&table.table) {
+                true => error,
+                false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
+            });
         }
         self.target.state().loaders.push(conn);
         Ok(Receipt::of(&batch))

@@ -57,9 +57,12 @@ impl Target {
 
     /// A session for definitions, in the target database. It goes back to `definers` after its work.
     pub(super) async fn definer(&self) -> Result<Conn> {
-        let idle = self.state().definers.pop();
-        if let Some(conn) = idle {
-            return Ok(conn);
+        loop {
+            let Some(mut conn) = self.state().definers.pop() else { break };
+            // It may have been idle for long, and broken meanwhile.
+            if conn.exec("DO 1").await.is_ok() {
+                return Ok(conn);
+            }
         }
         let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
         conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;

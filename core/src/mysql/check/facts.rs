@@ -6,6 +6,7 @@ use crate::catalog::{ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_text;
+use crate::mysql::introspect::is;
 
 /// The settings that the checks look at, as the session sees them. A setting that the server does not have is off.
 #[derive(Debug, Default)]
@@ -77,7 +78,9 @@ pub(super) async fn stored_database(conn: &mut Conn, settings: &Settings, name: 
         quote_text(name)
     );
     let found = conn.rows(&sql).await?.iter().map(|row| row.string(0)).collect::<Vec<_>>();
-    let same = |stored: &&String| *stored == name || settings.folds_names();
+    // The server's comparison may disregard accents as well.
+    let folded = |stored: &str| settings.folds_names() && stored.to_lowercase() == name.to_lowercase();
+    let same = |stored: &&String| *stored == name || folded(stored);
     Ok(found.iter().find(same).cloned())
 }
 
@@ -85,15 +88,19 @@ pub(super) async fn stored_database(conn: &mut Conn, settings: &Settings, name: 
 pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
     let settings = Settings::read(conn).await?;
     let Some(stored) = stored_database(conn, &settings, database).await? else { return Ok(Vec::new()) };
-    let schema = quote_text(&stored);
     let mut objects = Vec::new();
-    let tables = format!("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema}");
-    let routines =
-        format!("SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema}");
-    let events = format!("SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema}");
+    let tables =
+        format!("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE {}", is("TABLE_SCHEMA", &stored));
+    let routines = format!(
+        "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE {}",
+        is("ROUTINE_SCHEMA", &stored)
+    );
+    let events =
+        format!("SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE {}", is("EVENT_SCHEMA", &stored));
     let triggers = format!(
         "SELECT 'TRIGGER', TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
-         WHERE TRIGGER_SCHEMA = {schema}"
+         WHERE {}",
+        is("TRIGGER_SCHEMA", &stored)
     );
     for sql in [tables, routines, triggers, events] {
         for row in conn.rows(&sql).await? {

@@ -109,6 +109,11 @@ async fn encrypt(mut stream: PacketStream, address: &Address, capabilities: Capa
         .map_err(|error| Error::usage(format!("`{}` is no host name", address.host)).caused_by(error))?;
     let connector = tls::connector(&address.tls)?;
     let encrypted = connector.connect(name, stream.into_inner()).await.map_err(|error| {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
+            let message = "the connection to the server broke while TLS began";
+            return Error::new(ErrorKind::Connection, message).retryable().caused_by(error);
+        }
         Error::new(ErrorKind::Connection, "TLS with the server failed; see ssl-mode and ssl-ca").caused_by(error)
     })?;
     let mut stream = PacketStream::new(Box::new(encrypted));

@@ -79,6 +79,8 @@ fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BT
 
 struct Kind {
     name: &'static str,
+    /// The column of the database's name.
+    schema: &'static str,
     /// A query of: key, table that it belongs to or NULL, definer, and then everything else.
     query: &'static str,
 }
@@ -86,29 +88,33 @@ struct Kind {
 const PROGRAMS: [&Kind; 4] = [
     &Kind {
         name: "trigger",
+        schema: "trigger_schema",
         query: "SELECT trigger_name, event_object_table, definer, event_manipulation, action_timing, action_order, \
                 action_statement, sql_mode, character_set_client, collation_connection, database_collation \
-                FROM information_schema.triggers WHERE trigger_schema = ",
+                FROM information_schema.triggers",
     },
     &Kind {
         name: "routine",
+        schema: "routine_schema",
         query: "SELECT CONCAT(LOWER(routine_type), ' ', routine_name), NULL, definer, dtd_identifier, \
                 routine_definition, is_deterministic, sql_data_access, security_type, sql_mode, routine_comment, \
                 character_set_client, collation_connection, database_collation \
-                FROM information_schema.routines WHERE routine_schema = ",
+                FROM information_schema.routines",
     },
     &Kind {
         name: "parameter",
+        schema: "specific_schema",
         query: "SELECT CONCAT(LOWER(routine_type), ' ', specific_name, ' ', ordinal_position), NULL, '', \
                 parameter_mode, parameter_name, dtd_identifier, character_set_name, collation_name \
-                FROM information_schema.parameters WHERE specific_schema = ",
+                FROM information_schema.parameters",
     },
     &Kind {
         name: "event",
+        schema: "event_schema",
         query: "SELECT event_name, NULL, definer, event_definition, event_type, execute_at, interval_value, \
                 interval_field, starts, ends, status, on_completion, time_zone, event_comment, sql_mode, \
                 character_set_client, collation_connection, database_collation \
-                FROM information_schema.events WHERE event_schema = ",
+                FROM information_schema.events",
     },
 ];
 
@@ -119,7 +125,10 @@ fn programs(
     kind: &Kind,
     all: &mut BTreeMap<String, String>,
 ) -> Result<()> {
-    for row in server.rows(&settled(&format!("{}{};", kind.query, literal(name))))? {
+    // To the byte: MariaDB takes the names of databases that differ by case or accent for the same here.
+    let (column, name_of) = (kind.schema, literal(name));
+    let of_this = format!("{column} = {name_of} AND CAST({column} AS BINARY) = CAST({name_of} AS BINARY)");
+    for row in server.rows(&settled(&format!("{} WHERE {of_this};", kind.query)))? {
         let [key, table, definer, rest @ ..] = row.as_slice() else { continue };
         if kind.name == "trigger" && !options.wants(table) {
             continue;

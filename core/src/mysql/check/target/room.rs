@@ -6,7 +6,7 @@ use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
-use crate::mysql::ddl::quote_text;
+use crate::mysql::introspect::is;
 use crate::options::IfExists;
 use crate::report::Finding;
 
@@ -134,9 +134,9 @@ fn kept_tables<'t>(target: &'t Target<'_>) -> Vec<(&'t Table, &'t str)> {
 
 async fn firing_triggers(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, &str)]) -> Result<Option<Finding>> {
     let sql = format!(
-        "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {} AND \
+        "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE {} AND \
          EVENT_MANIPULATION = 'INSERT' ORDER BY 1, 2",
-        quote_text(target.database())
+        is("EVENT_OBJECT_SCHEMA", target.database())
     );
     let rows = conn.rows(&sql).await?;
     let fires = |row: &&Row| {

@@ -1,0 +1,124 @@
+//! Promise: a connection that breaks loses no row and doubles none, and the report says what was tried again.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use common::{Bench, FLAVORS, Meanwhile};
+use dbgraft::{CloneJob, CloneOptions, Event, Phase};
+use dbgraft_testkit::Proxy;
+
+const ROWS: &str = "INSERT INTO plain WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) \
+                    SELECT n % 10, REPEAT(CHAR(65 + n % 26), 2000) FROM n; INSERT INTO keyed (b) SELECT b FROM plain;";
+
+/// A table without a key, where a doubled batch would be seen only by its rows, and one with a key.
+fn bench(flavor: dbgraft_testkit::Flavor) -> Bench {
+    let bench = Bench::new(
+        flavor,
+        "CREATE TABLE plain (a INT, b TEXT); \
+         CREATE TABLE keyed (id INT AUTO_INCREMENT PRIMARY KEY, b TEXT, KEY (b(20)));",
+    );
+    bench.source(ROWS);
+    bench
+}
+
+fn options() -> CloneOptions {
+    CloneOptions { threads: 2, memory: 8 << 20, ..CloneOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_to_the_target_that_is_cut_again_and_again() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        // Each batch is 1 MiB, so these cuts fall into batches, between them, and into what comes before and after.
+        for cut in [300_000, 1_300_000, 2_150_000] {
+            let target = &bench.pair.target;
+            let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
+            let behind = target.with_address("127.0.0.1", proxy.port());
+            let (line, begun) = (proxy.clone(), AtomicBool::new(false));
+            let cutting = move |event: Event| {
+                if matches!(event, Event::Started { .. }) && !begun.swap(true, Ordering::Relaxed) {
+                    line.cut_after(cut);
+                }
+            };
+            let job = CloneJob::new(bench.source_url(), behind.url_of(&bench.to)).options(options());
+            let report = job.on_event(cutting).run().await.unwrap();
+            bench.assert_equal();
+            let told = report.warnings.iter().chain(report.objects.iter().flat_map(|object| &object.warnings));
+            assert!(told.clone().any(|warning| warning.contains("again")), "{flavor} {cut}: {report:?}");
+            bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
+        }
+    }
+}
+
+/// Makes the answer to a COMMIT get lost: the server has the batch, and the client cannot know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_commit_doubles_nothing() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        let target = &bench.pair.target;
+        let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
+        let behind = target.with_address("127.0.0.1", proxy.port());
+        // While answers take their time, a line of the journal can be read: its transaction is committed, and the
+        // client does not know yet.
+        let (line, server, name) = (proxy.clone(), target.clone(), bench.to.clone());
+        let (cuts, mut seen) = (Arc::new(AtomicU32::new(0)), 0);
+        let counted = cuts.clone();
+        let cutter = Meanwhile::new(move |_| {
+            let committed = server.sql(&format!("SELECT COUNT(*) FROM `{name}`._dbgraft_journal"));
+            let committed: u32 = committed.map_or(0, |count| count.trim().parse().unwrap());
+            if committed > seen && counted.load(Ordering::Relaxed) < 2 {
+                seen = committed;
+                line.cut();
+                counted.fetch_add(1, Ordering::Relaxed);
+            } else if counted.load(Ordering::Relaxed) == 2 {
+                line.set_latency(Duration::ZERO);
+            }
+            committed > 0
+        });
+        let line = proxy.clone();
+        let slow = move |event: Event| {
+            if matches!(event, Event::Phase { phase: Phase::Rows, .. }) {
+                line.set_latency(Duration::from_millis(150));
+            }
+        };
+        let job = CloneJob::new(bench.source_url(), behind.url_of(&bench.to)).options(options()).on_event(slow);
+        let report = job.run().await.unwrap();
+        drop(cutter);
+        bench.assert_equal();
+        assert!(cuts.load(Ordering::Relaxed) > 0, "nothing was cut");
+        let told = report.warnings.iter().chain(report.objects.iter().flat_map(|object| &object.warnings));
+        assert!(told.clone().any(|warning| warning.contains("again")), "{flavor}: {report:?}");
+    }
+}
+
+/// A table whose engine has no transactions keeps what a broken batch has left in it: it must not be tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_transactions_is_never_doubled() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        bench.source("DROP TABLE keyed; ALTER TABLE plain ENGINE = MyISAM");
+        for cut in [300_000, 1_000_000, 1_300_000] {
+            let target = &bench.pair.target;
+            let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
+            let behind = target.with_address("127.0.0.1", proxy.port());
+            let (line, begun) = (proxy.clone(), AtomicBool::new(false));
+            let cutting = move |event: Event| {
+                if matches!(event, Event::Started { .. }) && !begun.swap(true, Ordering::Relaxed) {
+                    line.cut_after(cut);
+                }
+            };
+            let job = CloneJob::new(bench.source_url(), behind.url_of(&bench.to)).options(options());
+            match job.on_event(cutting).run().await {
+                Ok(_) => bench.assert_equal(),
+                Err(error) => {
+                    assert!(error.to_string().contains("transaction"), "{error}");
+                    assert!(!bench.target_exists());
+                }
+            }
+            bench.pair.target.sql(&format!("DROP DATABASE IF EXISTS {}", bench.to)).unwrap();
+        }
+    }
+}
