@@ -22,7 +22,7 @@ pub(crate) fn render(report: &Report) -> String {
         (
             "rows",
             format!(
-                "{} rows, {} in {}, {}/s",
+                "{}, {} in {}, {}/s",
                 text::count(report.rows),
                 text::size(report.bytes as f64),
                 text::seconds(report.seconds),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_summary_has_everything_on_lines_of_its_own() {
         let text = render(&report(23));
-        assert!(text.contains("23,000 rows, 1.0 MiB in 2.00 s, 512 KiB/s"), "{text}");
+        assert!(text.contains("23,000, 1.0 MiB in 2.00 s, 512 KiB/s"), "{text}");
         assert!(text.contains("23 tables\n") && text.contains("binlog binlog.000002:157"), "{text}");
         assert!(text.contains("and 3 more;"), "{text}");
         assert!(text.find("t23\\n").unwrap() < text.find("t22\\n").unwrap(), "{text}");

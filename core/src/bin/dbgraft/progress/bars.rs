@@ -19,6 +19,8 @@ struct Leg {
     name: LegName,
     bar: ProgressBar,
     phase: Phase,
+    /// What was said of the rows last.
+    rows: String,
 }
 
 impl Bars {
@@ -32,7 +34,7 @@ impl Bars {
         let index = self.legs.iter().position(|leg| leg.name == name).unwrap_or_else(|| {
             let bar = ProgressBar::new(0).with_style(style("{prefix:>6} {msg}")).with_prefix(leg_name(name));
             let bar = self.screen.insert_before(&self.working, bar);
-            self.legs.push(Leg { name, bar, phase: Phase::Preflight });
+            self.legs.push(Leg { name, bar, phase: Phase::Preflight, rows: String::new() });
             self.legs.len() - 1
         });
         #[expect(clippy::indexing_slicing, reason = "found or pushed just now")]
@@ -48,20 +50,22 @@ impl Bars {
 impl View for Bars {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Phase { leg, phase } => {
-                let leg = self.leg(*leg);
+            Event::Phase { leg: name, phase } => {
+                let leg = self.leg(*name);
                 leg.phase = *phase;
-                if *phase != Phase::Done {
-                    leg.bar.set_message(phase_name(*phase));
+                match phase {
+                    Phase::Done => leg.bar.set_message(leg.rows.clone()),
+                    _ => leg.bar.set_message(phase_name(*name, *phase)),
                 }
             }
             Event::Progress { leg, amount: now, .. } => {
-                let Leg { bar, phase, .. } = self.leg(*leg);
+                let Leg { bar, phase, rows, .. } = self.leg(*leg);
                 bar.set_style(style("{prefix:>6} [{bar:24}] {percent:>3}%  {msg}"));
                 bar.set_length(now.bytes_total);
                 bar.set_position(now.bytes);
+                *rows = format!("{}, {} so far", amount(now), text::clock(now.elapsed));
                 if *phase == Phase::Rows {
-                    bar.set_message(format!("{}, {} so far", amount(now), text::clock(now.elapsed)));
+                    bar.set_message(rows.clone());
                 }
             }
             Event::Started { object, .. } => {

@@ -35,8 +35,8 @@ impl Lines {
 impl View for Lines {
     fn event(&mut self, event: &Event) {
         match event {
-            Event::Phase { leg, phase } => crate::tell(&format!("{}: {}", leg_name(*leg), phase_name(*phase))),
-            Event::Progress { leg, amount: now, .. } if self.is_due(*leg) => {
+            Event::Phase { leg, phase } => crate::tell(&format!("{}: {}", leg_name(*leg), phase_name(*leg, *phase))),
+            Event::Progress { leg, amount: now, .. } if now.rows > 0 && self.is_due(*leg) => {
                 let (rows, so_far) = (text::count(now.rows), text::clock(now.elapsed));
                 crate::tell(&format!("{}: {} rows, {}, {so_far} so far", leg_name(*leg), rows, amount(now)));
             }

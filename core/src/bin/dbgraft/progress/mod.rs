@@ -103,16 +103,18 @@ fn leg_name(leg: LegName) -> &'static str {
     }
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Preflight => "checking both ends",
-        Phase::Snapshot => "fixing the moment of the rows",
-        Phase::Tables => "creating tables",
-        Phase::Rows => "copying rows",
-        Phase::Indexes => "building indexes",
-        Phase::Objects => "foreign keys, views, routines, triggers, events",
-        Phase::Done => "done",
-        Phase::Cleanup => "cleaning up",
+fn phase_name(leg: LegName, phase: Phase) -> &'static str {
+    match (phase, leg) {
+        (Phase::Preflight, _) => "checking both ends",
+        (Phase::Snapshot, _) => "fixing the moment of the rows",
+        (Phase::Tables, LegName::Export) => "beginning the archive",
+        (Phase::Tables, _) => "creating tables",
+        (Phase::Rows, _) => "copying rows",
+        (Phase::Indexes | Phase::Objects, LegName::Export) => "completing the archive",
+        (Phase::Indexes, _) => "building indexes",
+        (Phase::Objects, _) => "foreign keys, views, routines, triggers, events",
+        (Phase::Done, _) => "done",
+        (Phase::Cleanup, _) => "cleaning up",
     }
 }
 
@@ -120,6 +122,6 @@ fn phase_name(phase: Phase) -> &'static str {
 fn amount(amount: &Amount) -> String {
     let (done, total) = (text::size(amount.bytes as f64), text::size(amount.bytes_total as f64));
     let whole = if amount.bytes < amount.bytes_total { format!("{done} of about {total}") } else { done };
-    let to_go = amount.eta.filter(|eta| *eta > 0.0).map(|eta| format!(", {} to go", text::clock(eta)));
+    let to_go = amount.eta.filter(|eta| *eta >= 1.0).map(|eta| format!(", {} to go", text::clock(eta)));
     format!("{whole}, {}/s{}", text::size(amount.rate), to_go.unwrap_or_default())
 }
