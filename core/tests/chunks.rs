@@ -1,5 +1,7 @@
 //! Promise: a table that is read in pieces, several at a time, loses and doubles no row, wherever its keys lie.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 
 use std::time::Duration;

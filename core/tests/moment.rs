@@ -1,5 +1,7 @@
 //! Promise: all tables of a clone are of one moment, while the source is being written to, whatever the account may do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 
 use common::{Account, Bench, FLAVORS, Meanwhile};

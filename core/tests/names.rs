@@ -1,5 +1,7 @@
 //! Promise: any name that a server takes is normal input, of a database and of everything in one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 
 use common::{Bench, FLAVORS, quoted, unique};

@@ -1,5 +1,7 @@
 //! Promise: a connection that breaks loses no row and doubles none, and the report says what was tried again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 
 use std::sync::Arc;

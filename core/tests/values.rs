@@ -1,5 +1,7 @@
 //! Promise: every value of every type arrives bit for bit.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
 mod common;
 
 use common::{Bench, FLAVORS, exists};
