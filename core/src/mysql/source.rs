@@ -53,6 +53,14 @@ impl MySqlSource {
         let mut plan = Plan::of(catalog, selection, position);
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
+        let versioned = plan.tables.iter().filter(|table| table.table.create.contains(" WITH SYSTEM VERSIONING"));
+        let history = versioned.map(|table| {
+            format!(
+                "table {}: the history of its rows is not cloned, only what they are now",
+                Printable(&table.table.name)
+            )
+        });
+        plan.warnings = history.collect();
         // A table that is read by one connection gains nothing from being cut.
         if plan.position.rung != Rung::SingleTransaction {
             for table in plan.tables.iter_mut().filter(|table| !table.chunks.is_empty()) {
