@@ -62,7 +62,7 @@ pub(crate) fn moment(position: &Position) -> String {
     }
     if let Some(gtid) = position.gtid.as_deref().filter(|gtid| !gtid.is_empty()) {
         // The server breaks a long set into lines.
-        let _ = write!(text, "; GTID {}", Printable(&gtid.replace('\n', "")));
+        let _ = write!(text, "\n           GTID {}", Printable(&gtid.replace('\n', "")));
     }
     for refused in &position.refused {
         let _ = write!(text, "\n           not better: {}", Printable(refused));
