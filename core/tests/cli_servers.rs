@@ -1,6 +1,6 @@
 //! The command at work between real servers.
 
-#![allow(clippy::unwrap_used, reason = "a test, helpers included")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 
 mod common;
 
