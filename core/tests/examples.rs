@@ -58,5 +58,5 @@ fn a_closure_chooses_and_a_source_of_ones_own_fills() {
     }
     let bench = Bench::names(Flavor::MySql);
     run("own_source", &[&bench.target_url()]);
-    assert_eq!(bench.target("SELECT COUNT(*), MAX(square) FROM squares"), "1000000\t999998000001");
+    assert_eq!(bench.target("SELECT COUNT(*), MAX(square) FROM squares"), "100000\t9999800001");
 }

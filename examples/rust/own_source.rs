@@ -10,10 +10,10 @@ use dbgraft::{BatchId, BatchStream, Catalog, Chunk, CloneJob, Column, Database, 
 use dbgraft::{Result, Rung, Selection, Server, Source, SourceEndpoint, Table, TablePlan};
 use futures::{StreamExt, stream};
 
-/// The squares of the numbers below a million.
+/// The squares of the numbers below a hundred thousand.
 struct Squares;
 
-const BATCHES: u32 = 100;
+const BATCHES: u32 = 10;
 const ROWS: u64 = 10_000;
 
 #[async_trait::async_trait]
