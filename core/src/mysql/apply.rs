@@ -74,18 +74,24 @@ pub(super) async fn objects(
         if definition.object.kind == ObjectKind::Event {
             let (create, status) = ddl::disabled_event(&definition.create, Dialect::of(&definition.sql_mode));
             notes.extend(self::create(conn, &Definition { create, ..definition.clone() }, rewriting).await?);
-            enable.push((&definition.object, status));
+            enable.push((definition, status));
         } else {
             notes.extend(create(conn, definition, rewriting).await?);
         }
     }
     for (event, status) in enable {
-        set_event_status(conn, event, status).await?;
+        set_event_status(conn, event, status, rewriting).await?;
     }
     Ok(notes)
 }
 
-async fn set_event_status(conn: &mut Conn, event: &ObjectRef, status: EventStatus) -> Result<()> {
+/// Gives an event its status. Altering it would make us its definer, and our settings its own.
+async fn set_event_status(
+    conn: &mut Conn,
+    event: &Definition,
+    status: EventStatus,
+    rewriting: &Rewriting,
+) -> Result<()> {
     let clause = match (status, conn.server.flavor) {
         (EventStatus::Disabled, _) => return Ok(()),
         (EventStatus::Enabled, _) => "ENABLE",
@@ -94,11 +100,12 @@ async fn set_event_status(conn: &mut Conn, event: &ObjectRef, status: EventStatu
         }
         (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
     };
-    let sql = format!("ALTER EVENT {} {clause}", quote_name(&event.name));
-    match conn.exec(&sql).await {
+    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
+    let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
+    match run(conn, event, &sql).await {
         // An event whose time has passed is dropped by the server at once, as it would be at the source.
         Err(error) if error.code() == Some(1539) => Ok(()),
-        other => other.map(drop).map_err(|error| error.with("object", event)),
+        other => other,
     }
 }
 
@@ -139,10 +146,16 @@ async fn views(
 
 /// Creates one object under the settings that it was made under.
 async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting) -> Result<Option<Note>> {
-    let named = |error: Error| error.with("object", &definition.object);
     let (text, note) = rewriting.apply(definition);
+    run(conn, definition, &text).await?;
+    Ok(note)
+}
+
+/// Runs a statement under the settings that an object was made under.
+async fn run(conn: &mut Conn, definition: &Definition, text: &str) -> Result<()> {
+    let named = |error: Error| error.with("object", &definition.object);
     let client = definition.character_set_client.as_str();
-    let statement = encode(conn, &text, client).await.map_err(named)?;
+    let statement = encode(conn, text, client).await.map_err(named)?;
     let mut settings = Vec::new();
     if !client.is_empty() {
         settings.push(format!("character_set_client = {client}"));
@@ -158,10 +171,27 @@ async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting)
     if !settings.is_empty() {
         conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     }
+    let home = away(conn, &definition.database_collation).await.map_err(named)?;
     let created = conn.exec_bytes(&statement).await;
+    if let Some(home) = home {
+        conn.exec(&format!("ALTER DATABASE COLLATE {home}")).await?;
+    }
     conn.exec(restore).await?;
-    created.map_err(named)?;
-    Ok(note)
+    created.map(drop).map_err(named)
+}
+
+/// Gives the database the collation that it had when an object was made: parameters and variables without one of their
+/// own take it from there. Says which one to return to, where that is another.
+async fn away(conn: &mut Conn, collation: &str) -> Result<Option<String>> {
+    if collation.is_empty() {
+        return Ok(None);
+    }
+    let home = conn.row("SELECT @@collation_database").await?.map(|row| row.string(0));
+    let home = home.filter(|home| home != collation);
+    if home.is_some() {
+        conn.exec(&format!("ALTER DATABASE COLLATE {collation}")).await?;
+    }
+    Ok(home)
 }
 
 /// The statement in the character set of the client that made the object. The server does the conversion: it knows its

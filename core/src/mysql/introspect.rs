@@ -200,7 +200,8 @@ async fn definition(conn: &mut Conn, object: ObjectRef) -> Result<Definition> {
         ObjectKind::Sequence => sequence_state(conn, &name).await?,
         _ => None,
     };
-    let text = |index: usize| row.as_ref().map_or(Ok(String::new()), |row| row.exact(index));
+    let named = |error: Error| error.with("object", &object);
+    let text = |index: usize| row.as_ref().map_or(Ok(String::new()), |row| row.exact(index).map_err(named));
     Ok(Definition {
         create: text(create)?,
         sql_mode: text(sql_mode)?,

@@ -61,6 +61,12 @@ pub(crate) fn definer_of(create: &str, dialect: Dialect) -> Option<String> {
     find(&tokens(create, dialect)).map(|clause| clause.account)
 }
 
+/// The `DEFINER` clause as it is written; empty where there is none.
+pub(crate) fn definer_clause(create: &str, dialect: Dialect) -> String {
+    let all = tokens(create, dialect);
+    find(&all).map(|clause| text_of(within(&all, clause.range)).trim().to_owned()).unwrap_or_default()
+}
+
 struct Clause {
     range: Range<usize>,
     account: String,

@@ -25,7 +25,7 @@ mod options;
 mod rename;
 mod table;
 
-pub(crate) use definer::{Definer, definer_of, with_definer};
+pub(crate) use definer::{Definer, definer_clause, definer_of, with_definer};
 pub(crate) use event::{EventStatus, disabled_event};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, tokens};
