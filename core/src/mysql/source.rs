@@ -51,6 +51,12 @@ impl MySqlSource {
     /// A plan from the catalog as it is now, with the tables cut into chunks.
     async fn cut(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
         let mut plan = Plan::of(catalog, selection, position);
+        let histories = plan.tables.iter().filter(|table| table.table.create.contains("WITH SYSTEM VERSIONING"));
+        let lost = |table: &TablePlan| {
+            let name = Printable(&table.table.name);
+            format!("table {name} keeps a history, which is not cloned: its rows are as they are now, and begin anew")
+        };
+        plan.warnings.extend(histories.map(lost).collect::<Vec<_>>());
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
         let versioned = plan.tables.iter().filter(|table| table.table.create.contains(" WITH SYSTEM VERSIONING"));
