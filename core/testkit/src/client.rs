@@ -54,7 +54,13 @@ impl Database {
         let programs = Programs::find(self.flavor)?;
         let mut command = Command::new(programs.client);
         command
-            .args(["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4", "--local-infile=1"])
+            .args([
+                "--no-defaults",
+                "--protocol=tcp",
+                "--default-character-set=utf8mb4",
+                "--local-infile=1",
+                "--max-allowed-packet=1G",
+            ])
             .arg(format!("--host={}", self.host))
             .arg(format!("--port={}", self.port))
             .arg(format!("--user={}", self.user))
