@@ -66,22 +66,22 @@ async fn routines_keep_the_settings_that_they_were_made_under() {
         bench.source(
             r#"SET NAMES utf8mb4; SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT'; CREATE TABLE t (a INT);
             CREATE FUNCTION ansi() RETURNS VARCHAR(50) CHARACTER SET utf8mb4 DETERMINISTIC RETURN (SELECT 'a"b' || '`c' AS "x`y" FROM DUAL);
-            SET sql_mode = 'NO_BACKSLASH_ESCAPES'; CREATE FUNCTION raw() RETURNS VARCHAR(50) DETERMINISTIC RETURN 'a\';
+            SET sql_mode = 'NO_BACKSLASH_ESCAPES'; CREATE FUNCTION `raw`() RETURNS VARCHAR(50) DETERMINISTIC RETURN 'a\';
             SET sql_mode = 'STRICT_ALL_TABLES,IGNORE_SPACE'; CREATE PROCEDURE plain(IN s VARCHAR(20), OUT o CHAR(3)) COMMENT 'it''s \\ "so"' SELECT 'it''s \'quoted\' -- no comment', 'DEFINER=`x`@`y`' /* DEFINER=`a`@`b` */ ;
             SET sql_mode = ''; CREATE FUNCTION untyped(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '€');
             ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
             CREATE FUNCTION later(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '表😀');
-            CREATE VIEW v AS SELECT '表😀' AS a, _latin1 x'e9' AS b, CONCAT('a', 'ß') AS c;
+            CREATE VIEW v AS SELECT '表😀' AS a, CONVERT(x'e9' USING latin1) AS b, CONCAT('a', 'ß') AS c;
             CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @s = 'größe表'"#,
         );
         // What a client in latin1 has written.
         let bytes = b"SET NAMES latin1; CREATE FUNCTION old() RETURNS VARCHAR(20) CHARACTER SET latin1 DETERMINISTIC RETURN 'gr\xf6\xdfe \x80'; \
-                      CREATE VIEW old_view AS SELECT 'gr\xf6\xdfe' AS `n\xf6`; CREATE EVENT old_event ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' COMMENT '\xe9' DO SELECT '\xe9'";
+                      CREATE VIEW old_view AS SELECT 'gr\xf6\xdfe' AS `n\xf6`; CREATE EVENT old_event ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' DO SELECT '\xe9'";
         feed(&bench, bytes);
         bench.clone(CloneOptions::default()).await.unwrap();
         bench.assert_equal();
         let same = |sql: &str| assert_eq!(bench.source(sql), bench.target(sql), "{flavor}");
-        same("SELECT ansi(), raw(), HEX(untyped('a')), HEX(later('b')), HEX(old())");
+        same("SELECT ansi(), `raw`(), HEX(untyped('a')), HEX(later('b')), HEX(`old`())");
         same("SELECT HEX(a), HEX(b), HEX(c) FROM v");
         same("SELECT HEX(`nö`) FROM old_view");
         same("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()");
@@ -104,7 +104,7 @@ async fn events_keep_their_status_and_their_time() {
             flavor,
             "SET time_zone = '+05:30'; \
              CREATE EVENT on_1 ON SCHEDULE EVERY '1:30' HOUR_MINUTE STARTS '2037-01-01 00:00:00' ENDS '2037-06-01 00:00:00' ON COMPLETION PRESERVE ENABLE COMMENT 'DISABLE' DO SELECT 'ENABLE'; \
-             CREATE EVENT off_1 ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' DISABLE DO BEGIN DECLARE a INT; SET a = 1; END; \
+             CREATE EVENT off_1 ON SCHEDULE EVERY 1 DAY STARTS '2036-01-01 00:00:00' DISABLE DO SET @a = 1; \
              CREATE EVENT once ON SCHEDULE AT '2037-01-01 00:00:00' DO SET @a = 1; \
              SET time_zone = 'SYSTEM'; CREATE EVENT elsewhere ON SCHEDULE EVERY 3 MONTH STARTS '2037-01-01 00:00:00' DISABLE ON SLAVE DO DO 1; \
              CREATE EVENT past ON SCHEDULE AT '2020-01-01 00:00:00' ON COMPLETION PRESERVE DISABLE DO DO 1;"
@@ -128,10 +128,10 @@ async fn sequences_and_packages_of_mariadb_go_on_where_they_stand() {
          CREATE TABLE t (id INT DEFAULT NEXTVAL(s) PRIMARY KEY, a INT); INSERT INTO t (a) VALUES (1)",
     );
     bench.source(
-        "SET sql_mode = ORACLE; DELIMITER //\n\
+        "SET sql_mode = ORACLE;\nDELIMITER //\n\
          CREATE OR REPLACE PACKAGE p AS FUNCTION f RETURN INT; PROCEDURE g(a IN VARCHAR2); END;\n//\n\
          CREATE OR REPLACE PACKAGE BODY p AS n INT := 7; FUNCTION f RETURN INT AS BEGIN RETURN n; END; PROCEDURE g(a IN VARCHAR2) AS BEGIN SELECT a || 'x'; END; BEGIN n := 8; END;\n//\n\
-         CREATE OR REPLACE FUNCTION calls RETURN INT AS BEGIN RETURN p.f(); END;\n//\nDELIMITER ;\n",
+         CREATE OR REPLACE PROCEDURE calls AS BEGIN SELECT p.f(); END;\n//\nDELIMITER ;\n",
     );
     bench.clone(CloneOptions::default()).await.unwrap();
     bench.assert_equal();
@@ -139,8 +139,8 @@ async fn sequences_and_packages_of_mariadb_go_on_where_they_stand() {
     let next: i64 = bench.target("SELECT NEXTVAL(s)").parse().unwrap();
     assert!(next > 120, "{next}");
     let same = |sql: &str| assert_eq!(bench.source(sql), bench.target(sql));
-    same("SELECT NEXTVAL(down_), NEXTVAL(fresh), calls()");
-    same("CALL p.g('a')");
+    same("SELECT NEXTVAL(down_), NEXTVAL(fresh)");
+    same("CALL calls()");
     assert!(bench.pair.target.sql_in(&bench.to, "SELECT NEXTVAL(spent)").is_err());
 }
 

@@ -69,9 +69,9 @@ async fn wide_tables_and_tables_of_generated_columns_only() {
 }
 
 fn large(flavor: Flavor, more: &[&str]) -> Server {
-    let options = ServerOptions::new(flavor).arg("--max-allowed-packet=128M").arg("--innodb-log-file-size=1G");
+    let options = ServerOptions::new(flavor).arg("--max-allowed-packet=512M").arg("--innodb-log-file-size=1G");
     let options = if flavor == Flavor::MySql {
-        ServerOptions::new(flavor).arg("--max-allowed-packet=128M").arg("--innodb-redo-log-capacity=1G")
+        ServerOptions::new(flavor).arg("--max-allowed-packet=512M").arg("--innodb-redo-log-capacity=1G")
     } else {
         options
     };
@@ -84,10 +84,10 @@ async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
         let (source, target) = (large(flavor, &[]), large(flavor, &[]));
         source.sql("CREATE DATABASE d").unwrap();
         let edge = 0xFF_FFFF_u32;
-        // The row's packet: a header byte, a bitmap, the number, the length, the value. All around the border.
-        let around: String = (edge - 14..=edge + 2)
-            .map(|length| format!("INSERT INTO edges VALUES ({length}, REPEAT('e', {length}));"))
-            .collect();
+        // Beside the value the row's packet has ten bytes: a header, a bitmap, the number, the length.
+        let around = [edge - 11, edge - 10, edge - 9, edge, edge + 1]
+            .map(|length| format!("INSERT INTO edges VALUES ({length}, REPEAT('e', {length}));"));
+        let around = around.concat();
         source
             .sql_in(
                 "d",
@@ -99,18 +99,11 @@ async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
                 ),
             )
             .unwrap();
-        let options = CloneOptions { memory: 256 << 20, ..CloneOptions::default() };
-        CloneJob::new(source.url_of("d"), target.url_of("d")).options(options.clone()).run().await.unwrap();
+        // One family directly, the other through S3: each way once.
+        let bench = Bench::names(flavor);
+        let via = (flavor == Flavor::MariaDb).then(|| bench.s3(&format!("giants-{}", bench.from)));
+        let options = CloneOptions { memory: 256 << 20, via, ..CloneOptions::default() };
+        CloneJob::new(source.url_of("d"), target.url_of("d")).options(options).run().await.unwrap();
         compare(&source, "d", &target, "d").unwrap();
-        if flavor == Flavor::MySql {
-            let bench = Bench::names(flavor);
-            let options = CloneOptions {
-                via: Some(bench.s3(&format!("giants-{}", bench.from))),
-                recreate_database: true,
-                ..options
-            };
-            CloneJob::new(source.url_of("d"), target.url_of("d")).options(options).run().await.unwrap();
-            compare(&source, "d", &target, "d").unwrap();
-        }
     }
 }
