@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::connect::{Address, Conn};
 use super::target::{Made, Target};
-use super::{apply, check, journal, load, session};
+use super::{apply, check, introspect, journal, load, session};
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
@@ -112,6 +112,9 @@ impl Sink for MySqlSink {
         notes.extend(self.target.add_foreign_keys(&mut conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
+        if let Some(database) = introspect::database(&mut conn, &self.target.address.database).await? {
+            self.target.made(Made::Collation(database.collation));
+        }
         let creating = |object: &ObjectRef| self.target.made(Made::Object(object.clone()));
         notes.extend(apply::objects(&mut conn, &later, &self.target.rewriting(plan), creating).await?);
         journal::remove(&mut conn, &self.target.address.database).await?;

@@ -59,14 +59,6 @@ impl MySqlSource {
         plan.warnings.extend(histories.map(lost).collect::<Vec<_>>());
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
-        let versioned = plan.tables.iter().filter(|table| table.table.create.contains(" WITH SYSTEM VERSIONING"));
-        let history = versioned.map(|table| {
-            format!(
-                "table {}: the history of its rows is not cloned, only what they are now",
-                Printable(&table.table.name)
-            )
-        });
-        plan.warnings = history.collect();
         // A table that is read by one connection gains nothing from being cut.
         if plan.position.rung != Rung::SingleTransaction {
             for table in plan.tables.iter_mut().filter(|table| !table.chunks.is_empty()) {

@@ -44,6 +44,8 @@ pub(super) enum Made {
     /// The rows of a table that was there.
     Rows(String),
     Journal,
+    /// Another default collation of the database, for the moment in which a routine is made; this was the one before.
+    Collation(String),
 }
 
 impl Target {
@@ -114,6 +116,7 @@ impl Target {
         let name = quote_name(&self.address.database);
         let sql = match made {
             Made::Database => format!("DROP DATABASE IF EXISTS {name}"),
+            Made::Collation(home) => format!("ALTER DATABASE {name} COLLATE {home}"),
             Made::Journal => return journal::remove(conn, &self.address.database).await,
             Made::Rows(table) => format!("TRUNCATE TABLE {name}.{}", quote_name(table)),
             Made::Object(object) => {
