@@ -15,7 +15,7 @@ use dbgraft_testkit::{CompareOptions, Flavor, MariaDb, MySql, Proxy, dump, s3};
 use tokio_util::sync::CancellationToken;
 
 /// How soon a cancelled job has ended; a busy machine included.
-const SOON: Duration = Duration::from_secs(4);
+const SOON: Duration = Duration::from_secs(10);
 
 fn filled(flavor: Flavor) -> Bench {
     let bench = Bench::new(

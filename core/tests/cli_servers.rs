@@ -175,7 +175,7 @@ impl Slow {
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let status = self.child.wait().unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}: {said}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}: {said}", begun.elapsed());
         (status.code(), said)
     }
 }
@@ -200,7 +200,7 @@ fn a_cancelled_clone_leaves_nothing_behind() {
         assert_eq!(left, Vec::<PathBuf>::new());
         let begun = Instant::now();
         while !slow.account.processes(true).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", slow.account.processes(true));
+            assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", slow.account.processes(true));
         }
     }
 }
