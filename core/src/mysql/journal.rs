@@ -4,10 +4,13 @@
 //! next try writes its line first, and a duplicate says that the rows are there. A transaction that is still under way on
 //! the server makes the next try wait for it.
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::connect::Conn;
 use super::ddl::quote_name;
 use crate::batch::BatchId;
-use crate::error::Result;
+use crate::catalog::Printable;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The table's name. A source that holds a table of this name is refused by the preflight.
 pub(super) const NAME: &str = "_dbgraft_journal";
@@ -15,6 +18,23 @@ const DUPLICATE: u16 = 1062;
 
 fn table(database: &str) -> String {
     format!("{}.{}", quote_name(database), quote_name(NAME))
+}
+
+/// Keeps other clones out of the database as long as the connection lives: two would take each other's lines for their
+/// own, and leave out batches that were never written.
+pub(super) async fn keep_others_out(conn: &mut Conn, database: &str) -> Result<()> {
+    // A lock's name is short; names that differ by case only may be one database.
+    let name = format!("dbgraft:{:032x}", xxh3_128(database.to_lowercase().as_bytes()));
+    let row = conn.row(&format!("SELECT GET_LOCK('{name}', 0), IS_USED_LOCK('{name}')")).await?;
+    if row.as_ref().is_some_and(|row| row.number(0) == 1) {
+        return Ok(());
+    }
+    let holder = row.map(|row| row.string(1)).unwrap_or_default();
+    let message = format!(
+        "another clone is writing into database {} over connection {holder} of its server: wait for its end, or KILL {holder} there",
+        Printable(database)
+    );
+    Err(Error::new(ErrorKind::Preflight, message))
 }
 
 /// Makes an empty journal.

@@ -67,6 +67,9 @@ impl Sink for MySqlSink {
     }
 
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
+        let mut guard = self.target.running.watch(session::control(&self.target.address).await?);
+        journal::keep_others_out(&mut guard, &self.target.address.database).await?;
+        self.target.state().guard = Some(guard);
         self.target.make_database(&plan.database).await?;
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;
@@ -118,7 +121,9 @@ impl Sink for MySqlSink {
         let creating = |object: &ObjectRef| self.target.made(Made::Object(object.clone()));
         notes.extend(apply::objects(&mut conn, &later, &self.target.rewriting(plan), creating).await?);
         journal::remove(&mut conn, &self.target.address.database).await?;
-        self.target.state().made.clear();
+        let mut state = self.target.state();
+        state.made.clear();
+        state.guard = None;
         Ok(notes)
     }
 

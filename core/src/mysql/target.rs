@@ -24,6 +24,8 @@ pub(super) struct Target {
 
 #[derive(Default)]
 pub(super) struct State {
+    /// Keeps other clones out of the database.
+    pub(super) guard: Option<Conn>,
     /// Sessions that load, and do nothing right now.
     pub(super) loaders: Vec<Conn>,
     /// Sessions that change definitions, and do nothing right now.
