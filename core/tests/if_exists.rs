@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Bench, FLAVORS};
-use dbgraft::{CloneOptions, ErrorKind, IfExists, ObjectKind, ObjectRef, Report};
+use dbgraft::{CloneOptions, ErrorKind, Event, IfExists, ObjectKind, ObjectRef, Phase, Report};
 use dbgraft_testkit::{CompareOptions, Dump, Flavor, compare_with, dump};
 
 const SOURCE: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t VALUES (1, 'source'), (2, 'source'); \
@@ -259,5 +259,46 @@ async fn a_closure_selects() {
             "{:?}",
             report.left_out
         );
+    }
+}
+
+/// Two clones into one database would take each other's journal for their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_clone_into_the_same_database_is_refused_while_the_first_runs() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SOURCE);
+        bench.source("CREATE TABLE slow (id INT PRIMARY KEY, a TEXT); INSERT INTO slow SELECT 1, REPEAT('x', 65000)");
+        bench.source("INSERT INTO slow SELECT id + 1, a FROM slow; INSERT INTO slow SELECT id + 2, a FROM slow");
+        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
+        let (begun, first_rows) = tokio::sync::oneshot::channel();
+        let begun = std::sync::Mutex::new(Some(begun));
+        let of = |table: &str, max_rate| CloneOptions {
+            include: own([table]),
+            memory: 8 << 20,
+            threads: 32,
+            max_rate,
+            ..CloneOptions::default()
+        };
+        let hear = move |event| {
+            if matches!(event, Event::Phase { phase: Phase::Rows, .. })
+                && let Some(begun) = begun.lock().unwrap().take()
+            {
+                let _ = begun.send(());
+            }
+        };
+        let first = bench.job(of("slow", Some(100_000))).on_event(hear).run();
+        let second = async {
+            first_rows.await.unwrap();
+            bench.clone(of("t", None)).await
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first.unwrap().rows, 4);
+        let error = second.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Preflight, "{error}");
+        assert!(error.to_string().contains("another clone"), "{error}");
+        assert_eq!(names(&bench.pair.target, &bench.to), "slow");
+        // One after the other they share it well.
+        bench.clone(of("t", None)).await.unwrap();
+        assert_eq!(names(&bench.pair.target, &bench.to), "slow t");
     }
 }
