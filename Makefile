@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 TESTKIT := cargo run --quiet --bin testkit --
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+LINT := target/lint/bin
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
@@ -18,10 +19,13 @@ demo: tools ## Clone a small shop through S3 between two throw-away servers (DEM
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
 	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace
 
-lint: compiler ## Check the code: format, clippy, documentation
+lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@$(LINT)/ruff --version >/dev/null 2>&1 || { python3 -m venv target/lint && \
+		$(LINT)/pip install --quiet --disable-pip-version-check ruff==0.17.6 mypy==2.4.1; }
+	$(LINT)/ruff check benches && $(LINT)/ruff format --check benches && $(LINT)/mypy --strict benches
 
 bench: tools python ## Compare with what people do today: mysqldump, gzip and the AWS command (SCALE=1 FLAVOR=mariadb THREADS=8)
 	benches/clone.sh
@@ -36,6 +40,6 @@ compiler:
 	@command -v cc >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y gcc libc6-dev; }
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 
-# For the benchmark: the AWS command and the TPC-H generator come into a virtual environment below target/.
+# Python's tools come into virtual environments below target/.
 python:
 	@python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y python3 python3-venv; }
