@@ -13,9 +13,9 @@ use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
 use crate::memory::Memory;
-use crate::options::{CloneOptions, IfExists};
+use crate::options::{CloneOptions, IfExists, OnUnsupported};
 use crate::plan::{Plan, Selection};
-use crate::report::{self, Finding, ObjectReport, Overview, Report, Severity};
+use crate::report::{self, Fidelity, Finding, Note, ObjectReport, Overview, Report, Severity};
 use crate::retry::Retry;
 use crate::selector::{Globs, ObjectSelector, choose};
 use crate::sink::Sink;
@@ -99,9 +99,9 @@ impl CloneJob {
         let job = self.open()?;
         let planned = job.until_cancelled(job.preflight()).await;
         let closed = job.source.close().await;
-        let (plan, findings) = planned?;
+        let (plan, Checked { findings, fidelity }) = planned?;
         closed?;
-        Ok(Overview { source: job.source_name, target: job.target_name, plan, findings })
+        Ok(Overview { source: job.source_name, target: job.target_name, plan, fidelity, findings })
     }
 
     /// Makes the clone.
@@ -118,9 +118,9 @@ impl CloneJob {
             other => other,
         };
         let closed = job.source.close().await;
-        let (plan, outcome, findings) = result?;
+        let (plan, outcome, checked) = result?;
         closed?;
-        Ok(job.report(&plan, outcome, &findings, started.elapsed().as_secs_f64()))
+        Ok(job.report(&plan, outcome, checked, started.elapsed().as_secs_f64()))
     }
 
     fn open(self) -> Result<OpenJob> {
@@ -143,6 +143,12 @@ impl CloneJob {
             writing: AtomicBool::new(false),
         })
     }
+}
+
+/// What the preflight found.
+struct Checked {
+    findings: Vec<Finding>,
+    fidelity: Vec<Fidelity>,
 }
 
 /// A job whose request was understood.
@@ -189,29 +195,52 @@ impl OpenJob {
         Ok((catalog, selection))
     }
 
-    async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
-        let mut findings = self.source.check(selection).await?;
+    /// Asks both ends what stands against the selection, and leaves out of it what is not to be carried.
+    async fn check(&self, catalog: &Catalog, selection: &mut Selection) -> Result<Checked> {
+        let mut fidelity = self.sink.unsupported(catalog, selection).await?;
+        let mut findings = self.settle(&mut fidelity, selection);
+        findings.extend(self.source.check(selection).await?);
         findings.extend(self.sink.check(catalog, selection).await?);
         if let Some(stage) = &self.stage {
             findings.extend(stage.sink().check(catalog, selection).await?);
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        Ok(findings)
+        Ok(Checked { findings, fidelity })
     }
 
-    async fn preflight(&self) -> Result<(Plan, Vec<Finding>)> {
-        let (catalog, selection) = self.select().await?;
-        let findings = self.check(&catalog, &selection).await?;
-        Ok((self.source.plan(&selection).await?, findings))
+    /// What becomes of objects that the target cannot carry as they are.
+    fn settle(&self, fidelity: &mut [Fidelity], selection: &mut Selection) -> Vec<Finding> {
+        let worst = match self.options.on_unsupported {
+            OnUnsupported::Refuse => {
+                let refused = fidelity.iter().filter(|found| found.severity > Severity::Note);
+                let remedy = "say --on-unsupported degrade or skip, or leave it out by --exclude";
+                return refused.map(|found| Finding::error(format!("{}: {remedy}", found.describe()))).collect();
+            }
+            OnUnsupported::Skip => Severity::Warning,
+            OnUnsupported::Degrade => Severity::Error,
+        };
+        let bad: Vec<_> = fidelity.iter().filter(|found| found.severity >= worst).map(|f| f.object.clone()).collect();
+        for found in fidelity.iter_mut().filter(|found| bad.contains(&found.object)) {
+            found.severity = Severity::Error;
+            found.target.clear();
+        }
+        selection.leave(&bad, "the target cannot carry it");
+        Vec::new()
     }
 
-    async fn clone_all(&self) -> Result<(Arc<Plan>, Outcome, Vec<Finding>)> {
-        let (catalog, selection) = self.select().await?;
-        let findings = self.check(&catalog, &selection).await?;
-        if let Some(refusal) = report::refusal(&findings) {
+    async fn preflight(&self) -> Result<(Plan, Checked)> {
+        let (catalog, mut selection) = self.select().await?;
+        let checked = self.check(&catalog, &mut selection).await?;
+        Ok((self.source.plan(&selection).await?, checked))
+    }
+
+    async fn clone_all(&self) -> Result<(Arc<Plan>, Outcome, Checked)> {
+        let (catalog, mut selection) = self.select().await?;
+        let checked = self.check(&catalog, &mut selection).await?;
+        if let Some(refusal) = report::refusal(&checked.findings) {
             return Err(refusal);
         }
-        for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
         self.phase(Phase::Snapshot);
@@ -221,7 +250,7 @@ impl OpenJob {
             None => self.leg(LegName::Clone, &plan, self.options.memory).run().await?,
             Some(stage) => self.through(stage, &plan).await?,
         };
-        Ok((plan, outcome, findings))
+        Ok((plan, outcome, checked))
     }
 
     /// Two legs through an archive, which is removed afterwards unless it is to be kept.
@@ -272,7 +301,8 @@ impl OpenJob {
         if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
     }
 
-    fn report(&self, plan: &Plan, outcome: Outcome, findings: &[Finding], seconds: f64) -> Report {
+    fn report(&self, plan: &Plan, outcome: Outcome, checked: Checked, seconds: f64) -> Report {
+        let Checked { findings, mut fidelity } = checked;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, done) in plan.tables.iter().zip(&outcome.tables) {
             let engine::TableOutcome { rows, bytes, seconds } = *done;
@@ -285,9 +315,16 @@ impl OpenJob {
         let mut warnings: Vec<String> = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
         for note in outcome.notes {
-            let object = note.object.and_then(|object| objects.iter_mut().find(|report| report.object == object));
-            object.map_or(&mut warnings, |report| &mut report.warnings).push(note.message);
+            match note {
+                Note::Fidelity(found) => fidelity.push(found),
+                Note::Message { object, message } => {
+                    let object = object.and_then(|object| objects.iter_mut().find(|report| report.object == object));
+                    object.map_or(&mut warnings, |report| &mut report.warnings).push(message);
+                }
+            }
         }
+        let missing: Vec<_> = fidelity.iter().filter(|f| f.severity == Severity::Error).map(|f| &f.object).collect();
+        objects.retain(|report| !missing.contains(&&report.object));
         Report {
             source: self.source_name.clone(),
             target: self.target_name.clone(),
@@ -299,6 +336,7 @@ impl OpenJob {
             bytes: objects.iter().map(|object| object.bytes).sum(),
             objects,
             left_out: plan.left_out.clone(),
+            fidelity,
             warnings,
             seconds,
         }

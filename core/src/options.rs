@@ -37,6 +37,58 @@ impl FromStr for IfExists {
     }
 }
 
+/// What to do with an object that the target cannot carry as it is, which happens between the families.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnsupported {
+    /// Refuse the clone, before anything is changed.
+    #[default]
+    Refuse,
+    /// Leave the object out.
+    Skip,
+    /// Carry the object without what the target cannot have; leave out only what has no image at all.
+    Degrade,
+}
+
+impl FromStr for OnUnsupported {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "refuse" => Ok(Self::Refuse),
+            "skip" => Ok(Self::Skip),
+            "degrade" => Ok(Self::Degrade),
+            _ => Err(Error::usage(format!("on-unsupported: `{text}` is none of refuse, skip, degrade"))),
+        }
+    }
+}
+
+/// How the clone is compared with what was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Not at all, beyond the target's own counts of what it took.
+    #[default]
+    None,
+    /// By the number of rows of each chunk.
+    Counts,
+    /// By the digest of the rows of each chunk: every value is read back.
+    Checksum,
+}
+
+impl FromStr for Verify {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "counts" => Ok(Self::Counts),
+            "checksum" => Ok(Self::Checksum),
+            _ => Err(Error::usage(format!("verify: `{text}` is none of none, counts, checksum"))),
+        }
+    }
+}
+
 /// Who will be the definer of views, routines, triggers and events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Definer {
@@ -122,6 +174,12 @@ pub struct CloneOptions {
     pub recreate_database: bool,
     /// Who will be the definer of views, routines, triggers and events.
     pub definer: Definer,
+    /// What to do with an object that the target cannot carry as it is.
+    pub on_unsupported: OnUnsupported,
+    /// How the clone is compared with what was read.
+    pub verify: Verify,
+    /// Name the keys of the rows that a comparison finds different.
+    pub list_rows: bool,
     /// How many connections read, and how many load, at once.
     pub threads: usize,
     /// At most this many bytes of rows are in flight.
@@ -150,6 +208,9 @@ impl Default for CloneOptions {
             if_exists: IfExists::Fail,
             recreate_database: false,
             definer: Definer::Strip,
+            on_unsupported: OnUnsupported::Refuse,
+            verify: Verify::None,
+            list_rows: false,
             threads: 4,
             memory: 256 << 20,
             max_rate: None,

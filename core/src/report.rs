@@ -59,24 +59,67 @@ pub(crate) fn refusal(findings: &[Finding]) -> Option<Error> {
     Some(Error::new(ErrorKind::Preflight, message))
 }
 
+/// Something that is not at the target as it is at the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fidelity {
+    /// Of which object.
+    pub object: ObjectRef,
+    /// What of it, in a few words: `column price`, `index by_name`, `collation`, `definition`.
+    pub what: String,
+    /// `Note`: another form of the same meaning. `Warning`: something is lost or changed, the object is carried.
+    /// `Error`: the object is not carried.
+    pub severity: Severity,
+    /// What it is at the source.
+    pub source: String,
+    /// What it is at the target; empty when it is not there.
+    pub target: String,
+}
+
+impl Fidelity {
+    /// `column price: uuid became char(36)`, or `index by_price is not carried: …`.
+    pub(crate) fn describe(&self) -> String {
+        match self.target.as_str() {
+            "" => format!("{} of {} is not carried: {}", self.what, self.object, self.source),
+            target => format!("{} of {}: {} becomes {target}", self.what, self.object, self.source),
+        }
+    }
+}
+
 /// Something that the user should know of one object, or of the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// The object; `None` for the whole clone.
-    pub object: Option<ObjectRef>,
+#[serde(rename_all = "snake_case")]
+pub enum Note {
     /// In one line.
-    pub message: String,
+    Message {
+        /// The object; `None` for the whole clone.
+        object: Option<ObjectRef>,
+        /// What.
+        message: String,
+    },
+    /// Something is not as it is at the source.
+    Fidelity(Fidelity),
 }
 
 impl Note {
     /// A note on the whole clone.
     pub fn general(message: impl Into<String>) -> Self {
-        Self { object: None, message: message.into() }
+        Self::Message { object: None, message: message.into() }
     }
 
     /// A note on one object.
     pub fn on(object: &ObjectRef, message: impl Into<String>) -> Self {
-        Self { object: Some(object.clone()), message: message.into() }
+        Self::Message { object: Some(object.clone()), message: message.into() }
+    }
+
+    /// Something of the object is not at the target: `what` of it, which is `source` there.
+    pub(crate) fn lost(object: &ObjectRef, what: impl Into<String>, source: impl Into<String>) -> Self {
+        Self::Fidelity(Fidelity {
+            object: object.clone(),
+            what: what.into(),
+            severity: Severity::Warning,
+            source: source.into(),
+            target: String::new(),
+        })
     }
 }
 
@@ -89,6 +132,8 @@ pub struct Overview {
     pub target: String,
     /// What would be done.
     pub plan: Plan,
+    /// What would not be at the target as it is at the source, as far as it is known before the rows are read.
+    pub fidelity: Vec<Fidelity>,
     /// What the preflight found, worst first.
     pub findings: Vec<Finding>,
 }
@@ -127,6 +172,8 @@ pub struct Report {
     pub objects: Vec<ObjectReport>,
     /// What was left out, and why.
     pub left_out: Vec<LeftOut>,
+    /// What is not at the target as it is at the source; empty for an exact clone.
+    pub fidelity: Vec<Fidelity>,
     /// What the user should know of the whole.
     pub warnings: Vec<String>,
     /// How many rows were written.

@@ -6,7 +6,7 @@ use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
 use crate::error::Result;
 use crate::plan::{Plan, Progress, Selection, TablePlan};
-use crate::report::{Finding, Note};
+use crate::report::{Fidelity, Finding, Note};
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///
@@ -17,6 +17,14 @@ use crate::report::{Finding, Note};
 pub trait Sink: Send + Sync {
     /// Problems that would keep this selection from being written. Changes nothing that lasts.
     async fn check(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// What of this selection the sink cannot carry as it is, and what it would make of it. Changes nothing that lasts.
+    ///
+    /// The job decides what becomes of it, by `on_unsupported`; notes are always taken. An object for which there is a
+    /// `Severity::Error` has no image at all; with `degrade` the sink gets the others, and makes of them what it said.
+    async fn unsupported(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Fidelity>> {
         Ok(Vec::new())
     }
 

@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
-use crate::report::Finding;
+use crate::report::{Finding, Note};
 
 /// The batches of one chunk, numbered from 0 without a gap. Dropping it ends the reading.
 pub type BatchStream<'a> = BoxStream<'a, Result<Batch>>;
@@ -44,6 +44,11 @@ pub trait Source: Send + Sync {
     /// Reserve from `memory` before buffering and let each batch carry its lease ([`Batch::with_lease`]). After an
     /// error the chunk is not read again: its rows might be of another moment.
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>>;
+
+    /// What the reading brought to light. Asked once, after the last chunk was read.
+    fn notes(&self) -> Vec<Note> {
+        Vec::new()
+    }
 
     /// Ends the snapshot and everything that still runs. May be called at any time, also while chunks are read (a
     /// cancelled job does), and more than once.

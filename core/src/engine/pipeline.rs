@@ -105,6 +105,7 @@ impl Leg {
         leg.phase(Phase::Objects);
         let mut notes = leg.sink.finish(&leg.plan).await?;
         leg.phase(Phase::Done);
+        notes.extend(leg.source.notes());
         notes.append(&mut running.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let tables = running.with_tables(|tables| tables.iter().map(|table| table.outcome).collect());
         Ok(Outcome { tables, notes })

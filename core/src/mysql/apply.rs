@@ -6,7 +6,7 @@ use super::connect::Conn;
 use super::ddl::{self, Dialect, EventStatus, quote_name};
 use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::report::Note;
+use crate::report::{Fidelity, Note, Severity};
 
 /// How definitions are changed on their way.
 pub(super) struct Rewriting {
@@ -136,7 +136,13 @@ async fn views(
         }
         if stuck {
             let missing = failed.iter().map(|(definition, error)| {
-                Note::on(&definition.object, format!("not created: the target does not take it: {error}"))
+                Note::Fidelity(Fidelity {
+                    severity: Severity::Error,
+                    object: definition.object.clone(),
+                    what: "definition".to_owned(),
+                    source: format!("not created, as the target does not take it: {error}"),
+                    target: String::new(),
+                })
             });
             notes.extend(missing);
             return Ok(notes);

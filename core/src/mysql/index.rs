@@ -34,9 +34,8 @@ impl Target {
             let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
             notes.extend(orphans.iter().map(|key| {
                 let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
-                let message =
-                    format!("foreign key {} left out: table {} is not there", Printable(key), Printable(parent));
-                Note::on(&object, message)
+                let why = format!("left out, as table {} is not there", Printable(parent));
+                Note::lost(&object, format!("foreign key {}", Printable(key)), why)
             }));
             if !keys.is_empty() {
                 let added = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await;

@@ -65,7 +65,7 @@ impl Target {
         let left = ddl.removed_options.iter();
         state
             .notes
-            .extend(left.map(|option| Note::on(&object, format!("left out, as the target may not have it: {option}"))));
+            .extend(left.map(|option| Note::lost(&object, "option", format!("{option}, which belongs to its machine"))));
         state.tables.insert(object.name, ddl);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dbgraft::{CloneOptions, Definer, Error, IfExists, Result};
+use dbgraft::{CloneOptions, Definer, Error, IfExists, OnUnsupported, Result, Verify};
 
 use crate::text;
 
@@ -111,6 +111,15 @@ pub(crate) struct Request {
     /// Who will define views, routines, triggers and events: strip, keep or USER@HOST
     #[arg(long, default_value = "strip", help_heading = HOW)]
     definer: Definer,
+    /// What to do with objects that the target cannot carry as they are: refuse, skip or degrade
+    #[arg(long, value_name = "WHAT", default_value = "refuse", help_heading = HOW, value_parser = on_unsupported())]
+    on_unsupported: OnUnsupported,
+    /// Compare the clone with what was read: none, counts or checksum
+    #[arg(long, value_name = "HOW", default_value = "none", help_heading = HOW, value_parser = verify())]
+    verify: Verify,
+    /// Name the keys of the rows that a comparison finds different
+    #[arg(long, help_heading = HOW)]
+    list_rows: bool,
     /// Keep the target's changes out of its binary log; its replicas will not have the clone
     #[arg(long, help_heading = HOW)]
     skip_binlog: bool,
@@ -173,6 +182,9 @@ impl Request {
             if_exists: self.if_exists,
             recreate_database: self.recreate_database,
             definer: self.definer.clone(),
+            on_unsupported: self.on_unsupported,
+            verify: self.verify,
+            list_rows: self.list_rows,
             threads: self.threads,
             memory: self.memory,
             max_rate: self.max_rate,
@@ -212,6 +224,14 @@ fn parse_filter(text: &str) -> Result<(&str, &str)> {
 
 fn if_exists() -> impl TypedValueParser<Value = IfExists> {
     PossibleValuesParser::new(["fail", "drop", "truncate", "skip"]).try_map(|text| text.parse::<IfExists>())
+}
+
+fn on_unsupported() -> impl TypedValueParser<Value = OnUnsupported> {
+    PossibleValuesParser::new(["refuse", "skip", "degrade"]).try_map(|text| text.parse::<OnUnsupported>())
+}
+
+fn verify() -> impl TypedValueParser<Value = Verify> {
+    PossibleValuesParser::new(["none", "counts", "checksum"]).try_map(|text| text.parse::<Verify>())
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(crate) fn render(overview: &Overview) -> String {
     out.push_str(&tables(&plan.tables));
     out.push_str(&others(plan));
     out.push_str(&summary::left_out(&plan.left_out));
+    out.push_str(&summary::fidelity(&overview.fidelity));
     for warning in &plan.warnings {
         let _ = writeln!(out, "warning: {}", Printable(warning));
     }
@@ -128,7 +129,7 @@ mod tests {
         };
         let findings = vec![Finding::note("fine"), Finding::error("local_infile is off\u{7}")];
         let (source, target) = ("mysql://u@h:3306/a".into(), "mysql://u@h:3306/b".into());
-        let text = render(&Overview { source, target, plan, findings });
+        let text = render(&Overview { source, target, plan, fidelity: Vec::new(), findings });
         assert!(text.find("PROBLEM: local_infile is off\\u{7}").unwrap() < text.find("note: fine").unwrap(), "{text}");
         assert!(text.contains("about 2,400, 1.0 MiB, read in 2 chunks"), "{text}");
         assert!(text.find("large").unwrap() < text.find("small").unwrap(), "{text}");

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use dbgraft::{LeftOut, ObjectKind, ObjectReport, Position, Printable, Report};
+use dbgraft::{Fidelity, LeftOut, ObjectKind, ObjectReport, Position, Printable, Report};
 
 use crate::text;
 
@@ -39,7 +39,19 @@ pub(crate) fn render(report: &Report) -> String {
     }
     out.push_str(&tables(&report.objects));
     out.push_str(&left_out(&report.left_out));
+    out.push_str(&fidelity(&report.fidelity));
     out.push_str(&warnings(report));
+    out
+}
+
+/// What is not at the target as it is at the source.
+pub(crate) fn fidelity(found: &[Fidelity]) -> String {
+    let mut out = String::new();
+    for Fidelity { object, what, severity: _, source, target } in found {
+        let start = if out.is_empty() { "\nnot as at the source:\n" } else { "" };
+        let becomes = if target.is_empty() { String::new() } else { format!(" -> {}", Printable(target)) };
+        let _ = writeln!(out, "{start}  {object}, {}: {}{becomes}", Printable(what), Printable(source));
+    }
     out
 }
 
@@ -113,7 +125,7 @@ fn warnings(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dbgraft::{Database, Flavor, ObjectRef, Rung, Server};
+    use dbgraft::{Database, Flavor, ObjectRef, Rung, Server, Severity};
 
     use super::*;
 
@@ -139,6 +151,13 @@ mod tests {
             },
             objects: (1..=tables).map(table).collect(),
             left_out: vec![leave(ObjectKind::View, "v"), leave(ObjectKind::View, "w"), leave(ObjectKind::Event, "e")],
+            fidelity: vec![Fidelity {
+                object: ObjectRef::new(ObjectKind::Table, "t1"),
+                what: "index by_x".into(),
+                severity: Severity::Warning,
+                source: "((a + 1))".into(),
+                target: String::new(),
+            }],
             warnings: Vec::new(),
             rows: 23_000,
             bytes: 1 << 20,
@@ -154,6 +173,7 @@ mod tests {
         assert!(text.contains("and 3 more;"), "{text}");
         assert!(text.find("t23\\n").unwrap() < text.find("t22\\n").unwrap(), "{text}");
         assert!(text.contains("left out: not selected\n  2 views: v, w\n  1 event: e\n"), "{text}");
+        assert!(text.contains("not as at the source:\n  table t1, index by_x: ((a + 1))\n"), "{text}");
         assert!(text.contains("warning: table t3\\n: odd\\tthing\n"), "{text}");
     }
 
