@@ -200,6 +200,10 @@ pub struct Table {
     pub engine: String,
     /// Its columns in order, invisible and generated ones included.
     pub columns: Vec<Column>,
+    /// Whether the rows that it once had travel too: a system-versioned table of MariaDB, in which two of the columns say
+    /// from when until when a row was valid.
+    #[serde(default)]
+    pub history: bool,
     /// The columns of its primary key in key order; empty without one.
     pub primary_key: Vec<String>,
     /// About how many rows it has: the server's statistics.

@@ -12,10 +12,11 @@ use crate::endpoint::{self, SinkEndpoint, SourceEndpoint, Stage};
 use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
+use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
 use crate::options::{CloneOptions, IfExists, OnUnsupported};
 use crate::plan::{Plan, Selection};
-use crate::report::{self, Fidelity, Finding, Note, ObjectReport, Overview, Report, Severity};
+use crate::report::{self, Finding, Note, ObjectReport, Overview, Report};
 use crate::retry::Retry;
 use crate::selector::{Globs, ObjectSelector, choose};
 use crate::sink::Sink;
@@ -99,8 +100,9 @@ impl CloneJob {
         let job = self.open()?;
         let planned = job.until_cancelled(job.preflight()).await;
         let closed = job.source.close().await;
-        let (plan, Checked { findings, fidelity }) = planned?;
+        let (plan, Checked { findings, mut fidelity }) = planned?;
         closed?;
+        fidelity.extend(plan.fidelity.iter().cloned());
         Ok(Overview { source: job.source_name, target: job.target_name, plan, fidelity, findings })
     }
 
@@ -312,7 +314,8 @@ impl OpenJob {
             let object = definition.object.clone();
             objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings: Vec::new() });
         }
-        let mut warnings: Vec<String> = plan.warnings.clone();
+        fidelity.extend(plan.fidelity.iter().cloned());
+        let mut warnings = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
         for note in outcome.notes {
             match note {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
+use crate::fidelity::Fidelity;
 
 /// What the selector chose from a catalog. Pure data: it travels to the site that does the work.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +163,9 @@ pub struct Plan {
     pub definitions: Vec<Definition>,
     /// What is not taken, and why.
     pub left_out: Vec<LeftOut>,
+    /// What the source already knows to be lost on the way.
+    #[serde(default)]
+    pub fidelity: Vec<Fidelity>,
     /// What the user should know.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -189,6 +193,7 @@ impl Plan {
             tables: tables.collect(),
             definitions: definitions.cloned().collect(),
             left_out: selection.left_out.clone(),
+            fidelity: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -5,8 +5,9 @@ use async_trait::async_trait;
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
 use crate::error::Result;
+use crate::fidelity::Fidelity;
 use crate::plan::{Plan, Progress, Selection, TablePlan};
-use crate::report::{Fidelity, Finding, Note};
+use crate::report::{Finding, Note};
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///

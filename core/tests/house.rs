@@ -12,23 +12,30 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "clone",
         &[
             "endpoint", "engine", "selector", "options", "source", "sink", "catalog", "error", "event", "memory",
-            "plan", "report", "retry",
+            "fidelity", "plan", "report", "retry",
         ],
     ),
     // The only module that names every concrete kind.
     ("endpoint", &["mysql", "archive", "store", "options", "source", "sink", "batch", "error", "plan"]),
     // The concrete kinds never meet, and the engine knows none of them.
-    ("mysql", &["options", "source", "sink", "batch", "catalog", "codec", "error", "memory", "plan", "report"]),
-    ("archive", &["store", "source", "sink", "batch", "catalog", "codec", "error", "memory", "plan", "report"]),
+    (
+        "mysql",
+        &["options", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan", "report"],
+    ),
+    (
+        "archive",
+        &["store", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan", "report"],
+    ),
     ("store", &["error"]),
     ("engine", &["source", "sink", "batch", "catalog", "error", "event", "memory", "plan", "report", "retry"]),
     ("selector", &["options", "catalog", "error", "plan"]),
     ("source", &["batch", "catalog", "error", "memory", "plan", "report"]),
-    ("sink", &["batch", "catalog", "error", "plan", "report"]),
+    ("sink", &["batch", "catalog", "error", "fidelity", "plan", "report"]),
     // Plain data and policy.
     ("options", &["error"]),
-    ("report", &["catalog", "error", "plan"]),
-    ("plan", &["batch", "catalog"]),
+    ("report", &["catalog", "error", "fidelity", "plan"]),
+    ("plan", &["batch", "catalog", "fidelity"]),
+    ("fidelity", &["catalog"]),
     ("event", &["catalog"]),
     ("retry", &["error"]),
     // A batch is what the codec builds; the two are one floor.

@@ -178,3 +178,23 @@ async fn settings_of_the_servers_change_no_value() {
         assert!(exists(&target, "d"));
     }
 }
+
+/// What JSON text cannot say is said in the report.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_types_hidden_in_json_are_reported_by_column() {
+    let bench = Bench::new(
+        Flavor::MySql,
+        "CREATE TABLE plain (j JSON); INSERT INTO plain VALUES ('{\"a\": [1.5, 1e300, \"2024-01-01\", -1, 18446744073709551615, {\"b\": null}]}'), (NULL), ('true'); \
+         CREATE TABLE hidden (id INT PRIMARY KEY, j JSON, `k``x` JSON, clean JSON); \
+         INSERT INTO hidden VALUES (1, CAST(1.50 AS JSON), JSON_OBJECT('a', JSON_ARRAY(JSON_ARRAY(DATE'2024-01-01'))), '[1]'), \
+           (2, JSON_ARRAY(JSON_ARRAY(x'00ff')), '1', NULL), (3, JSON_OBJECT('n', CAST(5 AS UNSIGNED)), NULL, '[]'), (4, '{}', '\"base64:type15:AP8=\"', '1.50')",
+    );
+    for via in [None, Some(bench.s3(&format!("hidden-{}", bench.from)))] {
+        let options = CloneOptions { via, recreate_database: true, ..CloneOptions::default() };
+        let report = bench.clone(options).await.unwrap();
+        let found: Vec<_> =
+            report.fidelity.iter().map(|f| (f.object.name.as_str(), f.what.as_str(), f.source.as_str())).collect();
+        let of = |count: u8| format!("SQL types (DECIMAL, DATE, BLOB, ...) inside {count} JSON values");
+        assert_eq!(found, [("hidden", "column j", of(3).as_str()), ("hidden", "column k`x", of(1).as_str())]);
+    }
+}

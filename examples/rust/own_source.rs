@@ -23,6 +23,7 @@ impl Source for Squares {
             name: "squares".into(),
             engine: "InnoDB".into(),
             columns: vec![column("n"), column("square")],
+            history: false,
             primary_key: vec!["n".into()],
             rows_estimate: u64::from(BATCHES) * ROWS,
             data_bytes: u64::from(BATCHES) * ROWS * 20,

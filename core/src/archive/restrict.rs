@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::fidelity::Fidelity;
 use crate::plan::{Plan, Selection, TablePlan};
 
 /// Everything that an archive holds.
@@ -36,6 +37,8 @@ pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
     plan.left_out = archived.left_out.clone();
     plan.left_out.extend(selection.left_out.iter().filter(|left| !archived.left_out.contains(left)).cloned());
     plan.warnings.clone_from(&archived.warnings);
+    let chosen = |lost: &&Fidelity| plan.tables.iter().any(|table| table.table.object() == lost.object);
+    plan.fidelity = archived.fidelity.iter().filter(chosen).cloned().collect();
     if selection.schema && !archived.schema {
         plan.warnings.push("the archive holds no definitions: it was made with --data-only".to_owned());
     }

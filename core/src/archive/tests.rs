@@ -27,6 +27,7 @@ fn table(name: &str) -> Table {
         name: name.to_owned(),
         engine: "InnoDB".to_owned(),
         columns: Vec::new(),
+        history: false,
         primary_key: Vec::new(),
         rows_estimate: 3,
         data_bytes: 300,

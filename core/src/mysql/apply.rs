@@ -6,7 +6,8 @@ use super::connect::Conn;
 use super::ddl::{self, Dialect, EventStatus, quote_name};
 use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::report::{Fidelity, Note, Severity};
+use crate::fidelity::{Fidelity, Severity};
+use crate::report::Note;
 
 /// How definitions are changed on their way.
 pub(super) struct Rewriting {

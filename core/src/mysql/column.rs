@@ -1,7 +1,28 @@
 //! How each type of column travels: what is selected, and how the target takes it. One table for both sides.
 
 use super::ddl::quote_name;
-use crate::catalog::Column;
+use crate::catalog::{Column, Table};
+
+/// The columns of a system-versioned table that names none of its own: from when, and until when, a row was valid.
+pub(super) const HIDDEN_PERIOD: [&str; 2] = ["ROW_START", "ROW_END"];
+
+/// One of them.
+pub(super) fn period(name: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: "timestamp".to_owned(),
+        column_type: "timestamp(6)".to_owned(),
+        charset: None,
+        collation: None,
+        nullable: false,
+        generated: false,
+    }
+}
+
+/// Whether `LOAD DATA` knows all columns of the table: it does not know the hidden ones, which `INSERT` does.
+pub(super) fn loads_by_file(table: &Table) -> bool {
+    !table.history || !table.columns.iter().any(|column| HIDDEN_PERIOD.contains(&column.name.as_str()))
+}
 
 /// How the target takes a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

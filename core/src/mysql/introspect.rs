@@ -1,7 +1,8 @@
 //! Reads the catalog: what a database holds, from `information_schema` and `SHOW CREATE`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::column;
 use super::connect::{Conn, Row};
 use super::ddl::{quote_name, quote_text};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
@@ -63,6 +64,7 @@ fn is_table(row: &Row) -> bool {
 
 async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Table>> {
     let mut columns = columns(conn, database).await?;
+    let histories = histories(conn, database, &mut columns).await?;
     let mut keys = primary_keys(conn, database).await?;
     let mut tables = Vec::new();
     for row in kinds.iter().filter(|row| is_table(row)) {
@@ -73,9 +75,11 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
             Err(_) => None,
             Ok(row) => row,
         };
+        let columns = columns.remove(&name).unwrap_or_default();
         tables.push(Table {
             engine: row.string(2),
-            columns: columns.remove(&name).unwrap_or_default(),
+            history: histories.contains(&name),
+            columns,
             primary_key: keys.remove(&name).unwrap_or_default(),
             rows_estimate: row.number(3),
             data_bytes: row.number(4),
@@ -106,6 +110,43 @@ pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<
         });
     }
     Ok(tables)
+}
+
+/// The system-versioned tables whose rows say when they were valid, which is in columns that the table may not show.
+///
+/// Not those that say by which transactions: the numbers mean nothing to another server.
+pub(super) async fn histories(
+    conn: &mut Conn,
+    database: &str,
+    columns: &mut BTreeMap<String, Vec<Column>>,
+) -> Result<BTreeSet<String>> {
+    let mut histories = BTreeSet::new();
+    if conn.server.flavor == Flavor::MySql {
+        return Ok(histories);
+    }
+    let of = |view: &str, condition: &str| {
+        let names = "SELECT TABLE_NAME, DATA_TYPE, COLUMN_NAME FROM information_schema";
+        format!("{names}.{view} WHERE {} AND {condition}", is("TABLE_SCHEMA", database))
+    };
+    let shown = conn.rows(&of("COLUMNS", "GENERATION_EXPRESSION IN ('ROW START', 'ROW END')")).await?;
+    let versioned = of("TABLES", "TABLE_TYPE = 'SYSTEM VERSIONED'").replace("DATA_TYPE, COLUMN_NAME", "1, 2");
+    for table in conn.rows(&versioned).await? {
+        let name = table.exact(0)?;
+        let periods: Vec<&Row> = shown.iter().filter(|row| row.string(0) == name).collect();
+        if periods.iter().any(|row| row.string(1) != "timestamp") {
+            continue;
+        }
+        let columns = columns.entry(name.clone()).or_default();
+        for period in &periods {
+            let of_period = |column: &&mut Column| column.name == period.string(2);
+            columns.iter_mut().find(of_period).into_iter().for_each(|column| column.generated = false);
+        }
+        if periods.is_empty() {
+            columns.extend(column::HIDDEN_PERIOD.map(column::period));
+        }
+        histories.insert(name);
+    }
+    Ok(histories)
 }
 
 async fn primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<String>>> {

@@ -210,6 +210,7 @@ mod tests {
             name: "t`".to_owned(),
             engine: "InnoDB".to_owned(),
             columns,
+            history: false,
             primary_key: Vec::new(),
             rows_estimate: 0,
             data_bytes: 0,

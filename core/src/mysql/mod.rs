@@ -7,6 +7,7 @@ mod column;
 mod connect;
 mod ddl;
 mod index;
+mod inspect;
 mod introspect;
 mod journal;
 mod load;

@@ -63,9 +63,9 @@ impl Target {
         let mut state = self.state();
         state.notes.extend(note);
         let left = ddl.removed_options.iter();
-        state
-            .notes
-            .extend(left.map(|option| Note::lost(&object, "option", format!("{option}, which belongs to its machine"))));
+        state.notes.extend(
+            left.map(|option| Note::lost(&object, "option", format!("{option}, which belongs to its machine"))),
+        );
         state.tables.insert(object.name, ddl);
         Ok(())
     }

@@ -54,8 +54,12 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
          foreign_key_checks = 0, unique_checks = 1, {COMMON}"
     );
     let mut conn = Conn::open(address, &settings).await?;
-    // MySQL asks for a right to it.
-    conn.set_each(&["max_error_count = 65535"]).await?;
+    // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
+    conn.set_each(match conn.server.flavor {
+        Flavor::MySql => &["max_error_count = 65535"],
+        Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
+    })
+    .await?;
     if skip_binlog {
         conn.exec("SET SESSION sql_log_bin = 0").await?;
     }
@@ -83,7 +87,7 @@ pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn
             "innodb_strict_mode = 0",
             "explicit_defaults_for_timestamp = 1",
             "max_statement_time = 0",
-            "system_versioning_insert_history = 1",
+            "system_versioning_alter_history = KEEP",
         ],
     })
     .await?;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::connect::{Address, Conn};
 use super::target::{Made, Target};
-use super::{apply, check, introspect, journal, load, session};
+use super::{apply, check, column, introspect, journal, load, session};
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
@@ -29,9 +29,10 @@ impl MySqlSink {
         let Some(row) = conn.row("SELECT @@GLOBAL.local_infile, @@SESSION.max_allowed_packet").await? else {
             return Ok(());
         };
-        if row.number(0) == 0 {
-            let mut state = self.target.state();
-            state.insert = Some(usize::try_from(row.number(1)).unwrap_or(usize::MAX));
+        let mut state = self.target.state();
+        state.packet = usize::try_from(row.number(1)).unwrap_or(usize::MAX);
+        state.files = row.number(0) != 0;
+        if !state.files {
             state
                 .notes
                 .push(Note::general("local_infile is off on the target: rows went in by INSERT, which is slower"));
@@ -45,10 +46,13 @@ impl MySqlSink {
         if !journal::note(conn, database, batch.id).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
-        let insert = self.target.state().insert;
-        match insert {
-            None => load::by_file(conn, database, &table.table, batch).await?,
-            Some(packet) => load::by_insert(conn, database, &table.table, batch, packet).await?,
+        let (files, packet) = {
+            let state = self.target.state();
+            (state.files, state.packet)
+        };
+        match files && column::loads_by_file(&table.table) {
+            true => load::by_file(conn, database, &table.table, batch).await?,
+            false => load::by_insert(conn, database, &table.table, batch, packet).await?,
         }
         conn.exec("COMMIT").await.map(drop)
     }

@@ -8,17 +8,19 @@ use futures::stream;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::connect::{Address, Conn};
-use super::ddl::quote_name;
+use super::ddl::{Dialect, quote_name, split_table};
+use super::inspect::Inspector;
 use super::read::RowReader;
 use super::running::Running;
 use super::{check, chunk, column, introspect, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Printable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Position, Rung, Selection, TablePlan};
-use crate::report::Finding;
+use crate::report::{Finding, Note};
 use crate::source::{BatchStream, Source};
 
 /// Reads one database of a server.
@@ -28,6 +30,7 @@ pub(crate) struct MySqlSource {
     catalog: Mutex<Option<Catalog>>,
     snapshot: Mutex<Readers>,
     running: Running,
+    inspector: Inspector,
 }
 
 /// The connections of the snapshot that read nothing right now.
@@ -43,6 +46,7 @@ impl MySqlSource {
             running: Running::new(address.clone()),
             address,
             options: options.clone(),
+            inspector: Inspector::default(),
             catalog: Mutex::new(None),
             snapshot: Mutex::new(Readers { idle: Arc::default(), free: Arc::new(Semaphore::new(0)) }),
         }
@@ -51,12 +55,7 @@ impl MySqlSource {
     /// A plan from the catalog as it is now, with the tables cut into chunks.
     async fn cut(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
         let mut plan = Plan::of(catalog, selection, position);
-        let histories = plan.tables.iter().filter(|table| table.table.create.contains("WITH SYSTEM VERSIONING"));
-        let lost = |table: &TablePlan| {
-            let name = Printable(&table.table.name);
-            format!("table {name} keeps a history, which is not cloned: its rows are as they are now, and begin anew")
-        };
-        plan.warnings.extend(histories.map(lost).collect::<Vec<_>>());
+        plan.fidelity = lost_histories(&plan.tables);
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
         // A table that is read by one connection gains nothing from being cut.
@@ -143,21 +142,26 @@ impl Source for MySqlSource {
         let no_reader = || Error::new(ErrorKind::Internal, "no connection of the snapshot is left");
         let permit = free.acquire_owned().await.map_err(|_| no_reader())?;
         let conn = lock(&idle).pop().ok_or_else(no_reader)?;
-        let sql = select(&self.address.database, table, chunk);
-        let reader = RowReader::open(conn, &sql).await?;
-        let state = ChunkReader { reader, idle, _permit: permit };
+        let from = rows_of(&self.address.database, table, chunk);
+        let reader = RowReader::open(conn, &select(table, &from)).await?;
+        let state = ChunkReader { reader, from, idle, _permit: permit };
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
         let batches = stream::try_unfold((state, first), move |(mut state, id)| async move {
             match state.reader.next(id, memory).await? {
                 Some(batch) => Ok(Some((batch, (state, BatchId { batch: id.batch + 1, ..id })))),
                 None => {
-                    let conn = state.reader.finish().await?;
+                    let mut conn = state.reader.finish().await?;
+                    self.inspector.look(&mut conn, table, &state.from).await?;
                     lock(&state.idle).push(conn);
                     Ok(None)
                 }
             }
         });
         Ok(batches.boxed())
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.inspector.notes()
     }
 
     async fn close(&self) -> Result<()> {
@@ -172,6 +176,8 @@ impl Source for MySqlSource {
 /// A chunk that is being read, and what it gives back afterwards.
 struct ChunkReader {
     reader: RowReader,
+    /// Which rows it reads.
+    from: String,
     idle: Arc<std::sync::Mutex<Vec<Conn>>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -180,16 +186,27 @@ fn lock(idle: &std::sync::Mutex<Vec<Conn>>) -> std::sync::MutexGuard<'_, Vec<Con
     idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// The statement that reads a chunk.
-fn select(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+/// The statement that reads the rows of `from`.
+fn select(table: &TablePlan, from: &str) -> String {
     let columns: Vec<String> = table.table.stored_columns().map(column::read_expression).collect();
     // A row of no stored columns still has to be counted; its line is empty.
     let columns = if columns.is_empty() { "''".to_owned() } else { columns.join(", ") };
-    let mut sql = format!("SELECT {columns} FROM {}.{}", quote_name(database), quote_name(&table.table.name));
-    // In key order, without sorting, and from the clustered index even where another one would cover the columns. With a
-    // filter the server may know a better way.
-    let ordered = table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB";
-    if ordered {
+    let mut sql = format!("SELECT {columns} {from}");
+    if is_ordered(table) {
+        let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&key.join(", "));
+    }
+    sql
+}
+
+/// `FROM …`: the rows of a chunk.
+fn rows_of(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+    let mut sql = format!("FROM {}.{}", quote_name(database), quote_name(&table.table.name));
+    if table.table.history {
+        sql.push_str(" FOR SYSTEM_TIME ALL");
+    }
+    if is_ordered(table) {
         sql.push_str(" FORCE INDEX (PRIMARY)");
     }
     let range = chunk::condition(&table.chunk_key, chunk);
@@ -199,10 +216,27 @@ fn select(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
         sql.push_str(" WHERE ");
         sql.push_str(&conditions.join(" AND "));
     }
-    if ordered {
-        let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
-        sql.push_str(" ORDER BY ");
-        sql.push_str(&key.join(", "));
-    }
     sql
+}
+
+/// Whether rows are read in key order, without sorting, and from the clustered index even where another one would cover
+/// the columns. With a filter the server may know a better way.
+fn is_ordered(table: &TablePlan) -> bool {
+    table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB"
+}
+
+/// The tables that keep a history which means nothing to another server.
+fn lost_histories(tables: &[TablePlan]) -> Vec<Fidelity> {
+    let versioned = |table: &&TablePlan| {
+        let ddl = split_table(&table.table.create, Dialect::default());
+        !table.table.history && ddl.is_ok_and(|ddl| ddl.versioned)
+    };
+    let lost = |table: &TablePlan| Fidelity {
+        object: table.table.object(),
+        what: "history".to_owned(),
+        severity: Severity::Warning,
+        source: "rows as they once were, by numbers of transactions".to_owned(),
+        target: "the rows as they are now".to_owned(),
+    };
+    tables.iter().filter(versioned).map(lost).collect()
 }

@@ -34,8 +34,10 @@ pub(super) struct State {
     pub(super) tables: BTreeMap<String, TableDdl>,
     /// What this sink has made, in order; removed again when it is aborted.
     pub(super) made: Vec<Made>,
-    /// `max_allowed_packet` where `LOAD DATA LOCAL` is switched off.
-    pub(super) insert: Option<usize>,
+    /// Whether the server takes `LOAD DATA LOCAL`.
+    pub(super) files: bool,
+    /// Its `max_allowed_packet`.
+    pub(super) packet: usize,
     pub(super) notes: Vec<Note>,
 }
 

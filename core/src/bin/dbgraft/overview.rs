@@ -111,7 +111,17 @@ mod tests {
     fn table(name: &str, data_bytes: u64) -> TablePlan {
         let (columns, primary_key, create) = (Vec::new(), Vec::new(), String::new());
         let (name, engine, rows_estimate, index_bytes) = (name.to_owned(), "InnoDB".to_owned(), 1200, 0);
-        let table = Table { name, engine, columns, primary_key, rows_estimate, data_bytes, index_bytes, create };
+        let table = Table {
+            name,
+            engine,
+            columns,
+            history: false,
+            primary_key,
+            rows_estimate,
+            data_bytes,
+            index_bytes,
+            create,
+        };
         TablePlan { number: 0, table, filter: None, chunk_key: Vec::new(), chunks: vec![Chunk::whole()] }
     }
 
@@ -125,6 +135,7 @@ mod tests {
             tables: vec![table("small", 10), table("large", 1 << 20)],
             definitions: Vec::new(),
             left_out: vec![LeftOut { object: ObjectRef::new(ObjectKind::View, "v"), reason: "broken".into() }],
+            fidelity: Vec::new(),
             warnings: vec!["careful".into()],
         };
         let findings = vec![Finding::note("fine"), Finding::error("local_infile is off\u{7}")];

@@ -23,6 +23,8 @@ pub(crate) struct TableDdl {
     pub(crate) removed_options: Vec<String>,
     /// The storage engine.
     pub(crate) engine: Option<String>,
+    /// Whether its rows keep a history.
+    pub(crate) versioned: bool,
 }
 
 /// A text that is no `CREATE TABLE`.
@@ -83,7 +85,8 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
     let whole = |kept: &[String]| format!("{head}{}){}", join(&items, kept), options.text);
     let (create, create_with_keys) = (whole(&kept), whole(&with_keys));
     let Options { engine, removed: removed_options, .. } = options;
-    Ok(TableDdl { create, create_with_keys, deferred_keys, foreign_keys, removed_options, engine })
+    let versioned = table.versioned;
+    Ok(TableDdl { create, create_with_keys, deferred_keys, foreign_keys, removed_options, engine, versioned })
 }
 
 /// Walks up to the bracket of the columns; an error is what was expected instead.
@@ -127,6 +130,8 @@ fn join(items: &[&[Token<'_>]], kept: &[String]) -> String {
 /// What the choice of the keys depends on.
 struct Table {
     items: Vec<Item>,
+    /// The rows keep a history.
+    versioned: bool,
     /// The engine builds an index later as well as at once, and rows keep no history.
     defers: bool,
     /// The column that counts, unless the primary key serves it.
@@ -163,7 +168,7 @@ impl Table {
         let auto_column = columns(&items).find(|column| column.auto_increment).map(|column| column.name.clone());
         let auto_column = auto_column.filter(|auto| led != Some(auto));
         let clustered = if primary.is_none() { clustered(&items) } else { None };
-        Self { items, defers, auto_column, clustered }
+        Self { items, versioned, defers, auto_column, clustered }
     }
 
     /// Whether the key may be built after the rows.

@@ -12,7 +12,8 @@ use crate::report::Finding;
 const GENERATED_KEY: &str = "my_row_id";
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, &str)]) -> Result<Vec<Finding>> {
-    let there = introspect::columns(conn, target.database()).await?;
+    let mut there = introspect::columns(conn, target.database()).await?;
+    introspect::histories(conn, target.database(), &mut there).await?;
     let mut findings = Vec::new();
     for (table, name) in kept {
         let differences = differences(table, there.get(*name).map_or(&[], Vec::as_slice));
@@ -104,6 +105,7 @@ mod tests {
             name: "t".into(),
             engine: "InnoDB".into(),
             columns,
+            history: false,
             primary_key: vec![],
             rows_estimate: 0,
             data_bytes: 0,

@@ -17,12 +17,13 @@ use super::facts;
 use super::party::Party;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
+use crate::fidelity::Severity;
 use crate::mysql::connect::{Address, Conn};
 use crate::mysql::ddl::{Dialect, ForeignKey, TableDdl, split_table};
 use crate::mysql::journal;
 use crate::options::CloneOptions;
 use crate::plan::Selection;
-use crate::report::{Finding, Severity};
+use crate::report::Finding;
 
 /// What is to be written, and what is there.
 struct Target<'a> {

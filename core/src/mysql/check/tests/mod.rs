@@ -13,11 +13,12 @@ use dbgraft_testkit as testkit;
 use testkit::pair_of;
 
 use crate::catalog::Catalog;
+use crate::fidelity::Severity;
 use crate::mysql::connect::{Address, Conn, TlsOptions};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
-use crate::report::{Finding, Severity};
+use crate::report::Finding;
 use crate::selector::{Globs, choose};
 
 const FLAVORS: [testkit::Flavor; 2] = [testkit::Flavor::MySql, testkit::Flavor::MariaDb];

@@ -1,0 +1,72 @@
+//! Looks for values whose text says less than they do: parts of a JSON value that were made from an SQL value keep its
+//! type, which the text does not show. `CAST(1.50 AS JSON)` is a DECIMAL, and comes back from its text as a DOUBLE.
+//!
+//! Source: "The JSON Data Type" (<https://dev.mysql.com/doc/refman/9.7/en/json.html>) and `JSON_TYPE` there.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::connect::Conn;
+use super::ddl::quote_name;
+use crate::catalog::{Column, Flavor, ObjectRef};
+use crate::error::Result;
+use crate::fidelity::{Fidelity, Severity};
+use crate::plan::TablePlan;
+use crate::report::Note;
+
+/// What was found so far: how many values, by table and column.
+#[derive(Default)]
+pub(super) struct Inspector(Mutex<BTreeMap<(ObjectRef, String), u64>>);
+
+impl Inspector {
+    /// Looks through the rows of one chunk: those that `from`, the end of a SELECT, gives.
+    pub(super) async fn look(&self, conn: &mut Conn, table: &TablePlan, from: &str) -> Result<()> {
+        // Before 8.0.4 there is no JSON_TABLE.
+        if conn.server.flavor != Flavor::MySql || conn.server.version_numbers() < (8, 0, 4) {
+            return Ok(());
+        }
+        let columns: Vec<&Column> = table.table.stored_columns().filter(|column| column.data_type == "json").collect();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let sums: Vec<String> = columns.iter().map(|column| format!("SUM({})", hides_a_type(&column.name))).collect();
+        let Some(row) = conn.row(&format!("SELECT {} {from}", sums.join(", "))).await? else { return Ok(()) };
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, column) in columns.iter().enumerate().filter(|(index, _)| row.number(*index) > 0) {
+            *found.entry((table.table.object(), column.name.clone())).or_default() += row.number(index);
+        }
+        Ok(())
+    }
+
+    /// What was found.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = |((object, column), values): (&(ObjectRef, String), &u64)| {
+            Note::Fidelity(Fidelity {
+                object: object.clone(),
+                what: format!("column {column}"),
+                severity: Severity::Warning,
+                source: format!("SQL types (DECIMAL, DATE, BLOB, ...) inside {values} JSON values"),
+                target: "what their text says".to_owned(),
+            })
+        };
+        found.iter().map(note).collect()
+    }
+}
+
+/// The condition that a part of the JSON column, at any depth, is of a type that its text does not show.
+fn hides_a_type(column: &str) -> String {
+    let column = quote_name(column);
+    let hidden = |value: &str| {
+        format!(
+            "JSON_TYPE({value}) IN ('DECIMAL','DATE','TIME','DATETIME','BLOB','BIT','OPAQUE') \
+             OR JSON_TYPE({value}) = 'UNSIGNED INTEGER' AND {value} <= 9223372036854775807"
+        )
+    };
+    let inside = |path: &str| {
+        let parts =
+            format!("JSON_TABLE(JSON_EXTRACT({column}, '{path}'), '$[*]' COLUMNS (part JSON PATH '$')) AS parts");
+        format!("EXISTS (SELECT 1 FROM {parts} WHERE {})", hidden("part"))
+    };
+    format!("COALESCE({}, FALSE) OR {} OR {}", hidden(&column), inside("$**.*"), inside("$**[*]"))
+}
