@@ -77,6 +77,8 @@ pub enum ObjectKind {
     Sequence,
     /// A base table.
     Table,
+    /// A library of MySQL: code that functions and procedures in another language than SQL use.
+    Library,
     /// A stored function.
     Function,
     /// A stored procedure.
@@ -95,9 +97,10 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// Every kind, in the order in which objects are created.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sequence,
         Self::Table,
+        Self::Library,
         Self::Function,
         Self::Procedure,
         Self::Package,
@@ -112,6 +115,7 @@ impl ObjectKind {
         match self {
             Self::Sequence => "sequence",
             Self::Table => "table",
+            Self::Library => "library",
             Self::Function => "function",
             Self::Procedure => "procedure",
             Self::Package => "package",
@@ -122,9 +126,9 @@ impl ObjectKind {
         }
     }
 
-    /// Whether this is a function, a procedure or a part of a package.
+    /// Whether this is a function, a procedure, a part of a package or a library.
     pub fn is_routine(self) -> bool {
-        matches!(self, Self::Function | Self::Procedure | Self::Package | Self::PackageBody)
+        matches!(self, Self::Library | Self::Function | Self::Procedure | Self::Package | Self::PackageBody)
     }
 }
 

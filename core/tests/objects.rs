@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Bench, FLAVORS, unique};
-use dbgraft::{CloneOptions, Definer, Severity};
+use dbgraft::{CloneOptions, Definer, IfExists, Severity};
 use dbgraft_testkit::{CompareOptions, Flavor, compare_with};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,4 +258,47 @@ async fn a_history_by_transactions_is_reported_as_lost() {
     assert_eq!(report.fidelity.len(), 1, "{:?}", report.fidelity);
     assert_eq!((report.fidelity[0].object.name.as_str(), report.fidelity[0].what.as_str()), ("x", "history"));
     assert_eq!(bench.target("SELECT id FROM x"), "1");
+}
+
+/// The rows of a MERGE table are those of other tables, and would be doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_without_transactions_arrive_and_windows_on_others_bring_no_rows() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(
+            flavor,
+            "CREATE TABLE a (id INT, x VARCHAR(9), KEY (id)) ENGINE=MyISAM; CREATE TABLE b LIKE a; \
+             INSERT INTO a VALUES (1, 'one'), (2, 'two'); INSERT INTO b VALUES (3, 'three'); \
+             CREATE TABLE both_ (id INT, x VARCHAR(9), KEY (id)) ENGINE=MERGE UNION=(a, b) INSERT_METHOD=LAST; CREATE TABLE locked (id INT, x VARCHAR(9), KEY (id)) ENGINE=MERGE UNION=(b, a); \
+             CREATE TABLE held (a INT, KEY (a)) ENGINE=MEMORY; INSERT INTO held VALUES (1), (1), (NULL); CREATE TABLE flat (a INT NOT NULL, t VARCHAR(20) NOT NULL) ENGINE=CSV; INSERT INTO flat VALUES (1, 'a\"b,c\\n'); \
+             CREATE TABLE inno (id INT PRIMARY KEY); INSERT INTO inno VALUES (1)",
+        );
+        for via in [None, Some(bench.s3(&format!("windows-{}", bench.from)))] {
+            let options = CloneOptions { via, recreate_database: true, ..CloneOptions::default() };
+            let report = bench.clone(options).await.unwrap();
+            assert_eq!((report.rows, report.fidelity), (8, vec![]));
+            bench.assert_equal();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_and_duality_views_of_mysql_arrive() {
+    let bench = Bench::new(
+        Flavor::MySql,
+        "CREATE TABLE c (id INT PRIMARY KEY, n VARCHAR(10)); INSERT INTO c VALUES (1, 'x'); CREATE JSON RELATIONAL DUALITY VIEW dual_ AS SELECT JSON_DUALITY_OBJECT('_id': id, 'n': n) FROM c",
+    );
+    bench.source(
+        "DELIMITER //\nCREATE LIBRARY plain LANGUAGE JAVASCRIPT AS $$ export function f(x) { return x + 'ß'; } $$ //\n\
+         CREATE LIBRARY `li``b 2` COMMENT 'it''s' LANGUAGE JAVASCRIPT AS 'export function g(x) { return \"a\" + x; }' //\n\
+         CREATE FUNCTION uses(x INT) RETURNS INT DETERMINISTIC LANGUAGE JAVASCRIPT USING (plain AS p, `li``b 2`) AS $$ return p.f(x) $$ //\nDELIMITER ;\n",
+    );
+    let libraries = "SELECT LIBRARY_NAME, LIBRARY_DEFINITION, LANGUAGE, SQL_MODE, LIBRARY_COMMENT FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = DATABASE() ORDER BY 1";
+    for if_exists in [IfExists::Fail, IfExists::Drop] {
+        bench.clone(CloneOptions { if_exists, ..CloneOptions::default() }).await.unwrap();
+        bench.assert_equal();
+        assert_eq!(bench.source(libraries), bench.target(libraries));
+        assert_eq!(bench.source("SELECT * FROM dual_"), bench.target("SELECT * FROM dual_"));
+        let uses = "SELECT LIBRARY_NAME, LIBRARY_SCHEMA = DATABASE(), ROUTINE_NAME FROM information_schema.ROUTINE_LIBRARIES WHERE ROUTINE_SCHEMA = DATABASE() ORDER BY 1";
+        assert_eq!(bench.target(uses), "li`b 2\t1\tuses\nplain\t1\tuses");
+    }
 }

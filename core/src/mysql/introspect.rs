@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::column;
 use super::connect::{Conn, Row};
 use super::ddl::{quote_name, quote_text};
-use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
+use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The condition that a column of `information_schema` is this name.
@@ -46,6 +46,11 @@ pub(super) async fn database(conn: &mut Conn, name: &str) -> Result<Option<Datab
     );
     let row = conn.row(&sql).await?;
     Ok(row.map(|row| Database { name: row.string(0), charset: row.string(1), collation: row.string(2) }))
+}
+
+/// Libraries came with MySQL 9.2.
+pub(super) fn has_libraries(server: &Server) -> bool {
+    server.flavor == Flavor::MySql && server.version_numbers() >= (9, 2, 0)
 }
 
 /// What `information_schema.TABLES` lists: tables, views and sequences.
@@ -180,6 +185,11 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         ObjectKind::Sequence => return of_type("SEQUENCE"),
         ObjectKind::View => return of_type("VIEW"),
         ObjectKind::Package | ObjectKind::PackageBody if conn.server.flavor == Flavor::MySql => return Ok(Vec::new()),
+        ObjectKind::Library if !has_libraries(&conn.server) => return Ok(Vec::new()),
+        ObjectKind::Library => format!(
+            "SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {} ORDER BY LIBRARY_NAME",
+            is("LIBRARY_SCHEMA", database)
+        ),
         ObjectKind::Function => routine("FUNCTION"),
         ObjectKind::Procedure => routine("PROCEDURE"),
         ObjectKind::Package => routine("PACKAGE"),
@@ -218,6 +228,9 @@ fn layout(kind: ObjectKind) -> Layout {
         }
         ObjectKind::View => {
             Layout { statement: "CREATE VIEW", create: 1, sql_mode: NOWHERE, client: 2, time_zone: NOWHERE }
+        }
+        ObjectKind::Library => {
+            Layout { statement: "CREATE LIBRARY", create: 2, sql_mode: 1, client: NOWHERE, time_zone: NOWHERE }
         }
         ObjectKind::Function => routine("CREATE FUNCTION"),
         ObjectKind::Procedure => routine("CREATE PROCEDURE"),

@@ -42,19 +42,28 @@ impl MySqlSink {
 
     async fn write_in(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
         let database = &self.target.address.database;
+        if !is_transactional(&table.table) {
+            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs.
+            return self.put(conn, table, batch).await;
+        }
         conn.exec("START TRANSACTION").await?;
         if !journal::note(conn, database, batch.id).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
+        self.put(conn, table, batch).await?;
+        conn.exec("COMMIT").await.map(drop)
+    }
+
+    async fn put(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
+        let database = &self.target.address.database;
         let (files, packet) = {
             let state = self.target.state();
             (state.files, state.packet)
         };
         match files && column::loads_by_file(&table.table) {
-            true => load::by_file(conn, database, &table.table, batch).await?,
-            false => load::by_insert(conn, database, &table.table, batch, packet).await?,
+            true => load::by_file(conn, database, &table.table, batch).await,
+            false => load::by_insert(conn, database, &table.table, batch, packet).await,
         }
-        conn.exec("COMMIT").await.map(drop)
     }
 }
 

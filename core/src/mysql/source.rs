@@ -14,7 +14,7 @@ use super::read::RowReader;
 use super::running::Running;
 use super::{check, chunk, column, introspect, session, snapshot};
 use crate::batch::BatchId;
-use crate::catalog::{Catalog, Printable};
+use crate::catalog::{Catalog, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
@@ -56,6 +56,9 @@ impl MySqlSource {
     async fn cut(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
         let mut plan = Plan::of(catalog, selection, position);
         plan.fidelity = lost_histories(&plan.tables);
+        for table in plan.tables.iter_mut().filter(|table| is_window(&table.table)) {
+            table.chunks.clear();
+        }
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
         // A table that is read by one connection gains nothing from being cut.
@@ -223,6 +226,12 @@ fn rows_of(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
 /// the columns. With a filter the server may know a better way.
 fn is_ordered(table: &TablePlan) -> bool {
     table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB"
+}
+
+/// Whether the table's rows are those of other tables, or nowhere: reading them would double them at the other end.
+fn is_window(table: &Table) -> bool {
+    let engines = ["MRG_MyISAM", "FEDERATED", "CONNECT", "SPIDER", "BLACKHOLE"];
+    engines.iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }
 
 /// The tables that keep a history which means nothing to another server.

@@ -57,6 +57,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
 /// `1 table`, `3 package bodies`
 pub(crate) fn counted(number: usize, kind: ObjectKind) -> String {
     match (number, kind) {
+        (2.., ObjectKind::Library) => format!("{number} libraries"),
         (1, ObjectKind::PackageBody) => "1 package body".to_owned(),
         (_, ObjectKind::PackageBody) => format!("{number} package bodies"),
         (1, _) => format!("1 {}", kind.name()),

@@ -6,7 +6,7 @@ use crate::catalog::{ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_text;
-use crate::mysql::introspect::is;
+use crate::mysql::introspect::{has_libraries, is};
 
 /// The settings that the checks look at, as the session sees them. A setting that the server does not have is off.
 #[derive(Debug, Default)]
@@ -102,7 +102,12 @@ pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<Obje
          WHERE {}",
         is("TRIGGER_SCHEMA", &stored)
     );
-    for sql in [tables, routines, triggers, events] {
+    let libraries = format!(
+        "SELECT 'LIBRARY', LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {}",
+        is("LIBRARY_SCHEMA", &stored)
+    );
+    let libraries = has_libraries(&conn.server).then_some(libraries);
+    for sql in [tables, routines, triggers, events].into_iter().chain(libraries) {
         for row in conn.rows(&sql).await? {
             if let Some(kind) = kind(&row.string(0)) {
                 objects.push(ObjectRef { kind, name: row.string(1), table: row.text(2) });
@@ -120,6 +125,7 @@ fn kind(word: &str) -> Option<ObjectKind> {
         "BASE TABLE" | "SYSTEM VERSIONED" => ObjectKind::Table,
         "VIEW" => ObjectKind::View,
         "SEQUENCE" => ObjectKind::Sequence,
+        "LIBRARY" => ObjectKind::Library,
         "FUNCTION" => ObjectKind::Function,
         "PROCEDURE" => ObjectKind::Procedure,
         "PACKAGE" => ObjectKind::Package,
