@@ -124,3 +124,27 @@ async fn a_table_without_transactions_is_never_doubled() {
         }
     }
 }
+
+/// A reader that waits for a slow target, and a loader that waits for a slow source.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_clone_outlives_the_timeouts_of_the_servers() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        let timeouts = |value: &str| {
+            format!(
+                "SET GLOBAL net_write_timeout = {value}; SET GLOBAL net_read_timeout = {value}; SET GLOBAL wait_timeout = {value}"
+            )
+        };
+        for server in [&bench.pair.source, &bench.pair.target] {
+            server.sql(&timeouts("1")).unwrap();
+        }
+        // 3.6 MB of rows.
+        let cloned = bench.clone(CloneOptions { max_rate: Some(900_000), ..options() }).await;
+        for server in [&bench.pair.source, &bench.pair.target] {
+            server.sql(&timeouts("DEFAULT")).unwrap();
+        }
+        let report = cloned.unwrap();
+        assert!(report.seconds > 2.0, "it was not slow: {} s", report.seconds);
+        bench.assert_equal();
+    }
+}

@@ -162,6 +162,9 @@ async fn settings_of_the_servers_change_no_value() {
             Flavor::MariaDb => args.iter().fold(MariaDb::options(), |o, arg| o.arg(*arg)).start().unwrap(),
         };
         let (source, target) = (start(), start());
+        if flavor == Flavor::MySql {
+            source.sql("SET GLOBAL show_gipk_in_create_table_and_information_schema = 0").unwrap();
+        }
         for server in [&source, &target] {
             server.sql("SET GLOBAL sql_select_limit = 2; SET GLOBAL sql_quote_show_create = 0; SET GLOBAL sql_safe_updates = 1; SET GLOBAL max_sort_length = 64").unwrap();
         }
@@ -173,6 +176,9 @@ async fn settings_of_the_servers_change_no_value() {
         assert!(rows > 1000, "{rows}");
         for server in [&source, &target] {
             server.sql("SET GLOBAL sql_select_limit = DEFAULT; SET GLOBAL sql_select_limit = 18446744073709551615; SET GLOBAL sql_quote_show_create = 1; SET GLOBAL sql_mode = ''; SET GLOBAL init_connect = ''; SET GLOBAL autocommit = 1").unwrap();
+        }
+        if flavor == Flavor::MySql {
+            source.sql("SET GLOBAL show_gipk_in_create_table_and_information_schema = 1").unwrap();
         }
         compare(&source, "d", &target, "d").unwrap();
         assert!(exists(&target, "d"));

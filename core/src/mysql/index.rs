@@ -11,7 +11,7 @@ impl Target {
     /// Adds the keys that were kept back, as few passes over the rows as the server allows.
     pub(super) async fn add_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
         let (together, alone): (Vec<_>, Vec<_>) =
-            ddl.deferred_keys.iter().partition(|key| matches!(key.kind, KeyKind::Plain | KeyKind::Unique));
+            ddl.deferred_keys.iter().partition(|key| key.kind != KeyKind::Fulltext);
         if !together.is_empty() {
             conn.exec(&ddl::add_keys(name, &together)).await?;
         }

@@ -66,7 +66,7 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
     let mut foreign_keys = Vec::new();
     let (mut kept, mut with_keys) = (Vec::new(), Vec::new());
     let collation = collate::of_table(within(&all, cursor.end()..all.len()));
-    for (item, parsed) in items.iter().zip(&table.items) {
+    for (index, (item, parsed)) in items.iter().zip(&table.items).enumerate() {
         let text = match parsed {
             Item::Foreign(key) => {
                 foreign_keys.push(key.clone());
@@ -77,7 +77,7 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
         };
         with_keys.push(text.clone());
         match parsed {
-            Item::Key(key) if table.waits(key) => deferred_keys.push(key.deferred(item)),
+            Item::Key(key) if index >= table.first_deferred => deferred_keys.push(key.deferred(item)),
             _ => kept.push(text),
         }
     }
@@ -134,6 +134,9 @@ struct Table {
     versioned: bool,
     /// The engine builds an index later as well as at once, and rows keep no history.
     defers: bool,
+    /// The keys from this item on may be built after the rows: before it stands one that cannot, and the order of keys
+    /// is theirs to keep.
+    first_deferred: usize,
     /// The column that counts, unless the primary key serves it.
     auto_column: Option<String>,
     /// The unique key that identifies the rows of a table without a primary key.
@@ -168,7 +171,10 @@ impl Table {
         let auto_column = columns(&items).find(|column| column.auto_increment).map(|column| column.name.clone());
         let auto_column = auto_column.filter(|auto| led != Some(auto));
         let clustered = if primary.is_none() { clustered(&items) } else { None };
-        Self { items, versioned, defers, auto_column, clustered }
+        let mut table = Self { first_deferred: 0, items, versioned, defers, auto_column, clustered };
+        let stays = |item: &Item| matches!(item, Item::Key(key) if !table.waits(key));
+        table.first_deferred = table.items.iter().rposition(stays).map_or(0, |last| last + 1);
+        table
     }
 
     /// Whether the key may be built after the rows.

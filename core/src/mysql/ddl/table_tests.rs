@@ -120,7 +120,8 @@ fn the_key_that_identifies_rows_stays() {
         "UNIQUE KEY `second` (`b`)",
     ];
     let ddl = split(&table(&lines, "ENGINE=InnoDB"));
-    assert_eq!(deferred(&ddl), ["nullable", "prefix", "expression", "second"]);
+    // Servers print it first; what stands before a key that stays has to stay too, for the order of keys.
+    assert_eq!(deferred(&ddl), ["second"]);
     let ddl = split(&table(&[&lines[..], &["PRIMARY KEY (`b`)"]].concat(), "ENGINE=InnoDB"));
     assert_eq!(ddl.deferred_keys.len(), 5);
 }
