@@ -67,6 +67,9 @@ pub struct Database {
     pub charset: String,
     /// Its default collation.
     pub collation: String,
+    /// Its comment, which MariaDB has; empty elsewhere.
+    #[serde(default)]
+    pub comment: String,
 }
 
 /// The kinds of object that a database holds.

@@ -141,8 +141,16 @@ async fn recreate_makes_the_database_anew() {
     for flavor in FLAVORS {
         let bench = bench(flavor, "CREATE TABLE t (x INT)");
         bench.source("ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_bin");
+        let comment = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()";
+        if flavor == Flavor::MariaDb {
+            bench.source(&format!("ALTER DATABASE `{}` COMMENT 'it''s \\\\ \"this\"\n'", bench.from));
+        }
         bench.clone(CloneOptions { recreate_database: true, ..CloneOptions::default() }).await.unwrap();
         bench.assert_equal();
+        if flavor == Flavor::MariaDb {
+            assert_eq!(bench.source(comment), bench.target(comment));
+            assert!(bench.target(comment).starts_with("it's"));
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl Source for Squares {
         // The dialect of the definitions.
         let server = Server::new(Flavor::MySql, "8.0.0");
         let (charset, collation) = ("utf8mb4".into(), "utf8mb4_general_ci".into());
-        let database = Database { name: "numbers".into(), charset, collation };
+        let database = Database { name: "numbers".into(), charset, collation, comment: String::new() };
         Ok(Catalog { server, database, tables: vec![table], definitions: Vec::new() })
     }
 

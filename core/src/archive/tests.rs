@@ -39,7 +39,12 @@ fn table(name: &str) -> Table {
 fn catalog() -> Catalog {
     Catalog {
         server: Server::new(Flavor::MySql, "9.7.4"),
-        database: Database { name: "shop".into(), charset: "utf8mb4".into(), collation: "utf8mb4_0900_ai_ci".into() },
+        database: Database {
+            name: "shop".into(),
+            charset: "utf8mb4".into(),
+            collation: "utf8mb4_0900_ai_ci".into(),
+            comment: String::new(),
+        },
         tables: vec![table("empty"), table("../../etc/passwd"), table("orders")],
         definitions: Vec::new(),
     }

@@ -39,13 +39,20 @@ pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> 
 
 /// The database and its defaults, or `None` where there is none of that name.
 pub(super) async fn database(conn: &mut Conn, name: &str) -> Result<Option<Database>> {
+    // MariaDB has comments since 10.5.
+    let comment = if conn.server.flavor == Flavor::MariaDb { "SCHEMA_COMMENT" } else { "''" };
     let sql = format!(
-        "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA \
-         WHERE SCHEMA_NAME = {}",
+        "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment} \
+         FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
         quote_text(name)
     );
     let row = conn.row(&sql).await?;
-    Ok(row.map(|row| Database { name: row.string(0), charset: row.string(1), collation: row.string(2) }))
+    Ok(row.map(|row| Database {
+        name: row.string(0),
+        charset: row.string(1),
+        collation: row.string(2),
+        comment: row.string(3),
+    }))
 }
 
 /// Libraries came with MySQL 9.2.

@@ -7,7 +7,7 @@ use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
 use super::target::{Made, Target, There};
 use super::{introspect, session};
-use crate::catalog::{Database, ObjectKind, ObjectRef, Printable};
+use crate::catalog::{Database, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::IfExists;
 use crate::plan::{Plan, TablePlan};
@@ -30,7 +30,12 @@ impl Target {
             conn.exec(&format!("DROP DATABASE {name}")).await?;
         }
         self.made(Made::Database);
-        let sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
+        let mut sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
+        if conn.server.flavor == Flavor::MariaDb && !like.comment.is_empty() {
+            // The session takes backslashes for escapes, and the clause takes nothing but a plain string.
+            let comment = like.comment.replace('\\', "\\\\").replace('\'', "''");
+            sql.push_str(&format!(" COMMENT '{comment}'"));
+        }
         conn.exec(&sql).await.map(drop)
     }
 

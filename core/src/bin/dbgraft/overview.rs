@@ -129,7 +129,12 @@ mod tests {
     fn an_overview_has_its_problems_first_and_its_largest_table_on_top() {
         let plan = Plan {
             server: Server::new(Flavor::MariaDb, "10.11.19-MariaDB"),
-            database: Database { name: "a".into(), charset: "utf8mb4".into(), collation: "utf8mb4_bin".into() },
+            database: Database {
+                name: "a".into(),
+                charset: "utf8mb4".into(),
+                collation: "utf8mb4_bin".into(),
+                comment: String::new(),
+            },
             position: Position::unknown(Rung::SingleTransaction),
             schema: true,
             tables: vec![table("small", 10), table("large", 1 << 20)],

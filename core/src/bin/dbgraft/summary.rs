@@ -143,7 +143,12 @@ mod tests {
             target: "mysql://u@h:3306/b".into(),
             archive: None,
             server: Server::new(Flavor::MySql, "9.7.4"),
-            database: Database { name: "a".into(), charset: "utf8mb4".into(), collation: "utf8mb4_bin".into() },
+            database: Database {
+                name: "a".into(),
+                charset: "utf8mb4".into(),
+                collation: "utf8mb4_bin".into(),
+                comment: String::new(),
+            },
             position: Position {
                 binlog_file: Some("binlog.000002".into()),
                 binlog_position: Some(157),
