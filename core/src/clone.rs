@@ -1,5 +1,7 @@
 //! A clone from beginning to end: the whole story on one screen.
 
+mod verify;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -14,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
 use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
-use crate::options::{CloneOptions, IfExists, OnUnsupported};
+use crate::options::{CloneOptions, IfExists, OnUnsupported, Verify};
 use crate::plan::{Plan, Selection};
 use crate::report::{self, Finding, Note, ObjectReport, Overview, Report};
 use crate::retry::Retry;
@@ -110,7 +112,8 @@ impl CloneJob {
     ///
     /// # Errors
     /// After an error nothing that this job made is left, as far as the servers still answered; what could not be
-    /// removed is part of the message.
+    /// removed is part of the message. Only after an error of kind `Different` the clone is there, complete but not what
+    /// was read; [`Report::of`] gives its report.
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
         let job = self.open()?;
@@ -122,7 +125,7 @@ impl CloneJob {
         let closed = job.source.close().await;
         let (plan, outcome, checked) = result?;
         closed?;
-        Ok(job.report(&plan, outcome, checked, started.elapsed().as_secs_f64()))
+        job.report(&plan, outcome, checked, started.elapsed().as_secs_f64()).verdict()
     }
 
     fn open(self) -> Result<OpenJob> {
@@ -131,7 +134,9 @@ impl CloneJob {
         let (source_name, source) = endpoint::source(self.source, self.source_password, &self.options)?;
         let (target_name, sink) = endpoint::sink(self.target, self.target_password, &self.options)?;
         let stage = self.options.via.as_deref().map(Stage::open).transpose()?;
+        let first_leg = if stage.is_some() { LegName::Export } else { LegName::Clone };
         Ok(OpenJob {
+            first_leg,
             source,
             sink,
             stage,
@@ -158,6 +163,8 @@ struct OpenJob {
     source: Arc<dyn Source>,
     sink: Arc<dyn Sink>,
     stage: Option<Stage>,
+    /// The leg that comes first.
+    first_leg: LegName,
     source_name: String,
     target_name: String,
     options: CloneOptions,
@@ -258,7 +265,8 @@ impl OpenJob {
     /// Two legs through an archive, which is removed afterwards unless it is to be kept.
     async fn through(&self, stage: &Stage, plan: &Arc<Plan>) -> Result<Outcome> {
         let half = self.options.memory / 2;
-        let export = Leg { sink: stage.sink(), ..self.leg(LegName::Export, plan, half) };
+        // The reader of the archive checks what it gives to the importing leg, which compares the end with the beginning.
+        let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, half) };
         let import = self.leg(LegName::Import, plan, half);
         let outcome = engine::relay(export, import, |feed| stage.follow(plan, feed)).await?;
         if !self.options.keep_archive {
@@ -276,6 +284,8 @@ impl OpenJob {
             threads: self.options.threads,
             memory: Memory::new(memory, self.options.threads),
             max_rate: self.options.max_rate,
+            verify: self.options.verify,
+            list_rows: self.options.list_rows,
             retry: Retry::default(),
             events: self.events.clone(),
             staged: None,
@@ -283,8 +293,7 @@ impl OpenJob {
     }
 
     fn phase(&self, phase: Phase) {
-        let leg = if self.stage.is_some() { LegName::Export } else { LegName::Clone };
-        self.events.emit(Event::Phase { leg, phase });
+        self.events.emit(Event::Phase { leg: self.first_leg, phase });
     }
 
     /// Removes what the job made; what could not be removed becomes part of the error.
@@ -340,6 +349,7 @@ impl OpenJob {
             objects,
             left_out: plan.left_out.clone(),
             fidelity,
+            verified: outcome.verified,
             warnings,
             seconds,
         }

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Storage,
     /// A value would have been lost or changed, so the work was stopped.
     Data,
+    /// The clone was made, and a comparison then found it different from what was read. Nothing was removed.
+    Different,
     /// Something changed underneath: a table was altered while the clone started.
     Changed,
     /// The source holds something that cannot be carried.

@@ -20,6 +20,8 @@ pub enum Phase {
     Rows,
     /// All rows are in; indexes are still being built.
     Indexes,
+    /// All tables are complete; some are still being compared with what was read.
+    Verify,
     /// Foreign keys, views, routines, triggers, events.
     Objects,
     /// Done.
@@ -38,6 +40,8 @@ pub enum LegName {
     Export,
     /// From the archive into the target.
     Import,
+    /// A comparison by itself.
+    Verify,
 }
 
 /// How far a leg is. Totals are the server's estimates until all is read.

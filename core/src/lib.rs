@@ -42,6 +42,7 @@ mod selector;
 mod sink;
 mod source;
 mod store;
+mod verification;
 
 pub mod codec;
 
@@ -61,3 +62,4 @@ pub use selector::ObjectSelector;
 pub use sink::Sink;
 pub use source::{BatchStream, Source};
 pub use tokio_util::sync::CancellationToken;
+pub use verification::{Comparison, Difference, DifferingRow, Place, Verification};

@@ -176,9 +176,11 @@ pub struct CloneOptions {
     pub definer: Definer,
     /// What to do with an object that the target cannot carry as it is.
     pub on_unsupported: OnUnsupported,
-    /// How the clone is compared with what was read.
+    /// How the clone is compared with what was read, each table as soon as it is complete. A clone that is found different
+    /// is left as it is, and the job fails with an error of kind `Different`, which has the report.
     pub verify: Verify,
-    /// Name the keys of the rows that a comparison finds different.
+    /// Name the keys of the rows that a comparison finds different, the first hundred of each table. A source of your own
+    /// must then be able to read a chunk more than once.
     pub list_rows: bool,
     /// How many connections read, and how many load, at once.
     pub threads: usize,
@@ -241,6 +243,14 @@ impl CloneOptions {
                 "--data-only needs the tables that --if-exists drop would drop: say --if-exists truncate",
             ),
             (self.keep_archive && self.via.is_none(), "--keep-archive needs --via: there is no archive to keep"),
+            (
+                self.schema_only && self.verify != Verify::None,
+                "--verify compares rows, and --schema-only takes none: say one of them",
+            ),
+            (
+                self.list_rows && self.verify == Verify::None,
+                "--list-rows names rows that a comparison finds: say --verify checksum too",
+            ),
             (self.threads == 0, "--threads must be at least 1"),
             (self.threads > 256, "--threads must be at most 256"),
             (self.memory < 8 << 20, "--memory must be at least 8 MiB"),

@@ -1,11 +1,14 @@
 //! What a job found and did: the same structure as a Rust value, a JSON file and the summary on a terminal.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Database, ObjectRef, Server};
 use crate::error::{Error, ErrorKind};
 use crate::fidelity::{Fidelity, Severity};
 use crate::plan::{LeftOut, Plan, Position};
+use crate::verification::{self, Verification};
 
 /// Something that the preflight found: one line that says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +140,9 @@ pub struct Report {
     pub left_out: Vec<LeftOut>,
     /// What is not at the target as it is at the source; empty for an exact clone.
     pub fidelity: Vec<Fidelity>,
+    /// What the comparison with what was read found, if one was asked for.
+    #[serde(default)]
+    pub verified: Option<Verification>,
     /// What the user should know of the whole.
     pub warnings: Vec<String>,
     /// How many rows were written.
@@ -146,3 +152,39 @@ pub struct Report {
     /// How long it all took, in seconds.
     pub seconds: f64,
 }
+
+impl Report {
+    /// The report of a clone that was made and then found different from what was read: the cause of an error of kind
+    /// `Different`.
+    pub fn of(error: &Error) -> Option<&Self> {
+        let cause = std::error::Error::source(error)?;
+        cause.downcast_ref::<Different>().map(|different| &different.0)
+    }
+
+    /// The report, unless the comparison found a difference: that must not look like success.
+    pub(crate) fn verdict(self) -> Result<Self, Error> {
+        let count = self.verified.as_ref().map_or(0, |found| found.differences.len());
+        if count == 0 {
+            return Ok(self);
+        }
+        let message = format!(
+            "the clone is not what was read, in {count} place{}, and was left as it is. If something else wrote into \
+             the target meanwhile, keep it away and clone again",
+            if count == 1 { "" } else { "s" }
+        );
+        Err(Error::new(ErrorKind::Different, message).caused_by(Different(self)))
+    }
+}
+
+/// The clone differs from what was read.
+#[derive(Debug)]
+struct Different(Report);
+
+impl fmt::Display for Different {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let differences = self.0.verified.iter().flat_map(|found| &found.differences);
+        f.write_str(&verification::lines(differences))
+    }
+}
+
+impl std::error::Error for Different {}

@@ -4,16 +4,21 @@ use async_trait::async_trait;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::Fidelity;
-use crate::plan::{Plan, Progress, Selection, TablePlan};
+use crate::memory::Memory;
+use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
+use crate::source::{BatchStream, count};
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///
 /// Order of calls: [`check`](Self::check) as often as wanted, then [`begin`](Self::begin) once, then
 /// [`write`](Self::write) for each batch, several at a time and in any order, [`complete`](Self::complete) once for each
 /// table after the last of its batches, and in the end either [`finish`](Self::finish) or [`abort`](Self::abort).
+///
+/// With `--verify` the chunks of a complete table are counted or read back meanwhile. `dbgraft verify` does nothing but
+/// that, after it asked for the [`counterparts`](Self::counterparts); [`abort`](Self::abort) then ends it.
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// Problems that would keep this selection from being written. Changes nothing that lasts.
@@ -52,11 +57,44 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// The tables of the plan as they are here, in its order, each with the chunks by which it can be read back (the plan's
+    /// own, if any range can be); `None` for one that is not here. Reads only.
+    ///
+    /// # Errors
+    /// `Unsupported` where nothing can be read back, which is the default.
+    async fn counterparts(&self, _plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
+        Err(unreadable())
+    }
+
+    /// What is really there: the rows of the chunk, and of the table's filter if it has one, as a source would read them.
+    /// Reserves from `memory` as [`Source::read`](crate::Source::read) does.
+    ///
+    /// # Errors
+    /// `Unsupported` where nothing can be read back, which is the default.
+    async fn read_back<'a>(
+        &'a self,
+        _table: &'a TablePlan,
+        _chunk: &'a Chunk,
+        _memory: &'a Memory,
+    ) -> Result<BatchStream<'a>> {
+        Err(unreadable())
+    }
+
+    /// How many rows of the chunk are really there.
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
+        count(self.read_back(table, chunk, memory).await?).await
+    }
+
     /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user
     /// should know of them.
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
 
     /// Stops the running statements and removes what this sink made. May be called at any time after
-    /// [`begin`](Self::begin) was called, also while other calls are under way or were dropped.
+    /// [`begin`](Self::begin) or [`counterparts`](Self::counterparts) was called, also while other calls are under way or
+    /// were dropped.
     async fn abort(&self) -> Result<()>;
+}
+
+fn unreadable() -> Error {
+    Error::new(ErrorKind::Unsupported, "this target cannot be read back: do without --verify")
 }

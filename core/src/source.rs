@@ -1,6 +1,7 @@
 //! Where rows come from.
 
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 
 use crate::batch::Batch;
@@ -13,11 +14,17 @@ use crate::report::{Finding, Note};
 /// The batches of one chunk, numbered from 0 without a gap. Dropping it ends the reading.
 pub type BatchStream<'a> = BoxStream<'a, Result<Batch>>;
 
+/// Reads a stream to its end, to know how many rows it has.
+pub(crate) async fn count(batches: BatchStream<'_>) -> Result<u64> {
+    batches.try_fold(0, async |rows, batch| Ok(rows + batch.rows)).await
+}
+
 /// Where rows come from: a MySQL-family server, an archive, a source on another machine, or one of your own.
 ///
 /// Order of calls: [`catalog`](Self::catalog), then [`check`](Self::check) and [`plan`](Self::plan) as often as wanted,
 /// then [`snapshot`](Self::snapshot) once, then [`read`](Self::read) once for each chunk of the plan, several at a time,
-/// and [`close`](Self::close) last, whatever happened before it.
+/// and [`close`](Self::close) last, whatever happened before it. A comparison may [`count`](Self::count) instead, and
+/// reads a chunk again to name its differing rows.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// What the source holds. Reads only.
@@ -44,6 +51,16 @@ pub trait Source: Send + Sync {
     /// Reserve from `memory` before buffering and let each batch carry its lease ([`Batch::with_lease`]). After an
     /// error the chunk is not read again: its rows might be of another moment.
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>>;
+
+    /// How many rows a chunk has.
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
+        count(self.read(table, chunk, memory).await?).await
+    }
+
+    /// Whether it reads any range of keys, not only the chunks of its own plan.
+    fn reads_any_range(&self) -> bool {
+        false
+    }
 
     /// What the reading brought to light. Asked once, after the last chunk was read.
     fn notes(&self) -> Vec<Note> {

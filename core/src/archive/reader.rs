@@ -96,6 +96,11 @@ impl Reader {
         self.archive.get_or_try_init(|| Archive::load(&*self.store)).await
     }
 
+    /// What the archive holds, as it was planned.
+    pub(super) async fn plan_of_all(&self) -> Result<&Plan> {
+        Ok(&self.archive().await?.plan)
+    }
+
     /// The address of the archive, without secrets.
     pub(crate) fn url(&self) -> String {
         self.store.url("")
@@ -121,23 +126,33 @@ impl Source for Reader {
             Error::new(ErrorKind::Internal, message)
         })?;
         let first = BatchId { table: number, chunk: chunk.number, batch: 0 };
-        // Memory is reserved in the order of delivery: the next batch must never hold what this one waits for.
-        let reserved = entries(&archive.ledger, first).and_then(move |(archived, entry)| async move {
-            let bytes = entry.bytes.saturating_add(entry.stored);
-            let lease = memory.reserve(usize::try_from(bytes).unwrap_or(usize::MAX)).await;
-            Ok((archived, entry, lease))
-        });
-        let fetches = reserved.map_ok(move |(archived, entry, lease)| {
-            let id = BatchId { table: table.number, ..archived };
-            Fetching(tokio::spawn(fetch(self.store.clone(), batch_key(archived), id, entry, lease)))
-        });
-        Ok(fetches.try_buffered(AHEAD).boxed())
+        Ok(batches(&self.store, entries(&archive.ledger, first), table.number, memory))
     }
 
     async fn close(&self) -> Result<()> {
         self.archive.get().into_iter().for_each(|archive| archive.ledger.close());
         Ok(())
     }
+}
+
+/// Fetches these batches of one chunk, in their order, for a plan in which their table has this number.
+pub(super) fn batches<'a>(
+    store: &'a Arc<dyn Store>,
+    entries: impl Stream<Item = Result<(BatchId, Entry)>> + Send + 'a,
+    table: u32,
+    memory: &'a Memory,
+) -> BatchStream<'a> {
+    // Memory is reserved in the order of delivery: the next batch must never hold what this one waits for.
+    let reserved = entries.and_then(move |(archived, entry)| async move {
+        let bytes = entry.bytes.saturating_add(entry.stored);
+        let lease = memory.reserve(usize::try_from(bytes).unwrap_or(usize::MAX)).await;
+        Ok((archived, entry, lease))
+    });
+    let fetches = reserved.map_ok(move |(archived, entry, lease)| {
+        let id = BatchId { table, ..archived };
+        Fetching(tokio::spawn(fetch(store.clone(), batch_key(archived), id, entry, lease)))
+    });
+    fetches.try_buffered(AHEAD).boxed()
 }
 
 /// The batches from `first` to the end of its chunk, each as soon as it is known.

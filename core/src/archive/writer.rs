@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
+use super::reader::{Reader, batches};
 use super::remove::remove;
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
 use crate::codec::compress;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Plan, Progress, Selection, TablePlan};
+use crate::memory::Memory;
+use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
+use crate::source::{BatchStream, Source as _};
 use crate::store::{Store, temporary_name};
 
 /// How long the end of a job waits for objects that are on their way. What still arrives after it would stay.
@@ -29,6 +33,8 @@ const GRACE: Duration = Duration::from_millis(1500);
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     overwrite: bool,
+    /// Reads the archive that is there already, if it is only to be looked at.
+    reader: Reader,
     state: Mutex<State>,
     /// Held while the archive is removed, so that a second caller returns only when it is gone.
     removing: tokio::sync::Mutex<()>,
@@ -59,7 +65,8 @@ enum Stage {
 impl Writer {
     /// An archive to be written; `overwrite` replaces the one that may be there.
     pub(crate) fn new(store: Arc<dyn Store>, overwrite: bool) -> Self {
-        Self { store, overwrite, state: Mutex::default(), removing: tokio::sync::Mutex::default() }
+        let reader = Reader::open(store.clone());
+        Self { store, overwrite, reader, state: Mutex::default(), removing: tokio::sync::Mutex::default() }
     }
 
     /// The address of the archive, without secrets.
@@ -166,6 +173,28 @@ impl Sink for Writer {
         let receipt = self.tracked(async move { write(&*store, batch).await }).await?;
         self.state().receipts.insert(receipt.id, receipt.clone());
         Ok(receipt)
+    }
+
+    async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
+        let archived = self.reader.plan_of_all().await?;
+        let of_name = |name: &str| archived.tables.iter().find(|table| table.table.name == name).cloned();
+        Ok(plan.tables.iter().map(|table| of_name(&table.table.name)).collect())
+    }
+
+    async fn read_back<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a Memory,
+    ) -> Result<BatchStream<'a>> {
+        if self.state().stage == Stage::New {
+            return self.reader.read(table, chunk, memory).await;
+        }
+        let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
+        let last = BatchId { batch: u32::MAX, ..first };
+        let written: Vec<_> =
+            self.state().receipts.range(first..=last).map(|(id, receipt)| Ok((*id, receipt.into()))).collect();
+        Ok(batches(&self.store, stream::iter(written), table.number, memory))
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {

@@ -12,7 +12,17 @@ pub struct Digest {
     sum: u128,
 }
 
+/// The hash of one row, or of a part of it.
+pub(crate) fn hash(text: &[u8]) -> u128 {
+    xxh3_128(text)
+}
+
 impl Digest {
+    /// Knows only the number of rows: equal to any other of which no more is known.
+    pub(crate) fn counted(rows: u64) -> Self {
+        Self { rows, sum: 0 }
+    }
+
     /// The digest of rows that are text already, each ended by a newline.
     pub fn of_text(text: &[u8]) -> Self {
         let mut digest = Self::default();
@@ -28,7 +38,7 @@ impl Digest {
     /// Adds one row: its text without the newline.
     pub fn add_row(&mut self, row: &[u8]) {
         self.rows += 1;
-        self.sum = self.sum.wrapping_add(xxh3_128(row));
+        self.sum = self.sum.wrapping_add(hash(row));
     }
 
     /// Adds the rows of another digest.

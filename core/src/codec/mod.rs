@@ -12,5 +12,6 @@ mod text;
 
 pub(crate) use compress::{compress, decompress};
 pub use digest::Digest;
+pub(crate) use digest::hash;
 pub use text::BatchBuilder;
-pub(crate) use text::{Field, rows};
+pub(crate) use text::{Field, fields, lines, rows};

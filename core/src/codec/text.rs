@@ -106,12 +106,41 @@ pub(crate) enum Field<'a> {
     Escaped(&'a [u8]),
 }
 
-/// The rows of a batch, each as its fields. A tab or a newline inside a value is escaped, so splitting needs no state.
-pub(crate) fn rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
+impl Field<'_> {
+    /// The value's bytes; `None` for NULL.
+    pub(crate) fn bytes(self) -> Option<Vec<u8>> {
+        let Self::Escaped(text) = self else { return None };
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.iter();
+        while let Some(&byte) = rest.next() {
+            bytes.push(match byte {
+                b'\\' => match rest.next() {
+                    Some(b't') => b'\t',
+                    Some(b'n') => b'\n',
+                    Some(&other) => other,
+                    None => break,
+                },
+                other => other,
+            });
+        }
+        Some(bytes)
+    }
+}
+
+/// The rows of a batch, each as its text. A tab or a newline inside a value is escaped, so splitting needs no state.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
-    lines.take(if text.is_empty() { 0 } else { usize::MAX }).map(|line| {
-        line.split(|&byte| byte == b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
-    })
+    lines.take(if text.is_empty() { 0 } else { usize::MAX })
+}
+
+/// The fields of a row.
+pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    line.split(|&byte| byte == b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
+}
+
+/// The rows of a batch, each as its fields.
+pub(crate) fn rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
+    lines(text).map(fields)
 }
 
 #[cfg(test)]
@@ -120,23 +149,6 @@ mod tests {
     use proptest::prelude::*;
 
     const ID: BatchId = BatchId { table: 0, chunk: 0, batch: 0 };
-
-    fn unescape(field: Field<'_>) -> Option<Vec<u8>> {
-        let Field::Escaped(text) = field else { return None };
-        let mut bytes = Vec::new();
-        let mut rest = text.iter();
-        while let Some(&byte) = rest.next() {
-            bytes.push(match byte {
-                b'\\' => match rest.next().unwrap() {
-                    b't' => b'\t',
-                    b'n' => b'\n',
-                    &other => other,
-                },
-                other => other,
-            });
-        }
-        Some(bytes)
-    }
 
     proptest! {
         #[test]
@@ -153,7 +165,7 @@ mod tests {
                 builder.end_row();
             }
             let batch = builder.finish(ID);
-            let back: Vec<Vec<_>> = rows(&batch.data).map(|row| row.map(unescape).collect()).collect();
+            let back: Vec<Vec<_>> = rows(&batch.data).map(|row| row.map(Field::bytes).collect()).collect();
             prop_assert_eq!(back, table.clone());
             prop_assert_eq!(batch.rows, table.len() as u64);
         }

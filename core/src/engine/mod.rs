@@ -3,6 +3,8 @@
 mod meter;
 mod pipeline;
 mod relay;
+mod throttle;
+mod verify;
 
 pub(crate) use pipeline::{Leg, Outcome, TableOutcome};
 pub(crate) use relay::relay;

@@ -8,16 +8,21 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::meter::Meter;
+use super::throttle::Throttle;
+use super::verify::{Comparing, Units};
 use crate::batch::{Batch, Staged};
 use crate::catalog::Printable;
+use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
 use crate::memory::Memory;
+use crate::options::Verify;
 use crate::plan::{Plan, Progress, TablePlan};
 use crate::report::Note;
 use crate::retry::Retry;
 use crate::sink::Sink;
 use crate::source::Source;
+use crate::verification::Verification;
 
 const TICK: Duration = Duration::from_millis(250);
 
@@ -32,6 +37,10 @@ pub(crate) struct Leg {
     pub(crate) memory: Memory,
     /// At most this many bytes a second.
     pub(crate) max_rate: Option<u64>,
+    /// How the sink's rows are compared with the source's.
+    pub(crate) verify: Verify,
+    /// Whether a comparison names the rows that differ.
+    pub(crate) list_rows: bool,
     pub(crate) retry: Retry,
     pub(crate) events: Events,
     /// Hears of each batch that is durable: the importing leg of a relay.
@@ -44,6 +53,7 @@ pub(crate) struct Outcome {
     /// One for each table of the plan, in its order.
     pub(crate) tables: Vec<TableOutcome>,
     pub(crate) notes: Vec<Note>,
+    pub(crate) verified: Option<Verification>,
 }
 
 impl Outcome {
@@ -75,7 +85,8 @@ struct Running {
     chunks: Mutex<Vec<(usize, usize)>>,
     tables: std::sync::Mutex<Vec<TableState>>,
     meter: Meter,
-    budget: Mutex<Throttle>,
+    budget: Throttle,
+    comparing: Option<Arc<Comparing>>,
     notes: std::sync::Mutex<Vec<Note>>,
 }
 
@@ -83,6 +94,9 @@ struct TableState {
     chunks_unread: usize,
     batches_unwritten: usize,
     started: Option<Instant>,
+    finished: bool,
+    /// Of what was read of each chunk.
+    digests: Vec<Digest>,
     outcome: TableOutcome,
 }
 
@@ -108,14 +122,15 @@ impl Leg {
         notes.extend(leg.source.notes());
         notes.append(&mut running.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let tables = running.with_tables(|tables| tables.iter().map(|table| table.outcome).collect());
-        Ok(Outcome { tables, notes })
+        let verified = running.comparing.as_ref().map(|comparing| comparing.verification());
+        Ok(Outcome { tables, notes, verified })
     }
 
-    fn phase(&self, phase: Phase) {
+    pub(super) fn phase(&self, phase: Phase) {
         self.events.emit(Event::Phase { leg: self.name, phase });
     }
 
-    fn progress(&self, phase: Phase, meter: &Meter) {
+    pub(super) fn progress(&self, phase: Phase, meter: &Meter) {
         self.events.emit(Event::Progress { leg: self.name, phase, amount: meter.amount() });
     }
 }
@@ -131,13 +146,16 @@ impl Running {
             chunks_unread: plan.chunks.len(),
             batches_unwritten: 0,
             started: None,
+            finished: false,
+            digests: vec![Digest::default(); plan.chunks.len()],
             outcome: TableOutcome::default(),
         };
         let tables = leg.plan.tables.iter().map(state).collect();
         let meter = Meter::new(&leg.plan);
-        let budget = Mutex::new(Throttle::new(leg.max_rate));
+        let budget = Throttle::new(leg.max_rate);
+        let comparing = Comparing::along(&leg);
         let (tables, notes) = (std::sync::Mutex::new(tables), std::sync::Mutex::default());
-        Self { leg, done, chunks: Mutex::new(chunks), tables, meter, budget, notes }
+        Self { leg, done, chunks: Mutex::new(chunks), tables, meter, budget, comparing, notes }
     }
 
     /// Runs the readers and the writers until all rows are durable and all tables complete.
@@ -145,29 +163,27 @@ impl Running {
         let (sender, receiver) = mpsc::channel(self.leg.threads);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
+        let (units, complete) = mpsc::unbounded_channel();
+        if let Some(comparing) = &self.comparing {
+            comparing.start(&mut tasks, complete);
+        }
         for _ in 0..self.leg.threads {
-            tasks.spawn(Self::write_batches(self.clone(), receiver.clone()));
+            tasks.spawn(Self::write_batches(self.clone(), receiver.clone(), units.clone()));
             tasks.spawn(Self::read_chunks(self.clone(), sender.clone()));
         }
         tasks.spawn(Self::complete_empty(self.clone(), sender));
-        let mut ticker = tokio::time::interval(TICK);
+        // The comparison ends when the last writer has.
+        drop(units);
         let mut phase = Phase::Rows;
-        loop {
-            tokio::select! {
-                task = tasks.join_next() => match task {
-                    None => return Ok(()),
-                    Some(Ok(result)) => result?,
-                    Some(Err(error)) => return Err(Error::new(ErrorKind::Internal, "a task died").caused_by(error)),
-                },
-                _ = ticker.tick() => {
-                    if phase == Phase::Rows && self.rows_are_in() {
-                        phase = Phase::Indexes;
-                        self.leg.phase(phase);
-                    }
-                    self.leg.progress(phase, &self.meter);
-                }
+        attend(tasks, || {
+            let now = self.phase();
+            if now != phase {
+                phase = now;
+                self.leg.phase(phase);
             }
-        }
+            self.leg.progress(phase, &self.meter);
+        })
+        .await
     }
 
     /// Tables without rows have nothing that could complete them on its way.
@@ -180,42 +196,49 @@ impl Running {
 
     async fn read_chunks(self: Arc<Self>, sender: mpsc::Sender<Work>) -> Result<()> {
         loop {
-            let Some((table, chunk)) = self.chunks.lock().await.pop() else { return Ok(()) };
+            let Some((table, index)) = self.chunks.lock().await.pop() else { return Ok(()) };
             let Some(table) = self.leg.plan.tables.get(table) else { continue };
-            let Some(chunk) = table.chunks.get(chunk) else { continue };
+            let Some(chunk) = table.chunks.get(index) else { continue };
             if self.start(table.number) {
                 self.leg.events.emit(Event::Started { leg: self.leg.name, object: table.table.object() });
             }
             let named = |error: Error| error.with("table", Printable(&table.table.name));
             let mut stream = self.leg.source.read(table, chunk, &self.leg.memory).await.map_err(named)?;
-            let mut batches = 0;
+            let (mut batches, mut digest) = (0, Digest::default());
             while let Some(batch) = stream.next().await {
                 let batch = batch.map_err(named)?;
                 batches += 1;
+                digest.add(&batch.digest);
                 if !self.done.loaded.contains(&batch.id) {
-                    self.budget.lock().await.take(batch.data.len()).await;
+                    self.budget.take(batch.data.len()).await;
                     self.change(table.number, |state| state.batches_unwritten += 1);
                     hand_over(&sender, Work::Batch(batch)).await?;
                 }
             }
             self.tell(Staged::ChunkEnd { table: table.number, chunk: chunk.number, batches });
-            if self.change(table.number, |state| state.chunks_unread -= 1) {
+            let read = |state: &mut TableState| {
+                state.chunks_unread -= 1;
+                if let Some(place) = state.digests.get_mut(index) {
+                    *place = digest;
+                }
+            };
+            if self.change(table.number, read) {
                 hand_over(&sender, Work::Complete(table.number)).await?;
             }
         }
     }
 
-    async fn write_batches(self: Arc<Self>, receiver: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<()> {
+    async fn write_batches(self: Arc<Self>, receiver: Arc<Mutex<mpsc::Receiver<Work>>>, units: Units) -> Result<()> {
         loop {
             let work = receiver.lock().await.recv().await;
             match work {
                 None => return Ok(()),
-                Some(Work::Complete(number)) => self.complete(number).await?,
+                Some(Work::Complete(number)) => self.complete(number, &units).await?,
                 Some(Work::Batch(batch)) => {
                     let number = batch.id.table;
                     self.write(batch).await?;
                     if self.change(number, |state| state.batches_unwritten -= 1) {
-                        self.complete(number).await?;
+                        self.complete(number, &units).await?;
                     }
                 }
             }
@@ -248,19 +271,24 @@ impl Running {
         Ok(())
     }
 
-    async fn complete(&self, number: u32) -> Result<()> {
+    async fn complete(&self, number: u32, units: &Units) -> Result<()> {
         let Some(table) = self.leg.plan.tables.get(number as usize) else { return Ok(()) };
         let object = table.table.object();
         self.meter.complete(number);
         self.start(number);
         self.leg.sink.complete(table).await.map_err(|error| error.with("table", Printable(&object.name)))?;
-        let mut outcome = TableOutcome::default();
+        let (mut outcome, mut digests) = (TableOutcome::default(), Vec::new());
         self.change(number, |state| {
+            state.finished = true;
+            digests = std::mem::take(&mut state.digests);
             state.outcome.seconds = state.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
             outcome = state.outcome;
         });
         let TableOutcome { rows, bytes, seconds } = outcome;
         self.leg.events.emit(Event::Finished { leg: self.leg.name, object, rows, bytes, seconds });
+        if let Some(comparing) = &self.comparing {
+            comparing.add_read(number, &digests, units);
+        }
         Ok(())
     }
 
@@ -294,31 +322,35 @@ impl Running {
         })
     }
 
-    fn rows_are_in(&self) -> bool {
-        self.with_tables(|tables| tables.iter().all(TableState::is_complete))
+    fn phase(&self) -> Phase {
+        self.with_tables(|tables| {
+            if self.comparing.is_some() && tables.iter().all(|table| table.finished) {
+                Phase::Verify
+            } else if tables.iter().all(TableState::is_complete) {
+                Phase::Indexes
+            } else {
+                Phase::Rows
+            }
+        })
+    }
+}
+
+/// Waits for all tasks to end, or one to fail, and calls `tick` now and then meanwhile.
+pub(super) async fn attend(mut tasks: JoinSet<Result<()>>, mut tick: impl FnMut()) -> Result<()> {
+    let mut ticker = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            task = tasks.join_next() => match task {
+                None => return Ok(()),
+                Some(Ok(result)) => result?,
+                Some(Err(error)) => return Err(Error::new(ErrorKind::Internal, "a task died").caused_by(error)),
+            },
+            _ = ticker.tick() => tick(),
+        }
     }
 }
 
 async fn hand_over(sender: &mpsc::Sender<Work>, work: Work) -> Result<()> {
     // The writers go away only by an error of their own, which ends the leg.
     sender.send(work).await.map_err(|_| Error::new(ErrorKind::Internal, "the writers have stopped"))
-}
-
-/// Spreads the bytes over time.
-struct Throttle {
-    rate: Option<u64>,
-    free_at: Instant,
-}
-
-impl Throttle {
-    fn new(rate: Option<u64>) -> Self {
-        Self { rate, free_at: Instant::now() }
-    }
-
-    async fn take(&mut self, bytes: usize) {
-        let Some(rate) = self.rate else { return };
-        let now = Instant::now();
-        tokio::time::sleep(self.free_at.saturating_duration_since(now)).await;
-        self.free_at = self.free_at.max(now) + Duration::from_secs_f64(bytes as f64 / rate as f64);
-    }
 }

@@ -14,13 +14,23 @@ use crate::fidelity::{Fidelity, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
-/// What was found so far: how many values, by table and column.
+/// What was found so far: how many values, by table and column, in the chunk of each number.
 #[derive(Default)]
-pub(super) struct Inspector(Mutex<BTreeMap<(ObjectRef, String), u64>>);
+pub(super) struct Inspector(Mutex<BTreeMap<(ObjectRef, String), BTreeMap<u32, u64>>>);
 
-impl Inspector {
-    /// Looks through the rows of one chunk: those that `from`, the end of a SELECT, gives.
-    pub(super) async fn look(&self, conn: &mut Conn, table: &TablePlan, from: &str) -> Result<()> {
+/// One look at the rows of a chunk.
+pub(super) struct Inspection<'a> {
+    pub(super) inspector: &'a Inspector,
+    pub(super) table: &'a TablePlan,
+    pub(super) chunk: u32,
+    /// The end of the SELECT that gives the rows.
+    pub(super) from: String,
+}
+
+impl Inspection<'_> {
+    /// Looks through the rows. A chunk that is read again counts once.
+    pub(super) async fn look(self, conn: &mut Conn) -> Result<()> {
+        let Self { inspector, table, chunk, from } = self;
         // Before 8.0.4 there is no JSON_TABLE.
         if conn.server.flavor != Flavor::MySql || conn.server.version_numbers() < (8, 0, 4) {
             return Ok(());
@@ -31,17 +41,20 @@ impl Inspector {
         }
         let sums: Vec<String> = columns.iter().map(|column| format!("SUM({})", hides_a_type(&column.name))).collect();
         let Some(row) = conn.row(&format!("SELECT {} {from}", sums.join(", "))).await? else { return Ok(()) };
-        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = inspector.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, column) in columns.iter().enumerate().filter(|(index, _)| row.number(*index) > 0) {
-            *found.entry((table.table.object(), column.name.clone())).or_default() += row.number(index);
+            found.entry((table.table.object(), column.name.clone())).or_default().insert(chunk, row.number(index));
         }
         Ok(())
     }
+}
 
+impl Inspector {
     /// What was found.
     pub(super) fn notes(&self) -> Vec<Note> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let note = |((object, column), values): (&(ObjectRef, String), &u64)| {
+        let note = |((object, column), values): (&(ObjectRef, String), &BTreeMap<u32, u64>)| {
+            let values: u64 = values.values().sum();
             Note::Fidelity(Fidelity {
                 object: object.clone(),
                 what: format!("column {column}"),

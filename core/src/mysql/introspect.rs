@@ -18,11 +18,7 @@ pub(super) fn is(column: &str, name: &str) -> String {
 
 /// Reads everything that `database` holds.
 pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> {
-    let found = self::database(conn, database).await?.ok_or_else(|| {
-        let message =
-            format!("there is no database {} at the source, or the account may not see it", Printable(database));
-        Error::new(ErrorKind::Usage, message)
-    })?;
+    let found = existing_database(conn, database, "source").await?;
     let database = found.name.as_str();
     // Names in definitions are printed without the database only where it is the current one.
     conn.exec(&format!("USE {}", quote_name(database))).await?;
@@ -35,6 +31,24 @@ pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> 
         }
     }
     Ok(Catalog { server: conn.server.clone(), database: found, tables, definitions })
+}
+
+/// The base tables of `database`, as the catalog holds them.
+pub(super) async fn base_tables(conn: &mut Conn, database: &str) -> Result<Vec<Table>> {
+    conn.exec(&format!("USE {}", quote_name(database))).await?;
+    let kinds = names(conn, database).await?;
+    tables(conn, database, &kinds).await
+}
+
+/// The database and its defaults.
+///
+/// # Errors
+/// `Usage` where there is none of that name at this side of the clone.
+pub(super) async fn existing_database(conn: &mut Conn, name: &str, side: &str) -> Result<Database> {
+    database(conn, name).await?.ok_or_else(|| {
+        let message = format!("there is no database {} at the {side}, or the account may not see it", Printable(name));
+        Error::new(ErrorKind::Usage, message)
+    })
 }
 
 /// The database and its defaults, or `None` where there is none of that name.

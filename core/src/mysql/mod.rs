@@ -14,6 +14,7 @@ mod load;
 mod prepare;
 mod read;
 mod running;
+mod scan;
 mod session;
 mod sink;
 mod snapshot;

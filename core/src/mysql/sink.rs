@@ -3,25 +3,30 @@
 use async_trait::async_trait;
 
 use super::connect::{Address, Conn};
-use super::target::{Made, Target};
+use super::scan::{self, Loan, Readers};
+use super::target::{Made, Target, There};
 use super::{apply, check, column, introspect, journal, load, session};
-use crate::batch::{Batch, Receipt};
+use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
+use crate::memory::Memory;
 use crate::options::CloneOptions;
-use crate::plan::{Plan, Progress, Selection, TablePlan};
+use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
+use crate::source::BatchStream;
 
 /// Writes into one database of a server.
 pub(crate) struct MySqlSink {
     target: Target,
+    /// Connections that look at what is there.
+    readers: Readers,
 }
 
 impl MySqlSink {
     /// Nothing is connected before the first call.
     pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
-        Self { target: Target::new(address, options) }
+        Self { target: Target::new(address, options), readers: Readers::at_most(options.threads) }
     }
 
     /// Finds out whether rows can go in by `LOAD DATA LOCAL`.
@@ -38,6 +43,16 @@ impl MySqlSink {
                 .push(Note::general("local_infile is off on the target: rows went in by INSERT, which is slower"));
         }
         Ok(())
+    }
+
+    /// A connection that reads.
+    async fn reader(&self) -> Result<(Conn, Loan)> {
+        let (conn, loan) = self.readers.borrow().await?;
+        let conn = match conn {
+            Some(conn) => conn,
+            None => self.target.running.watch(session::reader(&self.target.address).await?),
+        };
+        Ok((conn, loan))
     }
 
     async fn write_in(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
@@ -120,6 +135,35 @@ impl Sink for MySqlSink {
         self.target.add_keys(&mut conn, name, &ddl).await?;
         self.target.state().definers.push(conn);
         Ok(())
+    }
+
+    async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
+        let mut conn = session::control(&self.target.address).await?;
+        let database = introspect::existing_database(&mut conn, &self.target.address.database, "target").await?;
+        let there = There::look(&mut conn, &database.name).await?;
+        let tables = introspect::base_tables(&mut conn, &database.name).await?;
+        let counterpart = |planned: &TablePlan| {
+            let table = tables.iter().find(|table| there.same(&table.name, &planned.table.name))?.clone();
+            Some(TablePlan { table, ..planned.clone() })
+        };
+        Ok(plan.tables.iter().map(counterpart).collect())
+    }
+
+    async fn read_back<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a Memory,
+    ) -> Result<BatchStream<'a>> {
+        let (conn, loan) = self.reader().await?;
+        let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
+        let sql = scan::in_any_order(&self.target.address.database, table, chunk);
+        loan.read(conn, &sql, first, memory, None).await
+    }
+
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+        let (conn, loan) = self.reader().await?;
+        loan.number(conn, &scan::counting(&self.target.address.database, table, chunk)).await
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {

@@ -1,18 +1,14 @@
 //! A server of the MySQL family as a source.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Mutex;
 
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, quote_name, split_table};
-use super::inspect::Inspector;
-use super::read::RowReader;
+use super::ddl::{Dialect, split_table};
+use super::inspect::{Inspection, Inspector};
 use super::running::Running;
-use super::{check, chunk, column, introspect, session, snapshot};
+use super::scan::{self, Loan, Readers};
+use super::{check, chunk, introspect, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,15 +24,10 @@ pub(crate) struct MySqlSource {
     address: Address,
     options: CloneOptions,
     catalog: Mutex<Option<Catalog>>,
+    /// The connections of the snapshot.
     snapshot: Mutex<Readers>,
     running: Running,
     inspector: Inspector,
-}
-
-/// The connections of the snapshot that read nothing right now.
-struct Readers {
-    idle: Arc<std::sync::Mutex<Vec<Conn>>>,
-    free: Arc<Semaphore>,
 }
 
 impl MySqlSource {
@@ -48,7 +39,7 @@ impl MySqlSource {
             options: options.clone(),
             inspector: Inspector::default(),
             catalog: Mutex::new(None),
-            snapshot: Mutex::new(Readers { idle: Arc::default(), free: Arc::new(Semaphore::new(0)) }),
+            snapshot: Mutex::new(Readers::of(Vec::new())),
         }
     }
 
@@ -82,6 +73,14 @@ impl MySqlSource {
     async fn chosen_catalog(&self) -> Result<Catalog> {
         let catalog = self.catalog.lock().await.clone();
         catalog.ok_or_else(|| Error::new(ErrorKind::Internal, "asked before the catalog was read"))
+    }
+
+    /// A connection of the snapshot.
+    async fn borrow(&self) -> Result<(Conn, Loan)> {
+        let readers = self.snapshot.lock().await.clone();
+        let (conn, loan) = readers.borrow().await?;
+        let conn = conn.ok_or_else(|| Error::new(ErrorKind::Internal, "no connection of the snapshot is left"))?;
+        Ok((conn, loan))
     }
 
     /// Reads the catalog again and refuses what is no longer as it was chosen.
@@ -129,38 +128,27 @@ impl Source for MySqlSource {
         let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
         let threads = if selection.rows { self.options.threads } else { 1 };
         let taken = snapshot::take(&self.address, &self.running, &tables, threads, self.options.no_consistency).await?;
-        let mut snapshot = self.snapshot.lock().await;
-        snapshot.free = Arc::new(Semaphore::new(taken.readers.len()));
-        snapshot.idle = Arc::new(std::sync::Mutex::new(taken.readers));
-        drop(snapshot);
+        *self.snapshot.lock().await = Readers::of(taken.readers);
         let catalog = self.unchanged_catalog(selection).await?;
         self.cut(&catalog, selection, taken.position).await
     }
 
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
-        let (idle, free) = {
-            let snapshot = self.snapshot.lock().await;
-            (snapshot.idle.clone(), snapshot.free.clone())
-        };
-        let no_reader = || Error::new(ErrorKind::Internal, "no connection of the snapshot is left");
-        let permit = free.acquire_owned().await.map_err(|_| no_reader())?;
-        let conn = lock(&idle).pop().ok_or_else(no_reader)?;
-        let from = rows_of(&self.address.database, table, chunk);
-        let reader = RowReader::open(conn, &select(table, &from)).await?;
-        let state = ChunkReader { reader, from, idle, _permit: permit };
+        let (conn, loan) = self.borrow().await?;
+        let from = scan::rows_of(&self.address.database, table, chunk);
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
-        let batches = stream::try_unfold((state, first), move |(mut state, id)| async move {
-            match state.reader.next(id, memory).await? {
-                Some(batch) => Ok(Some((batch, (state, BatchId { batch: id.batch + 1, ..id })))),
-                None => {
-                    let mut conn = state.reader.finish().await?;
-                    self.inspector.look(&mut conn, table, &state.from).await?;
-                    lock(&state.idle).push(conn);
-                    Ok(None)
-                }
-            }
-        });
-        Ok(batches.boxed())
+        let sql = scan::in_order(table, &from);
+        let inspection = Inspection { inspector: &self.inspector, table, chunk: chunk.number, from };
+        loan.read(conn, &sql, first, memory, Some(inspection)).await
+    }
+
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+        let (conn, loan) = self.borrow().await?;
+        loan.number(conn, &scan::counting(&self.address.database, table, chunk)).await
+    }
+
+    fn reads_any_range(&self) -> bool {
+        true
     }
 
     fn notes(&self) -> Vec<Note> {
@@ -168,64 +156,11 @@ impl Source for MySqlSource {
     }
 
     async fn close(&self) -> Result<()> {
-        let idle = self.snapshot.lock().await.idle.clone();
-        for conn in lock(&idle).drain(..) {
+        for conn in self.snapshot.lock().await.take_idle() {
             self.running.close(conn);
         }
         self.running.kill_all().await
     }
-}
-
-/// A chunk that is being read, and what it gives back afterwards.
-struct ChunkReader {
-    reader: RowReader,
-    /// Which rows it reads.
-    from: String,
-    idle: Arc<std::sync::Mutex<Vec<Conn>>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-fn lock(idle: &std::sync::Mutex<Vec<Conn>>) -> std::sync::MutexGuard<'_, Vec<Conn>> {
-    idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// The statement that reads the rows of `from`.
-fn select(table: &TablePlan, from: &str) -> String {
-    let columns: Vec<String> = table.table.stored_columns().map(column::read_expression).collect();
-    // A row of no stored columns still has to be counted; its line is empty.
-    let columns = if columns.is_empty() { "''".to_owned() } else { columns.join(", ") };
-    let mut sql = format!("SELECT {columns} {from}");
-    if is_ordered(table) {
-        let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
-        sql.push_str(" ORDER BY ");
-        sql.push_str(&key.join(", "));
-    }
-    sql
-}
-
-/// `FROM …`: the rows of a chunk.
-fn rows_of(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
-    let mut sql = format!("FROM {}.{}", quote_name(database), quote_name(&table.table.name));
-    if table.table.history {
-        sql.push_str(" FOR SYSTEM_TIME ALL");
-    }
-    if is_ordered(table) {
-        sql.push_str(" FORCE INDEX (PRIMARY)");
-    }
-    let range = chunk::condition(&table.chunk_key, chunk);
-    let filter = table.filter.as_ref().map(|filter| format!("({filter}\n)"));
-    let conditions: Vec<String> = range.into_iter().chain(filter).collect();
-    if !conditions.is_empty() {
-        sql.push_str(" WHERE ");
-        sql.push_str(&conditions.join(" AND "));
-    }
-    sql
-}
-
-/// Whether rows are read in key order, without sorting, and from the clustered index even where another one would cover
-/// the columns. With a filter the server may know a better way.
-fn is_ordered(table: &TablePlan) -> bool {
-    table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB"
 }
 
 /// Whether the table's rows are those of other tables, or nowhere: reading them would double them at the other end.

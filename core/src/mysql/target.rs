@@ -146,7 +146,7 @@ impl There {
         Ok(Self { objects: check::existing(conn, database).await?, folds })
     }
 
-    fn same(&self, one: &str, other: &str) -> bool {
+    pub(super) fn same(&self, one: &str, other: &str) -> bool {
         one == other || self.folds && one.to_lowercase() == other.to_lowercase()
     }
 

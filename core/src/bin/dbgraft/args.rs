@@ -33,10 +33,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         request: Box<Request>,
     },
+    /// Compare the rows of SOURCE with those of TARGET; change neither
+    #[command(after_long_help = ENDPOINTS)]
+    Verify {
+        #[command(flatten)]
+        common: Box<Common>,
+        /// How to compare: counts or checksum
+        #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
+        verify: Verify,
+    },
 }
 
 const WHAT: &str = "What is cloned";
-const HOW: &str = "How it is written";
+const HOW: &str = "How";
 const MEANS: &str = "With what means";
 const OUTPUT: &str = "Output";
 
@@ -54,15 +63,15 @@ Passwords are best left out of a URL. Then DBGRAFT_SOURCE_PASSWORD and
 DBGRAFT_TARGET_PASSWORD are used, or the [client] section of ~/.my.cnf, or you
 are asked on the terminal.
 
-Exit codes: 0 done; 1 failed, or `plan` found a problem; 2 wrong usage, nothing
-was touched; 130 cancelled.
+Exit codes: 0 done; 1 failed, `plan` found a problem, or a comparison found a
+difference; 2 wrong usage, nothing was touched; 130 cancelled.
 
 Example:
   dbgraft clone mysql://root@db1/shop mysql://root@db2/copy --via s3://bucket/tmp";
 
-/// What `clone` and `plan` have in common.
+/// What all commands have in common.
 #[derive(Args)]
-pub(crate) struct Request {
+pub(crate) struct Common {
     /// Where from: a mysql://, s3:// or file:// URL
     pub(crate) source: String,
     /// Where to: a mysql://, s3:// or file:// URL
@@ -77,6 +86,38 @@ pub(crate) struct Request {
     /// Take only the rows of TABLE that meet CONDITION, in SQL
     #[arg(long = "where", value_name = "TABLE=CONDITION", help_heading = WHAT)]
     filters: Vec<String>,
+
+    /// Name the keys of the rows that a comparison finds different
+    #[arg(long, help_heading = HOW)]
+    list_rows: bool,
+
+    /// How many connections read, and how many load, at once
+    #[arg(long, value_name = "N", default_value_t = CloneOptions::default().threads, help_heading = MEANS)]
+    threads: usize,
+    /// At most this many bytes of rows are in flight: 256M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = text::parse_size)]
+    memory: u64,
+    /// At most this many bytes of rows are read a second: 10M
+    #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = text::parse_size)]
+    max_rate: Option<u64>,
+    /// Read without any guarantee that the tables are of one moment
+    #[arg(long, help_heading = MEANS)]
+    no_consistency: bool,
+
+    /// How to show progress; json is one event a line on standard output, all else is on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = OUTPUT)]
+    pub(crate) progress: Mode,
+    /// Write the report as JSON to FILE, - for standard output (then the summary is on standard error)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// What `clone` and `plan` have in common.
+#[derive(Args)]
+pub(crate) struct Request {
+    #[command(flatten)]
+    pub(crate) common: Common,
+
     /// Take triggers, also in a partial clone
     #[arg(long, help_heading = WHAT, conflicts_with = "no_triggers")]
     triggers: bool,
@@ -117,9 +158,6 @@ pub(crate) struct Request {
     /// Compare the clone with what was read: none, counts or checksum
     #[arg(long, value_name = "HOW", default_value = "none", help_heading = HOW, value_parser = verify())]
     verify: Verify,
-    /// Name the keys of the rows that a comparison finds different
-    #[arg(long, help_heading = HOW)]
-    list_rows: bool,
     /// Keep the target's changes out of its binary log; its replicas will not have the clone
     #[arg(long, help_heading = HOW)]
     skip_binlog: bool,
@@ -130,25 +168,6 @@ pub(crate) struct Request {
     /// Keep the staged archive, after success and after failure
     #[arg(long, help_heading = MEANS)]
     keep_archive: bool,
-    /// How many connections read, and how many load, at once
-    #[arg(long, value_name = "N", default_value_t = CloneOptions::default().threads, help_heading = MEANS)]
-    threads: usize,
-    /// At most this many bytes of rows are in flight: 256M, 1G
-    #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = text::parse_size)]
-    memory: u64,
-    /// At most this many bytes of rows are read a second: 10M
-    #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = text::parse_size)]
-    max_rate: Option<u64>,
-    /// Read without any guarantee that the tables are of one moment
-    #[arg(long, help_heading = MEANS)]
-    no_consistency: bool,
-
-    /// How to show progress; json is one event a line on standard output, all else is on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = OUTPUT)]
-    pub(crate) progress: Mode,
-    /// Write the report as JSON to FILE, - for standard output (then the summary is on standard error)
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
-    pub(crate) report: Option<PathBuf>,
 }
 
 /// How progress is shown.
@@ -166,29 +185,16 @@ pub(crate) enum Mode {
     None,
 }
 
-impl Request {
+impl Common {
     /// The library's options.
     pub(crate) fn options(&self) -> Result<CloneOptions> {
         let mut options = CloneOptions {
-            via: self.via.clone(),
-            keep_archive: self.keep_archive,
             include: self.include.clone(),
             exclude: self.exclude.clone(),
-            triggers: either(self.triggers, self.no_triggers),
-            routines: either(self.routines, self.no_routines),
-            events: either(self.events, self.no_events),
-            schema_only: self.schema_only,
-            data_only: self.data_only,
-            if_exists: self.if_exists,
-            recreate_database: self.recreate_database,
-            definer: self.definer.clone(),
-            on_unsupported: self.on_unsupported,
-            verify: self.verify,
             list_rows: self.list_rows,
             threads: self.threads,
             memory: self.memory,
             max_rate: self.max_rate,
-            skip_binlog: self.skip_binlog,
             no_consistency: self.no_consistency,
             ..CloneOptions::default()
         };
@@ -206,6 +212,28 @@ impl Request {
     /// Whether standard output is for JSON alone.
     pub(crate) fn stdout_is_json(&self) -> bool {
         self.progress == Mode::Json || self.report.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+}
+
+impl Request {
+    /// The library's options.
+    pub(crate) fn options(&self) -> Result<CloneOptions> {
+        Ok(CloneOptions {
+            via: self.via.clone(),
+            keep_archive: self.keep_archive,
+            triggers: either(self.triggers, self.no_triggers),
+            routines: either(self.routines, self.no_routines),
+            events: either(self.events, self.no_events),
+            schema_only: self.schema_only,
+            data_only: self.data_only,
+            if_exists: self.if_exists,
+            recreate_database: self.recreate_database,
+            definer: self.definer.clone(),
+            on_unsupported: self.on_unsupported,
+            verify: self.verify,
+            skip_binlog: self.skip_binlog,
+            ..self.common.options()?
+        })
     }
 }
 
@@ -234,6 +262,10 @@ fn verify() -> impl TypedValueParser<Value = Verify> {
     PossibleValuesParser::new(["none", "counts", "checksum"]).try_map(|text| text.parse::<Verify>())
 }
 
+fn comparison() -> impl TypedValueParser<Value = Verify> {
+    PossibleValuesParser::new(["counts", "checksum"]).try_map(|text| text.parse::<Verify>())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -248,6 +280,7 @@ mod tests {
             Cli::try_parse_from(start.iter().chain(arguments)).map_err(|error| Error::usage(error.to_string()))?;
         match cli.command {
             Command::Clone { request, .. } | Command::Plan { request } => request.options(),
+            Command::Verify { common, .. } => common.options(),
         }
     }
 

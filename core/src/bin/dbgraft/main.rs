@@ -1,6 +1,7 @@
 //! The `dbgraft` command: arguments in, progress and a summary out. All the work is the library's.
 
 mod args;
+mod comparison;
 mod overview;
 mod password;
 mod progress;
@@ -14,9 +15,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dbgraft::{CancellationToken, CloneJob, Error, ErrorKind, Result, Severity};
+use dbgraft::{CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Report, Result, Severity};
 
-use crate::args::{Cli, Command, Request};
+use crate::args::{Cli, Command, Common};
 use crate::progress::Progress;
 use crate::report_file::ReportFile;
 use crate::secrets::Secrets;
@@ -64,41 +65,56 @@ fn run() -> Result<ExitCode> {
 }
 
 async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
-    let (request, dry_run) = match command {
-        Command::Clone { request, dry_run } => (request, dry_run),
-        Command::Plan { request } => (request, true),
+    let (common, mut options) = match &command {
+        Command::Clone { request, .. } | Command::Plan { request } => (&request.common, request.options()?),
+        Command::Verify { common, verify } => (&**common, CloneOptions { verify: *verify, ..common.options()? }),
     };
-    let report = ReportFile::open(&request)?;
-    let job = job(&request, &mut secrets)?;
-    let progress = Progress::start(request.progress);
+    let report = ReportFile::open(common)?;
+    options.via = options.via.map(|url| secrets.restored(&url));
+    let job = job(common, options, &mut secrets)?;
+    let progress = Progress::start(common.progress);
     let cancellation = CancellationToken::new();
     signals::cancel(&cancellation, &progress)?;
     let job = job.on_event(progress.listener()).cancellation(cancellation);
-    if dry_run {
-        let planned = job.plan().await;
-        progress.end();
-        let overview = planned?;
-        show(&request, &overview::render(&overview));
-        report.write(&overview)?;
-        let refused = overview.findings.iter().any(|finding| finding.severity == Severity::Error);
-        Ok(if refused { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
-    } else {
-        let cloned = job.run().await;
-        progress.end();
-        let done = cloned?;
-        show(&request, &summary::render(&done));
-        report.write(&done)?;
-        Ok(ExitCode::SUCCESS)
+    match command {
+        Command::Clone { dry_run: true, .. } | Command::Plan { .. } => {
+            let planned = job.plan().await;
+            progress.end();
+            let overview = planned?;
+            show(common, &overview::render(&overview));
+            report.write(&overview)?;
+            Ok(failed_if(overview.findings.iter().any(|finding| finding.severity == Severity::Error)))
+        }
+        Command::Clone { .. } => {
+            let cloned = job.run().await;
+            progress.end();
+            // A clone that was found different has its report too.
+            if let Some(done) = cloned.as_ref().map_or_else(Report::of, Some) {
+                show(common, &summary::render(done));
+                report.write(done)?;
+            }
+            cloned.map(|_| ExitCode::SUCCESS)
+        }
+        Command::Verify { .. } => {
+            let compared = job.verify().await;
+            progress.end();
+            let comparison = compared?;
+            show(common, &comparison::render(&comparison));
+            report.write(&comparison)?;
+            Ok(failed_if(!comparison.verification.differences.is_empty()))
+        }
     }
 }
 
+fn failed_if(failed: bool) -> ExitCode {
+    if failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+}
+
 /// The job that was asked for, with the passwords that only a person can give.
-fn job(request: &Request, secrets: &mut Secrets) -> Result<CloneJob> {
-    let mut options = request.options()?;
-    options.via = options.via.map(|url| secrets.restored(&url));
-    let (source, target) = (secrets.restored(&request.source), secrets.restored(&request.target));
-    let source_password = password::ask(&source, &request.source, "DBGRAFT_SOURCE_PASSWORD")?;
-    let target_password = password::ask(&target, &request.target, "DBGRAFT_TARGET_PASSWORD")?;
+fn job(common: &Common, options: CloneOptions, secrets: &mut Secrets) -> Result<CloneJob> {
+    let (source, target) = (secrets.restored(&common.source), secrets.restored(&common.target));
+    let source_password = password::ask(&source, &common.source, "DBGRAFT_SOURCE_PASSWORD")?;
+    let target_password = password::ask(&target, &common.target, "DBGRAFT_TARGET_PASSWORD")?;
     let mut job = CloneJob::new(source, target).options(options);
     if let Some(password) = source_password {
         job = job.source_password(password);
@@ -110,9 +126,9 @@ fn job(request: &Request, secrets: &mut Secrets) -> Result<CloneJob> {
 }
 
 /// Results are for standard output, unless that carries JSON.
-fn show(request: &Request, results: &str) {
+fn show(common: &Common, results: &str) {
     // The work is done; a reader that went away does not undo it.
-    let _ = if request.stdout_is_json() {
+    let _ = if common.stdout_is_json() {
         io::stderr().write_all(results.as_bytes())
     } else {
         io::stdout().write_all(results.as_bytes())

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use dbgraft::{Error, ErrorKind, Printable, Result};
 use serde::Serialize;
 
-use crate::args::{Mode, Request};
+use crate::args::{Common, Mode};
 
 /// Where the report goes.
 pub(crate) enum ReportFile {
@@ -28,10 +28,10 @@ pub(crate) struct OpenFile {
 
 impl ReportFile {
     /// Opens the file before anything else happens: a clone must not end in "cannot write its report".
-    pub(crate) fn open(request: &Request) -> Result<Self> {
-        let Some(path) = &request.report else { return Ok(Self::Nowhere) };
+    pub(crate) fn open(common: &Common) -> Result<Self> {
+        let Some(path) = &common.report else { return Ok(Self::Nowhere) };
         if path.as_os_str() == "-" {
-            return Ok(Self::Stdout { one_line: request.progress == Mode::Json });
+            return Ok(Self::Stdout { one_line: common.progress == Mode::Json });
         }
         let new = OpenOptions::new().write(true).create_new(true).open(path);
         let opened = match new {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use dbgraft::{Fidelity, LeftOut, ObjectKind, ObjectReport, Position, Printable, Report};
 
-use crate::text;
+use crate::{comparison, text};
 
 /// How many tables are listed; the JSON report has them all.
 const LISTED: usize = 20;
@@ -31,6 +31,7 @@ pub(crate) fn render(report: &Report) -> String {
         ),
         ("objects", kinds(report.objects.iter().map(|object| object.object.kind))),
         ("source", format!("{}, {} {}", report.server, report.database.charset, report.database.collation)),
+        ("verified", report.verified.as_ref().map(comparison::verified).unwrap_or_default()),
         ("moment", moment(&report.position)),
         ("kept", report.archive.as_deref().map(|url| Printable(url).to_string()).unwrap_or_default()),
     ];
@@ -40,6 +41,7 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&tables(&report.objects));
     out.push_str(&left_out(&report.left_out));
     out.push_str(&fidelity(&report.fidelity));
+    out.push_str(&report.verified.as_ref().map(comparison::differences).unwrap_or_default());
     out.push_str(&warnings(report));
     out
 }
@@ -163,6 +165,7 @@ mod tests {
                 source: "((a + 1))".into(),
                 target: String::new(),
             }],
+            verified: None,
             warnings: Vec::new(),
             rows: 23_000,
             bytes: 1 << 20,

@@ -95,10 +95,10 @@ pub(crate) fn columns(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// An error on one line. The preflight's has a line for each problem.
+/// An error on one line. The preflight's has a line for each problem, a comparison's for each difference.
 pub(crate) fn error(error: &Error) -> String {
     let message = error.to_string();
-    if error.kind() != ErrorKind::Preflight {
+    if !matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Different) {
         return Printable(&message).to_string();
     }
     message.lines().map(|line| Printable(line).to_string()).collect::<Vec<_>>().join("\n")

@@ -59,12 +59,12 @@ impl View for Bars {
                 }
             }
             Event::Progress { leg, amount: now, .. } => {
-                let Leg { bar, phase, rows, .. } = self.leg(*leg);
+                let Leg { name, bar, phase, rows } = self.leg(*leg);
                 bar.set_style(style("{prefix:>6} [{bar:24}] {percent:>3}%  {msg}"));
                 bar.set_length(now.bytes_total);
                 bar.set_position(now.bytes);
                 *rows = format!("{}, {} so far", amount(now), text::clock(now.elapsed));
-                if *phase == Phase::Rows {
+                if matches!((*phase, *name), (Phase::Rows, _) | (Phase::Verify, LegName::Verify)) {
                     bar.set_message(rows.clone());
                 }
             }

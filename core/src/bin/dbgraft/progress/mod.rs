@@ -100,6 +100,7 @@ fn leg_name(leg: LegName) -> &'static str {
         LegName::Clone => "clone",
         LegName::Export => "export",
         LegName::Import => "import",
+        LegName::Verify => "verify",
     }
 }
 
@@ -112,6 +113,8 @@ fn phase_name(leg: LegName, phase: Phase) -> &'static str {
         (Phase::Rows, _) => "copying rows",
         (Phase::Indexes | Phase::Objects, LegName::Export) => "completing the archive",
         (Phase::Indexes, _) => "building indexes",
+        (Phase::Verify, LegName::Verify) => "comparing rows",
+        (Phase::Verify, _) => "comparing the last tables with what was read",
         (Phase::Objects, _) => "foreign keys, views, routines, triggers, events",
         (Phase::Done, _) => "done",
         (Phase::Cleanup, _) => "cleaning up",

@@ -1,0 +1,375 @@
+//! Compares what is at the target with what was read, chunk by chunk: beside a running leg, or by itself.
+
+mod columns;
+mod rows;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::TryStreamExt as _;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::task::JoinSet;
+
+use self::rows::{Buckets, Key, Side, Suspects};
+use super::meter::Meter;
+use super::pipeline::{Leg, attend};
+use super::throttle::Throttle;
+use crate::batch::Batch;
+use crate::catalog::{ObjectKind, ObjectRef, Printable};
+use crate::codec::{Digest, lines};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Phase};
+use crate::options::Verify;
+use crate::plan::{Chunk, Plan, TablePlan};
+use crate::source::BatchStream;
+use crate::verification::{Difference, DifferingRow, Verification};
+
+/// So many differing rows of each table are named.
+const LISTED: usize = 100;
+
+/// What is compared at a time: a chunk, or a whole table that the two sides have cut differently.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unit {
+    table: u32,
+    chunk: Option<usize>,
+    /// The digest of what was read; without one it is read now.
+    read: Option<Digest>,
+}
+
+pub(super) type Units = mpsc::UnboundedSender<Unit>;
+
+/// What the tasks of a comparison share.
+pub(super) struct Comparing {
+    leg: Leg,
+    /// The tables as they are read back, with their numbers as indexes.
+    there: Vec<TablePlan>,
+    tables: Mutex<Vec<State>>,
+    meter: Meter,
+    throttle: Throttle,
+}
+
+/// How far the comparison of a table is.
+#[derive(Debug, Clone, Default)]
+struct State {
+    units_left: usize,
+    chunks: u64,
+    rows: u64,
+    /// Units whose digests differ, with those of the source and of the target.
+    wrong: Vec<(Unit, Digest, Digest)>,
+    differences: Vec<Difference>,
+}
+
+impl Leg {
+    /// Compares both ends, and changes neither. Dropping the future stops it; then the sink must be aborted and the
+    /// source closed.
+    pub(crate) async fn compare(mut self) -> Result<Verification> {
+        self.phase(Phase::Verify);
+        let found = self.sink.counterparts(&self.plan).await?;
+        let mut plan = Plan::clone(&self.plan);
+        let mut there = Vec::new();
+        let mut missing = Vec::new();
+        for (table, found) in plan.tables.iter_mut().zip(found) {
+            let difference = match &found {
+                None => Some("the table is missing at the target".to_owned()),
+                Some(found) => columns::difference(&table.table, &found.table),
+            };
+            missing.push(difference.map(|what| Difference::of(table.table.object(), what)));
+            let found = found.unwrap_or_else(|| table.clone());
+            if self.source.reads_any_range() && !table.chunks.is_empty() {
+                table.chunk_key.clone_from(&found.chunk_key);
+                table.chunks.clone_from(&found.chunks);
+            }
+            // Read by the same expressions, and with the same filter.
+            let TablePlan { chunk_key, chunks, .. } = found;
+            there.push(TablePlan { chunk_key, chunks, ..table.clone() });
+        }
+        self.plan = Arc::new(plan);
+        let comparing = Arc::new(Comparing::new(self, there));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for (number, difference) in (0..).zip(missing) {
+            match difference {
+                Some(difference) => comparing.tell(number, difference),
+                None => comparing.add_table(number, &sender),
+            }
+        }
+        drop(sender);
+        let mut tasks = JoinSet::new();
+        comparing.start(&mut tasks, receiver);
+        let leg = &comparing.leg;
+        attend(tasks, || leg.progress(Phase::Verify, &comparing.meter)).await?;
+        leg.progress(Phase::Verify, &comparing.meter);
+        leg.phase(Phase::Done);
+        Ok(comparing.verification())
+    }
+}
+
+impl Comparing {
+    fn new(leg: Leg, there: Vec<TablePlan>) -> Self {
+        let tables = Mutex::new(vec![State::default(); leg.plan.tables.len()]);
+        Self { meter: Meter::new(&leg.plan), throttle: Throttle::new(leg.max_rate), tables, there, leg }
+    }
+
+    /// The comparison that goes along with a leg, if one is wanted.
+    pub(super) fn along(leg: &Leg) -> Option<Arc<Self>> {
+        if leg.verify == Verify::None {
+            return None;
+        }
+        // A filter may name tables that are not there, and everything that is there has passed it.
+        let whole = |table: &TablePlan| TablePlan { filter: None, ..table.clone() };
+        let there = leg.plan.tables.iter().map(whole).collect();
+        Some(Arc::new(Self::new(Leg { staged: None, ..leg.clone() }, there)))
+    }
+
+    /// Starts as many tasks as the leg has threads; they end when nobody can send units any more.
+    pub(super) fn start(self: &Arc<Self>, tasks: &mut JoinSet<Result<()>>, receiver: mpsc::UnboundedReceiver<Unit>) {
+        let receiver = Arc::new(AsyncMutex::new(receiver));
+        for _ in 0..self.leg.threads {
+            tasks.spawn(Self::compare_units(self.clone(), receiver.clone()));
+        }
+    }
+
+    /// A table is complete, and these are the digests of its chunks.
+    pub(super) fn add_read(&self, table: u32, digests: &[Digest], units: &Units) {
+        let unit = |(chunk, digest): (usize, &Digest)| Unit { table, chunk: Some(chunk), read: Some(*digest) };
+        self.add(table, digests.iter().enumerate().map(unit).collect(), units);
+    }
+
+    /// A table that is read on both sides.
+    fn add_table(&self, table: u32, units: &Units) {
+        let (Some(here), Some(there)) = (self.here(table), self.there(table)) else { return };
+        let by_chunk = here.chunks == there.chunks && here.chunk_key == there.chunk_key;
+        let chunks = if by_chunk { (0..here.chunks.len()).map(Some).collect() } else { vec![None] };
+        self.add(table, chunks.into_iter().map(|chunk| Unit { table, chunk, read: None }).collect(), units);
+    }
+
+    fn add(&self, table: u32, all: Vec<Unit>, units: &Units) {
+        self.change(table, |state| state.units_left = all.len());
+        for unit in all {
+            // Who takes them goes away only by an error of its own, which ends the leg.
+            let _ = units.send(unit);
+        }
+    }
+
+    async fn compare_units(self: Arc<Self>, receiver: Arc<AsyncMutex<mpsc::UnboundedReceiver<Unit>>>) -> Result<()> {
+        loop {
+            let unit = receiver.lock().await.recv().await;
+            let Some(unit) = unit else { return Ok(()) };
+            match self.digests(unit).await {
+                Ok((here, there)) => self.change(unit.table, |state| {
+                    state.chunks += 1;
+                    state.rows += there.rows;
+                    if here != there {
+                        state.wrong.push((unit, here, there));
+                    }
+                }),
+                Err(error) if is_difference(&error) => {
+                    let difference = self.difference(unit, format!("cannot be read: {error}"));
+                    self.tell(unit.table, difference);
+                }
+                Err(error) => return Err(self.named(unit.table, error)),
+            }
+            let mut settled = false;
+            self.change(unit.table, |state| {
+                state.units_left = state.units_left.saturating_sub(1);
+                settled = state.units_left == 0;
+            });
+            if settled {
+                self.settle(unit.table).await;
+            }
+        }
+    }
+
+    /// The digests of the source and of the target.
+    async fn digests(&self, unit: Unit) -> Result<(Digest, Digest)> {
+        let warn = |error: &Error| {
+            let message = format!("reading back is tried again: {}", self.difference(unit, error.to_string()));
+            self.leg.events.emit(Event::Warning { message });
+        };
+        let there = self.leg.retry.run(|| self.digest(unit, Side::Target), warn);
+        let (here, there) = match unit.read {
+            Some(read) => (read, there.await?),
+            None => futures::try_join!(self.digest(unit, Side::Source), there)?,
+        };
+        Ok(match self.leg.verify {
+            Verify::Counts => (Digest::counted(here.rows), Digest::counted(there.rows)),
+            _ => (here, there),
+        })
+    }
+
+    async fn digest(&self, unit: Unit, side: Side) -> Result<Digest> {
+        let mut digest = Digest::default();
+        if self.leg.verify != Verify::Counts {
+            self.each_batch(unit, side, |batch| digest.add(&batch.digest)).await?;
+            return Ok(digest);
+        }
+        let mut rows = 0;
+        for (table, chunk) in self.chunks(unit, side) {
+            rows += match side {
+                Side::Source => self.leg.source.count(table, chunk, &self.leg.memory).await?,
+                Side::Target => self.leg.sink.count(table, chunk, &self.leg.memory).await?,
+            };
+        }
+        Ok(Digest::counted(rows))
+    }
+
+    async fn each_batch(&self, unit: Unit, side: Side, mut see: impl FnMut(&Batch)) -> Result<()> {
+        let memory = &self.leg.memory;
+        for (table, chunk) in self.chunks(unit, side) {
+            let mut batches: BatchStream<'_> = match side {
+                Side::Source => self.leg.source.read(table, chunk, memory).await?,
+                Side::Target => self.leg.sink.read_back(table, chunk, memory).await?,
+            };
+            while let Some(batch) = batches.try_next().await? {
+                see(&batch);
+                if side == Side::Source {
+                    self.meter.add(unit.table, batch.rows, batch.data.len() as u64);
+                    self.throttle.take(batch.data.len()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All chunks of a table are compared: says what is different in it.
+    async fn settle(&self, table: u32) {
+        let mut wrong = Vec::new();
+        self.change(table, |state| wrong = std::mem::take(&mut state.wrong));
+        let sum = |of: fn(&(Unit, Digest, Digest)) -> &Digest| {
+            let mut sum = Digest::default();
+            wrong.iter().for_each(|wrong| sum.add(of(wrong)));
+            sum
+        };
+        self.meter.complete(table);
+        // The same rows, some of them in other key ranges: the other family sorts texts in another way.
+        if sum(|wrong| &wrong.1) == sum(|wrong| &wrong.2)
+            && (self.leg.verify == Verify::Checksum || self.by_text(table))
+        {
+            return;
+        }
+        wrong.sort_by_key(|(unit, ..)| unit.chunk);
+        let mut room = LISTED;
+        for (unit, here, there) in wrong {
+            let what = match (here.rows, there.rows) {
+                (here, there) if here != there => format!("{here} rows at the source, {there} at the target"),
+                (rows, _) => format!("{rows} rows on both sides, but not the same"),
+            };
+            let mut difference = self.difference(unit, what);
+            if self.leg.list_rows {
+                match self.list(unit, room).await {
+                    Ok((rows, more)) => (difference.rows, difference.more) = (rows, more),
+                    Err(error) => difference.what.push_str(&format!("; its rows cannot be listed: {error}")),
+                }
+                room = room.saturating_sub(difference.rows.len());
+            }
+            self.tell(table, difference);
+        }
+    }
+
+    /// The first rows that differ, and at least how many more do.
+    async fn list(&self, unit: Unit, room: usize) -> Result<(Vec<DifferingRow>, u64)> {
+        let Some(table) = self.here(unit.table) else { return Ok((Vec::new(), 0)) };
+        if room == 0 {
+            return Ok((Vec::new(), 1));
+        }
+        let key = Key::of(&table.table);
+        let mut buckets = Buckets::new(&key);
+        for side in [Side::Source, Side::Target] {
+            self.each_batch(unit, side, |batch| lines(&batch.data).for_each(|row| buckets.add(side, row))).await?;
+        }
+        let (chosen, others) = buckets.differing(room);
+        let mut suspects = Suspects::new(&key, chosen);
+        for side in [Side::Source, Side::Target] {
+            self.each_batch(unit, side, |batch| lines(&batch.data).for_each(|row| suspects.look(side, row))).await?;
+        }
+        let mut differing = suspects.differing();
+        let rows = differing.by_ref().take(room).collect();
+        Ok((rows, others + differing.count() as u64))
+    }
+
+    fn difference(&self, unit: Unit, what: String) -> Difference {
+        let table = self.here(unit.table);
+        let chunk = table.zip(unit.chunk).and_then(|(table, chunk)| Some((table, table.chunks.get(chunk)?)));
+        let range = chunk.and_then(|(table, chunk)| range(&table.chunk_key, chunk));
+        let object = table.map_or_else(|| ObjectRef::new(ObjectKind::Table, ""), |table| table.table.object());
+        Difference { range, ..Difference::of(object, what) }
+    }
+
+    /// Notes a difference, and says so at once.
+    fn tell(&self, table: u32, difference: Difference) {
+        self.leg.events.emit(Event::Warning { message: format!("different: {difference}") });
+        self.change(table, |state| state.differences.push(difference));
+    }
+
+    /// What was found, once all units are compared.
+    pub(super) fn verification(&self) -> Verification {
+        let mut tables = self.tables();
+        Verification {
+            how: self.leg.verify,
+            tables: tables.iter().filter(|state| state.chunks > 0).count() as u64,
+            chunks: tables.iter().map(|state| state.chunks).sum(),
+            rows: tables.iter().map(|state| state.rows).sum(),
+            differences: tables.iter_mut().flat_map(|state| std::mem::take(&mut state.differences)).collect(),
+        }
+    }
+
+    fn here(&self, table: u32) -> Option<&TablePlan> {
+        self.leg.plan.tables.get(table as usize)
+    }
+
+    fn there(&self, table: u32) -> Option<&TablePlan> {
+        self.there.get(table as usize)
+    }
+
+    /// What is to be read on one side.
+    fn chunks(&self, unit: Unit, side: Side) -> impl Iterator<Item = (&TablePlan, &Chunk)> {
+        let table = if side == Side::Source { self.here(unit.table) } else { self.there(unit.table) };
+        let wanted = move |chunk: &usize| unit.chunk.is_none_or(|wanted| wanted == *chunk);
+        table.into_iter().flat_map(move |table| {
+            let chunks = table.chunks.iter().enumerate().filter(move |(index, _)| wanted(index));
+            chunks.map(move |(_, chunk)| (table, chunk))
+        })
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Vec<State>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, table: u32, change: impl FnOnce(&mut State)) {
+        if let Some(state) = self.tables().get_mut(table as usize) {
+            change(state);
+        }
+    }
+
+    /// Whether the key ranges of the table are ranges of texts.
+    fn by_text(&self, table: u32) -> bool {
+        let is_text = |table: &TablePlan, key: &String| {
+            table.table.columns.iter().any(|column| column.name == *key && column.charset.is_some())
+        };
+        self.here(table).is_some_and(|table| table.chunk_key.iter().any(|key| is_text(table, key)))
+    }
+
+    fn named(&self, table: u32, error: Error) -> Error {
+        let name = self.here(table).map_or("", |table| &table.table.name);
+        error.with("table", Printable(name))
+    }
+}
+
+/// Whether the error says that what is there is not what it should be: a damaged object of an archive, a table that went
+/// away. A broken connection says nothing of the kind.
+fn is_difference(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Data | ErrorKind::Server | ErrorKind::Storage) && !error.is_retryable()
+}
+
+/// The keys of a chunk, as a condition that people can read; `None` for all.
+fn range(key: &[String], chunk: &Chunk) -> Option<String> {
+    let side = |operator: &str, border: &Option<Vec<String>>| {
+        let border = border.as_ref()?;
+        Some(match (key, border.as_slice()) {
+            ([name], [value]) => format!("{name} {operator} {value}"),
+            _ => format!("({}) {operator} ({})", key.join(", "), border.join(", ")),
+        })
+    };
+    match (side(">", &chunk.after), side("<=", &chunk.until)) {
+        (Some(after), Some(until)) => Some(format!("{after} and {until}")),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,153 @@
+//! Reads a chunk: the statement, over a connection on loan. Both sides read in the same way, or they could not be
+//! compared.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connect::Conn;
+use super::ddl::quote_name;
+use super::inspect::Inspection;
+use super::read::RowReader;
+use super::{chunk, column};
+use crate::batch::BatchId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Memory;
+use crate::plan::{Chunk, TablePlan};
+use crate::source::BatchStream;
+
+/// Connections that read, of which so many may be out at once.
+#[derive(Clone)]
+pub(super) struct Readers {
+    idle: Arc<Mutex<Vec<Conn>>>,
+    free: Arc<Semaphore>,
+}
+
+/// The right to read, until it is given back or dropped.
+pub(super) struct Loan {
+    readers: Readers,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Readers {
+    /// These connections, and no others.
+    pub(super) fn of(conns: Vec<Conn>) -> Self {
+        Self { free: Arc::new(Semaphore::new(conns.len())), idle: Arc::new(Mutex::new(conns)) }
+    }
+
+    /// Connections that are opened when they are needed.
+    pub(super) fn at_most(number: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(number)), idle: Arc::default() }
+    }
+
+    /// A connection that does nothing; `None` when one may be opened in the place of one that was never opened, or broke.
+    pub(super) async fn borrow(&self) -> Result<(Option<Conn>, Loan)> {
+        let closed = |_| Error::new(ErrorKind::Internal, "the readers are closed");
+        let permit = self.free.clone().acquire_owned().await.map_err(closed)?;
+        let conn = self.idle().pop();
+        Ok((conn, Loan { readers: self.clone(), _permit: permit }))
+    }
+
+    /// Takes away those that do nothing.
+    pub(super) fn take_idle(&self) -> Vec<Conn> {
+        std::mem::take(&mut *self.idle())
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Conn>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loan {
+    fn give_back(self, conn: Conn) {
+        self.readers.idle().push(conn);
+    }
+
+    /// Runs the statement, and gives its rows as the batches of a chunk. In the end these rows are inspected, if they are
+    /// to be.
+    pub(super) async fn read<'a>(
+        self,
+        conn: Conn,
+        sql: &str,
+        first: BatchId,
+        memory: &'a Memory,
+        inspection: Option<Inspection<'a>>,
+    ) -> Result<BatchStream<'a>> {
+        let reader = RowReader::open(conn, sql).await?;
+        let state = (reader, self, inspection, first);
+        let batches = stream::try_unfold(state, move |(mut reader, loan, inspection, id)| async move {
+            if let Some(batch) = reader.next(id, memory).await? {
+                return Ok(Some((batch, (reader, loan, inspection, BatchId { batch: id.batch + 1, ..id }))));
+            }
+            let mut conn = reader.finish().await?;
+            if let Some(inspection) = inspection {
+                inspection.look(&mut conn).await?;
+            }
+            loan.give_back(conn);
+            Ok(None)
+        });
+        Ok(batches.boxed())
+    }
+
+    /// Runs the statement, whose one value is a number.
+    pub(super) async fn number(self, mut conn: Conn, sql: &str) -> Result<u64> {
+        let row = conn.row(sql).await?;
+        self.give_back(conn);
+        Ok(row.map_or(0, |row| row.number(0)))
+    }
+}
+
+/// `FROM …`: the rows of a chunk, as the source reads them.
+pub(super) fn rows_of(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+    from(database, table, chunk, is_ordered(table))
+}
+
+/// The statement that reads these rows, in key order where there is one.
+pub(super) fn in_order(table: &TablePlan, rows: &str) -> String {
+    let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
+    match is_ordered(table) {
+        true => format!("SELECT {} {rows} ORDER BY {}", columns(table), key.join(", ")),
+        false => format!("SELECT {} {rows}", columns(table)),
+    }
+}
+
+/// The statement that reads a chunk in any order, also where the table has other keys.
+pub(super) fn in_any_order(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+    format!("SELECT {} {}", columns(table), from(database, table, chunk, false))
+}
+
+/// The statement that counts the rows of a chunk.
+pub(super) fn counting(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
+    format!("SELECT COUNT(*) {}", from(database, table, chunk, false))
+}
+
+fn columns(table: &TablePlan) -> String {
+    let columns: Vec<String> = table.table.stored_columns().map(column::read_expression).collect();
+    // A row of no stored columns still has to be counted; its line is empty.
+    if columns.is_empty() { "''".to_owned() } else { columns.join(", ") }
+}
+
+fn from(database: &str, table: &TablePlan, chunk: &Chunk, ordered: bool) -> String {
+    let mut sql = format!("FROM {}.{}", quote_name(database), quote_name(&table.table.name));
+    if table.table.history {
+        sql.push_str(" FOR SYSTEM_TIME ALL");
+    }
+    if ordered {
+        sql.push_str(" FORCE INDEX (PRIMARY)");
+    }
+    let range = chunk::condition(&table.chunk_key, chunk);
+    let filter = table.filter.as_ref().map(|filter| format!("({filter}\n)"));
+    let conditions: Vec<String> = range.into_iter().chain(filter).collect();
+    if !conditions.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
+    }
+    sql
+}
+
+/// Whether rows are read in key order, without sorting, and from the clustered index even where another one would cover
+/// the columns. With a filter the server may know a better way.
+fn is_ordered(table: &TablePlan) -> bool {
+    table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB"
+}
