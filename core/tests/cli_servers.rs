@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Account, Bench, FLAVORS, unique};
-use dbgraft::{Overview, Report};
+use dbgraft::{Comparison, Overview, Report};
 use dbgraft_testkit::Flavor;
 
 const SMALL: &str =
@@ -132,6 +132,59 @@ fn a_pattern_that_matches_nothing_is_wrong_usage() {
         assert!(code == Some(2) && stderr.contains(name), "{stderr}");
     }
     assert!(!bench.target_exists());
+}
+
+#[test]
+fn a_comparison_says_by_its_exit_code_whether_there_is_a_difference() {
+    for flavor in FLAVORS {
+        let (bench, dir) = (Bench::new(flavor, SMALL), Dir::new());
+        let (code, stdout, stderr) = run("clone", &bench, &["--verify", "checksum"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains("verified 2 tables, 2 rows by checksum\n"), "{stdout}");
+        let (code, stdout, stderr) = run("verify", &bench, &[]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(
+            stdout.contains("verified 2 tables, 2 rows by checksum\n") && stdout.ends_with("no difference\n"),
+            "{stdout}"
+        );
+
+        bench.target("UPDATE `a\nb` SET v = 'X' WHERE id = 1");
+        let file = dir.join("comparison.json");
+        let (code, stdout, stderr) = run("verify", &bench, &["--list-rows", "--report", &file]);
+        assert_eq!(code, Some(1), "{stderr}");
+        let told = "different:\n  table a\\nb: 2 rows on both sides, but not the same\n      different: id = 1\n";
+        assert!(stdout.ends_with(told), "{stdout}");
+        let comparison: Comparison = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(comparison.verification.differences[0].rows.len(), 1);
+        assert_eq!(run("verify", &bench, &["--verify", "counts"]).0, Some(0));
+        assert_eq!(run("verify", &bench, &["--include", "log"]).0, Some(0));
+
+        for wrong in [vec!["--if-exists", "drop"], vec!["--verify", "none"], vec!["--include", "lag"]] {
+            assert_eq!(run("verify", &bench, &wrong).0, Some(2), "{wrong:?}");
+        }
+        assert_eq!(run("clone", &bench, &["--verify", "counts", "--schema-only"]).0, Some(2));
+    }
+}
+
+#[test]
+fn a_clone_that_is_found_different_fails_and_has_its_report() {
+    // The target's own table drops spaces at the end, and no server warns of it.
+    let bench = Bench::new(
+        Flavor::MySql,
+        "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(10)); INSERT INTO a VALUES (1, 'x '), (2, 'y')",
+    );
+    bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
+    bench.target("CREATE TABLE a (id INT PRIMARY KEY, v CHAR(10))");
+    let dir = Dir::new();
+    let file = dir.join("report.json");
+    let options = ["--data-only", "--verify", "checksum", "--progress=none", "--report", &file];
+    let (code, stdout, stderr) = run("clone", &bench, &options);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert!(stderr.contains("\n  - table a: 2 rows on both sides, but not the same\n"), "{stderr}");
+    assert!(stdout.contains("different:\n  table a: 2 rows"), "{stdout}");
+    let report: Report = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(report.verified.unwrap().differences.len(), 1);
+    assert_eq!(bench.target("SELECT GROUP_CONCAT(v ORDER BY id) FROM a"), "x,y");
 }
 
 /// A clone that takes a long time, of an account of its own.

@@ -217,7 +217,7 @@ async fn a_difference_names_its_key_range() {
         bench.target("UPDATE large SET v = 'z' WHERE id % 10 = 0");
         let differences = verified(&bench, checksum()).await.verification.differences;
         assert_eq!(differences.iter().map(|difference| difference.rows.len()).sum::<usize>(), 100);
-        assert!(differences.iter().all(|difference| difference.more > 0), "{differences:?}");
+        assert!(differences.last().unwrap().more > 0, "{differences:?}");
     }
 }
 

@@ -154,17 +154,14 @@ impl Comparing {
             let unit = receiver.lock().await.recv().await;
             let Some(unit) = unit else { return Ok(()) };
             match self.digests(unit).await {
-                Ok((here, there)) => self.change(unit.table, |state| {
+                Ok(Ok((here, there))) => self.change(unit.table, |state| {
                     state.chunks += 1;
                     state.rows += there.rows;
                     if here != there {
                         state.wrong.push((unit, here, there));
                     }
                 }),
-                Err(error) if is_difference(&error) => {
-                    let difference = self.difference(unit, format!("cannot be read: {error}"));
-                    self.tell(unit.table, difference);
-                }
+                Ok(Err(unreadable)) => self.tell(unit.table, self.difference(unit, unreadable)),
                 Err(error) => return Err(self.named(unit.table, error)),
             }
             let mut settled = false;
@@ -178,21 +175,29 @@ impl Comparing {
         }
     }
 
-    /// The digests of the source and of the target.
-    async fn digests(&self, unit: Unit) -> Result<(Digest, Digest)> {
+    /// The digests of the source and of the target, or why one of them is not what it should be.
+    async fn digests(&self, unit: Unit) -> Result<Result<(Digest, Digest), String>> {
         let warn = |error: &Error| {
             let message = format!("reading back is tried again: {}", self.difference(unit, error.to_string()));
             self.leg.events.emit(Event::Warning { message });
         };
-        let there = self.leg.retry.run(|| self.digest(unit, Side::Target), warn);
-        let (here, there) = match unit.read {
-            Some(read) => (read, there.await?),
-            None => futures::try_join!(self.digest(unit, Side::Source), there)?,
+        let here = async {
+            match unit.read {
+                Some(read) => Ok(read),
+                None => self.digest(unit, Side::Source).await,
+            }
         };
-        Ok(match self.leg.verify {
+        let there = self.leg.retry.run(|| self.digest(unit, Side::Target), warn);
+        // Not to the first error: a connection that is left in the middle of its rows is lost to the snapshot.
+        let (here, there) = futures::join!(here, there);
+        let (here, there) = match (unreadable(Side::Source, here)?, unreadable(Side::Target, there)?) {
+            (Ok(here), Ok(there)) => (here, there),
+            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
+        };
+        Ok(Ok(match self.leg.verify {
             Verify::Counts => (Digest::counted(here.rows), Digest::counted(there.rows)),
             _ => (here, there),
-        })
+        }))
     }
 
     async fn digest(&self, unit: Unit, side: Side) -> Result<Digest> {
@@ -353,10 +358,20 @@ impl Comparing {
     }
 }
 
-/// Whether the error says that what is there is not what it should be: a damaged object of an archive, a table that went
-/// away. A broken connection says nothing of the kind.
-fn is_difference(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Data | ErrorKind::Server | ErrorKind::Storage) && !error.is_retryable()
+/// What was seen, or in words that there is not what should be: a damaged object of an archive, a table of the target
+/// that went away. Other errors say nothing of the kind.
+fn unreadable(side: Side, seen: Result<Digest>) -> Result<Result<Digest, String>> {
+    let (name, is_difference) = match (side, seen.as_ref().map_err(Error::kind)) {
+        (Side::Source, Err(ErrorKind::Data | ErrorKind::Storage)) => ("source", true),
+        (Side::Target, Err(ErrorKind::Data | ErrorKind::Storage | ErrorKind::Server)) => ("target", true),
+        _ => ("", false),
+    };
+    match seen {
+        Err(error) if is_difference && !error.is_retryable() => {
+            Ok(Err(format!("cannot be read at the {name}: {error}")))
+        }
+        other => other.map(Ok),
+    }
 }
 
 /// The keys of a chunk, as a condition that people can read; `None` for all.
