@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Account, Bench, FLAVORS, unique};
+use common::{Account, Bench, FLAVORS, Meanwhile, unique};
 use dbgraft::{Comparison, Overview, Report};
 use dbgraft_testkit::Flavor;
 
@@ -168,23 +168,22 @@ fn a_comparison_says_by_its_exit_code_whether_there_is_a_difference() {
 
 #[test]
 fn a_clone_that_is_found_different_fails_and_has_its_report() {
-    // The target's own table drops spaces at the end, and no server warns of it.
-    let bench = Bench::new(
-        Flavor::MySql,
-        "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(10)); INSERT INTO a VALUES (1, 'x '), (2, 'y')",
-    );
-    bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
-    bench.target("CREATE TABLE a (id INT PRIMARY KEY, v CHAR(10))");
-    let dir = Dir::new();
+    let doubled = "INSERT INTO large (v) SELECT v FROM large;".repeat(14);
+    let small = "CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(10)); INSERT INTO a VALUES (1, 'x'), (2, 'y');";
+    let (bench, dir) = (Bench::new(Flavor::MySql, &format!("{LARGE}{doubled}{small}")), Dir::new());
     let file = dir.join("report.json");
-    let options = ["--data-only", "--verify", "checksum", "--progress=none", "--report", &file];
+    // Somebody alters each row of the small table, which comes last.
+    let (server, to) = (bench.pair.target.clone(), bench.to.clone());
+    let trigger = "CREATE TRIGGER other BEFORE INSERT ON a FOR EACH ROW SET NEW.v = UPPER(NEW.v)";
+    let somebody = Meanwhile::new(move |_| server.sql_in(&to, trigger).is_ok());
+    let options = ["--verify", "checksum", "--threads=1", "--max-rate=1M", "--memory=8M", "--report", &file];
     let (code, stdout, stderr) = run("clone", &bench, &options);
-    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert_eq!((somebody.rounds(), code), (1, Some(1)), "{stdout}{stderr}");
     assert!(stderr.contains("\n  - table a: 2 rows on both sides, but not the same\n"), "{stderr}");
     assert!(stdout.contains("different:\n  table a: 2 rows"), "{stdout}");
     let report: Report = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(report.verified.unwrap().differences.len(), 1);
-    assert_eq!(bench.target("SELECT GROUP_CONCAT(v ORDER BY id) FROM a"), "x,y");
+    assert_eq!(bench.target("SELECT GROUP_CONCAT(v ORDER BY id) FROM a"), "X,Y");
 }
 
 /// A clone that takes a long time, of an account of its own.
