@@ -118,7 +118,7 @@ impl Position {
 pub struct Chunk {
     /// Its number in its table, from 0, in key order.
     pub number: u32,
-    /// The rows whose key is greater than this (SQL literals, one for each column of the chunk key).
+    /// The rows whose key is greater than this: SQL literals for the columns of the chunk key, or for its first ones.
     pub after: Option<Vec<String>>,
     /// The rows whose key is at most this.
     pub until: Option<Vec<String>>,

@@ -1,13 +1,13 @@
-//! Cuts big tables into key ranges.
+//! Cuts big tables into ranges of the key by which their rows lie.
 
-use super::connect::Conn;
+use super::border::KeyColumn;
+use super::connect::{Conn, Row};
 use super::ddl::quote_name;
-use crate::catalog::{Column, Flavor, Table};
+use super::halve::{Cutter, Key};
+use crate::catalog::{Flavor, Table};
 use crate::error::Result;
 use crate::plan::Chunk;
 
-/// A chunk is not cut smaller than this many bytes of the table.
-const SMALLEST: u64 = 16 << 20;
 /// A table is not cut into more than about this many chunks.
 const MOST: u64 = 1024;
 
@@ -17,124 +17,158 @@ pub(super) struct Chunking {
     pub(super) chunks: Vec<Chunk>,
 }
 
-/// Cuts a table by the first column of its primary key where that is an integer; other tables are one chunk.
+impl Chunking {
+    fn whole() -> Self {
+        Self { key: Vec::new(), chunks: vec![Chunk::whole()] }
+    }
+
+    /// The ranges that end at these borders. The last one is open.
+    fn of(key: Vec<String>, borders: Vec<Option<Vec<String>>>) -> Self {
+        if borders.len() < 2 {
+            return Self::whole();
+        }
+        let afters = std::iter::once(None).chain(borders.clone());
+        let ranges = (0..).zip(afters.zip(borders));
+        Self { key, chunks: ranges.map(|(number, (after, until))| Chunk { number, after, until }).collect() }
+    }
+}
+
+/// Cuts a table into ranges of its clustered key, none meant to be smaller than `smallest` bytes of the table.
 ///
-/// The server's estimates only decide how even the chunks are: the ranges always cover all keys, the first and the last
-/// being open.
-pub(super) async fn cut(conn: &mut Conn, database: &str, table: &Table) -> Result<Chunking> {
-    let whole = Chunking { key: Vec::new(), chunks: vec![Chunk::whole()] };
-    let Some(column) = integer_key(table) else { return Ok(whole) };
-    if table.data_bytes < 2 * SMALLEST {
-        return Ok(whole);
+/// Borders are values of real rows, written so that the server compares them as it compares the column: each row is in
+/// one range, whatever the collation, and whichever rows come and go. Estimates and guesses only decide how even the
+/// ranges are. Reading by any other key would fetch row by row, and the rows of an engine without transactions are only
+/// still as long as one statement runs: such tables are one chunk, and so are those with a history.
+pub(super) async fn cut(conn: &mut Conn, database: &str, table: &Table, smallest: u64) -> Result<Chunking> {
+    let versioned = table.create.contains("WITH SYSTEM VERSIONING");
+    if table.engine != "InnoDB" || versioned || table.data_bytes < 2 * smallest {
+        return Ok(Chunking::whole());
     }
     let name = format!("{}.{}", quote_name(database), quote_name(&table.name));
-    let key = quote_name(&column.name);
-    let ends = conn.row(&format!("SELECT MIN({key}), MAX({key}) FROM {name}")).await?;
-    let end = |index| ends.as_ref().and_then(|row| row.text(index)?.parse::<i128>().ok());
-    let (Some(lowest), Some(highest)) = (end(0), end(1)) else { return Ok(whole) };
-    let wanted = (table.data_bytes / SMALLEST).clamp(2, MOST);
-    let rows = (table.rows_estimate / wanted).max(2);
-    let mut cutter = Cutter { conn, name, key, rows, cuts: Vec::new(), pending: 0 };
-    cutter.split(lowest - 1, highest).await?;
-    Ok(Chunking { key: vec![column.name.clone()], chunks: chunks(&cutter.cuts) })
-}
-
-fn integer_key(table: &Table) -> Option<&Column> {
-    let first = table.primary_key.first()?;
-    let column = table.columns.iter().find(|column| column.name == *first)?;
-    let integers = ["tinyint", "smallint", "mediumint", "int", "bigint"];
-    integers.contains(&column.data_type.as_str()).then_some(column)
-}
-
-/// Chunks with these inner borders, both ends open.
-fn chunks(cuts: &[i128]) -> Vec<Chunk> {
-    let border = |cut: Option<&i128>| cut.map(|cut| vec![cut.to_string()]);
-    let ends = std::iter::once(None).chain(cuts.iter().map(Some));
-    let nexts = cuts.iter().map(Some).chain(std::iter::once(None));
-    let ranges = ends.zip(nexts);
-    (0..)
-        .zip(ranges)
-        .map(|(number, (after, until))| Chunk { number, after: border(after), until: border(until) })
-        .collect()
-}
-
-/// Halves a range until the server takes each part for small enough. Halving, not dividing: keys may have huge gaps and
-/// lie in heaps.
-struct Cutter<'a> {
-    conn: &'a mut Conn,
-    name: String,
-    key: String,
-    /// How many rows a chunk should have.
-    rows: u64,
-    cuts: Vec<i128>,
-    /// About how many rows there are after the last cut.
-    pending: u64,
-}
-
-impl Cutter<'_> {
-    /// Cuts the keys in `(after, until]`.
-    async fn split(&mut self, after: i128, until: i128) -> Result<()> {
-        // On a stack, lowest range on top: parts come off in key order.
-        let mut ranges = vec![(after, until)];
-        while let Some((after, until)) = ranges.pop() {
-            let rows = self.estimate(after, until).await?;
-            // InnoDB never says more than half of the table.
-            if rows >= self.rows && until - after > 1 {
-                let middle = after + (until - after) / 2;
-                ranges.push((middle, until));
-                ranges.push((after, middle));
-            } else {
-                // Small neighbours make one chunk.
-                if self.pending > 0 && self.pending + rows > self.rows {
-                    self.cuts.push(after);
-                    self.pending = 0;
-                }
-                self.pending += rows;
-            }
-        }
-        Ok(())
+    let Some(key) = clustered_key(conn, &name, table).await? else { return Ok(Chunking::whole()) };
+    let wanted = (table.data_bytes / smallest).clamp(2, MOST);
+    let size = (table.rows_estimate / wanted).max(2);
+    let names = key.columns.iter().map(|column| column.name.clone()).collect();
+    match (Cutter { conn, name, key, size }).cut(table.rows_estimate, wanted).await {
+        Ok(borders) => Ok(Chunking::of(names, borders)),
+        // A guess that this server does not take, say. The table can be read as it is.
+        Err(error) if error.code().is_some() => Ok(Chunking::whole()),
+        Err(error) => Err(error),
     }
+}
 
-    async fn estimate(&mut self, after: i128, until: i128) -> Result<u64> {
-        let format = match self.conn.server.flavor {
-            Flavor::MySql => " FORMAT=TRADITIONAL",
-            Flavor::MariaDb => "",
-        };
-        let Self { name, key, .. } = self;
-        // Not FORCE INDEX: MySQL would not look into an index that is the only one, and say 1.
-        let sql = format!(
-            "EXPLAIN{format} SELECT {key} FROM {name} USE INDEX (PRIMARY) WHERE {key} > {after} AND {key} <= {until}"
-        );
-        let rows = match self.conn.server.flavor {
-            Flavor::MySql => 9,
-            Flavor::MariaDb => 8,
-        };
-        Ok(self.conn.row(&sql).await?.map_or(0, |row| row.number(rows)))
+/// The primary key, or what InnoDB takes in its place: the first unique key over whole columns without NULL.
+async fn clustered_key(conn: &mut Conn, name: &str, table: &Table) -> Result<Option<Key>> {
+    let rows = conn.rows(&format!("SHOW KEYS FROM {name}")).await?;
+    let index = |row: &Row| row.string(2);
+    // A part that is no column is an expression; one with a length is the beginning of a column.
+    let whole = |row: &Row| row.text(4).is_some() && row.text(7).is_none() && row.string(9) != "YES";
+    let whole_index = |name: &str| rows.iter().filter(|row| index(row) == name).all(whole);
+    let primary = rows.iter().find(|row| index(row) == "PRIMARY");
+    let instead = rows.iter().find(|row| row.number(1) == 0 && whole_index(&index(row)));
+    let Some(name) = primary.or(instead).map(index) else { return Ok(None) };
+    let parts: Vec<&Row> = rows.iter().filter(|row| index(row) == name).collect();
+    let hidden = match conn.server.flavor {
+        Flavor::MySql => "NO",
+        Flavor::MariaDb => "YES",
+    };
+    // MySQL says whether the index is visible, MariaDB whether it is ignored.
+    if parts.iter().any(|row| row.string(10) != "BTREE" || row.string(13) == hidden) {
+        return Ok(None);
     }
+    let column = |row: &&Row| {
+        let column = table.columns.iter().find(|column| column.name == row.string(4))?;
+        if whole(row) && !column.generated { KeyColumn::of(column) } else { None }
+    };
+    let columns: Vec<KeyColumn> = parts.iter().map_while(column).collect();
+    Ok(if columns.is_empty() { None } else { Some(Key { index: quote_name(&name), columns }) })
 }
 
 /// The condition that a chunk's rows meet, or `None` for all rows.
 pub(super) fn condition(key: &[String], chunk: &Chunk) -> Option<String> {
-    let side = |operator: &str, border: &Option<Vec<String>>| {
-        let value = border.as_ref()?.first()?;
-        Some(format!("{} {operator} {value}", quote_name(key.first()?)))
-    };
-    match (side(">", &chunk.after), side("<=", &chunk.until)) {
-        (Some(after), Some(until)) => Some(format!("{after} AND {until}")),
-        (one, other) => one.or(other),
-    }
+    let key: Vec<String> = key.iter().map(|column| quote_name(column)).collect();
+    let sides = [(">", ">", &chunk.after), ("<", "<=", &chunk.until)];
+    let conditions: Vec<String> =
+        sides.into_iter().filter_map(|(side, last, border)| beside(&key, border.as_deref()?, side, last)).collect();
+    if conditions.is_empty() { None } else { Some(conditions.join(" AND ")) }
+}
+
+/// The condition that a key lies on one side of a border, which may have fewer columns than the key. Written out,
+/// because no server looks up ranges by a comparison of rows.
+fn beside(key: &[String], border: &[String], side: &str, last: &str) -> Option<String> {
+    let (column, further) = key.split_first()?;
+    let (value, rest) = border.split_first()?;
+    Some(match beside(further, rest, side, last) {
+        None => format!("{column} {last} {value}"),
+        Some(deeper) => format!("({column} {side} {value} OR ({column} = {value} AND {deeper}))"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn border(values: &[&str]) -> Option<Vec<String>> {
+        Some(values.iter().map(|value| (*value).to_owned()).collect())
+    }
+
     #[test]
     fn chunks_cover_all_keys_once() {
-        let chunks = chunks(&[-5, 7]);
-        let key = vec!["a`b".to_owned()];
+        let key = vec!["a`b".to_owned(), "c".to_owned()];
+        let Chunking { key, chunks } = Chunking::of(key, vec![border(&["-5"]), border(&["7", "x'00'"]), None]);
         let conditions: Vec<_> = chunks.iter().map(|chunk| condition(&key, chunk).unwrap()).collect();
-        assert_eq!(conditions, ["`a``b` <= -5", "`a``b` > -5 AND `a``b` <= 7", "`a``b` > 7"]);
+        let below = "(`a``b` < 7 OR (`a``b` = 7 AND `c` <= x'00'))";
+        let above = "(`a``b` > 7 OR (`a``b` = 7 AND `c` > x'00'))";
+        assert_eq!(conditions, ["`a``b` <= -5".to_owned(), format!("`a``b` > -5 AND {below}"), above.to_owned()]);
         assert_eq!(condition(&key, &Chunk::whole()), None);
+    }
+
+    /// Whether a key meets a condition that was written here of numbers and columns `a`, `b`, `c`.
+    fn meets(words: &mut std::iter::Peekable<std::str::Split<'_, char>>, key: &[i64]) -> bool {
+        let term = |words: &mut std::iter::Peekable<_>| match words.next().unwrap() {
+            "(" => meets(words, key),
+            column => {
+                let value = key[["`a`", "`b`", "`c`"].iter().position(|name| *name == column).unwrap()];
+                let (operator, border) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
+                match operator {
+                    "<" => value < border,
+                    "<=" => value <= border,
+                    "=" => value == border,
+                    ">" => value > border,
+                    _ => panic!("{operator}"),
+                }
+            }
+        };
+        let mut met = term(words);
+        loop {
+            match words.next() {
+                Some("AND") => met &= term(words),
+                Some("OR") => met |= term(words),
+                _ => return met,
+            }
+        }
+    }
+
+    #[test]
+    fn each_key_is_in_one_chunk_whatever_the_borders() {
+        let keys: Vec<Vec<i64>> = (0..125).map(|n| vec![n / 25, n / 5 % 5, n % 5]).collect();
+        for seed in 0..200_usize {
+            // Some of the keys, in order, and of some only the beginning, as the last one that begins so.
+            let length = |at: usize| match (seed + at) % 7 {
+                0 if at % 25 == 24 => 1,
+                1 | 2 if at % 5 == 4 => 2,
+                _ => 3,
+            };
+            let chosen = (0..125).filter(|at| (at * at + at * seed + seed) % (seed % 11 + 2) == 0);
+            let border = |at: usize| keys[at].iter().take(length(at)).map(i64::to_string).collect();
+            let borders = chosen.map(|at| Some(border(at))).chain([None]).collect();
+            let Chunking { key, chunks } = Chunking::of(["a", "b", "c"].map(str::to_owned).into(), borders);
+            let conditions: Vec<_> = chunks.iter().filter_map(|chunk| condition(&key, chunk)).collect();
+            let spaced = |text: &String| text.replace('(', "( ").replace(')', " )");
+            for key in &keys {
+                let met = conditions.iter().filter(|text| meets(&mut spaced(text).split(' ').peekable(), key)).count();
+                assert!(met == 1 || conditions.is_empty(), "{key:?} meets {met} of {conditions:?}");
+            }
+        }
     }
 }

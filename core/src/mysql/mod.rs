@@ -1,11 +1,13 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod apply;
+mod border;
 mod check;
 mod chunk;
 mod column;
 mod connect;
 mod ddl;
+mod halve;
 mod index;
 mod inspect;
 mod introspect;

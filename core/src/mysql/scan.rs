@@ -103,18 +103,14 @@ pub(super) fn rows_of(database: &str, table: &TablePlan, chunk: &Chunk) -> Strin
     from(database, table, chunk, is_ordered(table))
 }
 
-/// The statement that reads these rows, in key order where there is one.
-pub(super) fn in_order(table: &TablePlan, rows: &str) -> String {
-    let key: Vec<String> = table.table.primary_key.iter().map(|column| quote_name(column)).collect();
-    match is_ordered(table) {
-        true => format!("SELECT {} {rows} ORDER BY {}", columns(table), key.join(", ")),
-        false => format!("SELECT {} {rows}", columns(table)),
-    }
+/// The statement that reads these rows.
+pub(super) fn select(table: &TablePlan, rows: &str) -> String {
+    format!("SELECT {} {rows}", columns(table))
 }
 
 /// The statement that reads a chunk in any order, also where the table has other keys.
 pub(super) fn in_any_order(database: &str, table: &TablePlan, chunk: &Chunk) -> String {
-    format!("SELECT {} {}", columns(table), from(database, table, chunk, false))
+    select(table, &from(database, table, chunk, false))
 }
 
 /// The statement that counts the rows of a chunk.
@@ -146,8 +142,9 @@ fn from(database: &str, table: &TablePlan, chunk: &Chunk, ordered: bool) -> Stri
     sql
 }
 
-/// Whether rows are read in key order, without sorting, and from the clustered index even where another one would cover
-/// the columns. With a filter the server may know a better way.
+/// Whether rows are read from the clustered index, hence in its order, even where another one would cover the columns.
+/// Not by ORDER BY, which would sort them where parts of the key descend, and merge those of partitions. With a filter
+/// the server may know a better way.
 fn is_ordered(table: &TablePlan) -> bool {
     table.filter.is_none() && !table.table.primary_key.is_empty() && table.table.engine == "InnoDB"
 }

@@ -10,6 +10,8 @@ use crate::error::Result;
 const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
                       wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
 
+/// Compares with every date that a column may hold: MySQL refuses a literal that is none in the calendar.
+const READING: &str = "ALLOW_INVALID_DATES";
 /// Takes what the source took, and changes no value without an error.
 pub(super) const STRICT: &str = "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES";
 /// The same, but says what it changes by warnings.
@@ -17,7 +19,7 @@ pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
-    let mut conn = Conn::open(address, &format!("SET NAMES utf8mb4, sql_mode = '', {COMMON}")).await?;
+    let mut conn = Conn::open(address, &format!("SET NAMES utf8mb4, sql_mode = '{READING}', {COMMON}")).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[
@@ -33,7 +35,7 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 
 /// A session that reads rows: text comes in each column's own character set.
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
-    let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '', {COMMON}");
+    let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}', {COMMON}");
     let mut conn = Conn::open(address, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may name other tables.

@@ -54,8 +54,10 @@ impl MySqlSource {
         let database = &catalog.database.name;
         // A table that is read by one connection gains nothing from being cut.
         if plan.position.rung != Rung::SingleTransaction {
+            // A chunk that does not fill a batch is not worth its statement.
+            let smallest = Memory::new(self.options.memory, self.options.threads).batch_bytes() as u64;
             for table in plan.tables.iter_mut().filter(|table| !table.chunks.is_empty()) {
-                let chunking = chunk::cut(&mut conn, database, &table.table).await?;
+                let chunking = chunk::cut(&mut conn, database, &table.table, smallest).await?;
                 table.chunk_key = chunking.key;
                 table.chunks = chunking.chunks;
             }
@@ -137,7 +139,7 @@ impl Source for MySqlSource {
         let (conn, loan) = self.borrow().await?;
         let from = scan::rows_of(&self.address.database, table, chunk);
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
-        let sql = scan::in_order(table, &from);
+        let sql = scan::select(table, &from);
         let inspection = Inspection { inspector: &self.inspector, table, chunk: chunk.number, from };
         loan.read(conn, &sql, first, memory, Some(inspection)).await
     }
