@@ -213,6 +213,9 @@ impl OpenJob {
         if let Some(stage) = &self.stage {
             findings.extend(stage.sink().check(catalog, selection).await?);
         }
+        if self.options.verify != Verify::None && !self.sink.reads_back() {
+            findings.push(Finding::error("this target cannot be read back: do without --verify"));
+        }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(Checked { findings, fidelity })
     }

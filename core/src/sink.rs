@@ -57,6 +57,11 @@ pub trait Sink: Send + Sync {
         Ok(())
     }
 
+    /// Whether what is there can be read back. Where it cannot, a clone with `--verify` is refused.
+    fn reads_back(&self) -> bool {
+        false
+    }
+
     /// The tables of the plan as they are here, in its order, each with the chunks by which it can be read back (the plan's
     /// own, if any range can be); `None` for one that is not here. Reads only.
     ///
@@ -70,7 +75,7 @@ pub trait Sink: Send + Sync {
     /// Reserves from `memory` as [`Source::read`](crate::Source::read) does.
     ///
     /// # Errors
-    /// `Unsupported` where nothing can be read back, which is the default.
+    /// `Unsupported` for a table that cannot be compared: the report then says why.
     async fn read_back<'a>(
         &'a self,
         _table: &'a TablePlan,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{ObjectRef, Printable};
 use crate::options::Verify;
-use crate::plan::{LeftOut, Position};
+use crate::plan::{Chunk, LeftOut, Position};
 
 /// How the target was compared with what was read, and what is different.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Verification {
     pub chunks: u64,
     /// How many rows were found at the target.
     pub rows: u64,
+    /// What could not be compared, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<LeftOut>,
     /// What is different, by table and key range; empty when all is equal.
     pub differences: Vec<Difference>,
 }
@@ -121,4 +124,22 @@ pub(crate) fn lines<'a>(differences: impl Iterator<Item = &'a Difference>) -> St
         lines.push(format!("\n  - and {more} more, which the report has"));
     }
     lines.concat()
+}
+
+/// The keys of a chunk, as a condition that people can read; `None` for all.
+pub(crate) fn range(key: &[String], chunk: &Chunk) -> Option<String> {
+    let side = |operator: &str, border: &Option<Vec<String>>| {
+        let border = border.as_ref()?;
+        Some(match (key, border.as_slice()) {
+            ([name, ..], [value]) => format!("{name} {operator} {value}"),
+            _ => {
+                let names: Vec<&str> = key.iter().take(border.len()).map(String::as_str).collect();
+                format!("({}) {operator} ({})", names.join(", "), border.join(", "))
+            }
+        })
+    };
+    match (side(">", &chunk.after), side("<=", &chunk.until)) {
+        (Some(after), Some(until)) => Some(format!("{after} and {until}")),
+        (one, other) => one.or(other),
+    }
 }

@@ -4,29 +4,11 @@
 
 mod common;
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use common::{Account, Bench, FLAVORS, unique};
-use dbgraft::{CloneJob, CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Place, Report, Verify};
-use dbgraft_testkit::Flavor;
-
-/// One table for each way in which a row can hide a change.
-const TABLES: &str = "
-    CREATE TABLE keyed (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, f FLOAT);
-    INSERT INTO keyed VALUES (1, 'a', 0.1), (2, '', 1e-45), (3, NULL, NULL), (4, 'tab\t', 16777216), (5, 'pad', -0.0);
-    CREATE TABLE words (w VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, n INT, PRIMARY KEY (w, n));
-    INSERT INTO words VALUES ('straße', 1), ('it''s', 2);
-    CREATE TABLE heap (v VARCHAR(20), j JSON); INSERT INTO heap VALUES ('twice', '[1]'), ('twice', '[1]'), ('once', '{}');
-    CREATE TABLE nothing (id INT PRIMARY KEY);
-    CREATE TABLE computed (a INT GENERATED ALWAYS AS (1) VIRTUAL); INSERT INTO computed VALUES (), ();
-    CREATE TABLE kinds (id INT PRIMARY KEY, e ENUM('x', '', 'y'), b BIT(9), t TIMESTAMP(6) NULL, y YEAR, r BINARY(3));
-    INSERT INTO kinds VALUES (1, 'y', b'101', '2024-03-31 01:30:00.000001', 0, 'a\\0b'), (2, '', NULL, NULL, 1999, '')";
-
-fn checksum() -> CloneOptions {
-    CloneOptions { verify: Verify::Checksum, list_rows: true, ..CloneOptions::default() }
-}
+use common::comparing::{TABLES, checksum, large, told};
+use common::{Bench, FLAVORS, unique};
+use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Place, Report, Verify};
 
 fn counts() -> CloneOptions {
     CloneOptions { verify: Verify::Counts, ..CloneOptions::default() }
@@ -34,39 +16,6 @@ fn counts() -> CloneOptions {
 
 async fn verified(bench: &Bench, options: CloneOptions) -> Comparison {
     bench.job(options).verify().await.unwrap()
-}
-
-/// The differences, one a line, each followed by its rows.
-fn told(comparison: &Comparison) -> Vec<String> {
-    let of_one = |difference: &dbgraft::Difference| {
-        let rows = difference.rows.iter().map(|row| format!("  {row}"));
-        std::iter::once(difference.to_string()).chain(rows).collect::<Vec<_>>()
-    };
-    comparison.verification.differences.iter().flat_map(of_one).collect()
-}
-
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("dbgraft-verify-{}", unique())))
-    }
-
-    fn url(&self) -> String {
-        format!("file://{}", self.0.display())
-    }
-
-    /// The objects with rows.
-    fn batches(&self) -> Vec<PathBuf> {
-        let tables = fs::read_dir(self.0.join("data")).unwrap().map(|table| table.unwrap().path());
-        tables.flat_map(|table| fs::read_dir(table).unwrap().map(|file| file.unwrap().path())).collect()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,16 +136,6 @@ fn again(table: &str) -> CloneOptions {
     CloneOptions { include: vec![table.to_owned()], data_only: true, ..CloneOptions::default() }
 }
 
-/// A table of several chunks: each of its values lies on a page of its own.
-const LARGE: &str = "CREATE TABLE large (id INT PRIMARY KEY, v LONGTEXT NOT NULL) CHARACTER SET latin1;
-                     INSERT INTO large WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 50)
-                     SELECT a.n * 50 + b.n - 50, REPEAT('x', 8200) FROM n a JOIN n b;
-                     ANALYZE TABLE large;";
-
-fn large(flavor: Flavor, more: &str) -> Bench {
-    Bench::new(flavor, &format!("{LARGE}{more}"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_difference_names_its_key_range() {
     for flavor in FLAVORS {
@@ -303,66 +242,4 @@ async fn a_row_filter_holds_on_both_sides_and_a_clone_with_one_is_compared_as_it
         let part = verified(&bench, CloneOptions { filters, include: vec!["a".into()], ..checksum() }).await;
         assert_eq!((told(&part), part.verification.rows), (vec![], 2));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
-    for flavor in FLAVORS {
-        let bench = large(flavor, TABLES);
-        let dir = Dir::new();
-        let exported = CloneJob::new(bench.source_url(), dir.url()).options(checksum()).run().await.unwrap();
-        assert_eq!((exported.verified.as_ref().unwrap().tables, exported.verified.unwrap().rows), (7, exported.rows));
-        let export = || CloneJob::new(bench.source_url(), dir.url()).options(checksum()).verify();
-        let import = || CloneJob::new(dir.url(), bench.target_url()).options(checksum()).verify();
-        assert_eq!(told(&export().await.unwrap()), Vec::<String>::new());
-        let imported = CloneJob::new(dir.url(), bench.target_url()).options(checksum()).run().await.unwrap();
-        assert_eq!(imported.verified.unwrap().rows, exported.rows);
-        assert_eq!(told(&import().await.unwrap()), Vec::<String>::new());
-
-        bench.target("DELETE FROM large WHERE id = 5");
-        bench.source("UPDATE keyed SET v = 'later' WHERE id = 1");
-        let told_import = told(&import().await.unwrap());
-        assert!(told_import.len() == 2 && told_import[0].starts_with("table large, id <= "), "{told_import:?}");
-        assert_eq!(told_import[1], "  only at the source: id = 5");
-        assert_eq!(told(&export().await.unwrap())[1], "  different: id = 1");
-
-        let batches = dir.batches();
-        let mut bytes = fs::read(&batches[0]).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&batches[0], bytes).unwrap();
-        fs::remove_file(&batches[1]).unwrap();
-        for comparison in [export().await.unwrap(), import().await.unwrap()] {
-            let told = told(&comparison).join("\n");
-            assert!(told.contains("is damaged") && told.matches("cannot be read").count() == 2, "{told}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_comparison_needs_no_right_to_write_and_leaves_no_connection() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, TABLES);
-        bench.clone(CloneOptions::default()).await.unwrap();
-        let source = Account::new(&bench.pair.source, &[&format!("SELECT ON {}.*", bench.from)]);
-        let target = Account::new(&bench.pair.target, &[&format!("SELECT ON {}.*", bench.to)]);
-        let job = CloneJob::new(source.server().url_of(&bench.from), target.server().url_of(&bench.to));
-        let comparison = job.options(checksum()).verify().await.unwrap();
-        assert_eq!((told(&comparison), comparison.verification.tables), (vec![], 6));
-        source.assert_gone();
-        target.assert_gone();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_compared_is_wrong_usage() {
-    let bench = Bench::new(Flavor::MySql, TABLES);
-    let wrong =
-        [CloneOptions { schema_only: true, ..checksum() }, CloneOptions { list_rows: true, ..CloneOptions::default() }];
-    for options in wrong {
-        assert_eq!(bench.clone(options).await.unwrap_err().kind(), ErrorKind::Usage);
-    }
-    let missing = bench.job(checksum()).verify().await.unwrap_err();
-    assert!(missing.kind() == ErrorKind::Usage && missing.to_string().contains(&bench.to), "{missing}");
-    assert!(!bench.target_exists());
 }

@@ -175,6 +175,10 @@ impl Sink for Writer {
         Ok(receipt)
     }
 
+    fn reads_back(&self) -> bool {
+        true
+    }
+
     async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
         let archived = self.reader.plan_of_all().await?;
         let of_name = |name: &str| archived.tables.iter().find(|table| table.table.name == name).cloned();

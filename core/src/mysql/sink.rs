@@ -7,8 +7,8 @@ use super::scan::{self, Loan, Readers};
 use super::target::{Made, Target, There};
 use super::{apply, check, column, introspect, journal, load, session};
 use crate::batch::{Batch, BatchId, Receipt};
-use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
-use crate::error::Result;
+use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
@@ -45,13 +45,17 @@ impl MySqlSink {
         Ok(())
     }
 
-    /// A connection that reads.
-    async fn reader(&self) -> Result<(Conn, Loan)> {
+    /// A connection that reads the table back.
+    async fn reader(&self, table: &TablePlan) -> Result<(Conn, Loan)> {
         let (conn, loan) = self.readers.borrow().await?;
         let conn = match conn {
             Some(conn) => conn,
             None => self.target.running.watch(session::reader(&self.target.address).await?),
         };
+        if table.table.history && conn.server.flavor == Flavor::MySql {
+            let message = "its history was read too, which the target cannot keep";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         Ok((conn, loan))
     }
 
@@ -137,6 +141,10 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
+    fn reads_back(&self) -> bool {
+        true
+    }
+
     async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
         let mut conn = session::control(&self.target.address).await?;
         let database = introspect::existing_database(&mut conn, &self.target.address.database, "target").await?;
@@ -155,14 +163,14 @@ impl Sink for MySqlSink {
         chunk: &'a Chunk,
         memory: &'a Memory,
     ) -> Result<BatchStream<'a>> {
-        let (conn, loan) = self.reader().await?;
+        let (conn, loan) = self.reader(table).await?;
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
         let sql = scan::in_any_order(&self.target.address.database, table, chunk);
         loan.read(conn, &sql, first, memory, None).await
     }
 
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
-        let (conn, loan) = self.reader().await?;
+        let (conn, loan) = self.reader(table).await?;
         loan.number(conn, &scan::counting(&self.target.address.database, table, chunk)).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use dbgraft::{Comparison, ObjectKind, Printable, Verification, Verify};
+use dbgraft::{Comparison, LeftOut, ObjectKind, Printable, Verification, Verify};
 
 use crate::{summary, text};
 
@@ -25,9 +25,9 @@ pub(crate) fn render(comparison: &Comparison) -> String {
     for warning in &comparison.warnings {
         let _ = writeln!(out, "warning: {}", Printable(warning));
     }
-    match comparison.verification.differences.is_empty() {
-        true => out.push_str("\nno difference\n"),
-        false => out.push_str(&differences(&comparison.verification)),
+    out.push_str(&differences(&comparison.verification));
+    if comparison.verification.differences.is_empty() {
+        out.push_str("\nno difference\n");
     }
     out
 }
@@ -42,7 +42,7 @@ pub(crate) fn verified(verification: &Verification) -> String {
     format!("{tables}, {} rows by {how}", text::count(verification.rows))
 }
 
-/// What is different, with the rows where they were asked for.
+/// What is different, with the rows where they were asked for, and what could not be compared.
 pub(crate) fn differences(verification: &Verification) -> String {
     let mut out = String::new();
     for difference in verification.differences.iter().take(LISTED) {
@@ -57,6 +57,9 @@ pub(crate) fn differences(verification: &Verification) -> String {
     }
     if let Some(more) = verification.differences.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(out, "  and {} more; --report FILE has them all", text::count(more as u64));
+    }
+    for LeftOut { object, reason } in &verification.skipped {
+        let _ = writeln!(out, "\nnot compared: {object}: {}", Printable(reason));
     }
     out
 }

@@ -27,16 +27,15 @@ fn same(one: &str, other: &str) -> bool {
 
 /// Values are compared as the bytes that are stored: members by their numbers, text in its character set.
 fn meaning(source: &Column, target: &Column) -> Option<String> {
-    let (what, here, there) = match source.data_type.as_str() {
-        "enum" | "set" if source.column_type != target.column_type => {
-            ("its members are", source.column_type.clone(), target.column_type.clone())
+    let is_list = matches!(source.data_type.as_str(), "enum" | "set");
+    let (what, here, there) = match (&source.charset, &target.charset) {
+        _ if is_list && source.column_type != target.column_type => {
+            ("its members are", &source.column_type, &target.column_type)
         }
-        _ => match (&source.charset, &target.charset) {
-            (Some(here), Some(there)) if charset(here) != charset(there) => {
-                ("its character set is", here.clone(), there.clone())
-            }
-            _ => return None,
-        },
+        (Some(here), Some(there)) if !is_list && charset(here) != charset(there) => {
+            ("its character set is", here, there)
+        }
+        _ => return None,
     };
     Some(format!("column {}: {what} {here} at the source, {there} at the target", source.name))
 }

@@ -19,9 +19,9 @@ use crate::codec::{Digest, lines};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
 use crate::options::Verify;
-use crate::plan::{Chunk, Plan, TablePlan};
+use crate::plan::{Chunk, LeftOut, Plan, TablePlan};
 use crate::source::BatchStream;
-use crate::verification::{Difference, DifferingRow, Verification};
+use crate::verification::{Difference, DifferingRow, Verification, range};
 
 /// So many differing rows of each table are named.
 const LISTED: usize = 100;
@@ -56,6 +56,8 @@ struct State {
     /// Units whose digests differ, with those of the source and of the target.
     wrong: Vec<(Unit, Digest, Digest)>,
     differences: Vec<Difference>,
+    /// Why it cannot be compared.
+    skipped: Option<String>,
 }
 
 impl Leg {
@@ -162,7 +164,8 @@ impl Comparing {
                     }
                 }),
                 Ok(Err(unreadable)) => self.tell(unit.table, self.difference(unit, unreadable)),
-                Err(error) => return Err(self.named(unit.table, error)),
+                Err(error) if error.kind() == ErrorKind::Unsupported => self.skip(unit.table, error.to_string()),
+                Err(error) => return Err(error.with("table", Printable(&self.object(unit.table).name))),
             }
             let mut settled = false;
             self.change(unit.table, |state| {
@@ -291,11 +294,11 @@ impl Comparing {
     }
 
     fn difference(&self, unit: Unit, what: String) -> Difference {
-        let table = self.here(unit.table);
-        let chunk = table.zip(unit.chunk).and_then(|(table, chunk)| Some((table, table.chunks.get(chunk)?)));
-        let range = chunk.and_then(|(table, chunk)| range(&table.chunk_key, chunk));
-        let object = table.map_or_else(|| ObjectRef::new(ObjectKind::Table, ""), |table| table.table.object());
-        Difference { range, ..Difference::of(object, what) }
+        let chunk = |chunk: usize| {
+            let table = self.here(unit.table)?;
+            range(&table.chunk_key, table.chunks.get(chunk)?)
+        };
+        Difference { range: unit.chunk.and_then(chunk), ..Difference::of(self.object(unit.table), what) }
     }
 
     /// Notes a difference, and says so at once.
@@ -304,10 +307,25 @@ impl Comparing {
         self.change(table, |state| state.differences.push(difference));
     }
 
+    /// Notes that a table cannot be compared, and says so at once.
+    fn skip(&self, table: u32, reason: String) {
+        let message = format!("{} is not compared: {reason}", self.object(table));
+        self.change(table, |state| {
+            if state.skipped.is_none() {
+                self.leg.events.emit(Event::Warning { message });
+            }
+            state.skipped = Some(reason);
+        });
+    }
+
     /// What was found, once all units are compared.
     pub(super) fn verification(&self) -> Verification {
         let mut tables = self.tables();
+        let skipped = (0..)
+            .zip(tables.iter_mut())
+            .filter_map(|(table, state)| Some(LeftOut { object: self.object(table), reason: state.skipped.take()? }));
         Verification {
+            skipped: skipped.collect(),
             how: self.leg.verify,
             tables: tables.iter().filter(|state| state.chunks > 0).count() as u64,
             chunks: tables.iter().map(|state| state.chunks).sum(),
@@ -352,9 +370,8 @@ impl Comparing {
         self.here(table).is_some_and(|table| table.chunk_key.iter().any(|key| is_text(table, key)))
     }
 
-    fn named(&self, table: u32, error: Error) -> Error {
-        let name = self.here(table).map_or("", |table| &table.table.name);
-        error.with("table", Printable(name))
+    fn object(&self, table: u32) -> ObjectRef {
+        self.here(table).map_or_else(|| ObjectRef::new(ObjectKind::Table, ""), |table| table.table.object())
     }
 }
 
@@ -371,20 +388,5 @@ fn unreadable(side: Side, seen: Result<Digest>) -> Result<Result<Digest, String>
             Ok(Err(format!("cannot be read at the {name}: {error}")))
         }
         other => other.map(Ok),
-    }
-}
-
-/// The keys of a chunk, as a condition that people can read; `None` for all.
-fn range(key: &[String], chunk: &Chunk) -> Option<String> {
-    let side = |operator: &str, border: &Option<Vec<String>>| {
-        let border = border.as_ref()?;
-        Some(match (key, border.as_slice()) {
-            ([name], [value]) => format!("{name} {operator} {value}"),
-            _ => format!("({}) {operator} ({})", key.join(", "), border.join(", ")),
-        })
-    };
-    match (side(">", &chunk.after), side("<=", &chunk.until)) {
-        (Some(after), Some(until)) => Some(format!("{after} and {until}")),
-        (one, other) => one.or(other),
     }
 }
