@@ -36,12 +36,15 @@ pub struct Server {
     /// Its `max_allowed_packet`, which bounds the size of a value; 0 where that is unknown.
     #[serde(default)]
     pub max_allowed_packet: u64,
+    /// Whether it takes the names of databases and tables that differ by case for the same.
+    #[serde(default)]
+    pub folds_names: bool,
 }
 
 impl Server {
     /// A server of which no more is known than its family and version.
     pub fn new(flavor: Flavor, version: impl Into<String>) -> Self {
-        Self { flavor, version: version.into(), identity: String::new(), max_allowed_packet: 0 }
+        Self { flavor, version: version.into(), identity: String::new(), max_allowed_packet: 0, folds_names: false }
     }
 
     /// `(major, minor, patch)` of the version; parts that are not numbers are 0.

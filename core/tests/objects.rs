@@ -65,7 +65,7 @@ async fn routines_keep_the_settings_that_they_were_made_under() {
             CREATE FUNCTION ansi() RETURNS VARCHAR(50) CHARACTER SET utf8mb4 DETERMINISTIC RETURN (SELECT 'a"b' || '`c' AS "x`y" FROM DUAL);
             SET sql_mode = 'NO_BACKSLASH_ESCAPES'; CREATE FUNCTION `raw`() RETURNS VARCHAR(50) DETERMINISTIC RETURN 'a\';
             SET sql_mode = 'STRICT_ALL_TABLES,IGNORE_SPACE'; CREATE PROCEDURE plain(IN s VARCHAR(20), OUT o CHAR(3)) COMMENT 'it''s \\ "so"' SELECT 'it''s \'quoted\' -- no comment', 'DEFINER=`x`@`y`' /* DEFINER=`a`@`b` */ ;
-            SET sql_mode = ''; CREATE FUNCTION untyped(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '€');
+            SET sql_mode = 'STRICT_TRANS_TABLES'; CREATE FUNCTION untyped(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '€');
             ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
             CREATE FUNCTION later(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '表😀');
             CREATE VIEW v AS SELECT '表😀' AS a, CONVERT(x'e9' USING latin1) AS b, CONCAT('a', 'ß') AS c;

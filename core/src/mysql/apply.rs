@@ -3,22 +3,26 @@
 use std::collections::BTreeSet;
 
 use super::connect::Conn;
-use super::ddl::{self, Dialect, EventStatus, quote_name};
-use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef, Printable};
+use super::ddl::{self, Dialect, quote_name};
+use super::schedule;
+use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
 use crate::report::Note;
 
+/// A trigger on a column that the table does not have.
+const UNKNOWN_COLUMN: u16 = 1054;
+
 /// How definitions are changed on their way.
 pub(super) struct Rewriting {
     pub(super) definer: ddl::Definer,
-    /// The source's database and the target's, where they differ.
-    pub(super) rename: Option<(String, String)>,
+    /// The source's database becomes the target's.
+    pub(super) rename: ddl::Rename,
 }
 
 impl Rewriting {
     /// The text to run, and what was changed in it that the user should know of.
-    fn apply(&self, definition: &Definition) -> (String, Option<Note>) {
+    pub(super) fn apply(&self, definition: &Definition) -> (String, Option<Note>) {
         let dialect = Dialect::of(&definition.sql_mode);
         let text = ddl::with_definer(&definition.create, dialect, &self.definer);
         self.renamed(&definition.object, text, dialect)
@@ -26,8 +30,8 @@ impl Rewriting {
 
     /// References to the source's database become references to the target's.
     pub(super) fn renamed(&self, object: &ObjectRef, text: String, dialect: Dialect) -> (String, Option<Note>) {
-        let Some((from, to)) = &self.rename else { return (text, None) };
-        let (text, count) = ddl::rename_database(&text, dialect, from, to, false);
+        let (text, count) = ddl::rename_database(&text, dialect, &self.rename);
+        let ddl::Rename { from, to, .. } = &self.rename;
         let changed =
             || format!("{count} references to database {} were changed to {}", Printable(from), Printable(to));
         let note = (count > 0).then(|| Note::on(object, changed()));
@@ -55,7 +59,7 @@ pub(super) async fn sequence(conn: &mut Conn, definition: &Definition) -> Result
 }
 
 /// Creates everything else in an order that works: routines first, for views and triggers call them; views until no more
-/// can be made, for they stand on each other; triggers in their order; events at last, and enabled only when all are made.
+/// can be made, for they stand on each other; triggers in their order; events at last.
 pub(super) async fn objects(
     conn: &mut Conn,
     definitions: &[Definition],
@@ -69,45 +73,27 @@ pub(super) async fn objects(
         notes.extend(create(conn, definition, rewriting).await?);
     }
     notes.extend(views(conn, of(|kind| kind == ObjectKind::View).collect(), rewriting, &mut creating).await?);
-    let mut enable = Vec::new();
-    for definition in of(|kind| matches!(kind, ObjectKind::Trigger | ObjectKind::Event)) {
+    for definition in of(|kind| kind == ObjectKind::Trigger) {
         creating(&definition.object);
-        if definition.object.kind == ObjectKind::Event {
-            let (create, status) = ddl::disabled_event(&definition.create, Dialect::of(&definition.sql_mode));
-            notes.extend(self::create(conn, &Definition { create, ..definition.clone() }, rewriting).await?);
-            enable.push((definition, status));
-        } else {
-            notes.extend(create(conn, definition, rewriting).await?);
+        match create(conn, definition, rewriting).await {
+            // The source has such triggers too, of columns that were dropped later.
+            Err(error) if error.code() == Some(UNKNOWN_COLUMN) => notes.push(missing(definition, &error)),
+            created => notes.extend(created?),
         }
     }
-    for (event, status) in enable {
-        set_event_status(conn, event, status, rewriting).await?;
-    }
+    notes.extend(schedule::events(conn, of(|kind| kind == ObjectKind::Event).collect(), rewriting, creating).await?);
     Ok(notes)
 }
 
-/// Gives an event its status. Altering it would make us its definer, and our settings its own.
-async fn set_event_status(
-    conn: &mut Conn,
-    event: &Definition,
-    status: EventStatus,
-    rewriting: &Rewriting,
-) -> Result<()> {
-    let clause = match (status, conn.server.flavor) {
-        (EventStatus::Disabled, _) => return Ok(()),
-        (EventStatus::Enabled, _) => "ENABLE",
-        (EventStatus::DisabledOnReplica, Flavor::MySql) if conn.server.version_numbers() >= (8, 2, 0) => {
-            "DISABLE ON REPLICA"
-        }
-        (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
-    };
-    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
-    let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
-    match run(conn, event, &sql).await {
-        // An event whose time has passed is dropped by the server at once, as it would be at the source.
-        Err(error) if error.code() == Some(1539) => Ok(()),
-        other => other,
-    }
+/// Says that an object is not there, as it is invalid.
+fn missing(definition: &Definition, error: &Error) -> Note {
+    Note::Fidelity(Fidelity {
+        severity: Severity::Error,
+        object: definition.object.clone(),
+        what: "definition".to_owned(),
+        source: format!("not created, as the target does not take it: {error}"),
+        target: String::new(),
+    })
 }
 
 /// Creates views in rounds until a round makes none. What is left is invalid at the source too, or stands on what is not
@@ -136,30 +122,21 @@ async fn views(
             return Ok(notes);
         }
         if stuck {
-            let missing = failed.iter().map(|(definition, error)| {
-                Note::Fidelity(Fidelity {
-                    severity: Severity::Error,
-                    object: definition.object.clone(),
-                    what: "definition".to_owned(),
-                    source: format!("not created, as the target does not take it: {error}"),
-                    target: String::new(),
-                })
-            });
-            notes.extend(missing);
+            notes.extend(failed.iter().map(|(definition, error)| missing(definition, error)));
             return Ok(notes);
         }
     }
 }
 
 /// Creates one object under the settings that it was made under.
-async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting) -> Result<Option<Note>> {
+pub(super) async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting) -> Result<Option<Note>> {
     let (text, note) = rewriting.apply(definition);
     run(conn, definition, &text).await?;
     Ok(note)
 }
 
 /// Runs a statement under the settings that an object was made under.
-async fn run(conn: &mut Conn, definition: &Definition, text: &str) -> Result<()> {
+pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
     let client = definition.character_set_client.as_str();
     let statement = encode(conn, text, client).await.map_err(named)?;
@@ -168,16 +145,16 @@ async fn run(conn: &mut Conn, definition: &Definition, text: &str) -> Result<()>
         settings.push(format!("character_set_client = {client}"));
         settings.push(format!("collation_connection = {}", definition.collation_connection));
     }
-    if definition.object.kind != ObjectKind::View {
-        settings.push(format!("sql_mode = '{}'", definition.sql_mode));
-    }
+    settings.push(match definition.object.kind {
+        // A view does not say. The usual strictness decides which of its columns may be NULL.
+        ObjectKind::View => "sql_mode = 'STRICT_TRANS_TABLES,ALLOW_INVALID_DATES'".to_owned(),
+        _ => format!("sql_mode = '{}'", definition.sql_mode),
+    });
     if !definition.time_zone.is_empty() {
         settings.push(format!("time_zone = '{}'", definition.time_zone));
     }
     let restore = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
-    if !settings.is_empty() {
-        conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
-    }
+    conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     let home = away(conn, &definition.database_collation).await.map_err(named)?;
     let created = conn.exec_bytes(&statement).await;
     if let Some(home) = home {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::column;
 use super::connect::{Conn, Row};
-use super::ddl::{quote_name, quote_text};
+use super::ddl::{Dialect, Header, quote_name, quote_text, readable, with_header};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,8 +26,8 @@ pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> 
     let tables = tables(conn, database, &kinds).await?;
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Table) {
-        for object in list(conn, database, kind, &kinds).await? {
-            definitions.push(definition(conn, object).await?);
+        for listed in list(conn, database, kind, &kinds).await? {
+            definitions.push(definition(conn, listed).await?);
         }
     }
     Ok(Catalog { server: conn.server.clone(), database: found, tables, definitions })
@@ -93,6 +93,8 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
     let histories = histories(conn, database, &mut columns).await?;
     let mut keys = primary_keys(conn, database).await?;
     let mut tables = Vec::new();
+    // Literals in the character sets of others would not survive a conversion.
+    conn.exec("SET character_set_results = NULL").await?;
     for row in kinds.iter().filter(|row| is_table(row)) {
         let name = row.exact(0)?;
         let create = match conn.row(&format!("SHOW CREATE TABLE {}", quote_name(&name))).await {
@@ -110,10 +112,11 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
             rows_estimate: row.number(3),
             data_bytes: row.number(4),
             index_bytes: row.number(5),
-            create: create.map(|row| row.exact(1)).transpose()?.unwrap_or_default(),
+            create: create.and_then(|row| readable(row.bytes(1), Dialect::default())).unwrap_or_default(),
             name,
         });
     }
+    conn.exec("SET character_set_results = utf8mb4").await?;
     Ok(tables)
 }
 
@@ -188,16 +191,25 @@ async fn primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<String
     Ok(keys)
 }
 
+/// An object, and what the catalog knows of its header.
+struct Listed {
+    object: ObjectRef,
+    definer: String,
+    comment: String,
+}
+
 /// The objects of one kind that is not a table, in the order in which they are to be created.
-async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) -> Result<Vec<ObjectRef>> {
+async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) -> Result<Vec<Listed>> {
     let of_type = |name: &str| {
         let rows = kinds.iter().filter(|row| row.string(1) == name);
-        rows.map(|row| Ok(ObjectRef::new(kind, row.exact(0)?))).collect()
+        let listed =
+            |name| Listed { object: ObjectRef::new(kind, name), definer: String::new(), comment: String::new() };
+        rows.map(|row| Ok(listed(row.exact(0)?))).collect()
     };
     let routine = |name: &str| {
         format!(
-            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE {} AND ROUTINE_TYPE = '{name}' \
-             ORDER BY ROUTINE_NAME",
+            "SELECT ROUTINE_NAME, NULL, DEFINER, ROUTINE_COMMENT FROM information_schema.ROUTINES \
+             WHERE {} AND ROUTINE_TYPE = '{name}' ORDER BY ROUTINE_NAME",
             is("ROUTINE_SCHEMA", database)
         )
     };
@@ -208,7 +220,7 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         ObjectKind::Package | ObjectKind::PackageBody if conn.server.flavor == Flavor::MySql => return Ok(Vec::new()),
         ObjectKind::Library if !has_libraries(&conn.server) => return Ok(Vec::new()),
         ObjectKind::Library => format!(
-            "SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {} ORDER BY LIBRARY_NAME",
+            "SELECT LIBRARY_NAME, NULL, '', '' FROM information_schema.LIBRARIES WHERE {} ORDER BY LIBRARY_NAME",
             is("LIBRARY_SCHEMA", database)
         ),
         ObjectKind::Function => routine("FUNCTION"),
@@ -217,17 +229,22 @@ async fn list(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: &[Row]) 
         ObjectKind::PackageBody => routine("PACKAGE BODY"),
         // Triggers of one table and event fire in the order of their creation.
         ObjectKind::Trigger => format!(
-            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE {} \
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, DEFINER, '' FROM information_schema.TRIGGERS WHERE {} \
              ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER",
             is("TRIGGER_SCHEMA", database)
         ),
         ObjectKind::Event => format!(
-            "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE {} ORDER BY EVENT_NAME",
+            "SELECT EVENT_NAME, NULL, DEFINER, EVENT_COMMENT FROM information_schema.EVENTS WHERE {} \
+             ORDER BY EVENT_NAME",
             is("EVENT_SCHEMA", database)
         ),
     };
     let rows = conn.rows(&sql).await?;
-    rows.iter().map(|row| Ok(ObjectRef { kind, name: row.exact(0)?, table: row.text(1) })).collect()
+    let listed = |row: &Row| {
+        let object = ObjectRef { kind, name: row.exact(0)?, table: row.text(1) };
+        Ok(Listed { object, definer: row.string(2), comment: row.string(3) })
+    };
+    rows.iter().map(listed).collect()
 }
 
 /// Where `SHOW CREATE` puts what; an index that no kind has is NULL.
@@ -262,34 +279,40 @@ fn layout(kind: ObjectKind) -> Layout {
     }
 }
 
-async fn definition(conn: &mut Conn, object: ObjectRef) -> Result<Definition> {
+async fn definition(conn: &mut Conn, listed: Listed) -> Result<Definition> {
+    let Listed { object, definer, comment } = &listed;
     let Layout { statement, create, sql_mode, client, time_zone } = layout(object.kind);
     let name = quote_name(&object.name);
     let row = conn.row(&format!("SHOW {statement} {name}")).await;
     let row = match row {
         // The account may not see it: an empty definition, which the preflight names.
         Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => None,
-        other => other.map_err(|error| error.with("object", &object))?,
+        other => other.map_err(|error| error.with("object", object))?,
     };
     let state = match object.kind {
         ObjectKind::Sequence => sequence_state(conn, &name).await?,
         _ => None,
     };
-    let named = |error: Error| error.with("object", &object);
-    let text = |index: usize| row.as_ref().map_or(Ok(String::new()), |row| row.exact(index).map_err(named));
+    let text = |index: usize| row.as_ref().map(|row| row.string(index)).unwrap_or_default();
+    let dialect = Dialect::of(&text(sql_mode));
+    let printed = row.as_ref().and_then(|row| readable(row.bytes(create), dialect)).unwrap_or_default();
+    let header = Header { name: &object.name, table: object.table.as_deref(), definer, comment };
     Ok(Definition {
-        create: text(create)?,
-        sql_mode: text(sql_mode)?,
-        character_set_client: text(client)?,
-        collation_connection: text(client.saturating_add(1))?,
+        create: match object.kind {
+            ObjectKind::View | ObjectKind::Sequence => printed,
+            _ => with_header(&printed, dialect, &header),
+        },
+        sql_mode: text(sql_mode),
+        character_set_client: text(client),
+        collation_connection: text(client.saturating_add(1)),
         database_collation: if object.kind == ObjectKind::View {
             String::new()
         } else {
-            text(client.saturating_add(2))?
+            text(client.saturating_add(2))
         },
-        time_zone: text(time_zone)?,
+        time_zone: text(time_zone),
         state,
-        object,
+        object: listed.object,
     })
 }
 

@@ -17,6 +17,7 @@ mod prepare;
 mod read;
 mod running;
 mod scan;
+mod schedule;
 mod session;
 mod sink;
 mod snapshot;

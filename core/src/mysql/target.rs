@@ -97,7 +97,8 @@ impl Target {
             }
         };
         let (from, to) = (&plan.database.name, &self.address.database);
-        Rewriting { definer, rename: (from != to).then(|| (from.clone(), to.clone())) }
+        let rename = ddl::Rename { from: from.clone(), to: to.clone(), folds: plan.server.folds_names };
+        Rewriting { definer, rename }
     }
 
     /// Removes what was made, last first.

@@ -60,6 +60,8 @@ impl Database {
                 "--default-character-set=utf8mb4",
                 "--local-infile=1",
                 "--max-allowed-packet=1G",
+                // Comments in bodies belong to them.
+                "--comments",
             ])
             .arg(format!("--host={}", self.host))
             .arg(format!("--port={}", self.port))

@@ -51,11 +51,12 @@ pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<Obje
     facts::existing(conn, database).await
 }
 
-/// What a catalog should say of the server: its identity, and how large a value may be.
+/// What a catalog should say of the server: its identity, how large a value may be, and how it compares names.
 pub(super) async fn server(conn: &mut Conn) -> Result<Server> {
     let settings = facts::Settings::read(conn).await?;
     let max_allowed_packet = settings.number("max_allowed_packet").unwrap_or(0);
-    Ok(Server { identity: facts::identity(&settings), max_allowed_packet, ..conn.server.clone() })
+    let (identity, folds_names) = (facts::identity(&settings), settings.folds_names());
+    Ok(Server { identity, max_allowed_packet, folds_names, ..conn.server.clone() })
 }
 
 /// The rung that the account's rights promise.

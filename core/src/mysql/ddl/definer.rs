@@ -79,16 +79,26 @@ fn find(all: &[Token<'_>]) -> Option<Clause> {
     }
     loop {
         let start = cursor.start();
+        if let Some(account) = eat_definer(&mut cursor) {
+            return Some(Clause { range: start..cursor.end(), account });
+        }
         let token = cursor.next()?;
         if token.is_any_word(&OBJECTS) || token.is_punct("(") {
             return None;
         }
-        // `SQL SECURITY DEFINER` has no equals sign.
-        if token.is_word("DEFINER") && cursor.eat_punct("=") {
-            let account = account(&mut cursor)?;
-            return Some(Clause { range: start..cursor.end(), account });
-        }
     }
+}
+
+/// Takes a `DEFINER` clause, and says whom it names.
+pub(super) fn eat_definer(cursor: &mut Cursor<'_, '_>) -> Option<String> {
+    let mut ahead = cursor.clone();
+    // `SQL SECURITY DEFINER` has no equals sign.
+    if !(ahead.eat_word("DEFINER") && ahead.eat_punct("=")) {
+        return None;
+    }
+    let account = account(&mut ahead)?;
+    *cursor = ahead;
+    Some(account)
 }
 
 fn account(cursor: &mut Cursor<'_, '_>) -> Option<String> {

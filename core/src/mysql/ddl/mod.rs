@@ -12,24 +12,30 @@
 //! | [`key`] | read one index or foreign key, and write the statements that add it |
 //! | [`options`] | read and relieve the table options and the partition clause |
 //! | [`definer`] | rewrite the `DEFINER` of a view, trigger, routine, event or package |
+//! | [`header`] | put right what is wrong in the header of a routine, trigger or event |
 //! | [`event`] | create an event disabled |
+//! | [`readable`] | make text of a definition with literals in other character sets |
 //! | [`rename`] | move qualified names to a database of another name |
 
 mod collate;
 mod cursor;
 mod definer;
 mod event;
+mod header;
 mod key;
 mod lex;
 mod options;
+mod readable;
 mod rename;
 mod table;
 
 pub(crate) use definer::{Definer, definer_clause, definer_of, with_definer};
 pub(crate) use event::{EventStatus, disabled_event};
+pub(crate) use header::{Header, with_header};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, tokens};
-pub(crate) use rename::rename_database;
+pub(crate) use readable::readable;
+pub(crate) use rename::{Rename, rename_database};
 pub(crate) use table::{TableDdl, split_table};
 
 /// The session facts that change how a text is cut into tokens.

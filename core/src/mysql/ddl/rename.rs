@@ -3,23 +3,38 @@
 use super::lex::{Token, TokenKind, tokens};
 use super::{Dialect, quote_name};
 
-/// Rewrites the names that `from` qualifies so that `to` does, and counts them.
+/// A database that gets another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rename {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Whether its server finds it under a name in other letter cases too.
+    pub(crate) folds: bool,
+}
+
+/// Rewrites the names that `from` qualifies so that `to` does, and counts those that change.
 ///
-/// Names are compared as they are, or without regard to case when `fold_case`. Strings, comments and variables are
-/// never touched.
+/// Strings, comments and variables are never touched.
 ///
 /// `from.x` may also be a column of a table or alias that is named like the database. Where the text holds such a name
 /// by itself, a name of two parts is only rewritten where a table or a routine must stand.
-pub(crate) fn rename_database(sql: &str, dialect: Dialect, from: &str, to: &str, fold_case: bool) -> (String, usize) {
+pub(crate) fn rename_database(sql: &str, dialect: Dialect, rename: &Rename) -> (String, usize) {
+    let Rename { from, to, folds } = rename;
+    if from == to && !folds {
+        return (sql.to_owned(), 0);
+    }
     let all = tokens(sql, dialect);
     let meaning: Vec<_> = all.iter().enumerate().filter(|(_, token)| !token.is_noise()).collect();
-    let text = Text { meaning: &meaning, from, fold_case };
+    let text = Text { meaning: &meaning, from, folds: *folds };
     let ambiguous = text.has_namesake();
     let mut renamed = String::with_capacity(sql.len());
     let mut copied = 0;
     let mut count = 0;
     for (place, &(index, token)) in meaning.iter().enumerate() {
-        if text.qualifies(place) && (!ambiguous || text.is_surely_database(place)) {
+        if text.qualifies(place)
+            && token.ident().is_none_or(|name| name != *to)
+            && (!ambiguous || text.is_surely_database(place))
+        {
             renamed.extend(all.iter().take(index).skip(copied).map(|token| token.text));
             renamed.push_str(&spelled_like(token, to, dialect));
             copied = index + 1;
@@ -81,7 +96,7 @@ const SEQUENCE_FUNCTIONS: [&str; 3] = ["NEXTVAL", "LASTVAL", "SETVAL"];
 struct Text<'t, 'a> {
     meaning: &'t [(usize, &'t Token<'a>)],
     from: &'t str,
-    fold_case: bool,
+    folds: bool,
 }
 
 impl<'t, 'a> Text<'t, 'a> {
@@ -99,9 +114,9 @@ impl<'t, 'a> Text<'t, 'a> {
     }
 
     fn is_name(&self, place: usize) -> bool {
-        self.at(place).and_then(Token::ident).is_some_and(|name| {
-            name == self.from || (self.fold_case && name.to_lowercase() == self.from.to_lowercase())
-        })
+        self.at(place)
+            .and_then(Token::ident)
+            .is_some_and(|name| name == self.from || (self.folds && name.to_lowercase() == self.from.to_lowercase()))
     }
 
     fn follows(&self, place: usize, puncts: &[&str]) -> bool {
@@ -170,7 +185,11 @@ mod tests {
     use super::*;
 
     fn renamed(sql: &str) -> (String, usize) {
-        rename_database(sql, Dialect::default(), "d", "new-d", false)
+        with(sql, Dialect::default(), "d", "new-d")
+    }
+
+    fn with(sql: &str, dialect: Dialect, from: &str, to: &str) -> (String, usize) {
+        rename_database(sql, dialect, &Rename { from: from.to_owned(), to: to.to_owned(), folds: false })
     }
 
     fn stays(sql: &str) {
@@ -183,7 +202,7 @@ mod tests {
             renamed("select `d`.`t`.`c`, d.f(1) from d.t join `d` . /* c */ `u`"),
             ("select `new-d`.`t`.`c`, `new-d`.f(1) from `new-d`.t join `new-d` . /* c */ `u`".to_owned(), 4)
         );
-        assert_eq!(rename_database("x(d.1b,d.t)", Dialect::default(), "d", "e", false), ("x(e.1b,e.t)".into(), 2));
+        assert_eq!(with("x(d.1b,d.t)", Dialect::default(), "d", "e"), ("x(e.1b,e.t)".into(), 2));
         assert_eq!(renamed("/*!50001 select d.a */").1, 1);
         assert_eq!(renamed("create trigger d.tr before insert on d.t for each row set new.a = 1").1, 2);
     }
@@ -203,25 +222,29 @@ mod tests {
             stays(sql);
         }
         let raw = Dialect { ansi_quotes: false, no_backslash_escapes: true };
-        assert_eq!(rename_database(r"select '\', d.f('d.x')", raw, "d", "e", false).1, 1);
+        assert_eq!(with(r"select '\', d.f('d.x')", raw, "d", "e").1, 1);
     }
 
     #[test]
     fn the_case_counts_unless_folded() {
-        let folded = |sql| rename_database(sql, Dialect::default(), "Größe", "x", true);
+        let rename = |to: &str| Rename { from: "Größe".into(), to: to.into(), folds: true };
+        let folded = |sql| rename_database(sql, Dialect::default(), &rename("x"));
         assert_eq!(folded("select GRÖSSE.a, gRÖßE.a, `größe`.`a`"), ("select GRÖSSE.a, x.a, `x`.`a`".into(), 2));
+        // A server that does not fold has to find it too.
+        let same = rename_database("select gRÖßE.a, Größe.b", Dialect::default(), &rename("Größe"));
+        assert_eq!(same, ("select `Größe`.a, Größe.b".into(), 1));
     }
 
     #[test]
     fn the_new_name_is_quoted_as_it_needs() {
-        let to = |name: &str| rename_database("`d`.a d.a", Dialect::default(), "d", name, false).0;
+        let to = |name: &str| with("`d`.a d.a", Dialect::default(), "d", name).0;
         assert_eq!(to("e`.x"), "`e``.x`.a `e``.x`.a");
         assert_eq!(to("1e"), "`1e`.a `1e`.a");
         assert_eq!(to("e_1"), "`e_1`.a e_1.a");
         let ansi = Dialect { ansi_quotes: true, no_backslash_escapes: false };
-        let (text, count) = rename_database("\"d\".a `d`.a d.a 'd'.a", ansi, "d", "e\"-", false);
+        let (text, count) = with("\"d\".a `d`.a d.a 'd'.a", ansi, "d", "e\"-");
         assert_eq!((text.as_str(), count), ("\"e\"\"-\".a `e\"-`.a \"e\"\"-\".a 'd'.a", 3));
-        assert_eq!(rename_database("`d``.`.`t` `d``.x`", Dialect::default(), "d`.", "e", false).0, "`e`.`t` `d``.x`");
+        assert_eq!(with("`d``.`.`t` `d``.x`", Dialect::default(), "d`.", "e").0, "`e`.`t` `d``.x`");
     }
 
     #[test]
@@ -238,6 +261,6 @@ mod tests {
         assert_eq!(renamed("(`d` int DEFAULT NEXT VALUE FOR d.s)").1, 1);
         assert_eq!(renamed("create trigger d before insert on d.t for each row call d.p").1, 2);
         let row = "create trigger t before insert on x for each row set new.a = new.b";
-        assert_eq!(rename_database(row, Dialect::default(), "new", "e", false), (row.to_owned(), 0));
+        assert_eq!(with(row, Dialect::default(), "new", "e"), (row.to_owned(), 0));
     }
 }

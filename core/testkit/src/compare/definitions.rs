@@ -17,6 +17,7 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
         all.insert("database".to_owned(), row.join(" "));
     }
     tables_and_views(server, name, options, &mut all)?;
+    table_options(server, name, options, &mut all)?;
     columns(server, name, options, &mut all)?;
     if options.programs {
         for kind in PROGRAMS {
@@ -60,18 +61,40 @@ fn tables_and_views(
     Ok(())
 }
 
-/// What SHOW CREATE leaves to defaults is spelled out here.
+/// What SHOW CREATE leaves to defaults is spelled out here, as it is for columns.
+fn table_options(
+    server: &Database,
+    name: &str,
+    options: &CompareOptions,
+    all: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let rows = server.rows(&settled(&format!(
+        "SELECT table_name, table_type, engine, row_format, table_collation, create_options, table_comment \
+         FROM information_schema.tables WHERE table_schema = {} AND table_type <> 'VIEW';",
+        literal(name)
+    )))?;
+    for row in rows {
+        if let [table, rest @ ..] = row.as_slice()
+            && options.wants(table)
+        {
+            all.insert(format!("options {table}"), rest.join(" "));
+        }
+    }
+    Ok(())
+}
+
 fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BTreeMap<String, String>) -> Result<()> {
     let rows = server.rows(&format!(
         "SELECT table_name, column_name, ordinal_position, column_type, character_set_name, collation_name, \
-         is_nullable, extra, column_comment FROM information_schema.columns WHERE table_schema = {}",
+         is_nullable, column_default, extra, generation_expression, column_comment \
+         FROM information_schema.columns WHERE table_schema = {}",
         literal(name)
     ))?;
     for row in rows {
         if let [table, column, rest @ ..] = row.as_slice()
             && options.wants(table)
         {
-            all.insert(format!("column {table}.{column}"), rest.join(" "));
+            all.insert(format!("column {table}.{column}"), without_name(&rest.join(" "), name));
         }
     }
     Ok(())
@@ -79,6 +102,8 @@ fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BT
 
 struct Kind {
     name: &'static str,
+    /// How many values of `SHOW CREATE` count, behind the first; none where there is no such statement.
+    shown: usize,
     /// The column of the database's name.
     schema: &'static str,
     /// A query of: key, table that it belongs to or NULL, definer, and then everything else.
@@ -88,6 +113,7 @@ struct Kind {
 const PROGRAMS: [&Kind; 4] = [
     &Kind {
         name: "trigger",
+        shown: 5,
         schema: "trigger_schema",
         query: "SELECT trigger_name, event_object_table, definer, event_manipulation, action_timing, action_order, \
                 action_statement, sql_mode, character_set_client, collation_connection, database_collation \
@@ -95,6 +121,7 @@ const PROGRAMS: [&Kind; 4] = [
     },
     &Kind {
         name: "routine",
+        shown: 5,
         schema: "routine_schema",
         query: "SELECT CONCAT(LOWER(routine_type), ' ', routine_name), NULL, definer, dtd_identifier, \
                 routine_definition, is_deterministic, sql_data_access, security_type, sql_mode, routine_comment, \
@@ -103,6 +130,7 @@ const PROGRAMS: [&Kind; 4] = [
     },
     &Kind {
         name: "parameter",
+        shown: 0,
         schema: "specific_schema",
         query: "SELECT CONCAT(LOWER(routine_type), ' ', specific_name, ' ', ordinal_position), NULL, '', \
                 parameter_mode, parameter_name, dtd_identifier, character_set_name, collation_name \
@@ -110,6 +138,7 @@ const PROGRAMS: [&Kind; 4] = [
     },
     &Kind {
         name: "event",
+        shown: 6,
         schema: "event_schema",
         query: "SELECT event_name, NULL, definer, event_definition, event_type, execute_at, interval_value, \
                 interval_field, starts, ends, status, on_completion, time_zone, event_comment, sql_mode, \
@@ -128,6 +157,7 @@ fn programs(
     // To the byte: MariaDB takes the names of databases that differ by case or accent for the same here.
     let (column, name_of) = (kind.schema, literal(name));
     let of_this = format!("{column} = {name_of} AND CAST({column} AS BINARY) = CAST({name_of} AS BINARY)");
+    let (mut keys, mut statements) = (Vec::new(), String::new());
     for row in server.rows(&settled(&format!("{} WHERE {of_this};", kind.query)))? {
         let [key, table, definer, rest @ ..] = row.as_slice() else { continue };
         if kind.name == "trigger" && !options.wants(table) {
@@ -140,17 +170,45 @@ fn programs(
         if options.definers {
             text = format!("DEFINER {definer}\n{text}");
         }
+        let (what, object) = if kind.name == "routine" { routine(key) } else { (kind.name, key.as_str()) };
+        statements.push_str(&format!("SHOW CREATE {what} {}.{};\n", identifier(name), identifier(object)));
+        keys.push(format!("{} {key}", kind.name));
         all.insert(format!("{} {key}", kind.name), text);
+    }
+    if kind.shown == 0 || keys.is_empty() {
+        return Ok(());
+    }
+    for (key, row) in keys.into_iter().zip(server.rows(&settled(&statements))?) {
+        let text = row.iter().skip(1).take(kind.shown).cloned().collect::<Vec<_>>().join("\n");
+        let text = without_name(&text, name);
+        let text = if options.definers { text } else { without(&text, " DEFINER=", end_of_account) };
+        all.insert(format!("text of {key}"), text);
     }
     Ok(())
 }
 
-/// A view names its own database in front of every column, whatever that database is called.
-fn without_name(text: &str, name: &str) -> String {
-    text.replace(&format!("{}.", identifier(name)), "")
+/// The kind and the name in a key like `package body p`.
+fn routine(key: &str) -> (&str, &str) {
+    let kinds = ["package body", "package", "function", "procedure"];
+    let split = |kind: &'static str| Some((kind, key.strip_prefix(kind)?.strip_prefix(' ')?));
+    kinds.into_iter().find_map(split).unwrap_or(("procedure", key))
 }
 
-/// Removes what does not count, and sorts what has no order: indexes and constraints.
+/// A view names its own database in front of every column, whatever that database is called; so do bodies.
+fn without_name(text: &str, name: &str) -> String {
+    let text = text.replace(&format!("{}.", identifier(name)), "");
+    let (mut kept, mut rest) = (String::new(), text.as_str());
+    while let Some((before, after)) = rest.split_once(&format!("{name}.")) {
+        kept.push_str(before);
+        if before.ends_with(|last: char| last.is_alphanumeric() || "_$`".contains(last)) {
+            kept.push_str(&format!("{name}."));
+        }
+        rest = after;
+    }
+    kept + rest
+}
+
+/// Removes what does not count, and sorts what hardly has an order: indexes and constraints.
 fn normal(definition: &str, options: &CompareOptions) -> String {
     let mut text = definition.to_owned();
     if !options.definers {
@@ -170,7 +228,9 @@ fn normal(definition: &str, options: &CompareOptions) -> String {
     let first = lines.iter().position(|line| is_key(line)).unwrap_or(lines.len());
     let count = lines.iter().skip(first).take_while(|line| is_key(line)).count();
     let mut keys: Vec<&str> = lines.drain(first..first + count).map(|line| line.trim_end_matches(',')).collect();
-    keys.sort_unstable();
+    if !options.key_order {
+        keys.sort_unstable();
+    }
     lines.splice(first..first, keys);
     lines.join("\n")
 }

@@ -24,13 +24,23 @@ pub struct CompareOptions {
     pub definers: bool,
     /// Compare the next values of AUTO_INCREMENT. Default: false.
     pub auto_increment: bool,
+    /// Compare the order of a table's indexes and constraints. Default: false.
+    pub key_order: bool,
     /// Only these tables and views (and their triggers). Default: all.
     pub only: Option<Vec<String>>,
 }
 
 impl Default for CompareOptions {
     fn default() -> Self {
-        Self { rows: true, definitions: true, programs: true, definers: false, auto_increment: false, only: None }
+        Self {
+            rows: true,
+            definitions: true,
+            programs: true,
+            definers: false,
+            auto_increment: false,
+            key_order: false,
+            only: None,
+        }
     }
 }
 

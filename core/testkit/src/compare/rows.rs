@@ -68,16 +68,48 @@ fn query(server: &Database, name: &str, table: &str) -> Result<(String, Vec<Stri
         literal(name),
         literal(table)
     ))?;
-    let mut names = Vec::new();
-    let mut values = Vec::new();
+    let versions = versions(server, name, table)?;
+    let (mut names, mut values) = match versions {
+        Versions::Implicit => (
+            vec!["row_start".to_owned(), "row_end".to_owned()],
+            vec!["CAST(ROW_START AS CHAR)".to_owned(), "CAST(ROW_END AS CHAR)".to_owned()],
+        ),
+        Versions::None | Versions::Columns => Default::default(),
+    };
     for column in columns {
         if let [name, kind] = column.as_slice() {
             values.push(exact(&identifier(name), &kind.to_ascii_lowercase()));
             names.push(name.clone());
         }
     }
-    let (list, from) = (values.join(", "), format!("{}.{}", identifier(name), identifier(table)));
+    let of_all_times = if versions == Versions::None { "" } else { " FOR SYSTEM_TIME ALL" };
+    let from = format!("{}.{}{of_all_times}", identifier(name), identifier(table));
+    let list = values.join(", ");
     Ok((settled(&format!("SELECT {list} FROM {from};")), names))
+}
+
+/// How a table of MariaDB keeps the versions of its rows.
+#[derive(Clone, Copy, PartialEq)]
+enum Versions {
+    None,
+    /// The times of a row are hidden.
+    Implicit,
+    /// They are in columns like others.
+    Columns,
+}
+
+fn versions(server: &Database, name: &str, table: &str) -> Result<Versions> {
+    let of_table = format!("table_schema = {} AND table_name = {}", literal(name), literal(table));
+    let rows = server.rows(&format!(
+        "SELECT table_type, (SELECT COUNT(*) FROM information_schema.columns WHERE {of_table} \
+         AND generation_expression LIKE 'ROW START') FROM information_schema.tables WHERE {of_table}"
+    ))?;
+    let row: Vec<&str> = rows.iter().flatten().map(String::as_str).collect();
+    Ok(match row.as_slice() {
+        ["SYSTEM VERSIONED", "0"] => Versions::Implicit,
+        ["SYSTEM VERSIONED", _] => Versions::Columns,
+        _ => Versions::None,
+    })
 }
 
 /// An expression that shows every bit of a value, in signs that the client prints as they are.
@@ -88,7 +120,8 @@ fn exact(column: &str, kind: &str) -> String {
         "bit" => format!("HEX({column} + 0)"),
         // An invalid value and an empty one look the same and have different numbers.
         "enum" | "set" => format!("CONCAT({column} + 0, ' ', HEX({column}))"),
-        "json" => format!("HEX(CAST({column} AS CHAR))"),
+        // A date or a decimal looks like a string or a double.
+        "json" => format!("CONCAT(JSON_TYPE({column}), ' ', HEX(CAST({column} AS CHAR)))"),
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" | "date" | "time" | "datetime"
         | "timestamp" | "uuid" | "inet4" | "inet6" => format!("CAST({column} AS CHAR)"),
         _ => format!("HEX({column})"),

@@ -49,11 +49,15 @@ fn logged_code(target: &Target<'_>) -> Vec<Finding> {
     findings
 }
 
+/// What comes before the type of a function; the second one in Oracle's mode.
+const RETURNS: [&str; 2] = ["RETURNS", "RETURN"];
+
 /// Whether a function's header promises nothing of its body.
 fn is_vague(definition: &Definition) -> bool {
     let all = tokens(&definition.create, Dialect::of(&definition.sql_mode));
-    let meaning = all.iter().filter(|token| !token.is_noise()).skip_while(|token| !token.is_word("RETURNS"));
-    let header: Vec<_> = meaning.take_while(|token| !token.is_any_word(&["BEGIN", "RETURN", "AS"])).collect();
+    let meaning = all.iter().filter(|token| !token.is_noise()).skip_while(|token| !token.is_any_word(&RETURNS));
+    let header = meaning.skip(1).take_while(|token| !token.is_any_word(&["BEGIN", "RETURN", "AS", "IS"]));
+    let header: Vec<_> = header.collect();
     let promises = |pair: &[&Token<'_>]| match pair {
         [before, word] if word.is_word("DETERMINISTIC") => !before.is_word("NOT"),
         [before, word] => before.is_any_word(&["NO", "READS"]) && word.is_word("SQL"),
@@ -185,6 +189,8 @@ mod tests {
         assert!(!vague("RETURNS int(11)\n    DETERMINISTIC\nRETURN 1"));
         assert!(!vague("RETURNS int\n    READS SQL DATA\nBEGIN RETURN 1; END"));
         assert!(!vague("RETURNS int NO SQL RETURN 1"));
+        assert!(!vague("RETURN int(11) DETERMINISTIC AS BEGIN RETURN 1; END"));
+        assert!(vague("RETURN int(11) IS BEGIN RETURN deterministic; END"));
         assert!(vague("RETURNS int(11)\nRETURN deterministic"));
         assert!(vague("RETURNS int NOT DETERMINISTIC RETURN 1"));
         assert!(vague("RETURNS varchar(9) CHARSET utf8mb4\nBEGIN -- DETERMINISTIC\n RETURN 'NO SQL'; END"));

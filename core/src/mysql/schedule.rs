@@ -1,0 +1,75 @@
+//! Creates events: disabled, so that none fires into a half-made clone, and enabled when all are made.
+
+use super::apply::{self, Rewriting};
+use super::connect::Conn;
+use super::ddl::{self, Dialect, EventStatus, quote_name, quote_text};
+use crate::catalog::{Definition, Flavor, ObjectRef};
+use crate::error::Result;
+use crate::fidelity::{Fidelity, Severity};
+use crate::report::Note;
+
+const UNKNOWN_EVENT: u16 = 1539;
+
+/// Creates the events, and gives each its status.
+pub(super) async fn events(
+    conn: &mut Conn,
+    events: Vec<&Definition>,
+    rewriting: &Rewriting,
+    mut creating: impl FnMut(&ObjectRef),
+) -> Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    let mut enable = Vec::new();
+    for event in events {
+        creating(&event.object);
+        let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
+        let disabled = Definition { create, ..event.clone() };
+        notes.extend(apply::create(conn, &disabled, rewriting).await?);
+        if !exists(conn, &event.object).await? {
+            // The server drops an event at once whose time has passed. So that must be in the future.
+            conn.set_each(&["timestamp = 1"]).await?;
+            apply::create(conn, &disabled, rewriting).await?;
+            conn.exec("SET SESSION timestamp = DEFAULT").await?;
+        }
+        enable.push((event, status));
+    }
+    for (event, status) in enable {
+        set_status(conn, event, status, rewriting).await?;
+        if !exists(conn, &event.object).await? {
+            notes.push(Note::Fidelity(Fidelity {
+                object: event.object.clone(),
+                what: "definition".to_owned(),
+                severity: Severity::Error,
+                source: "an event whose time has passed: the target drops it".to_owned(),
+                target: String::new(),
+            }));
+        }
+    }
+    Ok(notes)
+}
+
+async fn exists(conn: &mut Conn, event: &ObjectRef) -> Result<bool> {
+    let name = quote_text(&event.name);
+    let sql = format!(
+        "SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = {name} LIMIT 1"
+    );
+    Ok(conn.row(&sql).await?.is_some())
+}
+
+/// Gives an event its status. Altering it would make us its definer, and our settings its own.
+async fn set_status(conn: &mut Conn, event: &Definition, status: EventStatus, rewriting: &Rewriting) -> Result<()> {
+    let clause = match (status, conn.server.flavor) {
+        (EventStatus::Disabled, _) => return Ok(()),
+        (EventStatus::Enabled, _) => "ENABLE",
+        (EventStatus::DisabledOnReplica, Flavor::MySql) if conn.server.version_numbers() >= (8, 2, 0) => {
+            "DISABLE ON REPLICA"
+        }
+        (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
+    };
+    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
+    let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
+    match apply::run(conn, event, &sql).await {
+        // An event whose time has passed is dropped by the server at once, as it would be at the source.
+        Err(error) if error.code() == Some(UNKNOWN_EVENT) => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,60 @@
+-- servers: mysql mariadb
+-- Routines with every characteristic, mode, character set, comment and delimiter.
+-- same: SELECT ansi(), `raw`(), HEX(untyped('a')), HEX(later('b')), HEX(`lat`())
+-- same: SET @a = 1, @b = 2; CALL every_kind(@a, @b, @c); SELECT @a, @b, @c
+-- same: SELECT `select`(), {db}.`a``b "c"`(3), never_ends(4)
+-- same: CALL quotes()
+SET NAMES utf8mb4;
+CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(20));
+CREATE FUNCTION f_no_sql() RETURNS INT NO SQL RETURN 1;
+CREATE FUNCTION f_reads() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM t);
+CREATE FUNCTION f_modifies() RETURNS INT DETERMINISTIC MODIFIES SQL DATA SQL SECURITY INVOKER COMMENT 'c' RETURN 1;
+CREATE FUNCTION f_contains() RETURNS INT NOT DETERMINISTIC CONTAINS SQL READS SQL DATA COMMENT '' RETURN 1;
+CREATE FUNCTION `select`() RETURNS INT NO SQL RETURN 7;
+CREATE FUNCTION `a``b "c"`(`x y` INT) RETURNS INT NO SQL RETURN `x y`;
+CREATE FUNCTION typed(a CHAR(3) CHARACTER SET latin1, b VARCHAR(10) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, c ENUM('x', 'ß''y'), d SET('a', 'b'), e DECIMAL(10, 3) UNSIGNED, f BIT(3), g TEXT, h JSON, i TIMESTAMP(3), j GEOMETRY, k YEAR, l BLOB, m INT UNSIGNED ZEROFILL)
+  RETURNS ENUM('a', 'ü') CHARACTER SET latin1 NO SQL RETURN 'a';
+CREATE PROCEDURE commented() COMMENT 'it''s \\ "so"; -- */ # größe 表\nnew' LANGUAGE SQL NOT DETERMINISTIC MODIFIES SQL DATA SQL SECURITY INVOKER SELECT 1;
+CREATE PROCEDURE quotes() SELECT 'it''s \'quoted\' -- no comment', "d""q", 'DEFINER=`x`@`y`' /* DEFINER=`a`@`b` */ , 'a\tb\\n', 'DELIMITER //';
+DELIMITER $$
+CREATE PROCEDURE every_kind(IN `in` INT, INOUT `in out` INT, OUT o VARCHAR(20))
+BEGIN
+  -- DELIMITER ;
+  DECLARE c CURSOR FOR SELECT id FROM t; # end $
+  DECLARE EXIT HANDLER FOR SQLSTATE '45000' BEGIN ROLLBACK; SET o = 'oops'; END;
+  SET `in out` = `in` + `in out`;
+  WHILE `in` < 3 DO SET `in` = `in` + 1; END WHILE;
+  REPEAT SET `in` = `in` - 1; UNTIL `in` < 0 END REPEAT;
+  PREPARE p FROM 'SELECT ''it''''s'' INTO @r'; EXECUTE p; DEALLOCATE PREPARE p;
+  SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'x */ ; \\ ';
+END$$
+CREATE FUNCTION never_ends(n INT) RETURNS INT DETERMINISTIC
+/* a comment before; the body */
+a: BEGIN
+  IF n > 0 THEN RETURN n; END IF;
+  /*!50003 SET n = 1; */
+  RETURN 0; /* last */ -- words
+END a$$
+DELIMITER ;
+SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT';
+CREATE FUNCTION "ansi"() RETURNS VARCHAR(50) CHARACTER SET utf8mb4 DETERMINISTIC COMMENT 'c"`' RETURN (SELECT 'a"b' || '`c' AS "x`y" FROM DUAL);
+SET sql_mode = 'NO_BACKSLASH_ESCAPES';
+CREATE FUNCTION `raw`() RETURNS VARCHAR(50) DETERMINISTIC COMMENT 'a\' RETURN 'a\';
+SET sql_mode = 'STRICT_ALL_TABLES,IGNORE_SPACE,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_IN_DATE';
+CREATE PROCEDURE spaced () SELECT COUNT (*) FROM t;
+SET sql_mode = 'TRADITIONAL';
+CREATE PROCEDURE traditional() SELECT 1;
+SET sql_mode = 'ANSI';
+CREATE PROCEDURE "all ansi"() SELECT "id" FROM "t";
+SET sql_mode = '';
+ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_german1_ci;
+CREATE FUNCTION untyped(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '€');
+ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;
+CREATE FUNCTION later(s VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN CONCAT(s, '表😀');
+SET NAMES latin1;
+CREATE FUNCTION `lat`() RETURNS VARCHAR(20) CHARACTER SET latin1 DETERMINISTIC COMMENT 'grÃ¶Ã€ Ã©' RETURN 'grÃ¶Ã€';
+CREATE PROCEDURE `prÃ©`(`pÃ¤` INT) SELECT `pÃ¤` AS `dÃ¼`, 'Ã©' /* Ã© */;
+SET NAMES binary;
+CREATE PROCEDURE binary_client() SELECT 'é';
+SET NAMES utf8mb4 COLLATE utf8mb4_bin;
+CREATE PROCEDURE binary_collation() SELECT 'a' = 'A';
