@@ -1,7 +1,5 @@
 //! Cuts a range of keys in two, and the halves again, until the server takes each for small enough.
 
-use std::collections::BTreeSet;
-
 use super::border::{KeyColumn, Value};
 use super::connect::Conn;
 use crate::catalog::Flavor;
@@ -42,8 +40,12 @@ struct Range {
 }
 
 impl Range {
-    /// The range in two, behind this value.
-    fn cut(self, value: Value, rows: (u64, u64)) -> Vec<Self> {
+    /// The range in two, behind this value. Only the proportion of the estimates counts: their sum may be far off.
+    fn cut(self, value: Value, estimates: (u64, u64)) -> Vec<Self> {
+        let sum = u128::from(estimates.0) + u128::from(estimates.1);
+        let first = u128::from(self.rows) * u128::from(estimates.0) / sum.max(1);
+        let first = u64::try_from(first).unwrap_or(self.rows);
+        let rows = (first, self.rows.saturating_sub(first));
         let (fewer, more) = (rows.0.min(rows.1), rows.0.max(rows.1));
         let poor = if fewer.saturating_mul(POOR) < more { self.poor + 1 } else { 0 };
         let border = self.shared.iter().chain([&value.literal]).cloned().collect();
@@ -106,45 +108,30 @@ impl Cutter<'_> {
         let ask = |range| Lookup { range, condition: "TRUE".to_owned(), order: "DESC" };
         let lasts = self.values(ranges.iter().filter(unknown).map(ask).collect()).await?;
         ranges.iter_mut().filter(|range| range.until.is_none()).zip(lasts).for_each(|(range, last)| range.until = last);
-        let borders = self.borders(&ranges).await?;
-        let mut sides = self.sides(&ranges, &borders).await?.into_iter();
-        let halves = ranges.into_iter().zip(borders).map(|(range, borders)| {
-            let cuts = borders.into_iter().zip(sides.by_ref());
-            match cuts.min_by_key(|(_, (until, after))| until.abs_diff(*after)) {
-                Some((border, rows)) => range.cut(border, rows),
-                None => vec![range.deeper(&self.key.columns)],
-            }
-        });
-        Ok(halves.collect())
-    }
-
-    /// Values of real rows behind which each range could be cut: the first, the last but the greatest, and what is found
-    /// by guessing between them. None where all rows of the range share one value.
-    async fn borders(&mut self, ranges: &[Range]) -> Result<Vec<Vec<Value>>> {
         let ends = |range| ["ASC", "DESC"].map(|order| Lookup { range, condition: below(range), order });
         let ends = self.values(ranges.iter().flat_map(ends).collect()).await?;
-        let mut borders: Vec<Vec<Value>> =
-            ends.chunks(2).map(|ends| ends.iter().flatten().cloned().collect()).collect();
-        let mut places = Vec::new();
-        let mut lookups = Vec::new();
-        for (place, (range, ends)) in ranges.iter().zip(&borders).enumerate() {
-            let (Some(column), [low, high]) = (&range.column, ends.as_slice()) else { continue };
-            for guess in column.guesses(low, high, range.poor % 2 == 1) {
-                let condition = format!("{} AND {} >= {guess}", below(range), column.quoted);
-                lookups.push(Lookup { range, condition, order: "ASC" });
-                places.push(place);
+        let ends: Vec<Vec<Value>> = ends.chunks(2).map(|ends| ends.iter().flatten().cloned().collect()).collect();
+        let places: Vec<Vec<String>> = ranges.iter().zip(&ends).map(|(range, ends)| places(range, ends)).collect();
+        let mut sides = self.sides(&ranges, &places).await?.into_iter();
+        let best = places.into_iter().map(|places| {
+            let places = places.into_iter().zip(sides.by_ref());
+            places.min_by_key(|(_, (until, after))| until.abs_diff(*after))
+        });
+        let best: Vec<_> = best.collect();
+        let found = ranges.iter().zip(&best).map(|(range, best)| {
+            let at_least = |(place, _): &(String, _)| format!(" AND {} >= {place}", quoted(range));
+            let condition = below(range) + &best.as_ref().map_or(String::new(), at_least);
+            Lookup { range, condition, order: "ASC" }
+        });
+        let found = self.values(found.collect()).await?;
+        let parts = ranges.into_iter().zip(found).zip(ends).zip(best).map(|(((range, found), mut ends), best)| {
+            // A guess that lies behind all keys stands for the last of them.
+            match (found.or_else(|| ends.pop()), best) {
+                (Some(border), Some((_, estimates))) => range.cut(border, estimates),
+                _ => vec![range.deeper(&self.key.columns)],
             }
-        }
-        for (place, found) in places.into_iter().zip(self.values(lookups).await?) {
-            if let (Some(borders), Some(found)) = (borders.get_mut(place), found) {
-                borders.push(found);
-            }
-        }
-        for borders in &mut borders {
-            let mut seen = BTreeSet::new();
-            borders.retain(|border| seen.insert(border.literal.clone()));
-        }
-        Ok(borders)
+        });
+        Ok(parts.collect())
     }
 
     /// The values found, each in the order of its question.
@@ -173,14 +160,13 @@ impl Cutter<'_> {
         Ok(values)
     }
 
-    /// About how many rows each range has up to each of its borders and after it, all in one list.
-    async fn sides(&mut self, ranges: &[Range], borders: &[Vec<Value>]) -> Result<Vec<(u64, u64)>> {
+    /// About how many rows each range has up to each of its places and after it, all in one list.
+    async fn sides(&mut self, ranges: &[Range], places: &[Vec<String>]) -> Result<Vec<(u64, u64)>> {
         let Self { conn, name, key: Key { index, columns }, .. } = self;
         let mut questions = Vec::new();
-        for (range, borders) in ranges.iter().zip(borders) {
-            let Some(by) = range.column.as_ref().map(|column| &column.quoted) else { continue };
-            let range = within(range, columns);
-            for literal in borders.iter().map(|border| &border.literal) {
+        for (range, places) in ranges.iter().zip(places) {
+            let (by, range) = (quoted(range), within(range, columns));
+            for literal in places {
                 // Not FORCE INDEX: MySQL would not look into an index that is the only one, and say 1.
                 questions.extend(["<=", ">"].map(|side| {
                     format!("SELECT {by} FROM {name} USE INDEX ({index}) WHERE {range} AND {by} {side} {literal}")
@@ -200,6 +186,20 @@ impl Cutter<'_> {
         let pairs = estimates.iter().step_by(2).zip(estimates.iter().skip(1).step_by(2));
         Ok(pairs.map(|(until, after)| (*until, *after)).collect())
     }
+}
+
+/// The values at which the range could be cut: the first, the last but the greatest, and guesses between them. None where
+/// all its rows share one value.
+fn places(range: &Range, ends: &[Value]) -> Vec<String> {
+    let mut places: Vec<String> = ends.iter().map(|end| end.literal.clone()).collect();
+    if let (Some(column), [low, high]) = (&range.column, ends) {
+        places.extend(column.guesses(low, high, range.poor % 2 == 1));
+    }
+    places
+}
+
+fn quoted(range: &Range) -> &str {
+    range.column.as_ref().map_or("NULL", |column| &column.quoted)
 }
 
 /// The condition of a range's rows.
