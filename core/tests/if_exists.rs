@@ -141,6 +141,9 @@ async fn recreate_makes_the_database_anew() {
     for flavor in FLAVORS {
         let bench = bench(flavor, "CREATE TABLE t (x INT)");
         bench.source("ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_bin");
+        // A database that is there keeps its defaults, and the report says so.
+        let report = bench.clone(if_exists(IfExists::Drop)).await.unwrap();
+        assert!(report.warnings.iter().any(|warning| warning.contains("latin1_bin")), "{:?}", report.warnings);
         let comment = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()";
         if flavor == Flavor::MariaDb {
             bench.source(&format!("ALTER DATABASE `{}` COMMENT 'it''s \\\\ \"this\"\n'", bench.from));

@@ -2,11 +2,11 @@
 
 use super::super::words::{list, named, names, object, plural};
 use super::{Target, columns, is_relation};
-use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::catalog::{Database, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
-use crate::mysql::introspect::is;
+use crate::mysql::introspect::{self, is};
 use crate::options::IfExists;
 use crate::report::Finding;
 
@@ -16,6 +16,7 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
         findings.extend(dropped_database(target));
         return Ok(findings);
     }
+    findings.extend(defaults(conn, target).await?);
     findings.extend(clashes(target));
     if target.selection.schema {
         findings.extend(existing(target));
@@ -43,6 +44,25 @@ fn dropped_database(target: &Target<'_>) -> Option<Finding> {
         "--recreate-database drops database {name} of the target with all that it holds: {count} {}",
         plural(count, "object", "objects")
     )))
+}
+
+/// Defaults of a database that is there, which a whole clone would have brought. What is cloned keeps its own.
+async fn defaults(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+    if !target.selection.whole || !target.selection.schema {
+        return Ok(None);
+    }
+    let Some(there) = introspect::database(conn, target.database()).await? else { return Ok(None) };
+    let Database { charset, collation, .. } = &target.catalog.database;
+    if there.collation == *collation {
+        return Ok(None);
+    }
+    Ok(Some(Finding::warning(format!(
+        "database {} is there with the default {} {}, at the source it is {charset} {collation}: choose \
+         --recreate-database, or ALTER DATABASE",
+        named(target.database()),
+        there.charset,
+        there.collation
+    ))))
 }
 
 /// All that will be written.
