@@ -14,7 +14,7 @@ use common::{Account, Bench, FLAVORS, unique};
 use dbgraft::{
     Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Progress, Receipt,
 };
-use dbgraft::{Sink, SinkEndpoint, TablePlan};
+use dbgraft::{Sink, SinkEndpoint, TablePlan, Verify};
 use dbgraft_testkit::{Flavor, Proxy};
 
 struct Dir(PathBuf);
@@ -113,6 +113,30 @@ async fn a_comparison_holds_between_the_families() {
         let comparison = CloneJob::new(source, target).options(checksum()).verify().await.unwrap();
         assert_eq!(told(&comparison)[1], "  different: id = 18446744073709551615");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_that_sort_differently_there_are_no_difference() {
+    // The one takes `_` for less than a letter, the other for more.
+    let rows = |collation: &str| {
+        format!(
+            "CREATE TABLE t (k VARCHAR(20) PRIMARY KEY, v LONGTEXT) CHARACTER SET utf8mb4 COLLATE {collation};
+             INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 50)
+             SELECT CONCAT(IF(a.n > 25, '_', 'm'), a.n * 50 + b.n), REPEAT('x', 8200) FROM n a JOIN n b;
+             ANALYZE TABLE t"
+        )
+    };
+    let mysql = Bench::new(Flavor::MySql, &rows("utf8mb4_0900_ai_ci"));
+    let mariadb = Bench::new(Flavor::MariaDb, &rows("utf8mb4_general_ci"));
+    for options in [checksum(), CloneOptions { verify: Verify::Counts, ..CloneOptions::default() }] {
+        let job = CloneJob::new(mysql.source_url(), mariadb.source_url()).options(options);
+        let found = job.verify().await.unwrap();
+        assert_eq!((told(&found), found.verification.rows), (vec![], 2500));
+        assert!(found.verification.chunks > 1);
+    }
+    mariadb.source("UPDATE t SET v = 'changed' WHERE k = 'm51'");
+    let found = CloneJob::new(mysql.source_url(), mariadb.source_url()).verify().await.unwrap();
+    assert!(!found.verification.differences.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
