@@ -100,7 +100,7 @@ impl CloneJob {
     /// Wrong usage, and servers that cannot be reached. Problems that the preflight finds are in the overview.
     pub async fn plan(self) -> Result<Overview> {
         let job = self.open()?;
-        let planned = job.until_cancelled(job.preflight()).await;
+        let planned = job.cleaned(job.until_cancelled(job.preflight()).await).await;
         let closed = job.source.close().await;
         let (plan, Checked { findings, mut fidelity }) = planned?;
         closed?;
@@ -117,11 +117,7 @@ impl CloneJob {
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
         let job = self.open()?;
-        let result = job.until_cancelled(job.clone_all()).await;
-        let result = match result {
-            Err(error) if job.writing.load(Ordering::Relaxed) => Err(job.clean_up(error).await),
-            other => other,
-        };
+        let result = job.cleaned(job.until_cancelled(job.clone_all()).await).await;
         let closed = job.source.close().await;
         let (plan, outcome, checked) = result?;
         closed?;
@@ -206,7 +202,11 @@ impl OpenJob {
 
     /// Asks both ends what stands against the selection, and leaves out of it what is not to be carried.
     async fn check(&self, catalog: &Catalog, selection: &mut Selection) -> Result<Checked> {
-        let mut fidelity = self.sink.unsupported(catalog, selection).await?;
+        // It may be cancelled in the middle of a trial.
+        self.writing.store(true, Ordering::Relaxed);
+        let fidelity = self.sink.unsupported(catalog, selection).await;
+        self.writing.store(false, Ordering::Relaxed);
+        let mut fidelity = fidelity?;
         let mut findings = self.settle(&mut fidelity, selection);
         findings.extend(self.source.check(selection).await?);
         findings.extend(self.sink.check(catalog, selection).await?);
@@ -297,6 +297,14 @@ impl OpenJob {
 
     fn phase(&self, phase: Phase) {
         self.events.emit(Event::Phase { leg: self.first_leg, phase });
+    }
+
+    /// Leaves nothing behind after a failure.
+    async fn cleaned<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) if self.writing.load(Ordering::Relaxed) => Err(self.clean_up(error).await),
+            other => other,
+        }
     }
 
     /// Removes what the job made; what could not be removed becomes part of the error.

@@ -96,7 +96,7 @@ pub trait Sink: Send + Sync {
 
     /// Stops the running statements and removes what this sink made. May be called at any time after
     /// [`begin`](Self::begin) or [`counterparts`](Self::counterparts) was called, also while other calls are under way or
-    /// were dropped.
+    /// were dropped; and after a call of [`unsupported`](Self::unsupported) was dropped.
     async fn abort(&self) -> Result<()>;
 }
 

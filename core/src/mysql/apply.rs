@@ -18,6 +18,8 @@ pub(super) struct Rewriting {
     pub(super) definer: ddl::Definer,
     /// The source's database becomes the target's.
     pub(super) rename: ddl::Rename,
+    /// The definitions come from the other family: what the target does not take is reported, and the rest stands.
+    pub(super) foreign: bool,
 }
 
 impl Rewriting {
@@ -70,16 +72,12 @@ pub(super) async fn objects(
     let of = |wanted: fn(ObjectKind) -> bool| definitions.iter().filter(move |d| wanted(d.object.kind));
     for definition in of(ObjectKind::is_routine) {
         creating(&definition.object);
-        notes.extend(create(conn, definition, rewriting).await?);
+        notes.extend(create_or_tell(conn, definition, rewriting).await?.1);
     }
     notes.extend(views(conn, of(|kind| kind == ObjectKind::View).collect(), rewriting, &mut creating).await?);
     for definition in of(|kind| kind == ObjectKind::Trigger) {
         creating(&definition.object);
-        match create(conn, definition, rewriting).await {
-            // The source has such triggers too, of columns that were dropped later.
-            Err(error) if error.code() == Some(UNKNOWN_COLUMN) => notes.push(missing(definition, &error)),
-            created => notes.extend(created?),
-        }
+        notes.extend(create_or_tell(conn, definition, rewriting).await?.1);
     }
     notes.extend(schedule::events(conn, of(|kind| kind == ObjectKind::Event).collect(), rewriting, creating).await?);
     Ok(notes)
@@ -125,6 +123,22 @@ async fn views(
             notes.extend(failed.iter().map(|(definition, error)| missing(definition, error)));
             return Ok(notes);
         }
+    }
+}
+
+/// Creates one object, and says whether it is there: what comes from the other family may be left out.
+pub(super) async fn create_or_tell(
+    conn: &mut Conn,
+    definition: &Definition,
+    rewriting: &Rewriting,
+) -> Result<(bool, Option<Note>)> {
+    // The source has triggers of columns too that were dropped later.
+    let stale = |code| code == UNKNOWN_COLUMN && definition.object.kind == ObjectKind::Trigger;
+    match create(conn, definition, rewriting).await {
+        Err(error) if error.code().is_some_and(|code| rewriting.foreign || stale(code)) => {
+            Ok((false, Some(missing(definition, &error))))
+        }
+        other => Ok((true, other?)),
     }
 }
 

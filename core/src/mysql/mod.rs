@@ -8,6 +8,7 @@ mod column;
 mod connect;
 mod ddl;
 mod halve;
+mod history;
 mod index;
 mod inspect;
 mod introspect;
@@ -23,6 +24,9 @@ mod sink;
 mod snapshot;
 mod source;
 mod target;
+mod translate;
+mod trial;
+mod zero;
 
 pub(crate) use connect::{Address, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;

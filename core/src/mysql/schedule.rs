@@ -23,7 +23,11 @@ pub(super) async fn events(
         creating(&event.object);
         let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
         let disabled = Definition { create, ..event.clone() };
-        notes.extend(apply::create(conn, &disabled, rewriting).await?);
+        let (made, note) = apply::create_or_tell(conn, &disabled, rewriting).await?;
+        notes.extend(note);
+        if !made {
+            continue;
+        }
         if !exists(conn, &event.object).await? {
             // The server drops an event at once whose time has passed. So that must be in the future.
             conn.set_each(&["timestamp = 1"]).await?;

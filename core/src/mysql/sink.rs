@@ -1,14 +1,19 @@
 //! A server of the MySQL family as a sink.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
+use super::apply::Rewriting;
 use super::connect::{Address, Conn};
 use super::scan::{self, Loan, Readers};
 use super::target::{Made, Target, There};
-use super::{apply, check, column, introspect, journal, load, session};
+use super::{apply, check, column, history, introspect, journal, load, session, translate, zero};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
@@ -79,9 +84,19 @@ impl MySqlSink {
             let state = self.target.state();
             (state.files, state.packet)
         };
-        match files && column::loads_by_file(&table.table) {
-            true => load::by_file(conn, database, &table.table, batch).await,
-            false => load::by_insert(conn, database, &table.table, batch, packet).await,
+        let current = history::current(&table.table, batch).filter(|_| conn.server.flavor == Flavor::MySql);
+        let (table, batch) = current.as_ref().map_or((&table.table, batch), |(table, batch)| (table, batch));
+        let signed = zero::signed(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
+        let batch = match &signed {
+            Some((signed, lost)) => {
+                self.target.state().lost_signs(&table.name, lost);
+                signed
+            }
+            None => batch,
+        };
+        match files && column::loads_by_file(table) {
+            true => load::by_file(conn, database, table, batch).await,
+            false => load::by_insert(conn, database, table, batch, packet).await,
         }
     }
 }
@@ -90,7 +105,27 @@ impl MySqlSink {
 impl Sink for MySqlSink {
     async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
         let mut conn = session::control(&self.target.address).await?;
-        check::target(&mut conn, &self.target.address, catalog, selection, &self.target.options).await
+        let (catalog, _) = translate::catalog(catalog, &conn.server);
+        check::target(&mut conn, &self.target.address, &catalog, selection, &self.target.options).await
+    }
+
+    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
+        if !selection.schema {
+            return Ok(Vec::new());
+        }
+        let server = session::control(&self.target.address).await?.server;
+        let (image, mut found) = translate::catalog(catalog, &server);
+        let Cow::Owned(mut image) = image else { return Ok(Vec::new()) };
+        let tables: BTreeSet<&str> = selection.tables.iter().map(|table| table.name.as_str()).collect();
+        found.retain(|found| match found.object.kind {
+            ObjectKind::Table => tables.contains(found.object.name.as_str()),
+            _ => selection.objects.contains(&found.object),
+        });
+        let hopeless =
+            |table: &Table| found.iter().any(|f| f.severity == Severity::Error && f.object == table.object());
+        image.tables.retain(|table| tables.contains(table.name.as_str()) && !hopeless(table));
+        found.extend(self.target.try_tables(&image).await?);
+        Ok(found)
     }
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
@@ -101,8 +136,18 @@ impl Sink for MySqlSink {
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
         let mut guard = self.target.running.watch(session::control(&self.target.address).await?);
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
+        let server = guard.server.clone();
         self.target.state().guard = Some(guard);
+        let source = &plan.database.collation;
+        let plan = &*translate::plan(plan, &server);
         self.target.make_database(&plan.database).await?;
+        if self.target.state().made.contains(&Made::Database) && plan.database.collation != *source {
+            let note = format!(
+                "the default collation of the database is {}, as the target has no {source}",
+                plan.database.collation
+            );
+            self.target.state().notes.push(Note::general(note));
+        }
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;
         if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
@@ -176,7 +221,10 @@ impl Sink for MySqlSink {
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         let mut conn = self.target.definer().await?;
+        let foreign = plan.server.flavor != conn.server.flavor;
+        let plan = &*translate::plan(plan, &conn.server);
         let mut notes = std::mem::take(&mut self.target.state().notes);
+        notes.extend(self.target.state().signs.iter().map(zero::told));
         notes.extend(self.target.add_foreign_keys(&mut conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
@@ -184,7 +232,9 @@ impl Sink for MySqlSink {
             self.target.made(Made::Collation(database.collation));
         }
         let creating = |object: &ObjectRef| self.target.made(Made::Object(object.clone()));
-        notes.extend(apply::objects(&mut conn, &later, &self.target.rewriting(plan), creating).await?);
+        notes.extend(
+            apply::objects(&mut conn, &later, &Rewriting { foreign, ..self.target.rewriting(plan) }, creating).await?,
+        );
         journal::remove(&mut conn, &self.target.address.database).await?;
         let mut state = self.target.state();
         state.made.clear();

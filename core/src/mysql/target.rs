@@ -39,6 +39,8 @@ pub(super) struct State {
     /// Its `max_allowed_packet`.
     pub(super) packet: usize,
     pub(super) notes: Vec<Note>,
+    /// How many values lost the sign of their zero, by table and column.
+    pub(super) signs: BTreeMap<(String, String), u64>,
 }
 
 #[derive(Clone, PartialEq)]
@@ -48,6 +50,8 @@ pub(super) enum Made {
     /// The rows of a table that was there.
     Rows(String),
     Journal,
+    /// A database of ours in which definitions are tried.
+    Trial(String),
     /// Another default collation of the database, for the moment in which a routine is made; this was the one before.
     Collation(String),
 }
@@ -98,7 +102,7 @@ impl Target {
         };
         let (from, to) = (&plan.database.name, &self.address.database);
         let rename = ddl::Rename { from: from.clone(), to: to.clone(), folds: plan.server.folds_names };
-        Rewriting { definer, rename }
+        Rewriting { definer, rename, foreign: false }
     }
 
     /// Removes what was made, last first.
@@ -122,6 +126,7 @@ impl Target {
         let sql = match made {
             Made::Database => format!("DROP DATABASE IF EXISTS {name}"),
             Made::Collation(home) => format!("ALTER DATABASE {name} COLLATE {home}"),
+            Made::Trial(database) => format!("DROP DATABASE IF EXISTS {}", quote_name(database)),
             Made::Journal => return journal::remove(conn, &self.address.database).await,
             Made::Rows(table) => format!("TRUNCATE TABLE {name}.{}", quote_name(table)),
             Made::Object(object) => {

@@ -6,43 +6,43 @@ use super::lex::Token;
 
 /// A place among tokens. Every step leads to the next token that means something.
 #[derive(Debug, Clone)]
-pub(super) struct Cursor<'t, 'a> {
+pub(crate) struct Cursor<'t, 'a> {
     tokens: &'t [Token<'a>],
     at: usize,
 }
 
 impl<'t, 'a> Cursor<'t, 'a> {
-    pub(super) fn new(tokens: &'t [Token<'a>]) -> Self {
+    pub(crate) fn new(tokens: &'t [Token<'a>]) -> Self {
         Self { tokens, at: 0 }
     }
 
     /// The index just after the last token that was taken.
-    pub(super) fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.at
     }
 
     /// The index of the next token, or the number of tokens when there is none.
-    pub(super) fn start(&self) -> usize {
+    pub(crate) fn start(&self) -> usize {
         let rest = self.tokens.get(self.at..).unwrap_or_default();
         rest.iter().position(|token| !token.is_noise()).map_or(self.tokens.len(), |skipped| self.at + skipped)
     }
 
-    pub(super) fn peek(&self) -> Option<&'t Token<'a>> {
+    pub(crate) fn peek(&self) -> Option<&'t Token<'a>> {
         self.tokens.get(self.start())
     }
 
     /// The token after the next one, and so on: `peek_at(0)` is `peek()`.
-    pub(super) fn peek_at(&self, ahead: usize) -> Option<&'t Token<'a>> {
+    pub(crate) fn peek_at(&self, ahead: usize) -> Option<&'t Token<'a>> {
         self.clone().nth(ahead)
     }
 
     /// Takes the next token if it is the word `keyword`.
-    pub(super) fn eat_word(&mut self, keyword: &str) -> bool {
+    pub(crate) fn eat_word(&mut self, keyword: &str) -> bool {
         self.next_if(|token| token.is_word(keyword)).is_some()
     }
 
     /// Takes the next tokens if they are exactly these words.
-    pub(super) fn eat_words(&mut self, keywords: &[&str]) -> bool {
+    pub(crate) fn eat_words(&mut self, keywords: &[&str]) -> bool {
         let mut ahead = self.clone();
         let all = keywords.iter().all(|keyword| ahead.eat_word(keyword));
         if all {
@@ -52,19 +52,19 @@ impl<'t, 'a> Cursor<'t, 'a> {
     }
 
     /// Takes the next token if it is the punctuation `text`.
-    pub(super) fn eat_punct(&mut self, text: &str) -> bool {
+    pub(crate) fn eat_punct(&mut self, text: &str) -> bool {
         self.next_if(|token| token.is_punct(text)).is_some()
     }
 
     /// Takes the next token if it is a name.
-    pub(super) fn eat_name(&mut self) -> Option<String> {
+    pub(crate) fn eat_name(&mut self) -> Option<String> {
         let name = self.peek()?.ident()?.into_owned();
         self.next();
         Some(name)
     }
 
     /// Takes a balanced `( … )` and gives the range between the brackets. Takes nothing when there is none.
-    pub(super) fn eat_group(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn eat_group(&mut self) -> Option<Range<usize>> {
         let mut ahead = self.clone();
         if !ahead.eat_punct("(") {
             return None;
@@ -85,7 +85,7 @@ impl<'t, 'a> Cursor<'t, 'a> {
         None
     }
 
-    pub(super) fn next_if(&mut self, wanted: impl FnOnce(&Token<'a>) -> bool) -> Option<&'t Token<'a>> {
+    pub(crate) fn next_if(&mut self, wanted: impl FnOnce(&Token<'a>) -> bool) -> Option<&'t Token<'a>> {
         self.peek().filter(|token| wanted(token))?;
         self.next()
     }
@@ -103,12 +103,12 @@ impl<'t, 'a> Iterator for Cursor<'t, 'a> {
 }
 
 /// The tokens of a range; none when the range is not theirs.
-pub(super) fn within<'t, 'a>(tokens: &'t [Token<'a>], range: Range<usize>) -> &'t [Token<'a>] {
+pub(crate) fn within<'t, 'a>(tokens: &'t [Token<'a>], range: Range<usize>) -> &'t [Token<'a>] {
     tokens.get(range).unwrap_or_default()
 }
 
 /// Splits at the commas that are in no bracket.
-pub(super) fn split_at_commas<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+pub(crate) fn split_at_commas<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     let mut depth = 0_usize;
     let parts = tokens.split(|token| {
         if token.is_punct("(") {

@@ -29,11 +29,12 @@ mod readable;
 mod rename;
 mod table;
 
+pub(crate) use cursor::{Cursor, split_at_commas, within};
 pub(crate) use definer::{Definer, definer_clause, definer_of, with_definer};
 pub(crate) use event::{EventStatus, disabled_event};
 pub(crate) use header::{Header, with_header};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
-pub(crate) use lex::{Token, TokenKind, tokens};
+pub(crate) use lex::{Token, TokenKind, text_of, tokens};
 pub(crate) use readable::readable;
 pub(crate) use rename::{Rename, rename_database};
 pub(crate) use table::{TableDdl, split_table};

@@ -26,6 +26,9 @@ pub struct CompareOptions {
     pub auto_increment: bool,
     /// Compare the order of a table's indexes and constraints. Default: false.
     pub key_order: bool,
+    /// The databases are of two families: compare only what both can say, so JSON by its text and rows as they are now.
+    /// Default: false.
+    pub across: bool,
     /// Only these tables and views (and their triggers). Default: all.
     pub only: Option<Vec<String>>,
 }
@@ -39,6 +42,7 @@ impl Default for CompareOptions {
             definers: false,
             auto_increment: false,
             key_order: false,
+            across: false,
             only: None,
         }
     }
@@ -139,8 +143,8 @@ pub fn compare_with(a: &Database, name_a: &str, b: &Database, name_b: &str, opti
     for (table, rows) in &first.rows {
         let Some(others) = second.rows.get(table).filter(|others| *others != rows) else { continue };
         let (only_first, only_second) = rows.differing(others);
-        text.push_str(&rows::examples('-', a, name_a, table, &only_first)?);
-        text.push_str(&rows::examples('+', b, name_b, table, &only_second)?);
+        text.push_str(&rows::examples('-', a, name_a, table, &only_first, options.across)?);
+        text.push_str(&rows::examples('+', b, name_b, table, &only_second, options.across)?);
     }
     Err(Error::new(format!("{name_a} and {name_b} differ\n{text}")))
 }

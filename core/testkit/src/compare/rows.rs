@@ -49,8 +49,9 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
     for table in tables.into_iter().filter_map(|row| row.into_iter().next()) {
         if options.wants(&table) {
             let mut digests = Vec::new();
-            server.each_row(&query(server, name, &table)?.0, |line| {
-                digests.push(xxh3_128(line));
+            let (query, columns) = query(server, name, &table, options.across)?;
+            server.each_row(&query, |line| {
+                digests.push(digest(line, &columns));
                 Ok(())
             })?;
             digests.sort_unstable();
@@ -60,26 +61,55 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
     Ok(all)
 }
 
-/// The query for all values of a table in an exact, unambiguous form, and the names of its columns.
-fn query(server: &Database, name: &str, table: &str) -> Result<(String, Vec<String>)> {
+/// A column as its name and its bare type.
+type Column = (String, String);
+
+/// The digest of a row. The families write one and the same number in several ways, so that it counts by its bits.
+fn digest(line: &[u8], columns: &[Column]) -> u128 {
+    let is_real = |(_, kind): &Column| matches!(kind.as_str(), "float" | "double");
+    if !columns.iter().any(is_real) {
+        return xxh3_128(line);
+    }
+    let fields = line.split(|&byte| byte == b'\t').zip(columns);
+    let fields = fields.map(|(field, column)| match is_real(column) {
+        true => bits(&String::from_utf8_lossy(field), &column.1).into_bytes(),
+        false => field.to_vec(),
+    });
+    xxh3_128(&fields.collect::<Vec<_>>().join(&b'\t'))
+}
+
+/// A number, and whether its sign is set, by bits.
+#[expect(clippy::cast_possible_truncation, reason = "the number was a float before it was shown")]
+fn bits(shown: &str, kind: &str) -> String {
+    match shown.split_once(' ').and_then(|(number, sign)| Some((number.parse::<f64>().ok()?.abs(), sign))) {
+        Some((number, sign)) if kind == "float" => format!("{:08x} {sign}", (number as f32).to_bits()),
+        Some((number, sign)) => format!("{:016x} {sign}", number.to_bits()),
+        None => shown.to_owned(),
+    }
+}
+
+/// The query for all values of a table in an exact, unambiguous form, and its columns.
+fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(String, Vec<Column>)> {
     let columns = server.rows(&format!(
         "SELECT column_name, data_type FROM information_schema.columns \
          WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
         literal(name),
         literal(table)
     ))?;
-    let versions = versions(server, name, table)?;
+    let versions = if across { Versions::None } else { versions(server, name, table)? };
+    let shown = |name: &str| (name.to_owned(), "timestamp".to_owned());
     let (mut names, mut values) = match versions {
         Versions::Implicit => (
-            vec!["row_start".to_owned(), "row_end".to_owned()],
+            vec![shown("row_start"), shown("row_end")],
             vec!["CAST(ROW_START AS CHAR)".to_owned(), "CAST(ROW_END AS CHAR)".to_owned()],
         ),
         Versions::None | Versions::Columns => Default::default(),
     };
     for column in columns {
         if let [name, kind] = column.as_slice() {
-            values.push(exact(&identifier(name), &kind.to_ascii_lowercase()));
-            names.push(name.clone());
+            let kind = kind.to_ascii_lowercase();
+            values.push(exact(&identifier(name), &kind, across));
+            names.push((name.clone(), kind));
         }
     }
     let of_all_times = if versions == Versions::None { "" } else { " FOR SYSTEM_TIME ALL" };
@@ -113,35 +143,45 @@ fn versions(server: &Database, name: &str, table: &str) -> Result<Versions> {
 }
 
 /// An expression that shows every bit of a value, in signs that the client prints as they are.
-fn exact(column: &str, kind: &str) -> String {
+fn exact(column: &str, kind: &str, across: bool) -> String {
     match kind {
-        // A float as text is rounded, as a double it is not; only the text shows the sign of zero everywhere.
-        "float" | "double" => format!("CONCAT(CAST({column} AS DOUBLE), ' ', CAST({column} AS CHAR))"),
+        // A float as text is rounded, as a double it is not; and not every server's text shows the sign of zero.
+        "float" => format!("CONCAT(CAST({column} AS DOUBLE), ' ', ATAN2({column}, -1) < 0)"),
+        "double" => format!("CONCAT(CAST({column} AS CHAR), ' ', ATAN2({column}, -1) < 0)"),
         "bit" => format!("HEX({column} + 0)"),
         // An invalid value and an empty one look the same and have different numbers.
         "enum" | "set" => format!("CONCAT({column} + 0, ' ', HEX({column}))"),
         // A date or a decimal looks like a string or a double.
-        "json" => format!("CONCAT(JSON_TYPE({column}), ' ', HEX(CAST({column} AS CHAR)))"),
+        "json" if !across => format!("CONCAT(JSON_TYPE({column}), ' ', HEX(CAST({column} AS CHAR)))"),
+        "json" | "uuid" | "inet4" | "inet6" => format!("HEX(CAST({column} AS CHAR))"),
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" | "date" | "time" | "datetime"
-        | "timestamp" | "uuid" | "inet4" | "inet6" => format!("CAST({column} AS CHAR)"),
+        | "timestamp" => format!("CAST({column} AS CHAR)"),
         _ => format!("HEX({column})"),
     }
 }
 
 /// A few of the rows with these digests, for a reader.
-pub(super) fn examples(sign: char, server: &Database, name: &str, table: &str, digests: &[u128]) -> Result<String> {
+pub(super) fn examples(
+    sign: char,
+    server: &Database,
+    name: &str,
+    table: &str,
+    digests: &[u128],
+    across: bool,
+) -> Result<String> {
     let wanted: BTreeSet<u128> = digests.iter().copied().collect();
     let mut text = String::new();
     if wanted.is_empty() {
         return Ok(text);
     }
-    let (query, columns) = query(server, name, table)?;
+    let (query, columns) = query(server, name, table, across)?;
     let mut shown = 0;
     server.each_row(&query, |line| {
-        if shown < EXAMPLES && wanted.contains(&xxh3_128(line)) {
+        if shown < EXAMPLES && wanted.contains(&digest(line, &columns)) {
             shown += 1;
             let line = String::from_utf8_lossy(line);
-            let values = columns.iter().zip(line.split('\t')).map(|(name, value)| format!("{name}={}", short(value)));
+            let values =
+                columns.iter().zip(line.split('\t')).map(|((name, _), value)| format!("{name}={}", short(value)));
             let _ = writeln!(text, "  {sign} {table}: {}", values.collect::<Vec<_>>().join(" "));
         }
         Ok(())

@@ -72,7 +72,7 @@ async fn definers(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> 
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let late = target.catalog.server.flavor == Flavor::MySql && conn.server.version_numbers() >= (8, 2, 0);
+    let late = conn.server.flavor == Flavor::MySql && conn.server.version_numbers() >= (8, 2, 0);
     let (rights, name): (&[&str], _) = match conn.server.flavor {
         Flavor::MariaDb => (&["SET USER", "SUPER"], "SET USER"),
         Flavor::MySql if late => (&["SET_ANY_DEFINER", "SUPER"], "SET_ANY_DEFINER"),

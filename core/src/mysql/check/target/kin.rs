@@ -16,12 +16,6 @@ pub(super) fn check(conn: &Conn, target: &Target<'_>) -> Vec<Finding> {
             "{name} is a database of the target server's own: clone into another one"
         ))];
     }
-    if from.flavor != to.flavor {
-        return vec![Finding::error(format!(
-            "cloning from {} to {} is not supported yet: source and target must be of one family",
-            from.flavor, to.flavor
-        ))];
-    }
     let same_server = !from.identity.is_empty() && from.identity == facts::identity(&target.party.settings);
     if same_server && target.folded(&target.catalog.database.name) == target.folded(target.database) {
         return vec![Finding::error(format!(
@@ -29,7 +23,7 @@ pub(super) fn check(conn: &Conn, target: &Target<'_>) -> Vec<Finding> {
         ))];
     }
     let series = |server: &crate::catalog::Server| (server.version_numbers().0, server.version_numbers().1);
-    if series(from) > series(to) {
+    if from.flavor == to.flavor && series(from) > series(to) {
         return vec![Finding::warning(format!(
             "the source is newer than the target ({from}, {to}): what the target does not know will be refused"
         ))];

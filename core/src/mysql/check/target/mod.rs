@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use super::facts;
 use super::party::Party;
-use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Table};
+use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::fidelity::Severity;
 use crate::mysql::connect::{Address, Conn};
@@ -32,6 +32,8 @@ struct Target<'a> {
     options: &'a CloneOptions,
     /// The database's name as the user gave it.
     database: &'a str,
+    /// The family of the server that is written.
+    flavor: Flavor,
     party: Party,
     /// The database's name as the server keeps it, if it is there.
     stored: Option<String>,
@@ -95,6 +97,7 @@ impl<'a> Target<'a> {
             selection,
             options,
             database: &address.database,
+            flavor: conn.server.flavor,
             party,
             stored,
             holds,

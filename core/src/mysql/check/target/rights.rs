@@ -37,7 +37,7 @@ fn needed(target: &Target<'_>) -> Vec<&'static str> {
     let makes = |wanted: fn(ObjectKind) -> bool| target.of_kind(wanted).next().is_some();
     let alters = |ddl: &TableDdl| !ddl.deferred_keys.is_empty() || !ddl.foreign_keys.is_empty();
     let later = target.tables.iter().filter_map(|(_, ddl)| ddl.as_ref()).any(alters);
-    let references = target.foreign_keys().next().is_some() && target.catalog.server.flavor == Flavor::MySql;
+    let references = target.foreign_keys().next().is_some() && target.flavor == Flavor::MySql;
     let replaces = target.options.if_exists == IfExists::Drop
         && target
             .there()

@@ -1,0 +1,58 @@
+//! Leaves out the rows that a system-versioned table once had, for a server that keeps no history.
+
+use super::column::HIDDEN_PERIOD;
+use super::ddl::{Cursor, Dialect, split_at_commas, tokens, within};
+use crate::batch::Batch;
+use crate::catalog::Table;
+use crate::codec::{BatchBuilder, Field, rows};
+
+/// The end of a row that is valid now, in the older servers and in those whose time reaches further.
+const FOREVER: [&[u8]; 2] = [b"2038-01-19 03:14:07.999999", b"2106-02-07 06:28:15.999999"];
+
+/// The columns that say from when, and until when, a row was valid; `None` where no such rows travel.
+pub(super) fn period(table: &Table) -> Option<[String; 2]> {
+    table.history.then(|| named_period(&table.create).unwrap_or_else(|| HIDDEN_PERIOD.map(str::to_owned)))
+}
+
+fn named_period(create: &str) -> Option<[String; 2]> {
+    let all = tokens(create, Dialect::default());
+    let mut cursor = Cursor::new(&all);
+    while !cursor.eat_words(&["PERIOD", "FOR", "SYSTEM_TIME"]) {
+        cursor.next()?;
+    }
+    let group = cursor.eat_group()?;
+    let names = split_at_commas(within(&all, group));
+    names.iter().filter_map(|name| Cursor::new(name).eat_name()).collect::<Vec<_>>().try_into().ok()
+}
+
+/// The table without its history.
+pub(super) fn without(table: &Table, period: &[String; 2]) -> Table {
+    let mut plain = Table { history: false, ..table.clone() };
+    plain.columns.retain(|column| !period.contains(&column.name));
+    plain
+}
+
+/// The table without its history, and those rows of the batch that are valid now; `None` where no others travel.
+pub(super) fn current(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
+    let period = period(table)?;
+    let of_period: Vec<bool> = table.stored_columns().map(|column| period.contains(&column.name)).collect();
+    let [_, end] = &period;
+    let end = table.stored_columns().position(|column| column.name == *end)?;
+    let mut kept = BatchBuilder::with_capacity(batch.data.len());
+    for row in rows(&batch.data) {
+        let fields: Vec<Field<'_>> = row.collect();
+        let is_current = |field: &Field<'_>| FOREVER.iter().any(|forever| *field == Field::Escaped(forever));
+        if !fields.get(end).is_some_and(is_current) {
+            continue;
+        }
+        for (field, _) in fields.iter().zip(&of_period).filter(|(_, of_period)| !**of_period) {
+            match field {
+                Field::Null => kept.null(),
+                // It is escaped already.
+                Field::Escaped(text) => kept.plain(text),
+            }
+        }
+        kept.end_row();
+    }
+    Some((without(table, &period), kept.finish(batch.id)))
+}

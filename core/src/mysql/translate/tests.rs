@@ -1,0 +1,418 @@
+use super::*;
+use crate::catalog::{Column, ObjectKind};
+
+fn server(flavor: Flavor, version: &str) -> Server {
+    Server::new(flavor, version)
+}
+
+fn table_of(create: &str) -> Table {
+    Table {
+        name: "t".into(),
+        engine: "InnoDB".into(),
+        columns: Vec::new(),
+        history: false,
+        primary_key: Vec::new(),
+        rows_estimate: 0,
+        data_bytes: 0,
+        index_bytes: 0,
+        create: create.into(),
+    }
+}
+
+/// What a table becomes, and what is said of it: `severity what: source -> target`.
+fn table(way: &Way<'_>, lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
+    let create = format!("CREATE TABLE `t` (\n  {}\n){options}", lines.join(",\n  "));
+    let mut found = Vec::new();
+    let image = way.table(&table_of(&create), &mut found).create;
+    let (body, rest) = image.strip_prefix("CREATE TABLE `t` (\n  ").unwrap().rsplit_once("\n)").unwrap();
+    let said = |f: Fidelity| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target);
+    (body.split(",\n  ").map(str::to_owned).collect(), rest.to_owned(), found.into_iter().map(said).collect())
+}
+
+fn to_mariadb(lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
+    let (from, to) = (server(Flavor::MySql, "9.7.4"), server(Flavor::MariaDb, "10.11.19-MariaDB"));
+    table(&Way::new(&from, &to, &[]), lines, options)
+}
+
+fn to_mysql(lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
+    let (from, to) = (server(Flavor::MariaDb, "10.11.19-MariaDB"), server(Flavor::MySql, "9.7.4"));
+    table(&Way::new(&from, &to, &[]), lines, options)
+}
+
+/// One line of a table, and what is said of it.
+fn mariadb(line: &str) -> (String, Vec<String>) {
+    let (lines, _, said) = to_mariadb(&[line], " ENGINE=InnoDB");
+    (lines.join(",\n  "), said)
+}
+
+fn mysql(line: &str) -> (String, Vec<String>) {
+    let (lines, _, said) = to_mysql(&[line], " ENGINE=InnoDB");
+    (lines.join(",\n  "), said)
+}
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+#[test]
+fn within_a_family_nothing_is_touched() {
+    let database = Database {
+        name: "d".into(),
+        charset: "utf8mb4".into(),
+        collation: "utf8mb4_0900_ai_ci".into(),
+        comment: String::new(),
+    };
+    let tables = vec![table_of("CREATE TABLE `t` (\n  `a` json /*!80023 INVISIBLE */\n)")];
+    let whole = Catalog { server: server(Flavor::MySql, "9.7.4"), database, tables, definitions: Vec::new() };
+    let (image, found) = catalog(&whole, &server(Flavor::MySql, "5.7.44"));
+    assert!(matches!(image, Cow::Borrowed(_)) && found.is_empty());
+}
+
+#[test]
+fn collations_of_mysql_have_the_vendors_names_in_mariadb() {
+    let (from, new) = (server(Flavor::MySql, "9.7.4"), server(Flavor::MariaDb, "10.11.19"));
+    let way = Way::new(&from, &new, &[]);
+    for (name, expected, same) in [
+        ("utf8mb4_0900_ai_ci", "utf8mb4_uca1400_nopad_ai_ci", true),
+        ("utf8mb4_0900_as_cs", "utf8mb4_uca1400_nopad_as_cs", true),
+        ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", true),
+        ("utf8mb4_de_pb_0900_ai_ci", "utf8mb4_uca1400_german2_nopad_ai_ci", true),
+        ("utf8mb4_es_trad_0900_as_cs", "utf8mb4_uca1400_spanish2_nopad_as_cs", true),
+        ("utf8mb4_nb_0900_ai_ci", "utf8mb4_uca1400_danish_nopad_ai_ci", false),
+        ("utf8mb4_ja_0900_as_cs_ks", "utf8mb4_uca1400_nopad_as_cs", false),
+        ("utf8mb4_croatian_ci", "utf8mb4_croatian_mysql561_ci", true),
+        ("utf8mb3_tolower_ci", "utf8mb3_general_ci", false),
+        ("utf8_bin", "utf8mb3_bin", true),
+        ("latin1_swedish_ci", "latin1_swedish_ci", true),
+    ] {
+        assert_eq!(collation::image(name, &way), Some(collation::Image { name: expected.into(), same }), "{name}");
+    }
+    assert_eq!(collation::image("gb18030_chinese_ci", &way), None);
+    let old = server(Flavor::MariaDb, "10.5.1");
+    let way = Way::new(&from, &old, &[]);
+    let image = collation::image("utf8mb4_0900_ai_ci", &way).unwrap();
+    assert_eq!((image.name.as_str(), image.same), ("utf8mb4_unicode_520_nopad_ci", false));
+    assert_eq!(collation::charset("utf8mb3", &way), "utf8");
+}
+
+#[test]
+fn collations_of_mariadb_have_the_nearest_of_mysql() {
+    let (from, to) = (server(Flavor::MariaDb, "11.8.1"), server(Flavor::MySql, "8.4.0"));
+    let way = Way::new(&from, &to, &[]);
+    for (name, expected, same) in [
+        ("utf8mb4_uca1400_nopad_ai_ci", "utf8mb4_0900_ai_ci", true),
+        ("utf8mb4_uca1400_nopad_as_cs", "utf8mb4_0900_as_cs", true),
+        ("utf8mb4_uca1400_nopad_ai_cs", "utf8mb4_0900_as_cs", false),
+        ("utf8mb4_uca1400_ai_ci", "utf8mb4_unicode_520_ci", true),
+        ("utf8mb4_uca1400_as_cs", "utf8mb4_0900_as_cs", false),
+        ("utf8mb4_uca1400_german2_nopad_ai_ci", "utf8mb4_de_pb_0900_ai_ci", true),
+        ("utf8mb4_uca1400_german2_ai_ci", "utf8mb4_de_pb_0900_ai_ci", false),
+        ("utf8mb4_uca1400_persian_ai_ci", "utf8mb4_persian_ci", false),
+        ("utf8mb3_uca1400_ai_ci", "utf8mb3_unicode_520_ci", true),
+        ("utf8mb3_uca1400_swedish_as_ci", "utf8mb3_swedish_ci", false),
+        ("ucs2_uca1400_as_cs", "ucs2_bin", false),
+        ("utf8mb4_nopad_bin", "utf8mb4_0900_bin", true),
+        ("latin2_nopad_bin", "latin2_bin", false),
+        ("utf8mb4_general_nopad_ci", "utf8mb4_general_ci", false),
+        ("utf8mb4_croatian_mysql561_ci", "utf8mb4_croatian_ci", true),
+        ("utf8mb4_croatian_ci", "utf8mb4_hr_0900_ai_ci", false),
+        ("utf8mb4_thai_520_w2", "utf8mb4_unicode_520_ci", false),
+        ("utf8mb4_general_ci", "utf8mb4_general_ci", true),
+    ] {
+        assert_eq!(collation::image(name, &way), Some(collation::Image { name: expected.into(), same }), "{name}");
+    }
+}
+
+#[test]
+fn every_collation_that_is_named_is_renamed_and_told_once() {
+    let (lines, options, said) = to_mariadb(
+        &[
+            "`a` varchar(9) COLLATE utf8mb4_0900_as_cs DEFAULT 'COLLATE utf8mb4_0900_ai_ci'",
+            "`b` char(3) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_as_cs GENERATED ALWAYS AS ((`a` collate utf8mb4_0900_bin)) VIRTUAL",
+        ],
+        " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci COMMENT='COLLATE=utf8mb4_0900_ai_ci'",
+    );
+    assert_eq!(
+        lines,
+        [
+            "`a` varchar(9) COLLATE utf8mb4_uca1400_nopad_as_cs DEFAULT 'COLLATE utf8mb4_0900_ai_ci'",
+            "`b` char(3) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_nopad_as_cs GENERATED ALWAYS AS ((`a` collate utf8mb4_nopad_bin)) VIRTUAL"
+        ]
+    );
+    assert_eq!(
+        options,
+        " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_nopad_ai_ci COMMENT='COLLATE=utf8mb4_0900_ai_ci'"
+    );
+    assert_eq!(
+        said,
+        [
+            "Note collation: utf8mb4_0900_as_cs -> utf8mb4_uca1400_nopad_as_cs",
+            "Note collation: utf8mb4_0900_bin -> utf8mb4_nopad_bin",
+            "Note collation: utf8mb4_0900_ai_ci -> utf8mb4_uca1400_nopad_ai_ci"
+        ]
+    );
+}
+
+#[test]
+fn a_character_set_alone_means_the_sources_default() {
+    let (lines, options, said) = to_mariadb(&["`a` char(1) CHARACTER SET latin1"], " DEFAULT CHARSET=utf8");
+    assert_eq!(lines, ["`a` char(1) CHARACTER SET latin1 COLLATE latin1_swedish_ci"]);
+    assert_eq!((options.as_str(), said), (" DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci", none()));
+    let (from, to) = (server(Flavor::MySql, "5.7.44"), server(Flavor::MariaDb, "11.8.1"));
+    let (_, options, _) = table(&Way::new(&from, &to, &[]), &["`a` int"], " DEFAULT CHARSET=utf8mb4");
+    assert_eq!(options, " DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci");
+}
+
+#[test]
+fn a_character_set_that_is_not_there_has_no_image() {
+    let (_, said) = mariadb("`a` char(1) CHARACTER SET gb18030 COLLATE gb18030_bin");
+    assert!(said.iter().all(|line| line.starts_with("Error")) && !said.is_empty(), "{said:?}");
+}
+
+#[test]
+fn what_mysql_puts_into_conditional_comments_counts() {
+    assert_eq!(mariadb("`a` int DEFAULT '7' /*!80023 INVISIBLE */"), ("`a` int DEFAULT '7' INVISIBLE".into(), none()));
+    let (line, said) = mariadb("KEY `k` (`a` DESC) /*!80000 INVISIBLE */");
+    assert_eq!(
+        (line.as_str(), said),
+        ("KEY `k` (`a` DESC) IGNORED", vec!["Note index k: INVISIBLE -> IGNORED".into()])
+    );
+    let (_, options, said) = to_mariadb(
+        &["`a` int"],
+        " ENGINE=InnoDB\n/*!50100 PARTITION BY KEY */ /*!50611 ALGORITHM = 1 */ /*!50100 (a)\nPARTITIONS 3 */",
+    );
+    assert_eq!(
+        options.split_whitespace().collect::<Vec<_>>().join(" "),
+        "ENGINE=InnoDB PARTITION BY KEY ALGORITHM = 1 (a) PARTITIONS 3"
+    );
+    assert_eq!(said, none());
+}
+
+#[test]
+fn json_stays_json_by_text_and_check() {
+    let (line, said) = mariadb("`j` json DEFAULT (json_array())");
+    assert_eq!(line, "`j` json DEFAULT (json_array())");
+    assert_eq!(said, ["Note column j: json -> longtext with CHECK (json_valid())"]);
+    let (lines, said) =
+        mysql("`j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT json_array() CHECK (json_valid(`j`))");
+    assert_eq!(
+        lines,
+        "`j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT (json_array()),\n  CHECK (json_valid(`j`))"
+    );
+    assert_eq!(said, none());
+}
+
+#[test]
+fn types_that_one_family_has_alone_become_what_holds_every_value() {
+    assert_eq!(mariadb("`g` geomcollection DEFAULT NULL"), ("`g` geometrycollection DEFAULT NULL".into(), none()));
+    let (line, said) = mariadb("`v` vector(3) DEFAULT NULL");
+    assert_eq!(
+        (line.as_str(), said),
+        ("`v` varbinary(12) DEFAULT NULL", vec!["Warning column v: vector(3) -> varbinary(12)".into()])
+    );
+    let ascii = "CHARACTER SET ascii COLLATE ascii_general_ci";
+    let (line, said) = mysql("`u` uuid NOT NULL DEFAULT uuid()");
+    assert_eq!(line, format!("`u` char(36) {ascii} NOT NULL DEFAULT (uuid())"));
+    assert_eq!(said, [format!("Warning column u: uuid -> char(36) {ascii}")]);
+    assert_eq!(mysql("`i` inet6 DEFAULT '::1'").0, format!("`i` varchar(39) {ascii} DEFAULT '::1'"));
+    assert_eq!(mysql("`d` decimal(50,38)").1, ["Error column d: the target has no decimal(50,38) -> "]);
+    assert_eq!(mysql("`d` decimal(50,30)").1, none());
+    assert_eq!(
+        mysql("`c` text /*M!100301 COMPRESSED*/ DEFAULT NULL"),
+        (
+            "`c` text DEFAULT NULL".into(),
+            vec!["Note column c: COMPRESSED -> without, as it concerns storage only".into()]
+        )
+    );
+}
+
+#[test]
+fn the_catalogs_columns_follow_their_types() {
+    let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
+    let column = Column {
+        name: "u".into(),
+        data_type: "uuid".into(),
+        column_type: "uuid".into(),
+        charset: None,
+        collation: None,
+        nullable: true,
+        generated: false,
+    };
+    let image = types::column(&column, &Way::new(&from, &to, &[]));
+    assert_eq!((image.data_type.as_str(), image.column_type.as_str()), ("char", "char(36)"));
+    assert_eq!((image.charset.as_deref(), image.collation.as_deref()), (Some("ascii"), Some("ascii_general_ci")));
+}
+
+#[test]
+fn a_reference_system_is_named_and_not_checked() {
+    let (line, said) = mariadb("`g` geometry NOT NULL /*!80003 SRID 4326 */");
+    assert_eq!(line, "`g` geometry REF_SYSTEM_ID=4326 NOT NULL");
+    assert_eq!(said, ["Note column g: SRID 4326 -> REF_SYSTEM_ID=4326, which the server does not check"]);
+}
+
+#[test]
+fn a_computed_column_that_may_not_be_null_has_a_check_instead() {
+    let (line, said) = mariadb("`k` int GENERATED ALWAYS AS ((`a` + 1)) STORED NOT NULL COMMENT 'NOT NULL'");
+    assert_eq!(line, "`k` int GENERATED ALWAYS AS ((`a` + 1)) STORED COMMENT 'NOT NULL' CHECK (`k` IS NOT NULL)");
+    assert_eq!(said, ["Note column k: NOT NULL -> CHECK (`k` IS NOT NULL)"]);
+}
+
+#[test]
+fn defaults_are_bracketed_where_mysql_wants_it() {
+    for (line, expected) in [
+        ("`a` int(11) DEFAULT -3", "`a` int(11) DEFAULT -3"),
+        ("`a` text DEFAULT 'it''s'", "`a` text DEFAULT ('it''s')"),
+        ("`a` text DEFAULT NULL COMMENT 'DEFAULT uuid()'", "`a` text DEFAULT NULL COMMENT 'DEFAULT uuid()'"),
+        ("`a` text DEFAULT _utf8mb4'x'", "`a` text DEFAULT ('x')"),
+        ("`a` varchar(9) DEFAULT concat('a',')')", "`a` varchar(9) DEFAULT (concat('a',')'))"),
+        ("`a` int(11) INVISIBLE DEFAULT (1 << 2)", "`a` int(11) INVISIBLE DEFAULT (1 << 2)"),
+        ("`a` bit(3) DEFAULT b'101'", "`a` bit(3) DEFAULT b'101'"),
+        ("`a` date DEFAULT curdate()", "`a` date DEFAULT (curdate())"),
+        ("`a` varchar(30) DEFAULT current_timestamp()", "`a` varchar(30) DEFAULT (current_timestamp())"),
+        (
+            "`a` datetime(3) DEFAULT current_timestamp(3) ON UPDATE current_timestamp(3)",
+            "`a` datetime(3) DEFAULT current_timestamp(3) ON UPDATE current_timestamp(3)",
+        ),
+    ] {
+        assert_eq!(mysql(line), (expected.to_owned(), none()));
+    }
+}
+
+#[test]
+fn a_default_that_the_target_cannot_compute_is_lost() {
+    let (line, said) = mysql("`a` int(11) NOT NULL DEFAULT nextval(`d`.`s`) COMMENT 'x'");
+    assert_eq!(line, "`a` int(11) NOT NULL COMMENT 'x'");
+    assert_eq!(said, ["Warning default of column a: nextval(`d`.`s`), as the target does not have nextval() -> "]);
+    let (line, said) = mariadb("`a` binary(16) DEFAULT (uuid_to_bin(uuid()))");
+    assert_eq!(line, "`a` binary(16)");
+    assert_eq!(said.len(), 1);
+}
+
+#[test]
+fn indexes_that_the_target_cannot_have_are_lost() {
+    for line in ["KEY `k` ((lower(`a`)))", "UNIQUE KEY `k` (`a`,(cast(json_extract(`j`,'$.x') as unsigned array)))"] {
+        let (lines, _, said) = to_mariadb(&["`a` int", line], "");
+        assert_eq!(lines, ["`a` int"]);
+        assert_eq!(said, [format!("Warning index k: {line}, as the target indexes columns only -> ")]);
+    }
+    let (lines, _, said) =
+        to_mysql(&["`a` text", "`b` varchar(9)", "UNIQUE KEY `k` (`a`) USING HASH", "KEY `b` (`b`)"], " ENGINE=InnoDB");
+    assert_eq!(lines, ["`a` text", "`b` varchar(9)", "KEY `b` (`b`)"]);
+    assert_eq!(said.len(), 1);
+    let (lines, _, said) = to_mysql(&["`b` varchar(9)", "KEY `k` (`b`) USING HASH"], " ENGINE=MEMORY");
+    assert_eq!((lines.len(), said), (2, none()));
+}
+
+#[test]
+fn a_parser_that_the_target_does_not_have_gives_way_to_its_own() {
+    let (line, said) = mariadb("FULLTEXT KEY `f` (`a`) /*!50100 WITH PARSER `ngram` */ ");
+    assert_eq!(line, "FULLTEXT KEY `f` (`a`)");
+    assert_eq!(said, ["Warning index f: WITH PARSER ngram -> an index by the server's own parser"]);
+}
+
+#[test]
+fn checks_keep_their_meaning_or_are_told() {
+    let (lines, _, said) = to_mariadb(
+        &[
+            "`a` int",
+            "CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */",
+            "CONSTRAINT `d` CHECK (regexp_like(`a`,_utf8mb4'x'))",
+            "CONSTRAINT `e` CHECK ((`a` <> _utf8mb4'regexp_like(') )",
+        ],
+        "",
+    );
+    assert_eq!(lines, ["`a` int", "CONSTRAINT `e` CHECK ((`a` <> 'regexp_like(') )"]);
+    assert_eq!(
+        said,
+        [
+            "Warning check c: ((`a` > 1)) NOT ENFORCED, as the target enforces every check -> ",
+            "Warning check d: (regexp_like(`a`,'x')), as the target does not have regexp_like() -> "
+        ]
+    );
+    let (lines, _, said) = to_mysql(
+        &[
+            "`a` int(11) CHECK (`a` > `b`)",
+            "CONSTRAINT `CONSTRAINT_1` CHECK (`a` > 1)",
+            "CONSTRAINT `c` CHECK (`a` > 2)",
+        ],
+        "",
+    );
+    assert_eq!(lines, ["`a` int(11)", "CHECK (`a` > 1)", "CONSTRAINT `c` CHECK (`a` > 2)", "CHECK (`a` > `b`)"]);
+    assert_eq!(said.len(), 1);
+}
+
+#[test]
+fn names_of_checks_that_two_tables_share_are_left_to_mysql() {
+    let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
+    let create = "CREATE TABLE `t` (\n  `a` int(11),\n  CONSTRAINT `C` CHECK (`a` > 1)\n)";
+    let (one, other) = (table_of(create), table_of(&create.replace("`C`", "`c`")));
+    let way = Way::new(&from, &to, &[&one, &other]);
+    assert_eq!(way.table(&one, &mut Vec::new()).create, "CREATE TABLE `t` (\n  `a` int(11),\n  CHECK (`a` > 1)\n)");
+}
+
+#[test]
+fn history_and_periods_are_lost_and_their_columns_kept() {
+    let (lines, options, said) = to_mysql(
+        &[
+            "`a` int(11) WITHOUT SYSTEM VERSIONING",
+            "`rs` timestamp(6) GENERATED ALWAYS AS ROW START",
+            "`re` timestamp(6) GENERATED ALWAYS AS ROW END",
+            "PERIOD FOR SYSTEM_TIME (`rs`, `re`)",
+        ],
+        " ENGINE=InnoDB WITH SYSTEM VERSIONING\n PARTITION BY SYSTEM_TIME \n(PARTITION `p0` HISTORY ENGINE = InnoDB)",
+    );
+    assert_eq!((lines, options.as_str()), (vec!["`a` int(11)".to_owned()], " ENGINE=InnoDB"));
+    assert!(said[0].starts_with("Warning history"), "{said:?}");
+    let (lines, _, said) = to_mysql(
+        &[
+            "`a` int(11)",
+            "`s` date NOT NULL",
+            "`e` date NOT NULL",
+            "PERIOD FOR `p` (`s`, `e`)",
+            "UNIQUE KEY `k` (`a`,`p` WITHOUT OVERLAPS)",
+        ],
+        "",
+    );
+    assert_eq!(lines[3..], ["CHECK (`s` < `e`)", "UNIQUE KEY `k` (`a`,`s`,`e`)"]);
+    assert_eq!(said.len(), 2);
+}
+
+#[test]
+fn options_of_storage_are_left_out() {
+    let (_, options, said) = to_mariadb(
+        &["`a` int"],
+        " /*!80023 AUTOEXTEND_SIZE=4194304 */ ENGINE=InnoDB AUTO_INCREMENT=7 COMPRESSION='zlib' STATS_PERSISTENT=1",
+    );
+    assert_eq!(
+        options.split_whitespace().collect::<Vec<_>>().join(" "),
+        "ENGINE=InnoDB AUTO_INCREMENT=7 STATS_PERSISTENT=1"
+    );
+    assert_eq!(said.len(), 2);
+    let (_, options, said) = to_mysql(
+        &["`a` int"],
+        " ENGINE=Aria ROW_FORMAT=PAGE PAGE_CHECKSUM=1 TRANSACTIONAL=1 `page_compressed`='1' COMMENT='x'",
+    );
+    assert_eq!(options, " ENGINE=InnoDB COMMENT='x'");
+    assert_eq!(said[0], "Note engine: Aria -> InnoDB");
+}
+
+#[test]
+fn code_keeps_its_text_and_changes_what_it_names() {
+    let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
+    let definition = Definition {
+        object: ObjectRef::new(ObjectKind::Procedure, "p"),
+        create: "CREATE PROCEDURE `p`() SELECT 'COLLATE uca' COLLATE utf8mb4_uca1400_nopad_ai_ci".into(),
+        sql_mode: "NO_AUTO_CREATE_USER,ANSI_QUOTES".into(),
+        character_set_client: "utf8".into(),
+        collation_connection: "utf8mb4_uca1400_ai_ci".into(),
+        database_collation: "latin1_swedish_ci".into(),
+        time_zone: String::new(),
+        state: None,
+    };
+    let mut found = Vec::new();
+    let image = Way::new(&from, &to, &[]).definition(&definition, &mut found);
+    assert_eq!(image.create, "CREATE PROCEDURE `p`() SELECT 'COLLATE uca' COLLATE utf8mb4_0900_ai_ci");
+    assert_eq!((image.sql_mode.as_str(), image.character_set_client.as_str()), ("ANSI_QUOTES", "utf8mb3"));
+    assert_eq!(image.collation_connection, "utf8mb4_unicode_520_ci");
+    assert_eq!(found.len(), 1);
+}
