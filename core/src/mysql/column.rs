@@ -19,9 +19,11 @@ pub(super) fn period(name: &str) -> Column {
     }
 }
 
-/// Whether `LOAD DATA` knows all columns of the table: it does not know the hidden ones, which `INSERT` does.
+/// Whether the table takes `LOAD DATA … REPLACE`: it does not know hidden columns, nor does MariaDB look for a duplicate by
+/// a key `WITHOUT OVERLAPS`. `INSERT` does both.
 pub(super) fn loads_by_file(table: &Table) -> bool {
-    !table.history || !table.columns.iter().any(|column| HIDDEN_PERIOD.contains(&column.name.as_str()))
+    let hidden = table.columns.iter().any(|column| HIDDEN_PERIOD.contains(&column.name.as_str()));
+    !(table.history && hidden || table.create.contains("WITHOUT OVERLAPS"))
 }
 
 /// How the target takes a field.

@@ -79,7 +79,10 @@ fn eat_placement(cursor: &mut Cursor<'_, '_>) -> bool {
         return false;
     };
     ahead.eat_punct("=");
-    let found = ahead.next_if(|token| kinds.contains(&token.kind)).is_some();
+    let Some(value) = ahead.next_if(|token| kinds.contains(&token.kind)) else { return false };
+    // Every server has these.
+    let general = ["innodb_system", "innodb_file_per_table", "N", "NO"];
+    let found = !general.iter().any(|name| value.name_or_string().as_deref() == Some(name));
     if found {
         *cursor = ahead;
     }
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn what_the_target_may_not_have_is_taken_out_and_told() {
         let options = read(
-            " /*!50100 TABLESPACE `ts 1` */ ENGINE=InnoDB DATA DIRECTORY='/a/' INDEX DIRECTORY = '/b/' ENCRYPTION='N' \
+            " /*!50100 TABLESPACE `ts 1` */ ENGINE=InnoDB DATA DIRECTORY='/a/' INDEX DIRECTORY = '/b/' ENCRYPTION='Y' \
              `ENCRYPTED`=YES `encryption_key_id`=2 `x`='y'",
         );
         assert_eq!(options.text.trim_start(), "ENGINE=InnoDB `x`='y'");
@@ -154,7 +157,7 @@ mod tests {
                 "TABLESPACE `ts 1`",
                 "DATA DIRECTORY='/a/'",
                 "INDEX DIRECTORY = '/b/'",
-                "ENCRYPTION='N'",
+                "ENCRYPTION='Y'",
                 "`ENCRYPTED`=YES",
                 "`encryption_key_id`=2"
             ]
@@ -184,6 +187,7 @@ mod tests {
             " PARTITION BY KEY (tablespace, encryption)",
             " PARTITION BY KEY (engine) PARTITIONS 4",
             "\n/*!50100 PARTITION BY LINEAR KEY */ /*!50611 ALGORITHM = 1 */ /*!50100 (a,`tablespace`)\nPARTITIONS 3 */",
+            " /*!50100 TABLESPACE `innodb_system` */ ENGINE=InnoDB ENCRYPTION='N' `ENCRYPTED`='NO'",
             " /*!80023 AUTOEXTEND_SIZE=4194304 */ ENGINE=InnoDB COMPRESSION='zlib' CONNECTION='mysql://h/d,`'",
             " ENGINE=MyISAM DELAY_KEY_WRITE=1 UNION=(`a`,`b`)",
             " /*! */ ENGINE=InnoDB /* ENCRYPTION='Y' */",

@@ -86,7 +86,7 @@ fn table_options(
 fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BTreeMap<String, String>) -> Result<()> {
     let rows = server.rows(&format!(
         "SELECT table_name, column_name, ordinal_position, column_type, character_set_name, collation_name, \
-         is_nullable, column_default, extra, generation_expression, column_comment \
+         is_nullable, IF(data_type = 'timestamp', NULL, column_default), extra, generation_expression, column_comment \
          FROM information_schema.columns WHERE table_schema = {}",
         literal(name)
     ))?;

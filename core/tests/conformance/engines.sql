@@ -1,0 +1,20 @@
+-- servers: mysql mariadb
+-- Tables of every engine and with every option.
+SET NAMES utf8mb4, sql_mode = '', innodb_strict_mode = 0;
+CREATE TABLE myisam_one (a INT, b TEXT, c VARCHAR(200), id INT AUTO_INCREMENT PRIMARY KEY, FULLTEXT KEY f (b), KEY p (b(5), c(3)), UNIQUE KEY u (c), KEY d (a)) ENGINE = MyISAM ROW_FORMAT = DYNAMIC CHECKSUM = 1 DELAY_KEY_WRITE = 1 PACK_KEYS = 1 AVG_ROW_LENGTH = 50 MAX_ROWS = 1000 MIN_ROWS = 10 COMMENT = 'ENGINE=InnoDB';
+INSERT INTO myisam_one (a, b, c) VALUES (1, 'hello world', 'x'), (NULL, NULL, NULL), (2, '', '');
+CREATE TABLE myisam_fixed (a INT, b CHAR(5)) ENGINE = MyISAM ROW_FORMAT = FIXED; INSERT INTO myisam_fixed VALUES (1, 'a '), (1, 'a '), (NULL, NULL);
+CREATE TABLE memory_one (a INT PRIMARY KEY, b VARCHAR(50), KEY h (b) USING HASH, KEY t (b) USING BTREE) ENGINE = MEMORY MAX_ROWS = 100; INSERT INTO memory_one VALUES (1, 'x'), (2, NULL), (3, 'x');
+CREATE TABLE archive_one (a INT, b BLOB, c DATETIME) ENGINE = ARCHIVE; INSERT INTO archive_one VALUES (1, x'00ff5c0a09', '2024-01-01'), (1, x'00ff5c0a09', '2024-01-01'), (NULL, NULL, NULL);
+CREATE TABLE archive_counted (id INT AUTO_INCREMENT, a INT, KEY (id)) ENGINE = ARCHIVE; INSERT INTO archive_counted (a) VALUES (1), (2), (3);
+CREATE TABLE csv_one (a INT NOT NULL, b VARCHAR(50) NOT NULL, c TEXT NOT NULL, d DATE NOT NULL, e DOUBLE NOT NULL) ENGINE = CSV; INSERT INTO csv_one VALUES (1, 'a,"b"', 'x\\\n"y', '2024-02-29', 0.1), (1, 'a,"b"', '', '0000-00-00', -0e0), (2, '\\N', 'größe', '1000-01-01', 1e300);
+CREATE TABLE hole (a INT, KEY (a)) ENGINE = BLACKHOLE; INSERT INTO hole VALUES (1);
+CREATE TABLE merged_1 (a INT, KEY (a)) ENGINE = MyISAM; INSERT INTO merged_1 VALUES (1), (2);
+CREATE TABLE merged_2 (a INT, KEY (a)) ENGINE = MyISAM; INSERT INTO merged_2 VALUES (2), (3);
+CREATE TABLE a_merge (a INT, KEY (a)) ENGINE = MERGE UNION = (merged_1, merged_2) INSERT_METHOD = LAST;
+CREATE TABLE compact_one (a INT PRIMARY KEY, b LONGTEXT) ROW_FORMAT = COMPACT; INSERT INTO compact_one VALUES (1, REPEAT('x', 50000));
+CREATE TABLE redundant_one (a INT PRIMARY KEY) ROW_FORMAT = REDUNDANT STATS_PERSISTENT = 1 STATS_AUTO_RECALC = 0 STATS_SAMPLE_PAGES = 33; INSERT INTO redundant_one VALUES (1);
+CREATE TABLE dynamic_one (a INT PRIMARY KEY) ROW_FORMAT = DYNAMIC; INSERT INTO dynamic_one VALUES (1);
+CREATE TABLE compressed_one (a INT PRIMARY KEY, b TEXT) ROW_FORMAT = COMPRESSED KEY_BLOCK_SIZE = 4; INSERT INTO compressed_one VALUES (1, REPEAT('ab', 5000));
+CREATE TABLE only_block_size (a INT PRIMARY KEY) KEY_BLOCK_SIZE = 8; INSERT INTO only_block_size VALUES (1);
+CREATE TABLE key_block (a INT, KEY k (a) KEY_BLOCK_SIZE = 1024 COMMENT 'x') ENGINE = MyISAM; INSERT INTO key_block VALUES (1);

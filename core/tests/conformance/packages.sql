@@ -1,0 +1,52 @@
+-- servers: mariadb
+-- Packages and routines in Oracle's mode.
+-- same: SET sql_mode = ORACLE; SELECT p.f(), p.twice(4), o_function(2)
+-- same: CALL calls(); SET sql_mode = ORACLE; CALL `p`.g('y')
+-- same: CALL o_procedure(5, @x); SELECT @x
+SET NAMES utf8mb4, sql_mode = ORACLE;
+CREATE TABLE t (a INT, b VARCHAR2(20), c NUMBER(10, 2), d CLOB, e RAW(5), f DATE);
+INSERT INTO t VALUES (1, 'x', 1.5, 'clob', 'raw', '2024-02-29 12:34:56');
+CREATE VIEW v AS SELECT a || b AS ab, NVL(b, 'n') AS n, DECODE(a, 1, 'one', 'more') AS d FROM t;
+DELIMITER //
+CREATE OR REPLACE PACKAGE p COMMENT 'it''s \\ größe' AS
+  FUNCTION f RETURN INT;
+  FUNCTION twice(n INT) RETURN INT;
+  PROCEDURE g(a IN VARCHAR2);
+END;
+//
+CREATE OR REPLACE PACKAGE BODY p AS
+  -- private; things
+  n INT := 7;
+  FUNCTION twice(n INT) RETURN INT AS BEGIN RETURN n * 2; END;
+  FUNCTION f RETURN INT AS BEGIN RETURN n; END;
+  PROCEDURE g(a IN VARCHAR2) AS BEGIN SELECT a || 'x' /* ; */ FROM DUAL; END;
+BEGIN n := 8; END;
+//
+CREATE PROCEDURE calls AS BEGIN SELECT p.f(); END;
+//
+CREATE FUNCTION o_function(n IN INT) RETURN VARCHAR2(20) DETERMINISTIC COMMENT 'c\\' AS
+  x VARCHAR2(20) := 'a';
+  r t%ROWTYPE;
+BEGIN
+  IF n > 1 THEN x := x || 'b'; ELSIF n = 1 THEN x := 'c'; ELSE NULL; END IF;
+  FOR i IN 1 .. 3 LOOP x := x || i; END LOOP;
+  RETURN x;
+EXCEPTION
+  WHEN NO_DATA_FOUND THEN RETURN 'none';
+END;
+//
+CREATE PROCEDURE o_procedure(a IN INT, b OUT INT) AS
+  CURSOR c IS SELECT a FROM t;
+BEGIN
+  <<lab>> LOOP EXIT lab WHEN a > 0; END LOOP lab;
+  b := a + 1;
+END;
+//
+CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW BEGIN :NEW.b := :NEW.b || 'z'; END;
+//
+CREATE EVENT ev ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' DO BEGIN NULL; END;
+//
+DELIMITER ;
+SET sql_mode = DEFAULT;
+DELIMITER //
+CREATE AGGREGATE FUNCTION agg(x INT) RETURNS INT DETERMINISTIC BEGIN DECLARE s INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN s; LOOP FETCH GROUP NEXT ROW; SET s = s + x; END LOOP; END//
