@@ -96,6 +96,7 @@ const SHARED: &str = r#"SET NAMES utf8mb4, sql_mode = 'ALLOW_INVALID_DATES,NO_AU
     CREATE TABLE choices (id INT PRIMARY KEY, e ENUM('', 'a', 'ß\'x', '2', '1'), s SET('', 'a', 'b')); INSERT INTO choices VALUES (1, '', ''), (2, 'a', 'a,b'), (3, NULL, NULL), (4, 'ß\'x', 'b'), (5, '2', 1); INSERT IGNORE INTO choices VALUES (6, 'none', 'none');
     CREATE TABLE shapes (id INT PRIMARY KEY, g GEOMETRY, p POINT NOT NULL, c GEOMETRYCOLLECTION, SPATIAL KEY (p)); INSERT INTO shapes VALUES (1, ST_GeomFromText('POLYGON((0 0,10 0,10 10,0 10,0 0),(5 5,7 5,7 7,5 7,5 5))'), ST_GeomFromText('POINT(9 10)'), ST_GeomFromText('GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,10 10,9 92))')), (2, NULL, ST_GeomFromText('POINT(50.5 10.25)', 4326), NULL);
     CREATE TABLE computed (a INT NOT NULL, b INT INVISIBLE DEFAULT 3, c INT AS (a + 1) VIRTUAL, d VARCHAR(20) AS (CONCAT(a, 'it''s \\')) STORED, KEY (c), CHECK (a < 1000)); INSERT INTO computed (a, b) VALUES (1, 2), (3, NULL);
+    CREATE TABLE matched (a VARCHAR(9), CHECK (a REGEXP '^[a-z]+$')); INSERT INTO matched VALUES ('abc');
     CREATE TABLE parents (id INT PRIMARY KEY); CREATE TABLE children (id INT AUTO_INCREMENT PRIMARY KEY, parent INT, note TEXT, KEY (note(20) DESC), FULLTEXT KEY words (note), CONSTRAINT of_parent FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE CASCADE) AUTO_INCREMENT = 77 COMMENT 'it''s /* a */ "comment" \\';
     INSERT INTO parents VALUES (1), (2); INSERT INTO children (parent, note) VALUES (1, 'one'), (2, 'two'), (NULL, NULL);
     CREATE TABLE pieces (a INT NOT NULL PRIMARY KEY, b VARCHAR(9) NOT NULL DEFAULT 'x') PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE COMMENT = 'rest'); INSERT INTO pieces VALUES (1, 'a'), (20, 'b');
@@ -129,6 +130,7 @@ async fn every_value_that_both_families_know_arrives_exactly() {
         assert_eq!(told(&lost, Severity::Warning), [""; 0]);
         between.assert_same_values();
         assert_eq!(between.target("SELECT twice(4), (SELECT COUNT(*) FROM shown)"), "8\t2");
+        assert!(between.target.sql_in(&between.to, "INSERT INTO matched VALUES ('1')").is_err());
         between.target("INSERT INTO children (parent, note) VALUES (1, 'more')");
         assert_eq!(between.target("SELECT id, note FROM children WHERE id > 79"), "80\tmore!");
     }

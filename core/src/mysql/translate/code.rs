@@ -2,7 +2,7 @@
 
 use super::super::ddl::{Dialect, tokens};
 use super::edit::Edit;
-use super::{Log, Way, collation};
+use super::{Log, Way, collation, expression};
 use crate::catalog::{Definition, ObjectKind};
 
 /// Modes that only one family has, or that the newest versions no longer have; those that are marked change what a body
@@ -39,6 +39,7 @@ pub(super) fn definition(definition: &Definition, way: &Way<'_>, log: &mut Log) 
     let all = tokens(&definition.create, Dialect::of(&definition.sql_mode));
     let mut edit = Edit::new(&all);
     collation::rename(&mut edit, way, log, false);
+    expression::respell(&mut edit, way, log);
     let session = |name: &str| collation::image(name, way).map_or_else(|| name.to_owned(), |image| image.name);
     Definition {
         create: edit.text(),

@@ -22,15 +22,20 @@ pub(super) fn translate(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, checks
         kind,
         written: start..cursor.end(),
         generated: false,
+        filled: false,
+        not_null: false,
+        hidden: None,
         check: None,
     };
     collation::rename(&mut column.edit, way, log, true);
+    expression::respell(&mut column.edit, way, log);
     column.retype(&arguments, way, log);
     while cursor.peek().is_some() {
         if !column.clause(&mut cursor, way, log, checks)? && cursor.eat_group().is_none() {
             cursor.next();
         }
     }
+    column.show(log);
     if let Some(check) = &column.check {
         column.edit.push(check);
     }
@@ -47,6 +52,11 @@ struct Column<'t, 'a> {
     /// Where the type is written.
     written: Range<usize>,
     generated: bool,
+    /// A row has a value of it also where an INSERT names none.
+    filled: bool,
+    not_null: bool,
+    /// Where it is called invisible.
+    hidden: Option<Range<usize>>,
     /// What is to stand at the very end.
     check: Option<String>,
 }
@@ -112,6 +122,7 @@ impl Column<'_, '_> {
 
     /// MariaDB cannot say this of a computed column.
     fn not_null(&mut self, range: Range<usize>, way: &Way<'_>, log: &mut Log) {
+        self.not_null = true;
         if !way.to_mariadb() || !self.generated {
             return;
         }
@@ -122,6 +133,7 @@ impl Column<'_, '_> {
     }
 
     fn default(&mut self, start: usize, cursor: &mut Cursor<'_, '_>, way: &Way<'_>, log: &mut Log) {
+        self.filled = true;
         let from = cursor.start();
         let value = default_value(cursor);
         let range = from..cursor.end();
@@ -146,6 +158,15 @@ impl Column<'_, '_> {
         }
     }
 
+    /// MariaDB hides no column that every INSERT has to name.
+    fn show(&mut self, log: &mut Log) {
+        let Some(range) = self.hidden.take().filter(|_| self.not_null && !self.filled && !self.generated) else {
+            return;
+        };
+        log.warn(&self.what, "INVISIBLE", "visible, as it has no default");
+        self.edit.remove(range);
+    }
+
     /// What only MySQL says.
     fn of_mysql(&mut self, start: usize, cursor: &mut Cursor<'_, '_>, log: &mut Log) -> bool {
         if cursor.eat_word("SRID") {
@@ -156,6 +177,12 @@ impl Column<'_, '_> {
                 format!("REF_SYSTEM_ID={srid}, which the server does not check"),
             );
             self.edit.insert_after(self.written.end.saturating_sub(1), &format!(" REF_SYSTEM_ID={srid}"));
+        } else if cursor.eat_word("AUTO_INCREMENT") {
+            self.filled = true;
+            return true;
+        } else if cursor.eat_word("INVISIBLE") {
+            self.hidden = Some(start..cursor.end());
+            return true;
         } else if cursor.eat_words(&["NOT", "SECONDARY"]) {
         } else if cursor.eat_word("STORAGE") || cursor.eat_word("COLUMN_FORMAT") {
             cursor.next();

@@ -52,11 +52,14 @@ pub(super) fn check_name(item: &[Token<'_>]) -> Option<String> {
 /// Reads what follows `PERIOD FOR`: the name and the two columns. `None` for the period of the system.
 pub(super) fn period(mut cursor: Cursor<'_, '_>, item: &[Token<'_>]) -> Option<(String, String, String)> {
     let name = cursor.next_if(|token| token.kind == TokenKind::QuotedIdent)?.ident()?.into_owned();
-    let group = cursor.eat_group()?;
-    let columns: Vec<String> =
-        split_at_commas(within(item, group)).iter().filter_map(|part| Cursor::new(part).eat_name()).collect();
-    let [first, last] = columns.try_into().ok()?;
+    let [first, last] = columns(cursor, item).try_into().ok()?;
     Some((name, first, last))
+}
+
+/// The names in the brackets that follow.
+pub(super) fn columns(mut cursor: Cursor<'_, '_>, item: &[Token<'_>]) -> Vec<String> {
+    let group = cursor.eat_group().unwrap_or_default();
+    split_at_commas(within(item, group)).iter().filter_map(|part| Cursor::new(part).eat_name()).collect()
 }
 
 fn check(item: &[Token<'_>], name: &str, way: &Way<'_>, log: &mut Log) -> Option<String> {
@@ -75,6 +78,7 @@ fn check(item: &[Token<'_>], name: &str, way: &Way<'_>, log: &mut Log) -> Option
         log.warn(what, format!("({text}), as the target does not have {function}"), "");
         return None;
     }
+    expression::respell(&mut edit, way, log);
     if way.to_mariadb() {
         if cursor.eat_words(&["NOT", "ENFORCED"]) {
             log.warn(what, format!("({text}) NOT ENFORCED, as the target enforces every check"), "");
@@ -121,6 +125,18 @@ fn index(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Opt
         return None;
     }
     let mut edit = Edit::new(item);
+    let is_version = |part: &&&[Token<'_>]| {
+        let name = Cursor::new(part).eat_name();
+        !way.to_mariadb() && name.is_some_and(|name| shape.versions.contains(&name))
+    };
+    let kept: Vec<String> = parts.iter().filter(|part| !is_version(part)).map(|part| text_of(part)).collect();
+    if kept.is_empty() {
+        // It is told of the table that there is no history.
+        return None;
+    }
+    if kept.len() < parts.len() {
+        edit.replace(group.clone(), kept.join(","));
+    }
     if let Some(columns) = without_overlaps(&parts, shape).filter(|_| !way.to_mariadb()) {
         edit.replace(group, &columns);
         log.warn(&what, written, format!("({columns}), which lets periods overlap"));

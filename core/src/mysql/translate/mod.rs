@@ -98,7 +98,7 @@ impl<'s> Way<'s> {
         let create = table::statement(&table.create, self, &mut log);
         let plain = self.without_history(table);
         let columns = plain.columns.iter().map(|column| types::column(column, self)).collect();
-        let engine = options::engine(&table.engine, self).unwrap_or(&table.engine).to_owned();
+        let engine = options::engine(&table.engine, false, self).unwrap_or(&table.engine).to_owned();
         found.append(&mut log.found);
         Table { columns, create, engine, ..plain.into_owned() }
     }

@@ -69,13 +69,16 @@ fn foreign(cursor: &mut Cursor<'_, '_>, way: &Way<'_>) -> bool {
 }
 
 /// The engine that takes the place of one that the target cannot have.
-pub(super) fn engine(name: &str, way: &Way<'_>) -> Option<&'static str> {
-    (!way.to_mariadb() && name.eq_ignore_ascii_case("Aria")).then_some("InnoDB")
+pub(super) fn engine(name: &str, partitioned: bool, way: &Way<'_>) -> Option<&'static str> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let gone = is("Aria") || is("MyISAM") && partitioned && way.reaches(8, 0, 0);
+    (gone && !way.to_mariadb()).then_some("InnoDB")
 }
 
 fn rename_engine(edit: &mut Edit<'_, '_>, cursor: &mut Cursor<'_, '_>, way: &Way<'_>, log: &mut Log) {
     let Some(name) = cursor.eat_name() else { return };
-    if let Some(other) = engine(&name, way) {
+    let partitioned = edit.tokens.iter().any(|token| token.is_word("PARTITION"));
+    if let Some(other) = engine(&name, partitioned, way) {
         log.note("engine", name, other);
         edit.replace(cursor.end() - 1..cursor.end(), other);
     }

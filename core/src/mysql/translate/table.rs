@@ -11,6 +11,8 @@ pub(super) struct Shape {
     pub(super) columns: Vec<(String, String)>,
     /// Application-time periods: name, first and last column.
     pub(super) periods: Vec<(String, String, String)>,
+    /// The columns of a row's versions that the target does not have: MariaDB adds the last one to every unique key.
+    pub(super) versions: Vec<String>,
 }
 
 /// The statement that creates the table at the target.
@@ -79,12 +81,15 @@ fn is_column(item: &[Token<'_>]) -> bool {
 
 impl Shape {
     fn read(items: &[&[Token<'_>]], rest: &[Token<'_>]) -> Self {
-        let mut shape = Self { engine: options::engine_of(rest), columns: Vec::new(), periods: Vec::new() };
+        let mut shape =
+            Self { engine: options::engine_of(rest), columns: Vec::new(), periods: Vec::new(), versions: Vec::new() };
         for item in items {
             let mut cursor = Cursor::new(item);
             if is_column(item) {
                 let pair = cursor.eat_name().zip(cursor.eat_name());
                 shape.columns.extend(pair.map(|(name, kind)| (name, kind.to_ascii_lowercase())));
+            } else if cursor.eat_words(&["PERIOD", "FOR", "SYSTEM_TIME"]) {
+                shape.versions = key::columns(cursor, item);
             } else if cursor.eat_words(&["PERIOD", "FOR"]) {
                 shape.periods.extend(key::period(cursor, item));
             }

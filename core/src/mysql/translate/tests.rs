@@ -316,7 +316,7 @@ fn checks_keep_their_meaning_or_are_told() {
         &[
             "`a` int",
             "CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */",
-            "CONSTRAINT `d` CHECK (regexp_like(`a`,_utf8mb4'x'))",
+            "CONSTRAINT `d` CHECK (json_pretty(regexp_like(`a`,_utf8mb4'x',_utf8mb4'c')))",
             "CONSTRAINT `e` CHECK ((`a` <> _utf8mb4'regexp_like(') )",
         ],
         "",
@@ -326,7 +326,7 @@ fn checks_keep_their_meaning_or_are_told() {
         said,
         [
             "Warning check c: ((`a` > 1)) NOT ENFORCED, as the target enforces every check -> ",
-            "Warning check d: (regexp_like(`a`,'x')), as the target does not have regexp_like() -> "
+            "Warning check d: (json_pretty(regexp_like(`a`,'x','c'))), as the target does not have regexp_like() -> "
         ]
     );
     let (lines, _, said) = to_mysql(
@@ -358,10 +358,13 @@ fn history_and_periods_are_lost_and_their_columns_kept() {
             "`rs` timestamp(6) GENERATED ALWAYS AS ROW START",
             "`re` timestamp(6) GENERATED ALWAYS AS ROW END",
             "PERIOD FOR SYSTEM_TIME (`rs`, `re`)",
+            "PRIMARY KEY (`a`,`re`)",
+            "KEY `k` (`rs`)",
         ],
         " ENGINE=InnoDB WITH SYSTEM VERSIONING\n PARTITION BY SYSTEM_TIME \n(PARTITION `p0` HISTORY ENGINE = InnoDB)",
     );
-    assert_eq!((lines, options.as_str()), (vec!["`a` int(11)".to_owned()], " ENGINE=InnoDB"));
+    assert_eq!(lines, ["`a` int(11)", "PRIMARY KEY (`a`)"]);
+    assert_eq!(options, " ENGINE=InnoDB");
     assert!(said[0].starts_with("Warning history"), "{said:?}");
     let (lines, _, said) = to_mysql(
         &[
@@ -415,4 +418,34 @@ fn code_keeps_its_text_and_changes_what_it_names() {
     assert_eq!((image.sql_mode.as_str(), image.character_set_client.as_str()), ("ANSI_QUOTES", "utf8mb3"));
     assert_eq!(image.collation_connection, "utf8mb4_unicode_520_ci");
     assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn a_match_is_written_as_everybody_reads_it() {
+    let (line, said) = mariadb(
+        "CONSTRAINT `c` CHECK (((`a` > 1) or regexp_like(regexp_like(`a`,_utf8mb4'x,'),concat(`b`,_utf8mb4'('))))",
+    );
+    assert_eq!(line, "CONSTRAINT `c` CHECK (((`a` > 1) or ((((`a`) regexp ('x,'))) regexp (concat(`b`,'(')))))");
+    assert_eq!(said, ["Note expression: regexp_like() -> REGEXP"]);
+}
+
+#[test]
+fn a_column_that_every_insert_names_is_visible_in_mariadb() {
+    let (line, said) = mariadb("`a` int NOT NULL /*!80023 INVISIBLE */ COMMENT 'x'");
+    assert_eq!(line, "`a` int NOT NULL COMMENT 'x'");
+    assert_eq!(said, ["Warning column a: INVISIBLE -> visible, as it has no default"]);
+    for line in
+        ["`a` int INVISIBLE", "`a` int NOT NULL DEFAULT '1' INVISIBLE", "`a` bigint NOT NULL AUTO_INCREMENT INVISIBLE"]
+    {
+        assert_eq!(mariadb(line), (line.to_owned(), none()));
+    }
+}
+
+#[test]
+fn partitions_of_engines_that_cannot_have_them_are_of_innodb() {
+    let (_, options, said) =
+        to_mysql(&["`a` int(11)"], " ENGINE=MyISAM\n PARTITION BY HASH (`a`)\n(PARTITION `p` ENGINE = MyISAM)");
+    assert_eq!(options, " ENGINE=InnoDB\n PARTITION BY HASH (`a`)\n(PARTITION `p` ENGINE = InnoDB)");
+    assert_eq!(said, ["Note engine: MyISAM -> InnoDB"]);
+    assert_eq!(to_mysql(&["`a` int(11)"], " ENGINE=MyISAM").1, " ENGINE=MyISAM");
 }
