@@ -138,15 +138,12 @@ impl Sink for MySqlSink {
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
         let server = guard.server.clone();
         self.target.state().guard = Some(guard);
-        let source = &plan.database.collation;
+        let source = &plan.database;
         let plan = &*translate::plan(plan, &server);
         self.target.make_database(&plan.database).await?;
-        if self.target.state().made.contains(&Made::Database) && plan.database.collation != *source {
-            let note = format!(
-                "the default collation of the database is {}, as the target has no {source}",
-                plan.database.collation
-            );
-            self.target.state().notes.push(Note::general(note));
+        if self.target.state().made.contains(&Made::Database) {
+            let defaults = translate::database_notes(source, &plan.database, &server);
+            self.target.state().notes.extend(defaults);
         }
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;

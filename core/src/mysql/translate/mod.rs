@@ -35,6 +35,7 @@ use super::history;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectRef, Server, Table};
 use crate::fidelity::{Fidelity, Severity};
 use crate::plan::Plan;
+use crate::report::Note;
 
 /// The catalog as the target would have it, and what is not the same there. Within a family it is the catalog itself.
 pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog>, Vec<Fidelity>) {
@@ -63,6 +64,16 @@ pub(super) fn plan<'p>(plan: &'p Plan, to: &Server) -> Cow<'p, Plan> {
     }
     image.definitions = plan.definitions.iter().map(|definition| way.definition(definition, &mut told)).collect();
     Cow::Owned(image)
+}
+
+/// What is not the same of a database that was made after the image of another.
+pub(super) fn database_notes(source: &Database, image: &Database, to: &Server) -> Vec<Note> {
+    let (ours, theirs) = (&image.collation, &source.collation);
+    let collation = || format!("the default collation of the database is {ours}, as the target has no {theirs}");
+    let comment = || "the comment of the database is left out, as MySQL has none".to_owned();
+    let lost = to.flavor == Flavor::MySql && !source.comment.is_empty();
+    let messages = [(ours != theirs).then(collation), lost.then(comment)];
+    messages.into_iter().flatten().map(Note::general).collect()
 }
 
 /// From which server to which.

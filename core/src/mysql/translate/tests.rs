@@ -449,3 +449,20 @@ fn partitions_of_engines_that_cannot_have_them_are_of_innodb() {
     assert_eq!(said, ["Note engine: MyISAM -> InnoDB"]);
     assert_eq!(to_mysql(&["`a` int(11)"], " ENGINE=MyISAM").1, " ENGINE=MyISAM");
 }
+
+#[test]
+fn a_database_keeps_what_it_can_and_tells_the_rest() {
+    let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
+    let database = |collation: &str, comment: &str| Database {
+        name: "d".into(),
+        charset: "utf8mb4".into(),
+        collation: collation.into(),
+        comment: comment.into(),
+    };
+    let source = database("utf8mb4_uca1400_ai_ci", "shop");
+    let image = Way::new(&from, &to, &[]).database(&source);
+    assert_eq!(image.collation, "utf8mb4_unicode_520_ci");
+    assert_eq!(database_notes(&source, &image, &to).len(), 2);
+    let plain = database("utf8mb4_bin", "");
+    assert!(database_notes(&plain, &Way::new(&from, &to, &[]).database(&plain), &to).is_empty());
+}
