@@ -80,6 +80,7 @@ pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[
             "innodb_strict_mode = 0",
+            "max_heap_table_size = 18446744073709551615",
             "sql_require_primary_key = 0",
             "sql_generate_invisible_primary_key = 0",
             "restrict_fk_on_non_standard_key = 0",
@@ -91,6 +92,7 @@ pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn
         ],
         Flavor::MariaDb => &[
             "innodb_strict_mode = 0",
+            "max_heap_table_size = 18446744073709551615",
             "explicit_defaults_for_timestamp = 1",
             "max_statement_time = 0",
             "system_versioning_alter_history = KEEP",

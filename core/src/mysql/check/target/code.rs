@@ -7,13 +7,14 @@ use super::Target;
 use crate::catalog::{Definition, Flavor, ObjectKind};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::{Dialect, EventStatus, Token, definer_of, disabled_event, tokens};
+use crate::mysql::ddl::{Dialect, EventStatus, Token, definer_of, disabled_event, quote_text, tokens};
 use crate::options::Definer;
 use crate::report::Finding;
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
     let mut findings = logged_code(target);
     findings.extend(definers(conn, target).await?);
+    findings.extend(time_zones(conn, target).await?);
     findings.extend(sleeping_events(target));
     Ok(findings)
 }
@@ -149,6 +150,25 @@ async fn powerful_definers(conn: &mut Conn, target: &Target<'_>, wanted: &BTreeS
         list(named),
         target.party.remedy("SYSTEM_USER", "*.*")
     ))))
+}
+
+/// The time zones of events, of which a server knows as many as somebody loaded.
+async fn time_zones(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+    let mut unknown = Vec::new();
+    for event in target.of_kind(|kind| kind == ObjectKind::Event).filter(|event| !event.create.is_empty()) {
+        let sql = format!("SELECT CONVERT_TZ('2000-01-01', '+00:00', {}) IS NULL", quote_text(&event.time_zone));
+        if conn.row(&sql).await?.is_some_and(|row| row.number(0) == 1) {
+            unknown.push(format!("{} of event {}", event.time_zone, named(&event.object.name)));
+        }
+    }
+    Ok((!unknown.is_empty()).then(|| {
+        Finding::error(format!(
+            "the target does not know {} {}: load its time zone tables (mysql_tzinfo_to_sql), or leave {} out by --exclude",
+            plural(unknown.len(), "time zone", "time zones"),
+            list(&unknown),
+            plural(unknown.len(), "the event", "the events"),
+        ))
+    }))
 }
 
 fn sleeping_events(target: &Target<'_>) -> Option<Finding> {

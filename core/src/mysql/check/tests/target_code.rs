@@ -138,3 +138,17 @@ async fn definers_need_rights_and_should_exist() {
         place.sql(&format!("DROP USER '{there}'@'%'"));
     }
 }
+
+#[tokio::test]
+async fn a_time_zone_of_an_event_has_to_be_known() {
+    for flavor in FLAVORS {
+        let event = "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' DO DO 1";
+        let source = Place::source(flavor, &format!("SET time_zone = '+05:30'; {event}"));
+        let mut catalog = source.catalog().await;
+        let place = Place::target(flavor, "");
+        let told = check_target(&place.address(), &catalog, &full()).await;
+        assert!(!format!("{:?}", told.0).contains("time zone"), "{:?}", told.0);
+        catalog.definitions[0].time_zone = "Mars/Phobos".into();
+        check_target(&place.address(), &catalog, &full()).await.error(&["Mars/Phobos of event e"]);
+    }
+}
