@@ -70,10 +70,12 @@ impl Inspector {
 /// The condition that a part of the JSON column, at any depth, is of a type that its text does not show.
 fn hides_a_type(column: &str) -> String {
     let column = quote_name(column);
+    // In a text, a whole number is unsigned where it does not fit into 32 bits.
     let hidden = |value: &str| {
         format!(
             "JSON_TYPE({value}) IN ('DECIMAL','DATE','TIME','DATETIME','BLOB','BIT','OPAQUE') \
-             OR JSON_TYPE({value}) = 'UNSIGNED INTEGER' AND {value} <= 9223372036854775807"
+             OR JSON_TYPE({value}) = 'UNSIGNED INTEGER' AND {value} <= 4294967295 \
+             OR JSON_TYPE({value}) = 'INTEGER' AND {value} > 4294967295"
         )
     };
     let inside = |path: &str| {
