@@ -118,9 +118,12 @@ fn index(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Opt
         log.warn(what, format!("{written}, as the target indexes columns only"), "");
         return None;
     }
-    if !way.to_mariadb() && (is("VECTOR") || is_hash(item, &parts, shape)) {
-        let why =
-            if is("VECTOR") { "the target has no such index" } else { "the target needs a length for such a key" };
+    let why = [
+        (is("VECTOR"), "the target has no such index"),
+        (is_hash(item, &parts, shape), "the target needs a length for such a key"),
+        (!is("SPATIAL") && parts.iter().any(|part| is_shape(part, shape)), "the target indexes no bytes of shapes"),
+    ];
+    if let Some((_, why)) = why.iter().find(|(is_so, _)| *is_so && !way.to_mariadb()) {
         log.warn(what, format!("{written}, as {why}"), "");
         return None;
     }
@@ -143,6 +146,15 @@ fn index(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Opt
     }
     attributes(&mut edit, cursor, way, log, &what);
     Some(edit.text())
+}
+
+/// Whether the first bytes of a geometry are the part of a key.
+fn is_shape(part: &[Token<'_>], shape: &Shape) -> bool {
+    let mut cursor = Cursor::new(part);
+    let Some(name) = cursor.eat_name() else { return false };
+    let kind = shape.columns.iter().find(|(column, _)| *column == name).map_or("", |(_, kind)| kind.as_str());
+    let shapes = ["geometry", "point", "linestring", "polygon", "geometrycollection"];
+    shapes.iter().any(|shape| kind.strip_prefix("multi").unwrap_or(kind) == *shape) && cursor.eat_group().is_some()
 }
 
 /// A unique key over values longer than a key: MariaDB keeps their hashes.

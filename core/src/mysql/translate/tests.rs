@@ -299,6 +299,9 @@ fn indexes_that_the_target_cannot_have_are_lost() {
         to_mysql(&["`a` text", "`b` varchar(9)", "UNIQUE KEY `k` (`a`) USING HASH", "KEY `b` (`b`)"], " ENGINE=InnoDB");
     assert_eq!(lines, ["`a` text", "`b` varchar(9)", "KEY `b` (`b`)"]);
     assert_eq!(said.len(), 1);
+    let shapes = ["`g` multipolygon NOT NULL", "SPATIAL KEY `s` (`g`)", "KEY `k` (`g`(30))"];
+    let (lines, _, said) = to_mysql(&shapes, " ENGINE=InnoDB");
+    assert_eq!((lines.len(), said.len()), (2, 1), "{said:?}");
     let (lines, _, said) = to_mysql(&["`b` varchar(9)", "KEY `k` (`b`) USING HASH"], " ENGINE=MEMORY");
     assert_eq!((lines.len(), said), (2, none()));
 }
