@@ -59,11 +59,7 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],
-        // The rows are the source's, which may have taken them before a check was added, or read it otherwise: its
-        // JSON may be nested more deeply than MariaDB's check of it can look.
-        Flavor::MariaDb => {
-            &["max_error_count = 65535", "system_versioning_insert_history = 1", "check_constraint_checks = 0"]
-        }
+        Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
     })
     .await?;
     if skip_binlog {

@@ -8,9 +8,9 @@ use super::connect::{Address, Conn};
 use super::ddl::{self, TableDdl, quote_name};
 use super::running::Running;
 use super::{check, journal, session};
-use crate::catalog::{ObjectKind, ObjectRef};
+use crate::catalog::{Flavor, ObjectKind, ObjectRef};
 use crate::error::Result;
-use crate::options::{self, CloneOptions};
+use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -84,7 +84,16 @@ impl Target {
         let idle = self.state().loaders.pop();
         match idle {
             Some(conn) => Ok(conn),
-            None => Ok(self.running.watch(session::writer(&self.address, self.options.skip_binlog).await?)),
+            None => {
+                let mut conn = self.running.watch(session::writer(&self.address, self.options.skip_binlog).await?);
+                // The source may have taken rows before a check was added, or have read it otherwise: its JSON may be
+                // nested more deeply than MariaDB's check of it can look. A table that was there keeps its checks.
+                let keeps = self.options.data_only || self.options.if_exists == IfExists::Truncate;
+                if conn.server.flavor == Flavor::MariaDb && !keeps {
+                    conn.set_each(&["check_constraint_checks = 0"]).await?;
+                }
+                Ok(conn)
+            }
         }
     }
 
