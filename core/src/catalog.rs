@@ -136,6 +136,11 @@ impl ObjectKind {
     pub fn is_routine(self) -> bool {
         matches!(self, Self::Library | Self::Function | Self::Procedure | Self::Package | Self::PackageBody)
     }
+
+    /// Whether something is lost for good without it: a table, or a sequence. All else only works on these.
+    pub fn holds_data(self) -> bool {
+        matches!(self, Self::Table | Self::Sequence)
+    }
 }
 
 impl fmt::Display for ObjectKind {

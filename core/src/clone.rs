@@ -220,24 +220,29 @@ impl OpenJob {
         Ok(Checked { findings, fidelity })
     }
 
-    /// What becomes of objects that the target cannot carry as they are.
-    fn settle(&self, fidelity: &mut [Fidelity], selection: &mut Selection) -> Vec<Finding> {
-        let worst = match self.options.on_unsupported {
-            OnUnsupported::Refuse => {
-                let refused = fidelity.iter().filter(|found| found.severity > Severity::Note);
-                let remedy = "say --on-unsupported degrade or skip, or leave it out by --exclude";
-                return refused.map(|found| Finding::error(format!("{}: {remedy}", found.describe()))).collect();
-            }
-            OnUnsupported::Skip => Severity::Warning,
-            OnUnsupported::Degrade => Severity::Error,
+    /// What becomes of objects that the target cannot carry as they are. Only tables and sequences refuse a clone: views
+    /// and programs that the target does not take are left out, and the rest stands.
+    fn settle(&self, fidelity: &mut Vec<Fidelity>, selection: &mut Selection) -> Vec<Finding> {
+        let policy = self.options.on_unsupported;
+        let worst = if policy == OnUnsupported::Skip { Severity::Warning } else { Severity::Error };
+        let refuses = |found: &&Fidelity| {
+            policy == OnUnsupported::Refuse && found.severity > Severity::Note && found.object.kind.holds_data()
         };
-        let bad: Vec<_> = fidelity.iter().filter(|found| found.severity >= worst).map(|f| f.object.clone()).collect();
+        let remedy = "say --on-unsupported degrade or skip, or leave it out by --exclude";
+        let refused = fidelity.iter().filter(refuses);
+        let findings = refused.map(|found| Finding::error(format!("{}: {remedy}", found.describe()))).collect();
+        let bad: Vec<_> = fidelity
+            .iter()
+            .filter(|found| found.severity >= worst && !refuses(found))
+            .map(|found| found.object.clone())
+            .collect();
+        fidelity.retain(|found| found.severity >= worst || !bad.contains(&found.object));
         for found in fidelity.iter_mut().filter(|found| bad.contains(&found.object)) {
             found.severity = Severity::Error;
             found.target.clear();
         }
         selection.leave(&bad, "the target cannot carry it");
-        Vec::new()
+        findings
     }
 
     async fn preflight(&self) -> Result<(Plan, Checked)> {

@@ -162,7 +162,7 @@ fn odd(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::MySql => {
             "CREATE TABLE plain (a INT PRIMARY KEY) COLLATE utf8mb4_bin; INSERT INTO plain VALUES (1); \
-             CREATE TABLE odd (a VARCHAR(20) PRIMARY KEY, v VECTOR(2), b BINARY(16) DEFAULT (UUID_TO_BIN('6ccd780c-baba-1026-9564-5b8c656024db')), KEY lowered ((LOWER(a))), CONSTRAINT lax CHECK (a <> 'x') NOT ENFORCED) COLLATE utf8mb4_bin; \
+             CREATE TABLE odd (a VARCHAR(20) PRIMARY KEY, v VECTOR(2), b BINARY(16) DEFAULT (UUID_TO_BIN('6ccd780c-baba-1026-9564-5b8c656024db', 1)), KEY lowered ((LOWER(a))), CONSTRAINT lax CHECK (a <> 'x') NOT ENFORCED) COLLATE utf8mb4_bin; \
              INSERT INTO odd VALUES ('x', 0x0000803f00000040, 'b'), ('y', NULL, ''); \
              CREATE TABLE hopeless (a VARCHAR(20) CHARACTER SET gb18030) COLLATE utf8mb4_bin; INSERT INTO hopeless VALUES ('a')"
         }
@@ -182,7 +182,7 @@ fn oddities(flavor: Flavor) -> Vec<&'static str> {
         Flavor::MySql => vec![
             "Warning table odd, check lax: ((`a` <> 'x')) NOT ENFORCED, as the target enforces every check -> ",
             "Warning table odd, column v: vector(2) -> varbinary(8)",
-            "Warning table odd, default of column b: (uuid_to_bin('6ccd780c-baba-1026-9564-5b8c656024db')), as the target does not have uuid_to_bin() -> ",
+            "Warning table odd, default of column b: (uuid_to_bin('6ccd780c-baba-1026-9564-5b8c656024db',1)), as the target does not have uuid_to_bin() -> ",
             "Warning table odd, index lowered: KEY `lowered` ((lower(`a`))), as the target indexes columns only -> ",
         ],
         Flavor::MariaDb => vec![

@@ -73,6 +73,8 @@ fn modern(name: &str) -> String {
     match name.strip_prefix("utf8") {
         Some("") => "utf8mb3".to_owned(),
         Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
+        // MariaDB lets the expression say which character set it is; a client's is this one nearly always.
+        _ if name.starts_with("uca1400_") => format!("utf8mb4_{name}"),
         _ => name.to_owned(),
     }
 }
@@ -175,7 +177,7 @@ fn uca1400(rules: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
 }
 
 /// The collation that the source means where only a character set is named.
-fn default_of(charset: &str, way: &Way<'_>) -> Option<String> {
+pub(super) fn default_of(charset: &str, way: &Way<'_>) -> Option<String> {
     let special = match charset {
         "utf8mb4" if way.from.flavor == Flavor::MySql && way.from.version_numbers() >= (8, 0, 1) => {
             "utf8mb4_0900_ai_ci"

@@ -28,7 +28,6 @@ pub(super) fn translate(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, checks
         check: None,
     };
     collation::rename(&mut column.edit, way, log, true);
-    expression::respell(&mut column.edit, way, log);
     column.retype(&arguments, way, log);
     while cursor.peek().is_some() {
         if !column.clause(&mut cursor, way, log, checks)? && cursor.eat_group().is_none() {

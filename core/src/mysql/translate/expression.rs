@@ -1,10 +1,7 @@
 //! Functions and operators that only one of the families has.
 
-use std::ops::Range;
-
-use super::super::ddl::{Cursor, Dialect, Token, TokenKind, split_at_commas, tokens, within};
-use super::edit::Edit;
-use super::{Log, Way};
+use super::super::ddl::{Cursor, Dialect, Token, TokenKind, tokens};
+use super::Way;
 
 /// What MySQL has and MariaDB has not, with the version of MariaDB that has it.
 const OF_MYSQL: [(&str, (u32, u32)); 55] = [
@@ -122,53 +119,35 @@ const OF_MARIADB: [&str; 51] = [
 
 const NEVER: (u32, u32) = (u32::MAX, 0);
 
-/// Writes `regexp_like(a, b)`, which is what MySQL prints for `a REGEXP b`, as that again.
-pub(super) fn respell(edit: &mut Edit<'_, '_>, way: &Way<'_>, log: &mut Log) {
-    let tokens = edit.tokens;
-    let mut cursor = Cursor::new(tokens);
-    while let Some(token) = cursor.next() {
-        let start = cursor.end() - 1;
-        let Some((group, comma)) = match_of(token, tokens, cursor.clone()).filter(|_| way.to_mariadb()) else {
-            continue;
-        };
-        log.note("expression", "regexp_like()", "REGEXP");
-        edit.replace(start..group.start, "((");
-        edit.replace(comma..comma + 1, ") regexp (");
-        edit.replace(group.end..group.end + 1, "))");
-    }
-}
-
-/// What stands in the brackets of `regexp_like(a, b)`, and where its only comma is.
-fn match_of(token: &Token<'_>, tokens: &[Token<'_>], mut after: Cursor<'_, '_>) -> Option<(Range<usize>, usize)> {
-    let group = after.eat_group().filter(|_| token.is_word("regexp_like"))?;
-    let parts = split_at_commas(within(tokens, group.clone()));
-    let [first, _] = parts.as_slice() else { return None };
-    let comma = group.start + first.len();
-    Some((group, comma))
-}
+/// Words that a name follows which is not that of a function, whatever bracket comes then.
+const BEFORE_NAMES: [&str; 12] =
+    ["INTO", "TABLE", "INDEX", "KEY", "UPDATE", "FROM", "JOIN", "FUNCTION", "PROCEDURE", "CALL", "EXISTS", "TRIGGER"];
 
 /// What the target does not have of all that the expression uses; `None` where it has everything, as far as is known.
 pub(super) fn foreign(text: &str, way: &Way<'_>) -> Option<String> {
-    let all = tokens(text, Dialect::default());
-    let mut cursor = Cursor::new(&all);
+    foreign_of(&tokens(text, Dialect::default()), way)
+}
+
+/// The same of a text of any length.
+pub(super) fn foreign_of(all: &[Token<'_>], way: &Way<'_>) -> Option<String> {
+    let mut cursor = Cursor::new(all);
+    let mut before: Option<&Token<'_>> = None;
     while let Some(token) = cursor.next() {
+        let is_name = before.is_some_and(|before| before.is_punct(".") || before.is_any_word(&BEFORE_NAMES));
         let called = cursor.peek().is_some_and(|next| next.is_punct("("));
-        if match_of(token, &all, cursor.clone()).is_some() {
-            continue;
-        }
-        if called && token.kind == TokenKind::Word && is_foreign(token, way) {
+        if called && !is_name && token.kind == TokenKind::Word && is_foreign(token, way) {
             return Some(format!("{}()", token.text.to_ascii_lowercase()));
         }
         if way.to_mariadb() && token.is_word("MEMBER") && cursor.peek().is_some_and(|next| next.is_word("OF")) {
             return Some("MEMBER OF".to_owned());
         }
         // `CAST(… AS JSON)` and `CAST(… AS UNSIGNED ARRAY)`.
-        if way.to_mariadb()
-            && (token.is_word("ARRAY") || token.is_word("JSON"))
-            && cursor.peek().is_some_and(|next| next.is_punct(")"))
+        let json = token.is_word("JSON") && before.is_some_and(|before| before.is_word("AS"));
+        if way.to_mariadb() && (token.is_word("ARRAY") || json) && cursor.peek().is_some_and(|next| next.is_punct(")"))
         {
             return Some(format!("a cast to {}", token.text.to_ascii_uppercase()));
         }
+        before = Some(token);
     }
     None
 }

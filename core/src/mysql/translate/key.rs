@@ -78,7 +78,6 @@ fn check(item: &[Token<'_>], name: &str, way: &Way<'_>, log: &mut Log) -> Option
         log.warn(what, format!("({text}), as the target does not have {function}"), "");
         return None;
     }
-    expression::respell(&mut edit, way, log);
     if way.to_mariadb() {
         if cursor.eat_words(&["NOT", "ENFORCED"]) {
             log.warn(what, format!("({text}) NOT ENFORCED, as the target enforces every check"), "");

@@ -12,9 +12,11 @@
 //! | [`options`] | the table options and the partition clause |
 //! | [`collation`] | collations and character sets, wherever they are named |
 //! | [`expression`] | functions that only one family has |
+//! | [`call`] | functions of one family written with those of the other |
 //! | [`code`] | views, routines, triggers and events |
 //! | [`edit`] | replace some tokens of a text |
 
+mod call;
 mod code;
 mod collation;
 mod column;

@@ -56,8 +56,10 @@ fn foreign(cursor: &mut Cursor<'_, '_>, way: &Way<'_>) -> bool {
     ahead.next();
     let equals = ahead.eat_punct("=");
     let page = token.is_word("ROW_FORMAT") && ahead.peek().is_some_and(|format| format.is_word("PAGE"));
-    // MariaDB prints what an engine adds as quoted names; encryption is taken out, and told, within a family too.
-    let encryption = ["ENCRYPTED", "ENCRYPTION_KEY_ID"];
+    // MariaDB prints what an engine adds as quoted names; encryption is taken out, and told, within a family too, unless
+    // it says that there is none.
+    let none = ahead.peek().and_then(Token::name_or_string).is_some_and(|value| value.eq_ignore_ascii_case("NO"));
+    let encryption: &[&str] = if none { &[] } else { &["ENCRYPTED", "ENCRYPTION_KEY_ID"] };
     let quoted = token.kind == TokenKind::QuotedIdent
         && token.ident().is_some_and(|name| !encryption.iter().any(|other| name.eq_ignore_ascii_case(other)));
     let found = token.is_any_word(names) || !way.to_mariadb() && equals && (page || quoted);

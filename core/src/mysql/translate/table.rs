@@ -1,7 +1,7 @@
 //! Takes a `CREATE TABLE` apart, and puts it together again of what each of its parts becomes.
 
 use super::super::ddl::{Cursor, Dialect, Token, TokenKind, split_at_commas, text_of, tokens, within};
-use super::{Log, Way, column, key, options};
+use super::{Log, Way, call, column, key, options};
 
 /// What one part of a table must know of the others.
 pub(super) struct Shape {
@@ -18,6 +18,10 @@ pub(super) struct Shape {
 /// The statement that creates the table at the target.
 pub(super) fn statement(create: &str, way: &Way<'_>, log: &mut Log) -> String {
     let plain = unconditional(create);
+    let all = tokens(&plain, Dialect::default());
+    let Some((_, rest)) = parts(&all) else { return create.to_owned() };
+    // Partitions take plain values only.
+    let plain = call::rewrite(within(&all, 0..rest.start), way, log) + &text_of(within(&all, rest));
     let all = tokens(&plain, Dialect::default());
     let Some((body, rest)) = parts(&all) else { return create.to_owned() };
     let items = split_at_commas(within(&all, body.clone()));
