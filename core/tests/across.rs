@@ -5,10 +5,12 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use common::{FLAVORS, quoted, unique};
 use dbgraft::{CloneJob, CloneOptions, Fidelity, OnUnsupported, Report, Severity};
 use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, dump, pair_of};
+use futures::{StreamExt, stream};
 
 /// A source of one family and a target of the other.
 struct Across {
@@ -16,20 +18,31 @@ struct Across {
     target: &'static Database,
     from: String,
     to: String,
+    /// Another database that both servers have.
+    other: String,
 }
 
 impl Across {
     fn new(from: Flavor) -> Self {
         let other = if from == Flavor::MySql { Flavor::MariaDb } else { Flavor::MySql };
         let unique = unique();
+        let [from_name, to, elsewhere] = ["over", "there", "beside"].map(|name| format!("{name}_{unique}"));
         let across = Self {
             source: &pair_of(from).source,
             target: &pair_of(other).target,
-            from: format!("over_{unique}"),
-            to: format!("there_{unique}"),
+            from: from_name,
+            to,
+            other: elsewhere,
         };
         across.source.sql(&format!("CREATE DATABASE {}", across.from)).unwrap();
+        for server in [across.source, across.target] {
+            server.sql(&format!("CREATE DATABASE {}", across.other)).unwrap();
+        }
         across
+    }
+
+    fn named(&self, text: &str, database: &str) -> String {
+        text.replace("{db}", database).replace("{other}", &self.other)
     }
 
     async fn clone(&self, policy: OnUnsupported) -> dbgraft::Result<Report> {
@@ -74,10 +87,70 @@ impl Across {
 
 impl Drop for Across {
     fn drop(&mut self) {
-        for (server, name) in [(self.source, &self.from), (self.target, &self.to)] {
+        for (server, name) in
+            [(self.source, &self.from), (self.target, &self.to), (self.source, &self.other), (self.target, &self.other)]
+        {
             let _ = server.sql(&format!("DROP DATABASE IF EXISTS {}", quoted(name)));
         }
     }
+}
+
+/// The themes of `conformance/` that run on this family, each with its text.
+fn themes(flavor: Flavor) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        (path.file_stem().unwrap().to_string_lossy().into_owned(), text)
+    };
+    // Tens of megabytes take their time, and are the same everywhere.
+    let runs = |name: &str, text: &str| {
+        name != "large" && text.lines().next().is_some_and(|line| line.contains(&flavor.to_string().to_lowercase()))
+    };
+    paths.iter().map(read).filter(|(name, text)| runs(name, text)).collect()
+}
+
+async fn theme_arrives(from: Flavor, text: &str) -> Result<(), String> {
+    let across = Across::new(from);
+    let lines =
+        |start: &'static str| text.lines().filter_map(move |line| line.strip_prefix("-- ")?.strip_prefix(start));
+    for statement in lines("elsewhere:") {
+        for server in [across.source, across.target] {
+            // One of them may not know the kind of object.
+            let _ = server.sql_in(&across.other, &across.named(statement, ""));
+        }
+    }
+    across.source.sql_in(&across.from, &across.named(text, &across.from)).map_err(|error| error.to_string())?;
+    let report = across.clone(OnUnsupported::Degrade).await.map_err(|error| error.to_string())?;
+    for statement in lines("then:") {
+        across
+            .source
+            .sql_in(&across.from, &across.named(statement, &across.from))
+            .map_err(|error| error.to_string())?;
+    }
+    across.judge(&report)
+}
+
+async fn themes_arrive(from: Flavor) {
+    let runs = themes(from).into_iter().map(|(name, text)| async move {
+        let ran = tokio::spawn(async move { theme_arrives(from, &text).await }).await;
+        let failure = ran.unwrap_or_else(|_| Err("it panicked, as said above".to_owned())).err()?;
+        Some(format!("== {name} of {from}\n{failure}"))
+    });
+    let failures: Vec<String> =
+        stream::iter(runs).buffer_unordered(2).filter_map(|failed| async { failed }).collect().await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn every_theme_of_mysql_arrives_in_mariadb_or_is_listed() {
+    themes_arrive(Flavor::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn every_theme_of_mariadb_arrives_in_mysql_or_is_listed() {
+    themes_arrive(Flavor::MariaDb).await;
 }
 
 /// What people have every day.
