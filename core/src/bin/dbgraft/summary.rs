@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_empty_clone_has_a_summary_too() {
-        let text = render(&Report { left_out: Vec::new(), ..report(0) });
+        let text = render(&Report { left_out: Vec::new(), fidelity: Vec::new(), ..report(0) });
         assert!(!text.contains("left out") && !text.contains("warning") && !text.contains("table "), "{text}");
     }
 }
