@@ -52,7 +52,7 @@ pub trait Sink: Send + Sync {
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt>;
 
     /// Every batch of the table is durable: builds its secondary indexes. Called once for each table that takes rows,
-    /// also for one with none, while other tables still load.
+    /// also for one with none, while other tables still load; and again after an error that is retryable.
     async fn complete(&self, _table: &TablePlan) -> Result<()> {
         Ok(())
     }

@@ -125,6 +125,42 @@ async fn a_table_without_transactions_is_never_doubled() {
     }
 }
 
+/// The line breaks while the server builds indexes: it may or may not come to their end.
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_whose_building_was_cut_off_are_all_there() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(
+            flavor,
+            "CREATE TABLE keyed (id INT AUTO_INCREMENT PRIMARY KEY, b TEXT, c INT, KEY (b(20)), KEY (c), UNIQUE KEY (c, id), FULLTEXT one (b), FULLTEXT two (b)); \
+             INSERT INTO keyed (b, c) WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) SELECT REPEAT(CONCAT('word', n, ' '), 300), n FROM n; ANALYZE TABLE keyed",
+        );
+        let target = &bench.pair.target;
+        let proxy = Proxy::start((target.host.as_str(), target.port)).unwrap();
+        let behind = target.with_address("127.0.0.1", proxy.port());
+        // A reader keeps the server from altering the table, so that there is something to cut off.
+        let to = bench.to.clone();
+        let reader = Meanwhile::new(move |_| {
+            target.sql_in(&to, "START TRANSACTION; SELECT COUNT(*) FROM keyed; DO SLEEP(2)").is_ok()
+        });
+        let (to, mut cut) = (bench.to.clone(), false);
+        let cutter = Meanwhile::new(move |_| {
+            let waits =
+                format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER%' AND DB = '{to}'");
+            if !cut && target.sql(&waits).is_ok_and(|count| count.trim() != "0") {
+                proxy.cut();
+                cut = true;
+            }
+            cut
+        });
+        let job = CloneJob::new(bench.source_url(), behind.url_of(&bench.to)).options(options());
+        let report = job.run().await.unwrap();
+        drop((reader, cutter));
+        bench.assert_equal();
+        let told = report.objects.iter().flat_map(|object| &object.warnings).any(|warning| warning.contains("indexes"));
+        assert!(told, "no building was cut off: {report:?}");
+    }
+}
+
 /// A reader that waits for a slow target, and a loader that waits for a slow source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_clone_outlives_the_timeouts_of_the_servers() {

@@ -250,12 +250,7 @@ impl Running {
         let Some(table) = self.leg.plan.tables.get(id.table as usize) else {
             return Err(Error::new(ErrorKind::Internal, "a batch of a table that is not in the plan").with("batch", id));
         };
-        let warn = |error: &Error| {
-            let message = format!("batch {id} of {} is tried again: {error}", table.table.object());
-            self.leg.events.emit(Event::Warning { message });
-            let note = Note::on(&table.table.object(), format!("batch {id} was tried again: {error}"));
-            self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
-        };
+        let warn = self.again(table, format!("batch {id}"));
         let receipt = self.leg.retry.run(|| self.leg.sink.write(table, batch.clone()), warn).await;
         let receipt = receipt.map_err(|error| error.with("table", Printable(&table.table.name)).with("batch", id))?;
         if receipt.rows != batch.rows || receipt.digest != batch.digest {
@@ -271,12 +266,24 @@ impl Running {
         Ok(())
     }
 
+    /// Tells that something failed and is tried again, now and in the report.
+    fn again<'a>(&'a self, table: &'a TablePlan, what: String) -> impl Fn(&Error) + 'a {
+        move |error| {
+            let object = table.table.object();
+            self.leg.events.emit(Event::Warning { message: format!("{what} of {object} is tried again: {error}") });
+            let note = Note::on(&object, format!("{what} was tried again: {error}"));
+            self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        }
+    }
+
     async fn complete(&self, number: u32, units: &Units) -> Result<()> {
         let Some(table) = self.leg.plan.tables.get(number as usize) else { return Ok(()) };
         let object = table.table.object();
         self.meter.complete(number);
         self.start(number);
-        self.leg.sink.complete(table).await.map_err(|error| error.with("table", Printable(&object.name)))?;
+        let warn = self.again(table, "building its indexes".to_owned());
+        let completed = self.leg.retry.run(|| self.leg.sink.complete(table), warn).await;
+        completed.map_err(|error| error.with("table", Printable(&object.name)))?;
         let (mut outcome, mut digests) = (TableOutcome::default(), Vec::new());
         self.change(number, |state| {
             state.finished = true;

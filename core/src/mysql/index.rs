@@ -1,17 +1,28 @@
 //! Adds what waited for the rows: secondary keys as soon as a table is complete, foreign keys at the end.
 
 use super::connect::Conn;
-use super::ddl::{self, KeyKind, TableDdl};
+use super::ddl::{self, KeyKind, TableDdl, quote_name};
 use super::target::{Target, There};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::Result;
 use crate::report::Note;
 
+const DUPLICATE_KEY_NAME: u16 = 1061;
+
 impl Target {
-    /// Adds the keys that were kept back, as few passes over the rows as the server allows.
+    /// Adds the keys that were kept back and are not there yet, in as few passes over the rows as the server allows.
     pub(super) async fn add_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
-        let (together, alone): (Vec<_>, Vec<_>) =
-            ddl.deferred_keys.iter().partition(|key| key.kind != KeyKind::Fulltext);
+        match self.add_missing_keys(conn, name, ddl).await {
+            // A statement whose answer was lost came to its end meanwhile.
+            Err(error) if error.code() == Some(DUPLICATE_KEY_NAME) => self.add_missing_keys(conn, name, ddl).await,
+            other => other,
+        }
+    }
+
+    async fn add_missing_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
+        let there = conn.rows(&format!("SHOW KEYS FROM {}", quote_name(name))).await?;
+        let missing = ddl.deferred_keys.iter().filter(|key| !there.iter().any(|row| row.string(2) == key.name));
+        let (together, alone): (Vec<_>, Vec<_>) = missing.partition(|key| key.kind != KeyKind::Fulltext);
         if !together.is_empty() {
             conn.exec(&ddl::add_keys(name, &together)).await?;
         }

@@ -178,7 +178,11 @@ impl Sink for MySqlSink {
             return Ok(());
         }
         let mut conn = self.target.definer().await?;
-        self.target.add_keys(&mut conn, name, &ddl).await?;
+        if let Err(error) = self.target.add_keys(&mut conn, name, &ddl).await {
+            // The statement may run on where only its answer was lost. Where even that fails, the next try says so.
+            let _ = self.target.running.kill(conn.id).await;
+            return Err(error);
+        }
         self.target.state().definers.push(conn);
         Ok(())
     }
