@@ -38,6 +38,8 @@ enum Carriage {
     Json,
     /// As ASCII text: in binary the server takes it for the value's inner form.
     Ascii,
+    /// As the number, but not beyond the bound of a `FLOAT(M,D)`: the column may hold it rounded up, and refuse that.
+    Bounded,
 }
 
 fn carriage(column: &Column) -> Carriage {
@@ -45,8 +47,16 @@ fn carriage(column: &Column) -> Carriage {
         "enum" | "set" => Carriage::Index,
         "json" => Carriage::Json,
         "uuid" | "inet4" | "inet6" => Carriage::Ascii,
+        "float" if bound(column).is_some() => Carriage::Bounded,
         _ => Carriage::Plain,
     }
+}
+
+/// The greatest number that a `FLOAT(M,D)` is for.
+fn bound(column: &Column) -> Option<String> {
+    let (digits, scale) = column.column_type.strip_prefix("float(")?.split_once(')')?.0.split_once(',')?;
+    let (digits, scale): (usize, usize) = (digits.parse().ok()?, scale.parse().ok()?);
+    Some(format!("0{}.{}e0", "9".repeat(digits.saturating_sub(scale)), "9".repeat(scale)))
 }
 
 /// The expression that reads the column.
@@ -54,7 +64,7 @@ pub(super) fn read_expression(column: &Column) -> String {
     let name = quote_name(&column.name);
     match carriage(column) {
         Carriage::Index => format!("CAST({name} AS UNSIGNED)"),
-        Carriage::Plain | Carriage::Json | Carriage::Ascii => name,
+        Carriage::Plain | Carriage::Json | Carriage::Ascii | Carriage::Bounded => name,
     }
 }
 
@@ -66,6 +76,11 @@ pub(super) fn load_expression(column: &Column, value: &str) -> Option<String> {
         Carriage::Index => Some(format!("CAST({value} AS UNSIGNED)")),
         Carriage::Json => Some(format!("CONVERT({value} USING utf8mb4)")),
         Carriage::Ascii => Some(format!("CONVERT({value} USING ascii)")),
+        Carriage::Bounded => {
+            let bound = bound(column)?;
+            // A product keeps the sign of zero.
+            Some(format!("GREATEST(LEAST({value} * 1e0, {bound}), -{bound})"))
+        }
     }
 }
 

@@ -63,10 +63,16 @@ fn counts(info: &str) -> Vec<u64> {
 fn statement(database: &str, table: &Table) -> String {
     let mut targets = Vec::new();
     let mut assignments = Vec::new();
+    let assigns = table.stored_columns().any(|column| column::load_expression(column, "").is_some());
     for (index, column) in table.stored_columns().enumerate() {
         let name = quote_name(&column.name);
         let variable = format!("@dbgraft_{index}");
         match column::load_expression(column, &variable) {
+            // In a statement with a SET, MariaDB forgets that a field was given for this column: 0 would be a new number.
+            None if assigns && counts_itself(table, &name) => {
+                assignments.push(format!("{name} = {variable}"));
+                targets.push(variable);
+            }
             None => targets.push(name),
             Some(expression) => {
                 assignments.push(format!("{name} = {expression}"));
@@ -86,6 +92,12 @@ fn statement(database: &str, table: &Table) -> String {
         quote_name(&table.name),
         targets.join(", ")
     )
+}
+
+/// Whether the column of this quoted name is an AUTO_INCREMENT. A comment that says so does no harm.
+fn counts_itself(table: &Table, name: &str) -> bool {
+    let definition = table.create.split_once(&format!("\n  {name} ")).map(|(_, rest)| rest);
+    definition.and_then(|rest| rest.lines().next()).is_some_and(|line| line.contains(" AUTO_INCREMENT"))
 }
 
 /// The only warning that may pass is that of an ENUM's error value, which is what was read: exactly one for each. The
@@ -225,6 +237,11 @@ mod tests {
         let sql = statement("d", &table(vec![column("a", "int"), generated, column("j", "json")]));
         assert!(sql.ends_with("(`a`, @dbgraft_1) SET `j` = CONVERT(@dbgraft_1 USING utf8mb4)"), "{sql}");
         assert!(statement("d", &table(vec![])).ends_with("(@dbgraft_none)"));
+        let counted =
+            |columns| Table { create: "CREATE TABLE `t` (\n  `a` int AUTO_INCREMENT,\n".to_owned(), ..table(columns) };
+        let sql = statement("d", &counted(vec![column("a", "int"), column("u", "uuid")]));
+        assert!(sql.contains("(@dbgraft_0, @dbgraft_1) SET `a` = @dbgraft_0, `u` = "), "{sql}");
+        assert!(statement("d", &counted(vec![column("a", "int")])).ends_with("(`a`)"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ INSERT INTO key_of_generated (a) VALUES (1), (2), (3);
 CREATE TABLE nullable_unique (a INT, b INT, UNIQUE KEY (a), UNIQUE KEY (a, b));
 INSERT INTO nullable_unique VALUES (NULL, 1), (NULL, 1), (NULL, NULL), (1, NULL), (2, 2);
 CREATE TABLE counted (id INT AUTO_INCREMENT PRIMARY KEY, a INT); INSERT INTO counted VALUES (0, 1), (-5, 2), (9, 3);
+CREATE TABLE counted_beside (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, e ENUM('a', 'b'), s SET('x')); INSERT INTO counted_beside VALUES (0, 'b', 'x'), (7, 'a', ''), (4294967295, 'b', '');
 CREATE TABLE counted_far (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT = 18446744073709551000; INSERT INTO counted_far VALUES (18446744073709551610), (0);
 CREATE TABLE counted_empty (id TINYINT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT = 100;
 CREATE TABLE counted_deleted (a INT, id INT AUTO_INCREMENT, KEY (id)); INSERT INTO counted_deleted (a) VALUES (1), (2), (3); DELETE FROM counted_deleted WHERE id > 1;
