@@ -223,6 +223,25 @@ async fn rows_never_go_into_a_table_that_would_change_them() {
     }
 }
 
+/// `LOAD DATA LOCAL` by itself would skip what it cannot take, or put one row in the place of another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_meets_another_at_the_target_stops_the_clone() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(
+            flavor,
+            "CREATE TABLE t (a INT, b VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'X')",
+        );
+        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
+        for table in ["a INT, b VARCHAR(9), UNIQUE (b)", "a INT, b VARCHAR(9), PRIMARY KEY (b)"] {
+            bench.target(&format!("CREATE TABLE t ({table})"));
+            let error = bench.clone(CloneOptions { data_only: true, ..CloneOptions::default() }).await.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Data | ErrorKind::Server), "{flavor}: {error}");
+            assert_eq!(bench.target("SELECT COUNT(*) FROM t"), "0");
+            bench.target("DROP TABLE t");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
     for flavor in FLAVORS {

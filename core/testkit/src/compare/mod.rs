@@ -159,9 +159,11 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Makes what a session sees independent of its server's settings.
+/// Makes what a session sees independent of its server's settings. Where invalid dates are not allowed, MySQL computes a
+/// virtual column of one now so, now otherwise.
 fn settled(query: &str) -> String {
-    format!("SET SESSION time_zone = '+00:00', sql_mode = '', sql_quote_show_create = 1;\n{query}")
+    let settings = "time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', sql_quote_show_create = 1";
+    format!("SET SESSION {settings};\n{query}")
 }
 
 impl CompareOptions {
