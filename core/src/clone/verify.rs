@@ -29,10 +29,7 @@ impl CloneJob {
         self.options.if_exists = IfExists::Fail;
         let mut job = self.open()?;
         job.first_leg = LegName::Verify;
-        let result = match job.until_cancelled(job.compare()).await {
-            Err(error) if job.writing.load(Ordering::Relaxed) => Err(job.clean_up(error).await),
-            other => other,
-        };
+        let result = job.cleaned(job.until_cancelled(job.compare()).await).await;
         let closed = job.source.close().await;
         let (plan, warnings, verification) = result?;
         closed?;
