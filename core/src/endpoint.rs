@@ -1,6 +1,6 @@
 //! URLs to sources and sinks: the only file that names every concrete kind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -11,7 +11,7 @@ use url::Url;
 use crate::archive;
 use crate::batch::Staged;
 use crate::error::{Error, Result};
-use crate::mysql::{self, Address, TlsMode, TlsOptions};
+use crate::mysql::{self, Address, Pem, TlsMode, TlsOptions};
 use crate::options::{CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::sink::Sink;
@@ -233,14 +233,16 @@ fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<
         password,
         database: decoded("database", path)?,
         tls: TlsOptions::default(),
+        dial: mysql::straight(),
     };
     let mut mode = None;
+    let pem = |parameter: &str, value: &str| Pem::read(parameter, Path::new(value)).map(Some);
     for (name, value) in url.query_pairs() {
         match &*name {
             "ssl-mode" => mode = Some(tls_mode(&value)?),
-            "ssl-ca" => address.tls.ca = Some(PathBuf::from(&*value)),
-            "ssl-cert" => address.tls.cert = Some(PathBuf::from(&*value)),
-            "ssl-key" => address.tls.key = Some(PathBuf::from(&*value)),
+            "ssl-ca" => address.tls.ca = pem("ssl-ca", &value)?,
+            "ssl-cert" => address.tls.cert = pem("ssl-cert", &value)?,
+            "ssl-key" => address.tls.key = pem("ssl-key", &value)?,
             "socket" => address.socket = Some(PathBuf::from(&*value)),
             other => return Err(unknown(other, "mysql", "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket")),
         }
@@ -320,6 +322,9 @@ mod tests {
 
     use super::*;
 
+    /// Any file that is there.
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
     fn parsed(text: &str) -> Result<Address> {
         address(&parse(text)?, "DBGRAFT_NO_SUCH_VARIABLE", None)
     }
@@ -342,14 +347,15 @@ mod tests {
         assert!(message("mysql://u@h/").contains("names its database"));
         assert!(message("mysql://u@h/d?sslmode=x").contains("`sslmode`"));
         assert!(message("mysql://u@h/d?ssl-mode=on").contains("`on`"));
-        assert!(message("mysql://u@h/d?ssl-mode=required&ssl-ca=/x").contains("no effect"));
-        assert!(message("mysql://u@h/d?ssl-cert=/x").contains("go together"));
+        assert!(message(&format!("mysql://u@h/d?ssl-mode=required&ssl-ca={FILE}")).contains("no effect"));
+        assert!(message(&format!("mysql://u@h/d?ssl-cert={FILE}")).contains("go together"));
+        assert!(message("mysql://u@h/d?ssl-ca=/nowhere/ca.pem").contains("ssl-ca: cannot use /nowhere/ca.pem"));
         assert!(!message("mysql:/u:secret@h:99999/d").contains("secret"));
     }
 
     #[test]
     fn a_ca_file_alone_asks_for_verification() {
-        assert_eq!(parsed("mysql://u@h/d?ssl-ca=/x").unwrap().tls.mode, TlsMode::VerifyCa);
+        assert_eq!(parsed(&format!("mysql://u@h/d?ssl-ca={FILE}")).unwrap().tls.mode, TlsMode::VerifyCa);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The one error of the library: what kind it is, whether trying again can help, and where it happened.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The result of everything fallible in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -47,7 +48,7 @@ pub struct Error {
     message: String,
     retryable: bool,
     code: Option<u16>,
-    context: Vec<(&'static str, String)>,
+    context: Vec<(Cow<'static, str>, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -86,7 +87,7 @@ impl Error {
     /// Adds where it happened, as a name and a value: `("table", "orders")`.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((name, value.to_string()));
+        self.context.push((name.into(), value.to_string()));
         self
     }
 
@@ -113,7 +114,7 @@ impl Error {
     }
 
     /// Where it happened, outermost last.
-    pub fn context(&self) -> &[(&'static str, String)] {
+    pub fn context(&self) -> &[(Cow<'static, str>, String)] {
         &self.context
     }
 }
@@ -145,6 +146,51 @@ impl std::error::Error for Error {
     }
 }
 
+/// The words of a cause that happened on another machine.
+#[derive(Debug)]
+struct Words(String);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Words {}
+
+/// An error as it travels from one machine to another: of its cause the words are left.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    kind: ErrorKind,
+    message: String,
+    retryable: bool,
+    code: Option<u16>,
+    context: Vec<(Cow<'static, str>, String)>,
+    cause: Option<String>,
+}
+
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = Told {
+            kind: self.kind,
+            message: self.message.clone(),
+            retryable: self.retryable,
+            code: self.code,
+            context: self.context.clone(),
+            cause: self.source.as_ref().map(ToString::to_string),
+        };
+        told.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Told { kind, message, retryable, code, context, cause } = Told::deserialize(deserializer)?;
+        let source = cause.map(|words| Box::new(Words(words)).into());
+        Ok(Self { kind, message, retryable, code, context, source })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +200,14 @@ mod tests {
         let error =
             Error::new(ErrorKind::Server, "cannot load").with("table", "a").with("chunk", 3).caused_by("disk full");
         assert_eq!(error.to_string(), "cannot load (table a, chunk 3): disk full");
+    }
+
+    #[test]
+    fn an_error_is_the_same_on_another_machine() {
+        let error = Error::new(ErrorKind::Server, "cannot load").with_code(1205).with("table", "a").retryable();
+        let error = error.caused_by("disk full");
+        let told: Error = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
+        assert_eq!(told.to_string(), error.to_string());
+        assert_eq!((told.kind(), told.code(), told.is_retryable()), (ErrorKind::Server, Some(1205), true));
     }
 }

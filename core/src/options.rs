@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -89,6 +90,29 @@ impl FromStr for Verify {
     }
 }
 
+/// How the work on another host gets at S3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentCredentials {
+    /// By presigned URLs, one for each object, which are made here when they are needed: the host never has a key.
+    #[default]
+    Presigned,
+    /// By what the host itself has: a role, a profile, its environment.
+    Inherit,
+}
+
+impl FromStr for AgentCredentials {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "presigned" => Ok(Self::Presigned),
+            "inherit" => Ok(Self::Inherit),
+            _ => Err(Error::usage(format!("agent-credentials: `{text}` is none of presigned, inherit"))),
+        }
+    }
+}
+
 /// Who will be the definer of views, routines, triggers and events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Definer {
@@ -151,6 +175,20 @@ pub struct CloneOptions {
     pub via: Option<String>,
     /// Keep the staged archive, after success and after failure.
     pub keep_archive: bool,
+    /// Reach the source's server through the host of this `ssh://` URL; see [`Site`](crate::Site).
+    pub source_tunnel: Option<String>,
+    /// Reach the target's server through the host of this `ssh://` URL.
+    pub target_tunnel: Option<String>,
+    /// Let the source's work run on the host of this `ssh://` URL.
+    pub source_agent: Option<String>,
+    /// Let the target's work run on the host of this `ssh://` URL.
+    pub target_agent: Option<String>,
+    /// The executable that a host gets on which work is to run: a `dbgraft` built for it. The command takes itself.
+    pub agent_binary: Option<PathBuf>,
+    /// How the work on another host gets at S3.
+    pub agent_credentials: AgentCredentials,
+    /// Trust any key that a host shows: whoever is on the line can then read and change everything.
+    pub insecure_accept_any_host_key: bool,
     /// Objects to take: globs of names, or `kind:glob`. With one, the clone is partial.
     pub include: Vec<String>,
     /// Objects to leave out: globs of names, or `kind:glob`.
@@ -199,6 +237,13 @@ impl Default for CloneOptions {
         Self {
             via: None,
             keep_archive: false,
+            source_tunnel: None,
+            target_tunnel: None,
+            source_agent: None,
+            target_agent: None,
+            agent_binary: None,
+            agent_credentials: AgentCredentials::Presigned,
+            insecure_accept_any_host_key: false,
             include: Vec::new(),
             exclude: Vec::new(),
             filters: BTreeMap::new(),

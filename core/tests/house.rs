@@ -25,20 +25,35 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plan",
             "report",
             "retry",
+            "site",
             "verification",
         ],
     ),
     // The only module that names every concrete kind.
-    ("endpoint", &["mysql", "archive", "store", "options", "source", "sink", "batch", "error", "plan"]),
+    (
+        "endpoint",
+        &["mysql", "archive", "remote", "ssh", "store", "dial", "options", "source", "sink", "batch", "error", "plan"],
+    ),
     // The concrete kinds never meet, and the engine knows none of them.
     (
         "mysql",
-        &["options", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan", "report"],
+        &[
+            "dial", "options", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan",
+            "report",
+        ],
     ),
     (
         "archive",
         &["store", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan", "report"],
     ),
+    (
+        "remote",
+        &[
+            "ssh", "options", "source", "sink", "batch", "catalog", "codec", "error", "event", "fidelity", "memory",
+            "plan", "report",
+        ],
+    ),
+    ("ssh", &["dial", "error"]),
     ("store", &["error"]),
     (
         "engine",
@@ -69,6 +84,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fidelity", &["catalog"]),
     ("event", &["catalog"]),
     ("retry", &["error"]),
+    ("site", &["error"]),
+    ("dial", &["error"]),
     // A batch is what the codec builds; the two are one floor.
     ("batch", &["codec", "memory"]),
     ("codec", &["batch", "error"]),

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
@@ -48,7 +49,7 @@ pub(crate) struct Leg {
 }
 
 /// What a leg did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// One for each table of the plan, in its order.
     pub(crate) tables: Vec<TableOutcome>,
@@ -65,7 +66,7 @@ impl Outcome {
 }
 
 /// What a leg did for one table.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct TableOutcome {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,

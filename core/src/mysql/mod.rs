@@ -28,6 +28,6 @@ mod translate;
 mod trial;
 mod zero;
 
-pub(crate) use connect::{Address, TlsMode, TlsOptions};
+pub(crate) use connect::{Address, Pem, TlsMode, TlsOptions, straight};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

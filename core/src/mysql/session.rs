@@ -4,6 +4,7 @@
 use super::connect::{Address, Conn};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
+use crate::dial::Traffic;
 use crate::error::Result;
 
 /// Long enough for a reader that waits for a slow target, or a loader that waits for a slow source.
@@ -19,7 +20,8 @@ pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
-    let mut conn = Conn::open(address, &format!("SET NAMES utf8mb4, sql_mode = '{READING}', {COMMON}")).await?;
+    let settings = format!("SET NAMES utf8mb4, sql_mode = '{READING}', {COMMON}");
+    let mut conn = Conn::open(address, Traffic::Control, &settings).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[
@@ -36,7 +38,7 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 /// A session that reads rows: text comes in each column's own character set.
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
     let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}', {COMMON}");
-    let mut conn = Conn::open(address, &settings).await?;
+    let mut conn = Conn::open(address, Traffic::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may name other tables.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
@@ -55,7 +57,7 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
         "SET NAMES utf8mb4, sql_mode = '{STRICT}', \
          foreign_key_checks = 0, unique_checks = 1, {COMMON}"
     );
-    let mut conn = Conn::open(address, &settings).await?;
+    let mut conn = Conn::open(address, Traffic::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],

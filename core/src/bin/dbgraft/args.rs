@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dbgraft::{CloneOptions, Definer, Error, IfExists, OnUnsupported, Result, Verify};
+use dbgraft::{AgentCredentials, CloneOptions, Definer, Error, IfExists, OnUnsupported, Result, Verify};
 
 use crate::text;
 
@@ -47,6 +47,7 @@ pub(crate) enum Command {
 const WHAT: &str = "What is cloned";
 const HOW: &str = "How";
 const MEANS: &str = "With what means";
+const WHERE: &str = "Where the work runs";
 const OUTPUT: &str = "Output";
 
 const ENDPOINTS: &str = "\
@@ -103,6 +104,28 @@ pub(crate) struct Common {
     /// Read without any guarantee that the tables are of one moment
     #[arg(long, help_heading = MEANS)]
     no_consistency: bool,
+
+    /// Reach the source's server through this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    source_tunnel: Option<String>,
+    /// Reach the target's server through this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    target_tunnel: Option<String>,
+    /// Let the source's work run on this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    source_agent: Option<String>,
+    /// Let the target's work run on this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    target_agent: Option<String>,
+    /// The dbgraft that such a host gets; default: this one
+    #[arg(long, value_name = "FILE", help_heading = WHERE)]
+    agent_binary: Option<PathBuf>,
+    /// How such a host gets at S3: presigned or inherit (its own role)
+    #[arg(long, value_name = "HOW", default_value = "presigned", help_heading = WHERE, value_parser = credentials())]
+    agent_credentials: AgentCredentials,
+    /// Trust any key that a host shows
+    #[arg(long, help_heading = WHERE)]
+    insecure_accept_any_host_key: bool,
 
     /// How to show progress; json is one event a line on standard output, all else is on standard error
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = OUTPUT)]
@@ -191,6 +214,13 @@ impl Common {
         let mut options = CloneOptions {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            source_tunnel: self.source_tunnel.clone(),
+            target_tunnel: self.target_tunnel.clone(),
+            source_agent: self.source_agent.clone(),
+            target_agent: self.target_agent.clone(),
+            agent_binary: self.agent_binary.clone(),
+            agent_credentials: self.agent_credentials,
+            insecure_accept_any_host_key: self.insecure_accept_any_host_key,
             list_rows: self.list_rows,
             threads: self.threads,
             memory: self.memory,
@@ -260,6 +290,10 @@ fn on_unsupported() -> impl TypedValueParser<Value = OnUnsupported> {
 
 fn verify() -> impl TypedValueParser<Value = Verify> {
     PossibleValuesParser::new(["none", "counts", "checksum"]).try_map(|text| text.parse::<Verify>())
+}
+
+fn credentials() -> impl TypedValueParser<Value = AgentCredentials> {
+    PossibleValuesParser::new(["presigned", "inherit"]).try_map(|text| text.parse::<AgentCredentials>())
 }
 
 fn comparison() -> impl TypedValueParser<Value = Verify> {

@@ -1,10 +1,15 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::dial::{Dial, Straight};
+use crate::error::{Error, Result};
 
 /// How the connection is protected: the modes of MySQL's own clients.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TlsMode {
     /// Never.
     Disabled,
@@ -20,28 +25,65 @@ pub(crate) enum TlsMode {
 }
 
 /// TLS as a `mysql://` URL asks for it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct TlsOptions {
     pub(crate) mode: TlsMode,
-    /// A PEM file of trusted authorities; the usual public ones without it.
-    pub(crate) ca: Option<PathBuf>,
-    /// A PEM file with the client's certificate chain.
-    pub(crate) cert: Option<PathBuf>,
-    /// A PEM file with the client's key.
-    pub(crate) key: Option<PathBuf>,
+    /// Trusted authorities; the usual public ones without it.
+    pub(crate) ca: Option<Pem>,
+    /// The client's certificate chain.
+    pub(crate) cert: Option<Pem>,
+    /// The client's key.
+    pub(crate) key: Option<Pem>,
 }
 
-/// Where a database is and who we are there: a parsed `mysql://` URL.
-#[derive(Clone)]
+/// A PEM file that was read here: the connection may be made on another machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Pem {
+    /// For messages.
+    pub(crate) path: PathBuf,
+    #[serde(serialize_with = "expose", deserialize_with = "secret")]
+    pub(crate) text: SecretString,
+}
+
+impl Pem {
+    /// Reads the file that the URL's `parameter` names.
+    pub(crate) fn read(parameter: &str, path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::usage(format!("{parameter}: cannot use {}", path.display())).caused_by(error))?;
+        Ok(Self { path: path.to_owned(), text: text.into() })
+    }
+}
+
+/// Where a database is, how it is reached, and who we are there: a parsed `mysql://` URL.
+///
+/// It may travel to the machine that makes the connection, password included: only over a line that is encrypted.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
     /// A Unix socket, in the place of host and port.
     pub(crate) socket: Option<PathBuf>,
     pub(crate) user: String,
+    #[serde(serialize_with = "expose", deserialize_with = "secret")]
     pub(crate) password: SecretString,
     pub(crate) database: String,
     pub(crate) tls: TlsOptions,
+    /// The way to the server.
+    #[serde(skip, default = "straight")]
+    pub(crate) dial: Arc<dyn Dial>,
+}
+
+/// The way without anybody between.
+pub(crate) fn straight() -> Arc<dyn Dial> {
+    Arc::new(Straight)
+}
+
+fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
 }
 
 impl fmt::Display for Address {

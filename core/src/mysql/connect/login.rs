@@ -7,11 +7,11 @@ use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, Hand
 use mysql_common::proto::{MyDeserialize, MySerialize};
 use rustls_pki_types::ServerName;
 use secrecy::ExposeSecret;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::address::{Address, TlsMode};
-use super::packet::{Duplex, PacketStream};
+use super::packet::PacketStream;
 use super::{server_error, tls};
+use crate::dial::{Place, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reaching the server, TLS and login together may take this long.
@@ -28,8 +28,8 @@ pub(super) struct Greeting {
 }
 
 /// Connects and logs in.
-pub(super) async fn login(address: &Address) -> Result<(PacketStream, Greeting)> {
-    match tokio::time::timeout(LOGIN_TIMEOUT, greet(address)).await {
+pub(super) async fn login(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+    match tokio::time::timeout(LOGIN_TIMEOUT, greet(address, traffic)).await {
         Ok(result) => result.map_err(|error| error.with("server", address)),
         Err(_) => Err(Error::new(ErrorKind::Connection, format!("no answer within {} s", LOGIN_TIMEOUT.as_secs()))
             .retryable()
@@ -37,8 +37,12 @@ pub(super) async fn login(address: &Address) -> Result<(PacketStream, Greeting)>
     }
 }
 
-async fn greet(address: &Address) -> Result<(PacketStream, Greeting)> {
-    let mut stream = PacketStream::new(dial(address).await?);
+async fn greet(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+    let place = match &address.socket {
+        Some(socket) => Place::Socket(socket),
+        None => Place::Port(&address.host, address.port),
+    };
+    let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?);
     let packet = stream.packet().await?;
     if packet.first() == Some(&0xFF) {
         return Err(server_error(packet));
@@ -71,19 +75,6 @@ async fn greet(address: &Address) -> Result<(PacketStream, Greeting)> {
         capabilities,
     };
     Ok((stream, greeting))
-}
-
-async fn dial(address: &Address) -> Result<Box<dyn Duplex>> {
-    let unreachable = |error: std::io::Error| {
-        Error::new(ErrorKind::Connection, "cannot reach the server").retryable().caused_by(error)
-    };
-    if let Some(socket) = &address.socket {
-        let stream = UnixStream::connect(socket).await;
-        return Ok(Box::new(stream.map_err(|error| unreachable(error).with("socket", socket.display()))?));
-    }
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    Ok(Box::new(stream))
 }
 
 fn wants_tls(address: &Address, handshake: &HandshakePacket<'_>) -> Result<bool> {

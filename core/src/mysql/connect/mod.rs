@@ -11,10 +11,11 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-pub(crate) use address::{Address, TlsMode, TlsOptions};
+pub(crate) use address::{Address, Pem, TlsMode, TlsOptions, straight};
 pub(super) use packet::PacketStream;
 
 use crate::catalog::{Flavor, Server};
+use crate::dial::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 
 const COM_QUERY: u8 = 0x03;
@@ -72,8 +73,8 @@ pub(super) struct Conn {
 
 impl Conn {
     /// Connects, logs in and sets up the session by one statement.
-    pub(super) async fn open(address: &Address, session: &str) -> Result<Self> {
-        let (stream, greeting) = login::login(address).await?;
+    pub(super) async fn open(address: &Address, traffic: Traffic, session: &str) -> Result<Self> {
+        let (stream, greeting) = login::login(address, traffic).await?;
         if !greeting.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
             let message =
                 format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", greeting.version);

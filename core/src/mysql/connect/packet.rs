@@ -3,14 +3,11 @@
 
 use std::ops::Range;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Lease;
-
-/// Anything that carries bytes both ways: TCP, TLS, a Unix socket, a channel of another protocol.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 
 const HEADER: usize = 4;
 /// A packet of this length is continued in the next one.

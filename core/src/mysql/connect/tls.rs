@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -7,9 +6,10 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use secrecy::ExposeSecret;
 use tokio_rustls::TlsConnector;
 
-use super::address::{TlsMode, TlsOptions};
+use super::address::{Pem, TlsMode, TlsOptions};
 use crate::error::{Error, Result};
 
 /// Makes the TLS client that the options ask for.
@@ -27,7 +27,8 @@ pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
         .with_custom_certificate_verifier(verifier);
     let config = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => {
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("ssl-key", key, error))?;
+            let text = key.text.expose_secret().as_bytes();
+            let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| unusable("ssl-key", key, error))?;
             builder
                 .with_client_auth_cert(certificates("ssl-cert", cert)?, key)
                 .map_err(|error| Error::usage("ssl-cert and ssl-key do not fit together").caused_by(error))?
@@ -40,9 +41,9 @@ pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
 fn authorities(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
     match &options.ca {
-        Some(path) => {
-            for certificate in certificates("ssl-ca", path)? {
-                roots.add(certificate).map_err(|error| unreadable("ssl-ca", path, error))?;
+        Some(pem) => {
+            for certificate in certificates("ssl-ca", pem)? {
+                roots.add(certificate).map_err(|error| unusable("ssl-ca", pem, error))?;
             }
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -52,17 +53,17 @@ fn authorities(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<A
         .map_err(|error| Error::usage("ssl-ca holds no usable certificate").caused_by(error))
 }
 
-fn certificates(parameter: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let found = found.map_err(|error| unreadable(parameter, path, error))?;
+fn certificates(parameter: &'static str, pem: &Pem) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.text.expose_secret().as_bytes()).collect();
+    let found = found.map_err(|error| unusable(parameter, pem, error))?;
     if found.is_empty() {
-        return Err(Error::usage(format!("{parameter}: {} holds no certificate in PEM form", path.display())));
+        return Err(Error::usage(format!("{parameter}: {} holds no certificate in PEM form", pem.path.display())));
     }
     Ok(found)
 }
 
-fn unreadable(parameter: &'static str, path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::usage(format!("{parameter}: cannot use {}", path.display())).caused_by(error)
+fn unusable(parameter: &'static str, pem: &Pem, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::usage(format!("{parameter}: cannot use {}", pem.path.display())).caused_by(error)
 }
 
 /// `verify-ca`: the chain must hold, the name may be any. MySQL's own certificates bear no host name at all.

@@ -135,6 +135,7 @@ fn address(server: &testkit::Database, database: &str) -> Address {
         password: server.password.clone().into(),
         database: database.to_owned(),
         tls: TlsOptions::default(),
+        dial: straight(),
     }
 }
 
