@@ -7,7 +7,7 @@ LINT := target/lint/bin
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo test lint bench tools compiler python
+.PHONY: help demo test lint bench agent tools compiler python
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -29,6 +29,17 @@ lint: compiler python ## Check the code: format, clippy, documentation, and the 
 
 bench: tools python ## Compare with what people do today: mysqldump, gzip and the AWS command (SCALE=1 FLAVOR=mariadb THREADS=8)
 	benches/clone.sh
+
+# Static, so that it runs whatever libraries a host has. glibc then resolves names by DNS and /etc/hosts only: other
+# sources (LDAP, mDNS) are plugins, which a static executable cannot count on. Naming the target keeps build scripts
+# and macros, which must be dynamic, out of it.
+agent: TARGET = $(shell rustc -vV | sed -n 's/^host: //p')
+agent: compiler ## Build the static executable for hosts on which work runs: target/agent/dbgraft, for --agent-binary
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target $(TARGET) --package dbgraft --bin dbgraft
+	install -D "$${CARGO_TARGET_DIR:-target}/$(TARGET)/release/dbgraft" target/agent/dbgraft
+	@ldd target/agent/dbgraft 2>&1 | grep -q "statically linked\|not a dynamic" || \
+		{ echo "target/agent/dbgraft is not static:" >&2; ldd target/agent/dbgraft >&2; exit 1; }
+	@target/agent/dbgraft --version && wc -c target/agent/dbgraft
 
 # Servers for the tests and the demo; does nothing where they are.
 tools: compiler

@@ -14,7 +14,7 @@ use testkit::pair_of;
 
 use crate::catalog::Catalog;
 use crate::fidelity::Severity;
-use crate::mysql::connect::{Address, Conn, TlsOptions};
+use crate::mysql::connect::{Address, Conn, TlsOptions, straight};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
