@@ -1,5 +1,7 @@
 //! The writer and the reader together, on a store in memory.
 
+mod s3;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,8 +21,7 @@ use crate::memory::Memory;
 use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::conformance::again;
-use crate::store::{S3, S3Location, Store, memory};
+use crate::store::{Store, memory};
 
 fn table(name: &str) -> Table {
     Table {
@@ -358,43 +359,4 @@ async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
     let chunk = reader.read(&plan.tables[2], &plan.tables[2].chunks[0], &memory).await.unwrap();
     let rows = chunk.map_ok(|batch| batch.rows).try_fold(0, |sum, rows| async move { Ok(sum + rows) });
     assert_eq!(tokio::time::timeout(Duration::from_secs(5), rows).await.unwrap().unwrap(), 600);
-}
-
-#[test]
-fn an_archive_in_s3_comes_back_and_an_aborted_one_leaves_nothing() {
-    let server = dbgraft_testkit::S3::start().unwrap();
-    let bucket = ("DBGRAFT_TEST_BUCKET", server.bucket.clone());
-    again("archive::tests::an_archive_in_s3", &[server.environment(), vec![bucket]].concat());
-    assert_eq!(server.keys("").unwrap(), ["other/data/2/0-0.tsv.zst"]);
-}
-
-#[tokio::test]
-#[ignore = "run by the test above"]
-async fn an_archive_in_s3() {
-    let bucket = std::env::var("DBGRAFT_TEST_BUCKET").unwrap();
-    let at = |prefix: &str| {
-        let location = S3Location { bucket: bucket.clone(), prefix: prefix.into(), ..S3Location::default() };
-        Arc::new(S3::open(location).unwrap())
-    };
-    at("other").put("data/2/0-0.tsv.zst", Bytes::from_static(b"not of this archive")).await.unwrap();
-    let plan = plan();
-    let writer = Writer::new(at("a"), false);
-    assert_eq!(writer.check(&catalog(), &Selection::default()).await.unwrap(), []);
-    writer.begin(&plan).await.unwrap();
-    for batch in batches() {
-        writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
-    }
-    writer.finish(&plan).await.unwrap();
-    let rows = read(&Reader::open(at("a")), &plan, 2, 0).await.unwrap();
-    assert!(same(&rows, &[batch(2, 0, 0), batch(2, 0, 1), batch(2, 0, 2)]));
-    assert_eq!(Writer::new(at("a"), false).check(&catalog(), &Selection::default()).await.unwrap().len(), 1);
-    writer.remove().await.unwrap();
-
-    let writer = Writer::new(at("b"), false);
-    writer.begin(&plan).await.unwrap();
-    for number in 0..20 {
-        let write = writer.write(&plan.tables[2], batch(2, 0, number));
-        drop(tokio::time::timeout(Duration::from_millis(u64::from(number) / 4), write).await);
-    }
-    writer.abort().await.unwrap();
 }

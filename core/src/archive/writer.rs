@@ -89,7 +89,11 @@ impl Writer {
         // An object that arrives after it was removed would stay: let those on their way arrive.
         let _ = tokio::time::timeout(GRACE, async { while puts.join_next().await.is_some() {} }).await;
         puts.shutdown().await;
-        remove(&*self.store).await
+        match remove(&*self.store).await {
+            // Whoever lends the store may be gone; what it took from us can go without.
+            Err(error) => self.store.remove_orphans().await.map_err(|_| error),
+            done => done,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,7 +14,7 @@ async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
 }
 
 /// Every promise of [`Store`], on an empty store, which it leaves empty.
-async fn conforms(store: Arc<dyn Store>) -> Result<()> {
+pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
     assert_eq!(keys(&*store, "").await, [""; 0], "nothing is there at first");
     let missing = store.get("a/none").await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Storage);
@@ -43,7 +43,7 @@ async fn conforms(store: Arc<dyn Store>) -> Result<()> {
 }
 
 /// More than one page of a listing, and more than one request of a removal.
-async fn holds_many(store: Arc<dyn Store>) -> Result<()> {
+pub(super) async fn holds_many(store: Arc<dyn Store>) -> Result<()> {
     use futures::{StreamExt as _, TryStreamExt as _};
     let names: Vec<String> = (0..1001).map(|number| format!("many/{number:04}")).collect();
     let puts = names.iter().map(|key| store.put(key, Bytes::from_static(b"x")));
@@ -118,7 +118,7 @@ pub(crate) fn again(test: &str, environment: &[(&str, String)]) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-fn location(bucket: &str, prefix: &str) -> S3Location {
+pub(crate) fn location(bucket: &str, prefix: &str) -> S3Location {
     S3Location { bucket: bucket.to_owned(), prefix: prefix.to_owned(), ..S3Location::default() }
 }
 

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 mod directory;
+mod lent;
 #[cfg(test)]
 pub(crate) mod memory;
 mod s3;
@@ -12,8 +13,13 @@ use std::hash::{BuildHasher, RandomState};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use directory::Directory;
+#[cfg(test)]
+pub(crate) use lent::tests::Owner;
+pub(crate) use lent::{Lender, Lent, Loan};
 pub(crate) use s3::{S3, S3Location};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +46,32 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// The address of an object for messages, or with an empty key that of the whole store. Without secrets.
     fn url(&self, key: &str) -> String;
 
+    /// Whether it lends URLs.
+    fn presigns(&self) -> bool {
+        false
+    }
+
+    /// A URL by which anybody may do this one thing with this one object, and needs no key for it. To store and to read it
+    /// is good for an hour, to remove for seven days; where the store's own credentials are temporary, for as long as these
+    /// at most. Nothing but HTTP's own headers has to be sent.
+    ///
+    /// # Errors
+    /// `Unsupported` where no URLs are lent, which is the default.
+    async fn presign(&self, _key: &str, _verb: Verb) -> Result<SecretString> {
+        let message = format!("{} cannot be lent to another site: use s3:// there", self.url(""));
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    /// Removes what was put through this very value and not removed since, and takes nothing more: the way out for a store
+    /// that depends on somebody who is gone.
+    ///
+    /// # Errors
+    /// `Unsupported` where [`list`](Self::list) and [`remove`](Self::remove) depend on nobody, which is the default.
+    async fn remove_orphans(&self) -> Result<()> {
+        let message = format!("nobody lends {}: its objects are listed and removed", self.url(""));
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
     /// The object.
     ///
     /// # Errors
@@ -48,6 +80,18 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
         let found = self.find(key).await?;
         found.ok_or_else(|| Error::new(ErrorKind::Storage, format!("{} does not exist", self.url(key))))
     }
+}
+
+/// What a lent URL is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verb {
+    /// To store the object.
+    Put,
+    /// To read it.
+    Get,
+    /// To remove it.
+    Delete,
 }
 
 /// How the last segment of a key begins that names no lasting object: probes, and files that are still being written.

@@ -11,7 +11,16 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error {
-        SdkError::ServiceError(service) => answer(doing, url, bucket, service.err(), service.raw()),
+        SdkError::ServiceError(service) => {
+            let (error, raw) = (service.err(), service.raw());
+            let answer = Answer {
+                status: raw.status().as_u16(),
+                code: error.code(),
+                message: error.message(),
+                region: raw.headers().get(REGION),
+            };
+            refusal(doing, url, bucket, &answer)
+        }
         SdkError::TimeoutError(_) => {
             Error::new(ErrorKind::Connection, format!("cannot {doing} {url}: no answer in time")).retryable()
         }
@@ -28,12 +37,24 @@ where
     }
 }
 
+/// Where the service says in which region the bucket is.
+pub(in crate::store) const REGION: &str = "x-amz-bucket-region";
+
+/// What the service answers when it does not do what it was asked to.
+pub(in crate::store) struct Answer<'a> {
+    pub(in crate::store) status: u16,
+    pub(in crate::store) code: Option<&'a str>,
+    pub(in crate::store) message: Option<&'a str>,
+    /// The bucket's region.
+    pub(in crate::store) region: Option<&'a str>,
+}
+
 /// The error for what the service answered.
-fn answer(doing: &str, url: &str, bucket: &str, error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> Error {
-    let status = raw.status().as_u16();
-    let code = error.code().unwrap_or("no code");
+pub(in crate::store) fn refusal(doing: &str, url: &str, bucket: &str, answer: &Answer<'_>) -> Error {
+    let status = answer.status;
+    let code = answer.code.unwrap_or("no code");
     // Some services repeat the rejected request in it, over several lines.
-    let message = error.message().unwrap_or("no message").lines().next().unwrap_or_default();
+    let message = answer.message.unwrap_or("no message").lines().next().unwrap_or_default();
     let said = format!("cannot {doing} {url}: {code} ({status}): {message}");
     match code {
         "NoSuchBucket" => {
@@ -52,9 +73,8 @@ fn answer(doing: &str, url: &str, bucket: &str, error: &impl ProvideErrorMetadat
             Error::new(ErrorKind::Authentication, format!("cannot {doing} {url}: {code} ({status})"))
         }
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
-            let region = raw.headers().get("x-amz-bucket-region");
-            let hint =
-                region.map_or_else(String::new, |region| format!("; the bucket is in {region}, say ?region={region}"));
+            let hint = |region| format!("; the bucket is in {region}, say ?region={region}");
+            let hint = answer.region.map_or_else(String::new, hint);
             Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: {code} ({status}){hint}"))
         }
         "SlowDown"
@@ -70,7 +90,7 @@ fn answer(doing: &str, url: &str, bucket: &str, error: &impl ProvideErrorMetadat
 }
 
 /// The text of the last error in the chain, which says what happened; those above it say only where.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(in crate::store) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let last = chain(error).last().map(ToString::to_string).unwrap_or_default();
     last.lines().next().unwrap_or_default().to_owned()
 }

@@ -1,23 +1,25 @@
 //! Amazon S3, and servers that speak its protocol.
 
 mod connect;
-mod error;
+pub(super) mod error;
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use super::Store;
+use super::{Store, Verb};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many keys one request removes at most; the protocol's own limit.
@@ -28,6 +30,10 @@ const REMOVERS: usize = 4;
 const READS: u32 = 5;
 /// How long to wait before the second try; twice as long before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// How long a lent URL is good that is asked for when it is needed.
+const LENT: Duration = Duration::from_secs(60 * 60);
+/// How long one is good that is kept for a bad day: the protocol's own limit.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Where an archive lies in S3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,6 +131,37 @@ impl S3 {
         }
     }
 
+    /// A URL that is good for so long, or for as long as the credentials that sign it if these end before.
+    pub(super) async fn presign_for(&self, key: &str, verb: Verb, lifetime: Duration) -> Result<SecretString> {
+        let internal = |why: &dyn fmt::Display| {
+            Error::new(ErrorKind::Internal, format!("cannot make a URL for {}: {why}", self.url(key)))
+        };
+        let config = PresigningConfig::expires_in(lifetime).map_err(|error| internal(&error))?;
+        // A checksum would be a header that whoever uses the URL had to send as well.
+        let plain = Builder::new()
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let (client, bucket, whole) = (self.client().await?, self.bucket(), self.key(key));
+        let request = match verb {
+            Verb::Put => {
+                let request = client.put_object().bucket(bucket).key(whole).customize().config_override(plain);
+                request.presigned(config).await.map_err(self.failed("write", key))?
+            }
+            Verb::Get => {
+                let request = client.get_object().bucket(bucket).key(whole).customize().config_override(plain);
+                request.presigned(config).await.map_err(self.failed("read", key))?
+            }
+            Verb::Delete => {
+                let request = client.delete_object().bucket(bucket).key(whole).customize().config_override(plain);
+                request.presigned(config).await.map_err(self.failed("remove", key))?
+            }
+        };
+        if let Some((header, _)) = request.headers().next() {
+            return Err(internal(&format_args!("it would need the header {header}")));
+        }
+        Ok(SecretString::from(request.uri()))
+    }
+
     async fn remove_singly(&self, keys: &[String]) -> Result<()> {
         for key in keys {
             match self.client().await?.delete_object().bucket(self.bucket()).key(self.key(key)).send().await {
@@ -186,6 +223,18 @@ impl Store for S3 {
     async fn remove(&self, keys: &[String]) -> Result<()> {
         let groups: Vec<_> = keys.chunks(GROUP).map(|group| self.remove_group(group)).collect();
         futures::stream::iter(groups).buffer_unordered(REMOVERS).try_collect().await
+    }
+
+    fn presigns(&self) -> bool {
+        true
+    }
+
+    async fn presign(&self, key: &str, verb: Verb) -> Result<SecretString> {
+        let lifetime = match verb {
+            Verb::Put | Verb::Get => LENT,
+            Verb::Delete => KEPT,
+        };
+        self.presign_for(key, verb, lifetime).await
     }
 
     fn url(&self, key: &str) -> String {

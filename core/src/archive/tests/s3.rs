@@ -1,0 +1,73 @@
+//! The same in S3, by a key and by lent URLs.
+
+use super::*;
+use crate::store::conformance::{again, location};
+use crate::store::{Owner, S3};
+
+#[test]
+fn an_archive_in_s3_comes_back_and_an_aborted_one_leaves_nothing() {
+    let server = dbgraft_testkit::S3::start().unwrap();
+    let bucket = ("DBGRAFT_TEST_BUCKET", server.bucket.clone());
+    let environment = [server.environment(), vec![bucket]].concat();
+    for test in ["an_archive_in_s3", "an_archive_by_lent_urls"] {
+        again(&format!("archive::tests::s3::{test}"), &environment);
+        assert_eq!(server.keys("").unwrap(), ["other/data/2/0-0.tsv.zst"], "{test}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by the test above"]
+async fn an_archive_in_s3() {
+    let at = |prefix: &str| S3::open(location(&std::env::var("DBGRAFT_TEST_BUCKET").unwrap(), prefix)).unwrap();
+    at("other").put("data/2/0-0.tsv.zst", Bytes::from_static(b"not of this archive")).await.unwrap();
+    comes_back(Arc::new(at("a"))).await;
+    half_written(Arc::new(at("b"))).await.abort().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "run by the test before"]
+async fn an_archive_by_lent_urls() {
+    comes_back(Arc::new(Owner::of("a", None).lends())).await;
+    half_written(Arc::new(Owner::of("b", None).lends())).await.abort().await.unwrap();
+    // Whoever lent them is killed.
+    let owner = Owner::of("c", None);
+    let writer = half_written(Arc::new(owner.lends())).await;
+    owner.goes();
+    assert_eq!(writer.write(&plan().tables[1], batch(1, 0, 0)).await.unwrap_err().kind(), ErrorKind::Connection);
+    let (one, two) = tokio::join!(writer.abort(), writer.abort());
+    one.and(two).unwrap();
+    // The site has no way to the store.
+    let cut_off = Owner::of("d", Some("http://127.0.0.1:9".to_owned()));
+    let writer = Writer::new(Arc::new(cut_off.lends()), false);
+    let error = writer.check(&catalog(), &Selection::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(error.to_string().contains(": this site cannot reach http://127.0.0.1:9: "), "{error}");
+}
+
+/// Writes, reads and removes an archive.
+async fn comes_back(store: Arc<dyn Store>) {
+    let plan = plan();
+    let writer = Writer::new(store.clone(), false);
+    assert_eq!(writer.check(&catalog(), &Selection::default()).await.unwrap(), []);
+    writer.begin(&plan).await.unwrap();
+    for batch in batches() {
+        writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
+    }
+    writer.finish(&plan).await.unwrap();
+    let rows = read(&Reader::open(store.clone()), &plan, 2, 0).await.unwrap();
+    assert!(same(&rows, &[batch(2, 0, 0), batch(2, 0, 1), batch(2, 0, 2)]));
+    assert_eq!(Writer::new(store, false).check(&catalog(), &Selection::default()).await.unwrap().len(), 1);
+    writer.remove().await.unwrap();
+}
+
+/// Batches of which some are there, some on their way, and some nobody waits for.
+async fn half_written(store: Arc<dyn Store>) -> Writer {
+    let writer = Writer::new(store, false);
+    let plan = plan();
+    writer.begin(&plan).await.unwrap();
+    for number in 0..20 {
+        let write = writer.write(&plan.tables[2], batch(2, 0, number));
+        drop(tokio::time::timeout(Duration::from_millis(u64::from(number) / 4), write).await);
+    }
+    writer
+}
