@@ -1,5 +1,6 @@
 //! A clone from beginning to end: the whole story on one screen.
 
+mod leg;
 mod verify;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::endpoint::{self, SinkEndpoint, SourceEndpoint, Stage};
+use crate::endpoint::{self, Ends, Request, SinkEndpoint, SourceEndpoint, Stage};
 use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
@@ -21,8 +22,8 @@ use crate::plan::{Plan, Selection};
 use crate::report::{self, Finding, Note, ObjectReport, Overview, Report};
 use crate::retry::Retry;
 use crate::selector::{Globs, ObjectSelector, choose};
-use crate::sink::Sink;
-use crate::source::Source;
+use crate::site::Site;
+use crate::ssh::Ask;
 
 /// One clone: what from, where to, and how. Nothing happens before [`plan`](Self::plan) or [`run`](Self::run).
 pub struct CloneJob {
@@ -30,6 +31,9 @@ pub struct CloneJob {
     target: SinkEndpoint,
     source_password: Option<SecretString>,
     target_password: Option<SecretString>,
+    source_site: Option<Site>,
+    target_site: Option<Site>,
+    ask: Option<Ask>,
     options: CloneOptions,
     selector: Option<Box<dyn ObjectSelector>>,
     events: Events,
@@ -44,6 +48,9 @@ impl CloneJob {
             target: target.into(),
             source_password: None,
             target_password: None,
+            source_site: None,
+            target_site: None,
+            ask: None,
             options: CloneOptions::default(),
             selector: None,
             events: Events::default(),
@@ -79,6 +86,28 @@ impl CloneJob {
         self
     }
 
+    /// Says where the source's work runs, in the place of the options.
+    #[must_use]
+    pub fn source_site(mut self, site: Site) -> Self {
+        self.source_site = Some(site);
+        self
+    }
+
+    /// Says where the target's work runs, in the place of the options.
+    #[must_use]
+    pub fn target_site(mut self, site: Site) -> Self {
+        self.target_site = Some(site);
+        self
+    }
+
+    /// Answers what SSH wants to know and nothing else says, a password or a key's passphrase: the question is one line
+    /// for a person. `None` is no answer. It may take its time.
+    #[must_use]
+    pub fn on_question(mut self, answer: impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static) -> Self {
+        self.ask = Some(Arc::new(answer));
+        self
+    }
+
     /// Hears of what happens, from the engine's own tasks: the listener must return at once.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
@@ -100,12 +129,11 @@ impl CloneJob {
     /// Wrong usage, and servers that cannot be reached. Problems that the preflight finds are in the overview.
     pub async fn plan(self) -> Result<Overview> {
         let job = self.open()?;
-        let planned = job.cleaned(job.until_cancelled(job.preflight()).await).await;
-        let closed = job.source.close().await;
+        let planned = job.ended(job.until_cancelled(job.preflight()).await).await;
         let (plan, Checked { findings, mut fidelity }) = planned?;
-        closed?;
         fidelity.extend(plan.fidelity.iter().cloned());
-        Ok(Overview { source: job.source_name, target: job.target_name, plan, fidelity, findings })
+        let Ends { source_name: source, target_name: target, .. } = job.ends;
+        Ok(Overview { source, target, plan, fidelity, findings })
     }
 
     /// Makes the clone.
@@ -117,27 +145,26 @@ impl CloneJob {
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
         let job = self.open()?;
-        let result = job.cleaned(job.until_cancelled(job.clone_all()).await).await;
-        let closed = job.source.close().await;
-        let (plan, outcome, checked) = result?;
-        closed?;
+        let (plan, outcome, checked) = job.ended(job.until_cancelled(job.clone_all()).await).await?;
         job.report(&plan, outcome, checked, started.elapsed().as_secs_f64()).verdict()
     }
 
     fn open(self) -> Result<OpenJob> {
         self.options.check()?;
         let globs = if self.selector.is_none() { Some(Globs::of(&self.options)?) } else { None };
-        let (source_name, source) = endpoint::source(self.source, self.source_password, &self.options)?;
-        let (target_name, sink) = endpoint::sink(self.target, self.target_password, &self.options)?;
-        let stage = self.options.via.as_deref().map(Stage::open).transpose()?;
-        let first_leg = if stage.is_some() { LegName::Export } else { LegName::Clone };
+        let ends = endpoint::open(Request {
+            source: self.source,
+            target: self.target,
+            source_password: self.source_password,
+            target_password: self.target_password,
+            source_site: self.source_site,
+            target_site: self.target_site,
+            ask: self.ask,
+            options: &self.options,
+        })?;
         Ok(OpenJob {
-            first_leg,
-            source,
-            sink,
-            stage,
-            source_name,
-            target_name,
+            first_leg: if ends.stage.is_some() { LegName::Export } else { LegName::Clone },
+            ends,
             options: self.options,
             selector: self.selector,
             globs,
@@ -156,13 +183,9 @@ struct Checked {
 
 /// A job whose request was understood.
 struct OpenJob {
-    source: Arc<dyn Source>,
-    sink: Arc<dyn Sink>,
-    stage: Option<Stage>,
+    ends: Ends,
     /// The leg that comes first.
     first_leg: LegName,
-    source_name: String,
-    target_name: String,
     options: CloneOptions,
     selector: Option<Box<dyn ObjectSelector>>,
     globs: Option<Globs>,
@@ -184,7 +207,7 @@ impl OpenJob {
     /// Reads the catalog and chooses from it.
     async fn select(&self) -> Result<(Catalog, Selection)> {
         self.phase(Phase::Preflight);
-        let catalog = self.source.catalog().await?;
+        let catalog = self.ends.source.catalog().await?;
         if let Some(globs) = &self.globs {
             globs.check(&catalog)?;
         }
@@ -195,7 +218,7 @@ impl OpenJob {
         };
         let mut selection = choose(&catalog, selector, &self.options);
         if self.options.if_exists == IfExists::Skip {
-            selection.leave(&self.sink.existing().await?, "is already at the target");
+            selection.leave(&self.ends.sink.existing().await?, "is already at the target");
         }
         Ok((catalog, selection))
     }
@@ -204,16 +227,16 @@ impl OpenJob {
     async fn check(&self, catalog: &Catalog, selection: &mut Selection) -> Result<Checked> {
         // It may be cancelled in the middle of a trial.
         self.writing.store(true, Ordering::Relaxed);
-        let fidelity = self.sink.unsupported(catalog, selection).await;
+        let fidelity = self.ends.sink.unsupported(catalog, selection).await;
         self.writing.store(false, Ordering::Relaxed);
         let mut fidelity = fidelity?;
         let mut findings = self.settle(&mut fidelity, selection);
-        findings.extend(self.source.check(selection).await?);
-        findings.extend(self.sink.check(catalog, selection).await?);
-        if let Some(stage) = &self.stage {
+        findings.extend(self.ends.source.check(selection).await?);
+        findings.extend(self.ends.sink.check(catalog, selection).await?);
+        if let Some(stage) = &self.ends.stage {
             findings.extend(stage.sink().check(catalog, selection).await?);
         }
-        if self.options.verify != Verify::None && !self.sink.reads_back() {
+        if self.options.verify != Verify::None && !self.ends.sink.reads_back() {
             findings.push(Finding::error("this target cannot be read back: do without --verify"));
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -248,7 +271,7 @@ impl OpenJob {
     async fn preflight(&self) -> Result<(Plan, Checked)> {
         let (catalog, mut selection) = self.select().await?;
         let checked = self.check(&catalog, &mut selection).await?;
-        Ok((self.source.plan(&selection).await?, checked))
+        Ok((self.ends.source.plan(&selection).await?, checked))
     }
 
     async fn clone_all(&self) -> Result<(Arc<Plan>, Outcome, Checked)> {
@@ -261,10 +284,10 @@ impl OpenJob {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
         self.phase(Phase::Snapshot);
-        let plan = Arc::new(self.source.snapshot(&selection).await?);
+        let plan = Arc::new(self.ends.source.snapshot(&selection).await?);
         self.writing.store(true, Ordering::Relaxed);
-        let outcome = match &self.stage {
-            None => self.leg(LegName::Clone, &plan, self.options.memory).run().await?,
+        let outcome = match &self.ends.stage {
+            None => self.run(self.leg(LegName::Clone, &plan, self.options.memory), self.ends.first.as_deref()).await?,
             Some(stage) => self.through(stage, &plan).await?,
         };
         Ok((plan, outcome, checked))
@@ -272,11 +295,14 @@ impl OpenJob {
 
     /// Two legs through an archive, which is removed afterwards unless it is to be kept.
     async fn through(&self, stage: &Stage, plan: &Arc<Plan>) -> Result<Outcome> {
-        let half = self.options.memory / 2;
+        let (first, second) = (self.ends.first.as_deref(), self.ends.second.as_deref());
+        let share = if first.is_none() && second.is_none() { self.options.memory / 2 } else { self.options.memory };
         // The reader of the archive checks what it gives to the importing leg, which compares the end with the beginning.
-        let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, half) };
-        let import = self.leg(LegName::Import, plan, half);
-        let outcome = engine::relay(export, import, |feed| stage.follow(plan, feed)).await?;
+        let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, share) };
+        let import = self.leg(LegName::Import, plan, share);
+        let exporting = |staged| self.run(Leg { staged: Some(staged), ..export }, first);
+        let importing = |feed| self.run_from(stage, import, feed, second);
+        let outcome = engine::relay(exporting, importing).await?;
         if !self.options.keep_archive {
             stage.remove().await?;
         }
@@ -286,8 +312,8 @@ impl OpenJob {
     fn leg(&self, name: LegName, plan: &Arc<Plan>, memory: u64) -> Leg {
         Leg {
             name,
-            source: self.source.clone(),
-            sink: self.sink.clone(),
+            source: self.ends.source.clone(),
+            sink: self.ends.sink.clone(),
             plan: plan.clone(),
             threads: self.options.threads,
             memory: Memory::new(memory, self.options.threads),
@@ -304,24 +330,28 @@ impl OpenJob {
         self.events.emit(Event::Phase { leg: self.first_leg, phase });
     }
 
-    /// Leaves nothing behind after a failure.
-    async fn cleaned<T>(&self, result: Result<T>) -> Result<T> {
-        match result {
+    /// Ends what the job began: after a failure nothing is left behind.
+    async fn ended<T>(&self, result: Result<T>) -> Result<T> {
+        let result = match result {
             Err(error) if self.writing.load(Ordering::Relaxed) => Err(self.clean_up(error).await),
             other => other,
-        }
+        };
+        let closed = self.ends.source.close().await;
+        self.ends.farewell().await;
+        let result = result?;
+        closed.map(|()| result)
     }
 
     /// Removes what the job made; what could not be removed becomes part of the error.
     async fn clean_up(&self, error: Error) -> Error {
         self.phase(Phase::Cleanup);
         let mut left = Vec::new();
-        if let Err(error) = self.sink.abort().await {
+        if let Err(error) = self.ends.sink.abort().await {
             left.push(error.to_string());
         }
-        if let Some(stage) = &self.stage
+        if let Some(stage) = &self.ends.stage
             && !self.options.keep_archive
-            && let Err(error) = stage.sink().abort().await
+            && let Err(error) = stage.remove().await
         {
             left.push(error.to_string());
         }
@@ -354,9 +384,9 @@ impl OpenJob {
         let missing: Vec<_> = fidelity.iter().filter(|f| f.severity == Severity::Error).map(|f| &f.object).collect();
         objects.retain(|report| !missing.contains(&&report.object));
         Report {
-            source: self.source_name.clone(),
-            target: self.target_name.clone(),
-            archive: self.stage.as_ref().filter(|_| self.options.keep_archive).map(Stage::url),
+            source: self.ends.source_name.clone(),
+            target: self.ends.target_name.clone(),
+            archive: self.ends.stage.as_ref().filter(|_| self.options.keep_archive).map(Stage::url),
             server: plan.server.clone(),
             database: plan.database.clone(),
             position: plan.position.clone(),

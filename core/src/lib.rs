@@ -23,6 +23,7 @@
 //! What a job will do is a [`Plan`], what it tells meanwhile are [`Event`]s, what it did is a [`Report`]. Options are
 //! [`CloneOptions`], the same list as the command's flags.
 
+mod agent;
 mod archive;
 mod batch;
 mod catalog;
@@ -50,6 +51,7 @@ mod verification;
 
 pub mod codec;
 
+pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, Receipt, Staged};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 pub use clone::CloneJob;
@@ -63,7 +65,7 @@ pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Se
 pub use report::{Finding, Note, ObjectReport, Overview, Report};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
-pub use sink::Sink;
+pub use sink::{Sink, Witness};
 pub use site::Site;
 pub use source::{BatchStream, Source};
 pub use tokio_util::sync::CancellationToken;

@@ -1,6 +1,9 @@
 //! Where rows go.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
@@ -10,6 +13,9 @@ use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, count};
+
+/// Hears of what a sink is about to make. Called from its tasks: it must not block.
+pub type Witness = Arc<dyn Fn(Value) + Send + Sync>;
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///
@@ -93,6 +99,14 @@ pub trait Sink: Send + Sync {
     /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user
     /// should know of them.
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
+
+    /// Lets `witness` hear of each thing before it is made, in words that [`take_over`](Self::take_over) understands: for a
+    /// sink in a process of its own, which may be killed.
+    fn testify(&self, _witness: Witness) {}
+
+    /// Takes for its own what a sink like this one has testified to, which was killed since: [`abort`](Self::abort) then
+    /// removes it.
+    fn take_over(&self, _made: Vec<Value>) {}
 
     /// Stops the running statements and removes what this sink made. May be called at any time after
     /// [`begin`](Self::begin) or [`counterparts`](Self::counterparts) was called, also while other calls are under way or

@@ -63,8 +63,8 @@ pub trait Source: Send + Sync {
     }
 
     /// What the reading brought to light. Asked once, after the last chunk was read.
-    fn notes(&self) -> Vec<Note> {
-        Vec::new()
+    async fn notes(&self) -> Result<Vec<Note>> {
+        Ok(Vec::new())
     }
 
     /// Ends the snapshot and everything that still runs. May be called at any time, also while chunks are read (a

@@ -10,4 +10,5 @@ mod tests;
 mod writer;
 
 pub(crate) use reader::Reader;
+pub(crate) use remove::remove;
 pub(crate) use writer::Writer;

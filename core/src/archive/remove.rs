@@ -7,7 +7,7 @@ use crate::store::{Store, TEMPORARY};
 /// Removes an archive, complete or not, and nothing else that lies there.
 ///
 /// The manifest goes first and the plan last, so that what an interruption leaves is seen to be an incomplete archive.
-pub(super) async fn remove(store: &dyn Store) -> Result<()> {
+pub(crate) async fn remove(store: &dyn Store) -> Result<()> {
     store.remove(&[MANIFEST.to_owned()]).await?;
     let mut keys = store.list(DATA).await?;
     keys.extend(store.list(TEMPORARY).await?);

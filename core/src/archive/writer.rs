@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream;
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -21,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::sink::Sink;
+use crate::sink::{Sink, Witness};
 use crate::source::{BatchStream, Source as _};
 use crate::store::{Store, temporary_name};
 
@@ -29,12 +30,13 @@ use crate::store::{Store, temporary_name};
 const GRACE: Duration = Duration::from_millis(1500);
 
 /// Writes an archive.
-#[derive(Debug)]
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     overwrite: bool,
     /// Reads the archive that is there already, if it is only to be looked at.
     reader: Reader,
+    /// Hears that the archive begins.
+    witness: OnceLock<Witness>,
     state: Mutex<State>,
     /// Held while the archive is removed, so that a second caller returns only when it is gone.
     removing: tokio::sync::Mutex<()>,
@@ -66,7 +68,8 @@ impl Writer {
     /// An archive to be written; `overwrite` replaces the one that may be there.
     pub(crate) fn new(store: Arc<dyn Store>, overwrite: bool) -> Self {
         let reader = Reader::open(store.clone());
-        Self { store, overwrite, reader, state: Mutex::default(), removing: tokio::sync::Mutex::default() }
+        let (state, removing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { store, overwrite, reader, witness: OnceLock::new(), state, removing }
     }
 
     /// The address of the archive, without secrets.
@@ -164,6 +167,9 @@ impl Sink for Writer {
         if let Some(obstacle) = self.obstacle().await? {
             return Err(Error::new(ErrorKind::Preflight, obstacle));
         }
+        if let Some(witness) = self.witness.get() {
+            witness(Value::Null);
+        }
         self.state().stage = Stage::Open;
         if self.overwrite {
             remove(&*self.store).await?;
@@ -209,6 +215,17 @@ impl Sink for Writer {
         let manifest = Manifest::of(plan, &self.state().receipts)?;
         self.put_document(MANIFEST, encode(&manifest)?).await?;
         Ok(Vec::new())
+    }
+
+    fn testify(&self, witness: Witness) {
+        // There is one coordinator.
+        let _ = self.witness.set(witness);
+    }
+
+    fn take_over(&self, made: Vec<Value>) {
+        if !made.is_empty() {
+            self.state().stage = Stage::Open;
+        }
     }
 
     async fn abort(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::{CloneJob, OpenJob};
 use crate::catalog::ObjectKind;
+use crate::endpoint::Ends;
 use crate::error::Result;
 use crate::event::{LegName, Phase};
 use crate::fidelity::Severity;
@@ -29,14 +30,11 @@ impl CloneJob {
         self.options.if_exists = IfExists::Fail;
         let mut job = self.open()?;
         job.first_leg = LegName::Verify;
-        let result = job.cleaned(job.until_cancelled(job.compare()).await).await;
-        let closed = job.source.close().await;
-        let (plan, warnings, verification) = result?;
-        closed?;
+        let (plan, warnings, verification) = job.ended(job.until_cancelled(job.compare()).await).await?;
         let Plan { position, left_out, .. } = plan;
         let left_out = left_out.into_iter().filter(|left| left.object.kind == ObjectKind::Table).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let (source, target) = (job.source_name, job.target_name);
+        let Ends { source_name: source, target_name: target, .. } = job.ends;
         Ok(Comparison { source, target, position, verification, left_out, warnings, seconds })
     }
 }
@@ -44,14 +42,14 @@ impl CloneJob {
 impl OpenJob {
     async fn compare(&self) -> Result<(Plan, Vec<String>, Verification)> {
         let (_, selection) = self.select().await?;
-        let findings = self.source.check(&selection).await?;
+        let findings = self.ends.source.check(&selection).await?;
         if let Some(refusal) = report::refusal(&findings) {
             return Err(refusal);
         }
         let warnings: Vec<String> =
             findings.into_iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message).collect();
         self.phase(Phase::Snapshot);
-        let plan = Arc::new(self.source.snapshot(&selection).await?);
+        let plan = Arc::new(self.ends.source.snapshot(&selection).await?);
         self.writing.store(true, Ordering::Relaxed);
         let verification = self.leg(LegName::Verify, &plan, self.options.memory).compare().await?;
         Ok((plan.as_ref().clone(), warnings, verification))

@@ -120,7 +120,7 @@ impl Leg {
         leg.phase(Phase::Objects);
         let mut notes = leg.sink.finish(&leg.plan).await?;
         leg.phase(Phase::Done);
-        notes.extend(leg.source.notes());
+        notes.extend(leg.source.notes().await?);
         notes.append(&mut running.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let tables = running.with_tables(|tables| tables.iter().map(|table| table.outcome).collect());
         let verified = running.comparing.as_ref().map(|comparing| comparing.verification());

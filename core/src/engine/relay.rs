@@ -1,29 +1,24 @@
 //! Two legs through an archive at the same time: the load starts with the first batch, not after the last.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::pipeline::{Leg, Outcome};
+use super::pipeline::Outcome;
 use crate::batch::Staged;
 use crate::error::Result;
-use crate::source::Source;
 
 /// How long a failed import waits for the word of the export.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Runs `export` into the archive and `import` out of it. `follow` makes the importing leg's source from what the
-/// exporting leg tells.
-pub(crate) async fn relay(
-    export: Leg,
-    import: Leg,
-    follow: impl FnOnce(mpsc::UnboundedReceiver<Staged>) -> Arc<dyn Source>,
+/// Runs `export` into the archive and `import` out of it, wherever they run; what the exporting leg tells, the importing
+/// one hears.
+pub(crate) async fn relay<E: Future<Output = Result<Outcome>>, I: Future<Output = Result<Outcome>>>(
+    export: impl FnOnce(mpsc::UnboundedSender<Staged>) -> E,
+    import: impl FnOnce(mpsc::UnboundedReceiver<Staged>) -> I,
 ) -> Result<Outcome> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let import = Leg { source: follow(receiver), ..import };
-    let export = Leg { staged: Some(sender), ..export };
-    let (exporting, importing) = (export.run(), import.run());
+    let (exporting, importing) = (export(sender), import(receiver));
     tokio::pin!(exporting, importing);
     let outcome = tokio::select! {
         exported = &mut exporting => {

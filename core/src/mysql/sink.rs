@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::apply::Rewriting;
 use super::connect::{Address, Conn};
@@ -18,7 +19,7 @@ use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::sink::Sink;
+use crate::sink::{Sink, Witness};
 use crate::source::BatchStream;
 
 /// Writes into one database of a server.
@@ -241,6 +242,14 @@ impl Sink for MySqlSink {
         state.made.clear();
         state.guard = None;
         Ok(notes)
+    }
+
+    fn testify(&self, witness: Witness) {
+        self.target.testify(witness);
+    }
+
+    fn take_over(&self, made: Vec<Value>) {
+        self.target.take_over(made);
     }
 
     async fn abort(&self) -> Result<()> {

@@ -153,8 +153,8 @@ impl Source for MySqlSource {
         true
     }
 
-    fn notes(&self) -> Vec<Note> {
-        self.inspector.notes()
+    async fn notes(&self) -> Result<Vec<Note>> {
+        Ok(self.inspector.notes())
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,7 +1,10 @@
 //! What the steps of writing share: the address, the sessions, and the account of what was made.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::apply::{self, Rewriting};
 use super::connect::{Address, Conn};
@@ -13,12 +16,14 @@ use crate::error::Result;
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::report::Note;
+use crate::sink::Witness;
 
 /// A database that is being written.
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) options: CloneOptions,
     pub(super) running: Running,
+    witness: OnceLock<Witness>,
     state: Mutex<State>,
 }
 
@@ -43,7 +48,7 @@ pub(super) struct State {
     pub(super) signs: BTreeMap<(String, String), u64>,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Made {
     Database,
     Object(ObjectRef),
@@ -58,7 +63,8 @@ pub(super) enum Made {
 
 impl Target {
     pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
-        Self { running: Running::new(address.clone()), address, options: options.clone(), state: Mutex::default() }
+        let running = Running::new(address.clone());
+        Self { running, address, options: options.clone(), witness: OnceLock::new(), state: Mutex::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -97,8 +103,23 @@ impl Target {
         }
     }
 
+    /// Notes what is about to be made.
     pub(super) fn made(&self, made: Made) {
+        if let Some(witness) = self.witness.get() {
+            witness(json!(made));
+        }
         self.state().made.push(made);
+    }
+
+    pub(super) fn testify(&self, witness: Witness) {
+        // There is one coordinator.
+        let _ = self.witness.set(witness);
+    }
+
+    /// Takes for its own what another process has testified to.
+    pub(super) fn take_over(&self, made: Vec<Value>) {
+        let made = made.into_iter().filter_map(|made| serde_json::from_value(made).ok());
+        self.state().made.extend(made);
     }
 
     pub(super) fn rewriting(&self, plan: &Plan) -> Rewriting {

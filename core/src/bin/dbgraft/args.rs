@@ -42,6 +42,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
         verify: Verify,
     },
+    /// Do the work of a clone on this host, for a dbgraft that has started this one over SSH
+    Agent,
 }
 
 const WHAT: &str = "What is cloned";
@@ -315,6 +317,7 @@ mod tests {
         match cli.command {
             Command::Clone { request, .. } | Command::Plan { request } => request.options(),
             Command::Verify { common, .. } => common.options(),
+            Command::Agent => Ok(CloneOptions::default()),
         }
     }
 

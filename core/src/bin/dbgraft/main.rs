@@ -12,10 +12,12 @@ mod summary;
 mod text;
 
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 use clap::Parser;
 use dbgraft::{CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Report, Result, Severity};
+use tokio::fs::File;
 
 use crate::args::{Cli, Command, Common};
 use crate::progress::Progress;
@@ -68,9 +70,16 @@ async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
     let (common, mut options) = match &command {
         Command::Clone { request, .. } | Command::Plan { request } => (&request.common, request.options()?),
         Command::Verify { common, verify } => (&**common, CloneOptions { verify: *verify, ..common.options()? }),
+        Command::Agent => return agent().await.map(|()| ExitCode::SUCCESS),
     };
     let report = ReportFile::open(common)?;
-    options.via = options.via.map(|url| secrets.restored(&url));
+    let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = &mut options;
+    for url in [via, source_tunnel, target_tunnel, source_agent, target_agent].into_iter().flatten() {
+        *url = secrets.restored(url);
+    }
+    if options.agent_binary.is_none() {
+        options.agent_binary = std::env::current_exe().ok();
+    }
     let job = job(common, options, &mut secrets)?;
     let progress = Progress::start(common.progress);
     let cancellation = CancellationToken::new();
@@ -103,7 +112,16 @@ async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
             report.write(&comparison)?;
             Ok(failed_if(!comparison.verification.differences.is_empty()))
         }
+        Command::Agent => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Serves the dbgraft at the other end of standard input and output.
+async fn agent() -> Result<()> {
+    let duplicated = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map(|stream| File::from_std(stream.into()));
+    let opened = duplicated(io::stdin().as_fd()).and_then(|input| Ok((input, duplicated(io::stdout().as_fd())?)));
+    let (input, output) = opened.map_err(|error| Error::usage("there is no coordinator").caused_by(error))?;
+    dbgraft::serve_agent(input, output).await
 }
 
 fn failed_if(failed: bool) -> ExitCode {

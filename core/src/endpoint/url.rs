@@ -1,92 +1,20 @@
-//! URLs to sources and sinks: the only file that names every concrete kind.
+//! What the URL of an endpoint says.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
-use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
-use crate::archive;
-use crate::batch::Staged;
+use super::shelf::Shelf;
 use crate::error::{Error, Result};
-use crate::mysql::{self, Address, Pem, TlsMode, TlsOptions};
-use crate::options::{CloneOptions, IfExists};
-use crate::plan::Plan;
-use crate::sink::Sink;
-use crate::source::Source;
-use crate::store::{self, Directory, S3, S3Location, Store};
-
-/// Where rows come from: a URL, or a [`Source`] of your own.
-#[derive(Clone)]
-pub enum SourceEndpoint {
-    /// `mysql://…`, `s3://…` or `file:///…`.
-    Url(String),
-    /// A source of your own.
-    Own(Arc<dyn Source>),
-}
-
-/// Where rows go: a URL, or a [`Sink`] of your own.
-#[derive(Clone)]
-pub enum SinkEndpoint {
-    /// `mysql://…`, `s3://…` or `file:///…`.
-    Url(String),
-    /// A sink of your own.
-    Own(Arc<dyn Sink>),
-}
-
-impl<T: Into<String>> From<T> for SourceEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
-    }
-}
-
-impl<T: Into<String>> From<T> for SinkEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
-    }
-}
+use crate::mysql::{Address, Pem, TlsMode, TlsOptions, straight};
+use crate::store::{S3Location, unique_name};
 
 /// What a URL names.
-enum Location {
+pub(super) enum Location {
     MySql(Box<Address>),
-    Archive(Arc<dyn Store>),
-}
-
-/// Opens a source and gives its name without secrets. Nothing is connected yet.
-pub(crate) fn source(
-    endpoint: SourceEndpoint,
-    password: Option<SecretString>,
-    options: &CloneOptions,
-) -> Result<(String, Arc<dyn Source>)> {
-    let url = match endpoint {
-        SourceEndpoint::Own(source) => return Ok(("a source of your own".to_owned(), source)),
-        SourceEndpoint::Url(url) => url,
-    };
-    Ok(match locate(&url, "DBGRAFT_SOURCE_PASSWORD", password)? {
-        Location::MySql(address) => (address.to_string(), Arc::new(mysql::MySqlSource::new(*address, options))),
-        Location::Archive(store) => (store.url(""), Arc::new(archive::Reader::open(store))),
-    })
-}
-
-/// Opens a sink and gives its name without secrets. Nothing is connected yet.
-pub(crate) fn sink(
-    endpoint: SinkEndpoint,
-    password: Option<SecretString>,
-    options: &CloneOptions,
-) -> Result<(String, Arc<dyn Sink>)> {
-    let url = match endpoint {
-        SinkEndpoint::Own(sink) => return Ok(("a sink of your own".to_owned(), sink)),
-        SinkEndpoint::Url(url) => url,
-    };
-    Ok(match locate(&url, "DBGRAFT_TARGET_PASSWORD", password)? {
-        Location::MySql(address) => (address.to_string(), Arc::new(mysql::MySqlSink::new(*address, options))),
-        Location::Archive(store) => {
-            let overwrite = options.if_exists == IfExists::Drop;
-            (store.url(""), Arc::new(archive::Writer::new(store, overwrite)))
-        }
-    })
+    Archive(Shelf),
 }
 
 /// Whether a password for this endpoint could only come from the person at the terminal: a `mysql://` URL without one,
@@ -97,42 +25,6 @@ pub fn needs_password(url: &str, variable: &str) -> bool {
         && url.password().is_none()
         && std::env::var_os(variable).is_none()
         && client_file().password.is_none()
-}
-
-/// Where a clone is staged: an archive of its own below the location that the user named.
-pub(crate) struct Stage {
-    store: Arc<dyn Store>,
-    writer: Arc<archive::Writer>,
-}
-
-impl Stage {
-    pub(crate) fn open(url: &str) -> Result<Self> {
-        let mut url = parse(url)?;
-        if is_mysql(&url) {
-            return Err(Error::usage("--via takes an archive location, s3://bucket/prefix or file:///dir"));
-        }
-        // Two clones through the same location must not meet.
-        let own = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), store::unique_name());
-        url.set_path(&own);
-        let store = open_store(&url)?;
-        Ok(Self { writer: Arc::new(archive::Writer::new(store.clone(), false)), store })
-    }
-
-    pub(crate) fn sink(&self) -> Arc<dyn Sink> {
-        self.writer.clone()
-    }
-
-    pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<Staged>) -> Arc<dyn Source> {
-        Arc::new(archive::Reader::follow(self.store.clone(), plan.as_ref().clone(), feed))
-    }
-
-    pub(crate) async fn remove(&self) -> Result<()> {
-        self.writer.remove().await
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.store.url("")
-    }
 }
 
 fn parse(text: &str) -> Result<Url> {
@@ -147,15 +39,27 @@ fn is_mysql(url: &Url) -> bool {
     matches!(url.scheme(), "mysql" | "mariadb")
 }
 
-fn locate(text: &str, variable: &str, password: Option<SecretString>) -> Result<Location> {
+/// What the URL of an endpoint names.
+pub(super) fn locate(text: &str, variable: &str, password: Option<SecretString>) -> Result<Location> {
     let url = parse(text)?;
     if is_mysql(&url) {
         return Ok(Location::MySql(Box::new(address(&url, variable, password)?)));
     }
-    open_store(&url).map(Location::Archive)
+    shelf(&url).map(Location::Archive)
 }
 
-fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
+/// What the URL of an archive names, with a place of its own below it: two clones through one location must not meet.
+pub(super) fn staging(text: &str) -> Result<Shelf> {
+    let mut url = parse(text)?;
+    if is_mysql(&url) {
+        return Err(Error::usage("--via takes an archive location, s3://bucket/prefix or file:///dir"));
+    }
+    let own = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), unique_name());
+    url.set_path(&own);
+    shelf(&url)
+}
+
+fn shelf(url: &Url) -> Result<Shelf> {
     if url.username() != "" || url.password().is_some() {
         return Err(Error::usage(format!(
             "{}:// takes no user or password; S3 keys come from the AWS environment",
@@ -180,7 +84,7 @@ fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
                     other => return Err(unknown(other, "s3", "region, endpoint")),
                 }
             }
-            Ok(Arc::new(S3::open(location)?))
+            Ok(Shelf::S3(location))
         }
         "file" => {
             if let Some((name, _)) = url.query_pairs().next() {
@@ -188,7 +92,7 @@ fn open_store(url: &Url) -> Result<Arc<dyn Store>> {
             }
             let path =
                 url.to_file_path().map_err(|()| Error::usage("a file:// URL is an absolute path: file:///dir"))?;
-            Ok(Arc::new(Directory::open(path)?))
+            Ok(Shelf::Directory(path))
         }
         other => Err(Error::usage(format!("{other}:// is unknown: an endpoint is mysql://, s3:// or file://"))),
     }
@@ -233,7 +137,7 @@ fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<
         password,
         database: decoded("database", path)?,
         tls: TlsOptions::default(),
-        dial: mysql::straight(),
+        dial: straight(),
     };
     let mut mode = None;
     let pem = |parameter: &str, value: &str| Pem::read(parameter, Path::new(value)).map(Some);
