@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::Fidelity;
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::source::{BatchStream, count};
+use crate::source::{BatchStream, count, digest};
 
 /// Hears of what a sink is about to make. Called from its tasks: it must not block.
 pub type Witness = Arc<dyn Fn(Value) + Send + Sync>;
@@ -94,6 +95,11 @@ pub trait Sink: Send + Sync {
     /// How many rows of the chunk are really there.
     async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
         count(self.read_back(table, chunk, memory).await?).await
+    }
+
+    /// The digest of the chunk's rows that are really there.
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
+        digest(self.read_back(table, chunk, memory).await?).await
     }
 
     /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user

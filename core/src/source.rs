@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 
 use crate::batch::Batch;
 use crate::catalog::Catalog;
+use crate::codec::Digest;
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
@@ -17,6 +18,15 @@ pub type BatchStream<'a> = BoxStream<'a, Result<Batch>>;
 /// Reads a stream to its end, to know how many rows it has.
 pub(crate) async fn count(batches: BatchStream<'_>) -> Result<u64> {
     batches.try_fold(0, async |rows, batch| Ok(rows + batch.rows)).await
+}
+
+/// Reads a stream to its end, to know the digest of its rows.
+pub(crate) async fn digest(batches: BatchStream<'_>) -> Result<Digest> {
+    let add = async |mut sum: Digest, batch: Batch| {
+        sum.add(&batch.digest);
+        Ok(sum)
+    };
+    batches.try_fold(Digest::default(), add).await
 }
 
 /// Where rows come from: a MySQL-family server, an archive, a source on another machine, or one of your own.
@@ -55,6 +65,11 @@ pub trait Source: Send + Sync {
     /// How many rows a chunk has.
     async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
         count(self.read(table, chunk, memory).await?).await
+    }
+
+    /// The digest of a chunk's rows.
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
+        digest(self.read(table, chunk, memory).await?).await
     }
 
     /// Whether it reads any range of keys, not only the chunks of its own plan.

@@ -24,15 +24,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fidelity",
             "plan",
             "report",
+            "batch",
+            "remote",
             "retry",
             "site",
+            "ssh",
             "verification",
+        ],
+    ),
+    // The other side of a job whose work runs on several sites.
+    (
+        "agent",
+        &[
+            "endpoint", "engine", "remote", "store", "source", "sink", "batch", "error", "event", "memory", "plan",
+            "retry",
         ],
     ),
     // The only module that names every concrete kind.
     (
         "endpoint",
-        &["mysql", "archive", "remote", "ssh", "store", "dial", "options", "source", "sink", "batch", "error", "plan"],
+        &[
+            "mysql", "archive", "remote", "ssh", "store", "options", "source", "sink", "site", "batch", "error",
+            "memory", "plan",
+        ],
     ),
     // The concrete kinds never meet, and the engine knows none of them.
     (
@@ -49,8 +63,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "remote",
         &[
-            "ssh", "options", "source", "sink", "batch", "catalog", "codec", "error", "event", "fidelity", "memory",
-            "plan", "report",
+            "ssh", "store", "options", "source", "sink", "batch", "catalog", "codec", "error", "event", "fidelity",
+            "memory", "plan", "report",
         ],
     ),
     ("ssh", &["dial", "error"]),
@@ -74,8 +88,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("selector", &["options", "catalog", "error", "plan"]),
-    ("sink", &["source", "batch", "catalog", "error", "fidelity", "memory", "plan", "report"]),
-    ("source", &["batch", "catalog", "error", "memory", "plan", "report"]),
+    ("sink", &["source", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan", "report"]),
+    ("source", &["batch", "catalog", "codec", "error", "memory", "plan", "report"]),
     // Plain data and policy.
     ("report", &["verification", "catalog", "error", "fidelity", "plan"]),
     ("verification", &["options", "catalog", "plan"]),

@@ -152,8 +152,7 @@ impl Midway {
         let (reading, writing) = (Account::new(&bench.pair.source, &all), Account::new(&bench.pair.target, &all));
         let prefix = format!("midway-{}", unique());
         let via = via_s3.then(|| bench.s3(&prefix));
-        let options =
-            CloneOptions { via, max_rate: Some(2 << 20), memory: 8 << 20, threads: 2, ..agents(&near, &far) };
+        let options = CloneOptions { via, max_rate: Some(2 << 20), memory: 8 << 20, threads: 2, ..agents(&near, &far) };
         let (source, target) = (reading.server().url_of(&bench.from), writing.server().url_of(&bench.to));
         let token = dbgraft::CancellationToken::new();
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -219,7 +218,11 @@ async fn a_stream_of_rows_that_breaks_is_tried_again_or_ends_the_clone() {
 async fn a_line_that_breaks_or_stands_still_ends_everything_at_both_of_its_ends() {
     for stalls in [false, true] {
         let midway = Midway::start(true).await;
-        if stalls { midway.near.line.stall(true) } else { midway.near.line.cut() }
+        if stalls {
+            midway.near.line.stall(true)
+        } else {
+            midway.near.line.cut()
+        }
         let error = midway.fails().await;
         assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     }

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use super::service::{Service, encoded};
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{Chunk, TablePlan};
 use crate::remote::message::{Door, End, Gift, Parcel, Wish};
 use crate::remote::wire::{Reader, Writer};
 use crate::remote::{pack, unpack};
-use crate::plan::{Chunk, TablePlan};
 
 /// How long a process that comes in may take to show its token.
 const PATIENCE: Duration = Duration::from_secs(10);

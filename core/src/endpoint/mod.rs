@@ -184,12 +184,7 @@ impl Side<'_> {
 }
 
 /// Opens both ends, and the stage between them. An archive in S3 is used by the agent of its other end, if it has one.
-fn assemble(
-    from: &End<dyn Source>,
-    into: &End<dyn Sink>,
-    via: Option<&Shelf>,
-    options: &CloneOptions,
-) -> Result<Ends> {
+fn assemble(from: &End<dyn Source>, into: &End<dyn Sink>, via: Option<&Shelf>, options: &CloneOptions) -> Result<Ends> {
     let mut agents = Vec::new();
     let mut start = |host: &Arc<Host>, what: What, shelf: Option<(&Shelf, fn(Goods) -> What)>| {
         let (mut openings, mut store) = (vec![opening(what, options)?], None);
@@ -226,7 +221,8 @@ fn assemble(
         }
         _ => None,
     };
-    let at = |agent: &Option<(Arc<Agent>, bool)>| agent.as_ref().filter(|(_, whole)| *whole).map(|(agent, _)| agent.clone());
+    let at =
+        |agent: &Option<(Arc<Agent>, bool)>| agent.as_ref().filter(|(_, whole)| *whole).map(|(agent, _)| agent.clone());
     let (export_at, import_at) = (at(&exporting), at(&importing));
     let stage = match via {
         None => None,
@@ -252,9 +248,7 @@ fn open_source(
 ) -> Result<(String, Arc<dyn Source>)> {
     Ok(match (from, agent) {
         (End::Own(own), _) => ("a source of your own".to_owned(), own.clone()),
-        (End::There(address, _), Some((agent, _))) => {
-            (address.to_string(), Arc::new(RemoteSource::new(agent, true)))
-        }
+        (End::There(address, _), Some((agent, _))) => (address.to_string(), Arc::new(RemoteSource::new(agent, true))),
         (End::Server(address) | End::There(address, _), _) => {
             (address.to_string(), Arc::new(MySqlSource::new(Address::clone(address), options)))
         }

@@ -234,7 +234,9 @@ async fn listen(shared: &Arc<Shared>, mut reader: Reader) -> Option<Error> {
             Ok(Ok(Some((word, _)))) => word,
             Ok(Ok(None)) => return None,
             Ok(Err(error)) => return Some(error),
-            Err(_) => return Some(Error::new(ErrorKind::Connection, format!("it was silent for {} s", SILENCE.as_secs()))),
+            Err(_) => {
+                return Some(Error::new(ErrorKind::Connection, format!("it was silent for {} s", SILENCE.as_secs())));
+            }
         };
         match timeout(LONGEST_MESSAGE, reader.body()).await {
             Ok(Ok(body)) => shared.hear(head, body),

@@ -84,8 +84,14 @@ pub(crate) enum Call {
     Snapshot(Selection),
     Notes,
     Close,
-    CheckSink { catalog: Catalog, selection: Selection },
-    Unsupported { catalog: Catalog, selection: Selection },
+    CheckSink {
+        catalog: Catalog,
+        selection: Selection,
+    },
+    Unsupported {
+        catalog: Catalog,
+        selection: Selection,
+    },
     Existing,
     Begin(Plan),
     Complete(TablePlan),
@@ -94,8 +100,16 @@ pub(crate) enum Call {
     /// What a sink that was killed has made is the sink's from now on.
     TakeOver(Vec<Value>),
     Abort,
-    Count { end: End, table: TablePlan, chunk: Chunk },
-    Digest { end: End, table: TablePlan, chunk: Chunk },
+    Count {
+        end: End,
+        table: TablePlan,
+        chunk: Chunk,
+    },
+    Digest {
+        end: End,
+        table: TablePlan,
+        chunk: Chunk,
+    },
     /// Runs a leg whose ends are both here.
     Run(Errand),
 }

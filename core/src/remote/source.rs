@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::stream;
 use futures::StreamExt as _;
+use futures::stream;
 use tokio::sync::mpsc;
 
 use super::client::Agent;

@@ -17,6 +17,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use super::{Store, Verb};
@@ -36,7 +37,7 @@ const LENT: Duration = Duration::from_secs(60 * 60);
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Where an archive lies in S3.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct S3Location {
     /// The bucket.
     pub(crate) bucket: String,
