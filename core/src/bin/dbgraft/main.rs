@@ -84,7 +84,7 @@ async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
     let progress = Progress::start(common.progress);
     let cancellation = CancellationToken::new();
     signals::cancel(&cancellation, &progress)?;
-    let job = job.on_event(progress.listener()).cancellation(cancellation);
+    let job = job.on_event(progress.listener()).on_question(progress.asker()).cancellation(cancellation);
     match command {
         Command::Clone { dry_run: true, .. } | Command::Plan { .. } => {
             let planned = job.plan().await;

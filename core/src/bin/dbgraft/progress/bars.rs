@@ -1,8 +1,8 @@
-use dbgraft::{Event, LegName, ObjectRef, Phase, Printable};
+use dbgraft::{Event, LegName, ObjectRef, Phase, Printable, SecretString};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{View, amount, leg_name, phase_name};
-use crate::text;
+use crate::{password, text};
 
 /// How many objects are named in the line of what is being worked on.
 const NAMED: usize = 4;
@@ -48,6 +48,10 @@ impl Bars {
 }
 
 impl View for Bars {
+    fn ask(&mut self, question: &str) -> Option<SecretString> {
+        self.screen.suspend(|| password::answer(question))
+    }
+
     fn event(&mut self, event: &Event) {
         match event {
             Event::Phase { leg: name, phase } => {

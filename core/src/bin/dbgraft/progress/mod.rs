@@ -9,10 +9,10 @@ use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use dbgraft::{Amount, Event, LegName, Phase};
+use dbgraft::{Amount, Event, LegName, Phase, SecretString};
 
 use crate::args::Mode;
-use crate::text;
+use crate::{password, text};
 
 /// One way to show progress.
 trait View {
@@ -23,12 +23,18 @@ trait View {
         crate::tell(text);
     }
 
+    /// Asks the person something secret.
+    fn ask(&mut self, question: &str) -> Option<SecretString> {
+        password::answer(question)
+    }
+
     fn end(&mut self) {}
 }
 
 enum Message {
     Event(Event),
     Line(String),
+    Question(String, Sender<Option<SecretString>>),
     End,
 }
 
@@ -48,6 +54,7 @@ impl Progress {
                 match message {
                     Message::Event(event) => view.event(&event),
                     Message::Line(text) => view.line(&text),
+                    Message::Question(question, answer) => drop(answer.send(view.ask(&question))),
                     Message::End => break,
                 }
             }
@@ -67,6 +74,16 @@ impl Progress {
     pub(crate) fn teller(&self) -> impl Fn(String) + Send + 'static {
         let sender = self.sender.clone();
         move |text| drop(sender.send(Message::Line(text)))
+    }
+
+    /// What asks the person for something secret, while nothing is drawn.
+    pub(crate) fn asker(&self) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
+        let sender = self.sender.clone();
+        move |question| {
+            let (sending, answer) = channel();
+            sender.send(Message::Question(question.to_owned(), sending)).ok()?;
+            answer.recv().ok()?
+        }
     }
 
     /// Shows what is still under way, and leaves the terminal to others.
