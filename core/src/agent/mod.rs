@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::lanes::Entrance;
@@ -75,7 +75,7 @@ async fn serve(mut reader: Reader, writer: Writer) -> Result<()> {
         why = ended() => Some(why),
     };
     lanes.abort();
-    calls.tasks.shutdown().await;
+    calls.stop().await;
     service.lose();
     let Some(why) = why else { return Ok(()) };
     let undone = timeout(CLEANING, service.abandon()).await;
@@ -89,10 +89,7 @@ async fn serve(mut reader: Reader, writer: Writer) -> Result<()> {
 
 /// The calls that are being carried out, by their numbers.
 #[derive(Default)]
-struct Calls {
-    tasks: JoinSet<u64>,
-    running: HashMap<u64, AbortHandle>,
-}
+struct Calls(HashMap<u64, JoinHandle<()>>);
 
 impl Calls {
     /// Carries out what the coordinator orders; why it came to an end, unless the coordinator said farewell.
@@ -102,14 +99,12 @@ impl Calls {
                 Ok(frame) => frame,
                 Err(error) => return Some(error),
             };
-            while let Some(done) = self.tasks.try_join_next() {
-                done.ok().and_then(|id| self.running.remove(&id));
-            }
+            self.0.retain(|_, call| !call.is_finished());
             match order {
                 Order::Call { id } => self.begin(id, &body, service),
                 Order::Forget { id } => {
-                    if let Some(call) = self.running.remove(&id) {
-                        call.abort();
+                    if let Some(call) = self.0.remove(&id) {
+                        stop(call).await;
                     }
                 }
                 Order::Staged(staged) => service.feed(staged),
@@ -124,16 +119,27 @@ impl Calls {
         let call: Result<Call> = serde_json::from_slice(body)
             .map_err(|error| Error::new(ErrorKind::Internal, "the agent does not understand a call").caused_by(error));
         let served = service.clone();
-        let task = self.tasks.spawn(async move {
+        let task = tokio::spawn(async move {
             let answer = match call {
                 Ok(call) => served.carry_out(call).await,
                 Err(error) => Err(error),
             };
             served.tell(Word::Answer { id }, service::encoded(&answer));
-            id
         });
-        self.running.insert(id, task);
+        self.0.insert(id, task);
     }
+
+    async fn stop(self) {
+        for (_, call) in self.0 {
+            stop(call).await;
+        }
+    }
+}
+
+/// Stops a call. What it was doing is over when this returns, so that it can be undone.
+async fn stop(call: JoinHandle<()>) {
+    call.abort();
+    let _ = call.await;
 }
 
 /// The next order.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::launch::Launched;
@@ -29,6 +30,8 @@ pub(super) struct Line {
     pub(super) door: Door,
     /// Changes when the agent's process has ended.
     ended: watch::Receiver<bool>,
+    /// With it goes the connection, which the agent sees.
+    _listening: JoinSet<()>,
 }
 
 struct Shared {
@@ -121,11 +124,12 @@ impl Line {
         let (orders, outgoing) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { orders, state: Mutex::default(), store });
         let (ending, ended) = watch::channel(false);
-        let writing = tokio::spawn(write(writer, outgoing));
+        let (mut writing, mut listening) = (JoinSet::new(), JoinSet::new());
+        writing.spawn(write(writer, outgoing));
         let heard = shared.clone();
-        tokio::spawn(async move {
+        listening.spawn(async move {
             let why = listen(&heard, reader).await;
-            writing.abort();
+            drop(writing);
             let why = match why {
                 Some(error) => error.to_string(),
                 None => last_words(&mut process).await,
@@ -138,7 +142,7 @@ impl Line {
             drop((process, session));
             let _ = ending.send(true);
         });
-        Ok(Self { shared, door, ended })
+        Ok(Self { shared, door, ended, _listening: listening })
     }
 
     /// Calls the agent and waits for its answer, a `Result` in JSON. Dropping the future stops the work.
