@@ -107,7 +107,7 @@ pub(crate) fn url_of(host: &str, port: u16, user: &str, password: &str) -> Strin
     format!("mysql://{}{secret}@{host}:{port}", encoded(user))
 }
 
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 

@@ -11,13 +11,13 @@ use crate::s3::{Bucket, S3};
 use crate::server::{Server, ServerOptions};
 use crate::sshd::{SshHost, Sshd};
 
-/// Two servers of one flavor.
+/// Two servers of one kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Pair {
+pub struct Pair<T = Database> {
     /// Where a clone comes from.
-    pub source: Database,
+    pub source: T,
     /// Where it goes.
-    pub target: Database,
+    pub target: T,
 }
 
 /// Which servers are wanted.
@@ -29,7 +29,7 @@ pub struct Wanted {
     pub mariadb: bool,
     /// An S3 server.
     pub s3: bool,
-    /// An SSH server.
+    /// Two SSH servers.
     pub sshd: bool,
 }
 
@@ -49,8 +49,8 @@ pub struct Running {
     pub mariadb: Option<Pair>,
     /// An S3 server.
     pub s3: Option<Bucket>,
-    /// An SSH server.
-    pub sshd: Option<SshHost>,
+    /// Two SSH servers.
+    pub sshd: Option<Pair<SshHost>>,
 }
 
 impl Running {
@@ -72,6 +72,10 @@ impl Running {
             variables.push((crate::shared::S3_BUCKET, s3.bucket.clone()));
             variables.extend(s3.environment());
         }
+        if let Some(hosts) = &self.sshd {
+            variables.push((crate::shared::SSH_SOURCE, hosts.source.login_url()));
+            variables.push((crate::shared::SSH_TARGET, hosts.target.login_url()));
+        }
         Ok(variables)
     }
 }
@@ -82,7 +86,7 @@ pub struct Servers {
     mysql: Option<(Server, Server)>,
     mariadb: Option<(Server, Server)>,
     s3: Option<S3>,
-    sshd: Option<Sshd>,
+    sshd: Option<(Sshd, Sshd)>,
 }
 
 impl Servers {
@@ -92,7 +96,7 @@ impl Servers {
             let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql)));
             let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb)));
             let s3 = wanted.s3.then(|| scope.spawn(S3::start));
-            let sshd = wanted.sshd.then(|| scope.spawn(Sshd::start));
+            let sshd = wanted.sshd.then(|| scope.spawn(|| Ok((Sshd::start()?, Sshd::start()?))));
             Ok(Self {
                 mysql: mysql.map(joined).transpose()?,
                 mariadb: mariadb.map(joined).transpose()?,
@@ -105,16 +109,16 @@ impl Servers {
     /// How to reach them.
     pub fn running(&self) -> Running {
         Running {
-            mysql: self.mysql.as_ref().map(pair),
-            mariadb: self.mariadb.as_ref().map(pair),
+            mysql: self.mysql.as_ref().map(|servers| pair(servers, Server::database)),
+            mariadb: self.mariadb.as_ref().map(|servers| pair(servers, Server::database)),
             s3: self.s3.as_ref().map(|server| server.bucket().clone()),
-            sshd: self.sshd.as_ref().map(|server| server.ssh_host().clone()),
+            sshd: self.sshd.as_ref().map(|servers| pair(servers, Sshd::ssh_host)),
         }
     }
 }
 
-fn pair((source, target): &(Server, Server)) -> Pair {
-    Pair { source: source.database().clone(), target: target.database().clone() }
+fn pair<S, T: Clone>((source, target): &(S, S), reached: impl Fn(&S) -> &T) -> Pair<T> {
+    Pair { source: reached(source).clone(), target: reached(target).clone() }
 }
 
 /// The target's server id is 2, as a replica's would be.

@@ -16,6 +16,8 @@ pub(crate) const MYSQL_SOURCE: &str = "DBGRAFT_TEST_MYSQL_SOURCE";
 pub(crate) const MYSQL_TARGET: &str = "DBGRAFT_TEST_MYSQL_TARGET";
 pub(crate) const MARIADB_SOURCE: &str = "DBGRAFT_TEST_MARIADB_SOURCE";
 pub(crate) const MARIADB_TARGET: &str = "DBGRAFT_TEST_MARIADB_TARGET";
+pub(crate) const SSH_SOURCE: &str = "DBGRAFT_TEST_SSH_SOURCE";
+pub(crate) const SSH_TARGET: &str = "DBGRAFT_TEST_SSH_TARGET";
 pub(crate) const S3_ENDPOINT: &str = "DBGRAFT_TEST_S3_ENDPOINT";
 pub(crate) const S3_BUCKET: &str = "DBGRAFT_TEST_S3_BUCKET";
 
@@ -112,11 +114,11 @@ fn bucket() -> Result<Bucket> {
 }
 
 fn ssh_host() -> Result<SshHost> {
-    if let Some(known) = inherited()?.sshd {
-        return Ok(known);
-    }
-    let wanted = Wanted { sshd: true, ..Wanted::default() };
-    keep(Servers::start(wanted)?).sshd.ok_or_else(|| Error::new("nothing was started"))
+    let hosts = match inherited()?.sshd {
+        Some(known) => Some(known),
+        None => keep(Servers::start(Wanted { sshd: true, ..Wanted::default() })?).sshd,
+    };
+    hosts.map(|hosts| hosts.source).ok_or_else(|| Error::new("nothing was started"))
 }
 
 /// Never dropped: the servers' guards notice the end of this process.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::encoded;
 use crate::error::{Context, Error, Result};
 use crate::guard::{Guard, Program};
 use crate::programs::on_path;
@@ -36,6 +37,15 @@ pub struct SshHost {
     pub fingerprint: String,
     /// Its process.
     pub pid: Option<u32>,
+}
+
+impl SshHost {
+    /// Its URL with the key to log in by and the one key to be shown: all that `dbgraft` needs, whatever the user's own
+    /// SSH settings say.
+    pub fn login_url(&self) -> String {
+        let identity = encoded(&self.identity.to_string_lossy());
+        format!("{}?identity={identity}&host-key={}&config=/dev/null", self.url, encoded(&self.fingerprint))
+    }
 }
 
 /// What is special about an SSH server.
@@ -107,7 +117,8 @@ impl SshdOptions {
         Ok(Some(Sshd { info, guard }))
     }
 
-    /// Of several lines for one setting sshd takes the first.
+    /// Of several lines for one setting sshd takes the first. What clients keep in their account's cache goes with the
+    /// server.
     fn config(&self, dir: &Path, port: u16) -> String {
         let mut text = self.lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let dir = dir.display();
@@ -125,6 +136,7 @@ impl SshdOptions {
              MaxStartups 200\n\
              MaxSessions 200\n\
              Subsystem sftp internal-sftp\n\
+             SetEnv XDG_CACHE_HOME={dir}/cache\n\
              LogLevel VERBOSE\n"
         ));
         text

@@ -26,19 +26,19 @@ impl Traces {
     fn of(running: &Running) -> Self {
         let databases = [&running.mysql, &running.mariadb];
         let databases: Vec<_> = databases.into_iter().flatten().flat_map(|pair| [&pair.source, &pair.target]).collect();
-        let (s3, sshd) = (running.s3.as_ref().unwrap(), running.sshd.as_ref().unwrap());
+        let (s3, hosts) = (running.s3.as_ref().unwrap(), running.sshd.as_ref().unwrap());
         let s3_port = s3.endpoint.rsplit_once(':').unwrap().1.parse().unwrap();
         let mut ports: Vec<u16> = databases.iter().map(|database| database.port).collect();
-        ports.extend([s3_port, sshd.port]);
+        ports.extend([s3_port, hosts.source.port, hosts.target.port]);
         let mut pids: BTreeSet<u32> = databases.iter().filter_map(|database| database.pid).collect();
-        pids.extend([s3.pid.unwrap(), sshd.pid.unwrap()]);
+        pids.extend([s3.pid.unwrap(), hosts.source.pid.unwrap(), hosts.target.pid.unwrap()]);
         // Their guards, too.
         let guards: Vec<u32> = pids.iter().map(|pid| parent(*pid)).collect();
         pids.extend(guards);
-        let dir = sshd.identity.parent().unwrap().parent().unwrap().to_owned();
+        let dir = hosts.source.identity.parent().unwrap().parent().unwrap().to_owned();
         let traces = Self { ports, pids, dir };
-        assert_eq!((traces.ports.len(), traces.pids.len()), (6, 12));
-        assert!(traces.left().len() == 6 + 12 + 1, "{:?}", traces.left());
+        assert_eq!((traces.ports.len(), traces.pids.len()), (7, 14));
+        assert!(traces.left().len() == 7 + 14 + 1, "{:?}", traces.left());
         traces
     }
 
@@ -93,7 +93,7 @@ fn after_a_kill() {
     let (mut child, running) = up();
     let traces = Traces::of(&running);
     // A session and its command are running when the end comes.
-    let sshd = running.sshd.unwrap();
+    let sshd = running.sshd.unwrap().source;
     let mut session = Command::new("ssh")
         .arg("-oBatchMode=yes")
         .arg(format!("-oUserKnownHostsFile={}", sshd.known_hosts.display()))

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use dbgraft_testkit::{Sshd, s3, sshd};
 
@@ -62,6 +63,39 @@ fn ssh_takes_its_key_and_no_other() {
     assert!(ssh(other.port, &other.user, &rsa, &other.known_hosts, "true").0);
     let locked = other.add_key("ed25519", "secret").unwrap();
     assert!(!ssh(other.port, &other.user, &locked, &other.known_hosts, "true").0);
+    // What a client keeps there is not in the home of whoever runs the tests.
+    let (_, cache) = run(&host.identity, "echo $XDG_CACHE_HOME");
+    assert_eq!(cache, host.identity.parent().unwrap().join("cache").display().to_string());
     other.kill().unwrap();
     assert!(!ssh(other.port, &other.user, &other.identity, &other.known_hosts, "true").0);
+}
+
+#[test]
+fn a_line_for_other_programs_carries_and_counts() {
+    let host = sshd();
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_testkit"))
+        .args(["proxy", "--round-trip", "20", &host.login_url(), "mysql://root@127.0.0.1:9/d"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(proxy.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let urls = said.next().unwrap();
+    let (near, other) = urls.split_once(' ').unwrap();
+    assert!(other.starts_with("mysql://root@127.0.0.1:") && other.ends_with("/d"), "{other}");
+    let port = near.split_once('?').unwrap().0.rsplit_once(':').unwrap().1.parse().unwrap();
+    assert_eq!(near.split_once('?').unwrap().1, host.login_url().split_once('?').unwrap().1);
+    let known = std::env::temp_dir().join(format!("dbgraft-line-{port}"));
+    fs::write(&known, format!("[127.0.0.1]:{port} {}\n", host.host_key)).unwrap();
+    let answer = ssh(port, &host.user, &host.identity, &known, "head -c 100000 /dev/zero | tr '\\0' x");
+    fs::remove_file(&known).unwrap();
+    assert!(answer.0 && answer.1.len() == 100_000, "{}", answer.1);
+    writeln!(proxy.stdin.as_mut().unwrap()).unwrap();
+    let counts = |line: String| line.split(' ').map(|count| count.parse().unwrap()).collect::<Vec<u64>>();
+    let [up, down, none, nothing] = counts(said.next().unwrap())[..] else { panic!("not two lines") };
+    assert!(up > 1000 && up < 20_000 && down > 100_000 && down < 120_000, "{up} {down}");
+    assert_eq!((none, nothing), (0, 0));
+    drop(proxy.stdin.take());
+    assert_eq!(counts(said.next().unwrap()).len(), 4);
+    assert!(proxy.wait().unwrap().success());
 }

@@ -1,5 +1,6 @@
 //! The test kit for programs in any language.
 
+mod proxy;
 mod run;
 mod s3;
 mod up;
@@ -53,6 +54,19 @@ enum Command {
         /// mysql://user:password@host:port/database
         second: String,
     },
+    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then reached;
+    /// for each line of standard input, and at its end, how many bytes went to and came from each server
+    Proxy {
+        /// URLs with host and port: ssh://…, mysql://…
+        #[arg(required = true)]
+        urls: Vec<String>,
+        /// Milliseconds that a round trip takes
+        #[arg(long, default_value_t = 0)]
+        round_trip: u64,
+        /// Bytes a second, each way, of each line; 0: no limit
+        #[arg(long, default_value_t = 0)]
+        rate: u64,
+    },
     /// Serve a directory by the S3 protocol; the keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[command(hide = true)]
     S3 {
@@ -75,7 +89,7 @@ struct Which {
     /// An S3 server with a bucket
     #[arg(long)]
     s3: bool,
-    /// An SSH server
+    /// Two SSH servers, source and target
     #[arg(long)]
     sshd: bool,
 }
@@ -94,6 +108,7 @@ fn main() -> ExitCode {
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
         Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
         Command::Compare { first, second } => compare(&first, &second).map(|()| ExitCode::SUCCESS),
+        Command::Proxy { urls, round_trip, rate } => proxy::carry(&urls, round_trip, rate).map(|()| ExitCode::SUCCESS),
         Command::S3 { port, root } => s3::serve(port, &root).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
