@@ -1,7 +1,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use percent_encoding::percent_decode_str;
+use russh::keys::ssh_key::Fingerprint;
 use secrecy::SecretString;
+use url::{Host, Url};
 
 use crate::error::{Error, Result};
 
@@ -26,19 +29,216 @@ pub(crate) struct SshAddress {
     pub(crate) agent_path: Option<String>,
 }
 
+const KNOWN: &str = "identity, known-hosts, host-key, jump, config, agent-path";
+
 impl SshAddress {
     /// Parses the URL that `option` (`--source-tunnel`) was given.
     ///
     /// # Errors
     /// `Usage`, by the name of the option and of what is wrong.
-    pub(crate) fn parse(option: &str, _url: &str) -> Result<Self> {
-        Err(Error::usage(format!("{option}: not yet")))
+    pub(crate) fn parse(option: &str, url: &str) -> Result<Self> {
+        let wrong = |what: &str| Error::usage(format!("{option}: {what}"));
+        // The text is not repeated: it may hold a password.
+        let form = "a host is a URL: ssh://user@host:22";
+        let url = Url::parse(url).map_err(|error| wrong(form).caused_by(error))?;
+        if url.scheme() != "ssh" {
+            return Err(wrong(&format!("{}:// is not the way to a host; {form}", url.scheme())));
+        }
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err(wrong("an ssh:// URL has no path and no `#`: remove what follows the port"));
+        }
+        let decoded = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8();
+            text.map(String::from).map_err(|error| wrong("the URL is not UTF-8").caused_by(error))
+        };
+        let host = match url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(host) => decoded(&host.to_string())?,
+            None => String::new(),
+        };
+        let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
+        let stop = Stop { user, host, port: url.port() };
+        stop.check().map_err(|what| wrong(&what))?;
+        let mut address = Self::new(stop);
+        address.password = url.password().map(decoded).transpose()?.map(SecretString::from);
+        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            // A `+` is a `+`: fingerprints have them.
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            address.set(&decoded(name)?, decoded(value)?).map_err(|what| wrong(&what))?;
+        }
+        Ok(address)
+    }
+
+    fn new(stop: Stop) -> Self {
+        Self {
+            host: stop.host,
+            port: stop.port,
+            user: stop.user,
+            password: None,
+            identity: None,
+            known_hosts: None,
+            host_key: None,
+            jump: None,
+            config: None,
+            agent_path: None,
+        }
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        if value.is_empty() {
+            return Err(format!("the parameter `{name}` needs a value"));
+        }
+        match name {
+            "identity" => self.identity = Some(value.into()),
+            "known-hosts" => self.known_hosts = Some(value.into()),
+            "config" => self.config = Some(value.into()),
+            "agent-path" => self.agent_path = Some(value),
+            "jump" => {
+                Stop::list(&value)?;
+                self.jump = Some(value);
+            }
+            "host-key" => {
+                let value = value.trim_end_matches('=').to_owned();
+                if !value.starts_with("SHA256:") || value.parse::<Fingerprint>().is_err() {
+                    return Err("host-key is a fingerprint as `ssh-keygen -lf` shows it: SHA256:…".to_owned());
+                }
+                self.host_key = Some(value);
+            }
+            other => return Err(format!("unknown parameter `{other}` in an ssh:// URL (known: {KNOWN})")),
+        }
+        Ok(())
+    }
+
+    /// The host itself, without what else is known about it.
+    pub(super) fn stop(&self) -> Stop {
+        Stop { user: self.user.clone(), host: self.host.clone(), port: self.port }
     }
 }
 
 impl fmt::Display for SshAddress {
     /// As a URL, without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ssh://{}", self.host)
+        write!(f, "ssh://{}", self.stop())
+    }
+}
+
+/// A host as `ssh -J` takes it: `[user@]host[:port]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stop {
+    pub(super) user: Option<String>,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+}
+
+impl Stop {
+    /// Parses a list with commas.
+    pub(super) fn list(text: &str) -> Result<Vec<Self>, String> {
+        text.split(',').map(|part| Self::parse(part.trim())).collect()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a host to jump over: user@host:port");
+        let rest = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
+        let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user.to_owned()), place));
+        let (host, port) = match place.strip_prefix('[').map(|inner| inner.split_once(']')) {
+            Some(inner) => inner.ok_or_else(wrong).map(|(host, port)| (host, port.strip_prefix(':')))?,
+            None if place.matches(':').count() > 1 => (place, None),
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
+        let stop = Self { user, host: host.to_owned(), port };
+        stop.check()?;
+        Ok(stop)
+    }
+
+    /// Refuses what could be taken for something else: by a program as its option, by a shell as a command of its own
+    /// (a `Match exec` of the user's settings may hand it to one).
+    pub(super) fn check(&self) -> Result<(), String> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "'`\"$;&<>|(){},".contains(c);
+        if self.host.is_empty() {
+            return Err("the URL names no host: ssh://user@host:22".to_owned());
+        }
+        if self.host.starts_with('-') || self.host.contains(odd) || self.host.contains(['\\', '/', '@']) {
+            return Err(format!("`{}` is not the name of a host", self.host));
+        }
+        match &self.user {
+            Some(user) if user.is_empty() || user.starts_with('-') || user.contains(odd) => {
+                Err(format!("`{user}` is not the name of an account"))
+            }
+            _ if self.port == Some(0) => Err("there is no port 0".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host)?,
+            false => f.write_str(&self.host)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn message(url: &str) -> String {
+        SshAddress::parse("--source-tunnel", url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_url_gives_its_parts_and_never_shows_its_password() {
+        let url = "ssh://d%40b:s%2Fcret@[fe80::1]:2222?identity=/k%20y&known-hosts=/kh&jump=a,u@b:23&config=/c\
+                   &agent-path=/opt/dbgraft&host-key=SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM=";
+        let address = SshAddress::parse("--source-tunnel", url).unwrap();
+        assert_eq!(
+            (address.host.as_str(), address.port, address.user.as_deref()),
+            ("fe80::1", Some(2222), Some("d@b"))
+        );
+        assert_eq!(address.password.as_ref().unwrap().expose_secret(), "s/cret");
+        assert_eq!(address.identity.as_ref().unwrap().to_str(), Some("/k y"));
+        assert_eq!(address.host_key.as_deref(), Some("SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM"));
+        assert_eq!(address.to_string(), "ssh://d@b@[fe80::1]:2222");
+        assert!(!format!("{address} {address:?}").contains("s/cret"));
+        let short = SshAddress::parse("x", "ssh://db_1/").unwrap();
+        assert_eq!((short.host.as_str(), short.port, short.user), ("db_1", None, None));
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_by_name() {
+        assert!(message("ssh://h?identiti=/k").contains("--source-tunnel: unknown parameter `identiti`"));
+        assert!(message("ssh://h/etc").contains("no path"));
+        assert!(message("mysql://h").contains("mysql://"));
+        assert!(message("ssh://-oProxyCommand=x").contains("not the name of a host"));
+        assert!(message("ssh://h%20x").contains("not the name of a host"));
+        assert!(message("ssh://-l@h").contains("not the name of an account"));
+        assert!(message("ssh://h?jump=-x").contains("not the name of a host"));
+        assert!(message("ssh://h?jump=a:x").contains("not a host to jump over"));
+        assert!(message("ssh://h?host-key=MD5:aa").contains("host-key"));
+        assert!(message("ssh://h?identity=").contains("needs a value"));
+        assert!(!message("ssh:/u:secret@h:99999").contains("secret"));
+        assert!(!message("ssh://u:secret@h:99999").contains("secret"));
+    }
+
+    #[test]
+    fn a_list_of_jumps_is_taken_as_ssh_takes_it() {
+        let stop =
+            |user: Option<&str>, host: &str, port| Stop { user: user.map(str::to_owned), host: host.into(), port };
+        let jumps = Stop::list("a, u@b:23,[::1]:24,ssh://c@d:25").unwrap();
+        let expected = [
+            stop(None, "a", None),
+            stop(Some("u"), "b", Some(23)),
+            stop(None, "::1", Some(24)),
+            stop(Some("c"), "d", Some(25)),
+        ];
+        assert_eq!(jumps, expected);
     }
 }

@@ -1,14 +1,30 @@
 //! Hosts reached by SSH: connections that are checked and logged in, commands run there, and ways through them.
 
 mod address;
+mod channel;
+mod host;
+mod host_key;
+mod key;
+mod keyring;
+mod known_hosts;
+mod line;
+mod login;
+mod offer;
+mod process;
 mod session;
+mod settings;
+mod settings_file;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 
 use std::sync::Arc;
 
 pub(crate) use address::SshAddress;
+pub(crate) use host::Host;
+pub(crate) use process::{Ended, Process};
 use secrecy::SecretString;
-pub(crate) use session::{Ended, Host, Process, Session};
+pub(crate) use session::Session;
 pub(crate) use tunnel::Tunnel;
 
 /// Answers what only a person knows: a password, the passphrase of a key. `None`: nobody is there to ask.

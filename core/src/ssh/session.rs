@@ -1,71 +1,121 @@
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Login, SshAddress};
+use russh::client::{Handle, Msg};
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, Disconnect};
+use tokio::runtime;
+use tokio::time::timeout;
+
+use super::channel;
+use super::host_key::Checker;
+use super::process::Process;
 use crate::dial::{Duplex, Place};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A host that is reached by SSH.
-pub(crate) struct Host {
-    address: SshAddress,
-    _login: Login,
-}
-
-impl Host {
-    /// Nothing is connected before the first call.
-    pub(crate) fn new(address: SshAddress, login: Login) -> Self {
-        Self { address, _login: login }
-    }
-
-    pub(crate) fn address(&self) -> &SshAddress {
-        &self.address
-    }
-
-    /// A new connection: through the jumps, with the host's key checked, logged in.
-    pub(crate) async fn connect(&self) -> Result<Session> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
-    }
-}
+/// How long opening something on the other side may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection to a host. Dropping it closes it, with all that runs over it.
-pub(crate) struct Session {}
+pub(crate) struct Session {
+    handle: Arc<Handle<Checker>>,
+    /// `user@host:port`
+    label: String,
+}
 
 impl Session {
+    pub(super) fn new(handle: Handle<Checker>, label: String) -> Self {
+        Self { handle: Arc::new(handle), label }
+    }
+
+    /// Whether the connection is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
     /// Starts a command by the account's shell.
-    pub(crate) async fn exec(&self, _command: &str) -> Result<Process> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    ///
+    /// # Errors
+    /// `Connection`, retryable, if the connection broke; else what the host says.
+    pub(crate) async fn exec(&self, command: &str) -> Result<Process> {
+        let start = async {
+            let channel = self.handle.channel_open_session().await?;
+            let (mut read, write) = channel.split();
+            write.exec(true, command).await?;
+            loop {
+                match read.wait().await {
+                    Some(ChannelMsg::Success) => return Ok(Some(Process::new(read, write))),
+                    Some(ChannelMsg::Failure | ChannelMsg::Close) => return Ok(None),
+                    Some(_) => {}
+                    None => return Err(russh::Error::Disconnect),
+                }
+            }
+        };
+        match timeout(PATIENCE, start).await {
+            Err(_) => Err(self.broke("cannot start a command: the host did not answer within 20 s")),
+            Ok(Ok(Some(process))) => Ok(process),
+            Ok(Ok(None)) => Err(self.refused("the host refuses to run commands for this account")),
+            Ok(Err(russh::Error::ChannelOpenFailure(why))) => Err(self
+                .refused("the host opens no further session: is its MaxSessions too small?")
+                .retryable()
+                .caused_by(why.description().to_owned())),
+            Ok(Err(error)) => Err(self.broke("cannot start a command").caused_by(error)),
+        }
     }
 
     /// A connection from the host to a place.
-    pub(crate) async fn forward(&self, _place: Place<'_>) -> Result<Box<dyn Duplex>> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    ///
+    /// # Errors
+    /// `Connection`, retryable but where the host forbids it.
+    pub(crate) async fn forward(&self, place: Place<'_>) -> Result<Box<dyn Duplex>> {
+        match timeout(PATIENCE, self.open(place)).await {
+            Err(_) => Err(self.broke("cannot connect from the host: it did not answer within 20 s").with("to", place)),
+            Ok(Ok(channel)) => Ok(Box::new(channel::duplex(channel))),
+            Ok(Err(russh::Error::ChannelOpenFailure(why))) => Err(self.not_opened(&why, place)),
+            Ok(Err(error)) => Err(self.broke("cannot connect from the host").with("to", place).caused_by(error)),
+        }
+    }
+
+    async fn open(&self, place: Place<'_>) -> Result<Channel<Msg>, russh::Error> {
+        match place {
+            Place::Port(host, port) => {
+                self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await
+            }
+            Place::Socket(path) => self.handle.channel_open_direct_streamlocal(path.to_string_lossy()).await,
+        }
+    }
+
+    fn not_opened(&self, why: &ChannelOpenFailure, place: Place<'_>) -> Error {
+        let (setting, what) = match place {
+            Place::Port(..) => ("AllowTcpForwarding, PermitOpen", "does its server listen there?"),
+            Place::Socket(_) => ("AllowStreamLocalForwarding", "is the socket there?"),
+        };
+        let error = match why {
+            ChannelOpenFailure::AdministrativelyProhibited => {
+                self.refused(&format!("the host forbids forwarding (its sshd_config: {setting})"))
+            }
+            ChannelOpenFailure::ConnectFailed => {
+                self.refused(&format!("the host cannot connect to the place: {what}")).retryable()
+            }
+            other => self.refused("the host does not forward").retryable().caused_by(other.description().to_owned()),
+        };
+        error.with("to", place)
+    }
+
+    fn refused(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Connection, what).with("host", &self.label)
+    }
+
+    fn broke(&self, what: &str) -> Error {
+        self.refused(what).retryable()
     }
 }
 
-/// A command that runs on a host. Dropping it closes its standard input and output.
-pub(crate) struct Process {
-    /// Its standard input; shutting it down is the end of file.
-    pub(crate) stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
-    /// Its standard output.
-    pub(crate) stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// Its exit code; `None` when a signal ended it, or the connection broke.
-    pub(crate) code: Option<u32>,
-    /// The signal's name (`KILL`).
-    pub(crate) signal: Option<String>,
-}
-
-impl Process {
-    /// The end of what it has written to standard error so far, at most 8 KiB.
-    pub(crate) fn stderr(&self) -> String {
-        String::new()
-    }
-
-    /// Waits until it has ended. Its output must be read, or it may not come to its end.
-    pub(crate) async fn ended(&mut self) -> Ended {
-        Ended { code: None, signal: None }
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Channels that others still hold would keep it open.
+        if let Ok(runtime) = runtime::Handle::try_current() {
+            let handle = Arc::clone(&self.handle);
+            runtime.spawn(async move { handle.disconnect(Disconnect::ByApplication, "", "").await });
+        }
     }
 }

@@ -1,25 +1,51 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
-use super::Host;
+use super::channel::With;
+use super::{Host, Session};
 use crate::dial::{Dial, Duplex, Place, Traffic};
 use crate::error::Result;
 
-/// A way to servers through a host.
+/// A way to servers through a host. Each connection is a channel of SSH itself: nothing listens on any port here, so
+/// that nobody else on this machine can use the way.
+///
+/// Connections for statements share one SSH connection, which ends with the last of them. A connection for rows has its
+/// own: one channel that nobody reads from stops all that goes over its SSH connection.
 pub(crate) struct Tunnel {
     host: Arc<Host>,
+    shared: Mutex<Weak<Session>>,
 }
 
 impl Tunnel {
     pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host }
+        Self { host, shared: Mutex::default() }
+    }
+
+    async fn shared(&self) -> Result<Arc<Session>> {
+        let mut shared = self.shared.lock().await;
+        if let Some(session) = shared.upgrade().filter(|session| !session.is_closed()) {
+            return Ok(session);
+        }
+        let session = Arc::new(self.host.connect().await?);
+        *shared = Arc::downgrade(&session);
+        Ok(session)
     }
 }
 
 #[async_trait]
 impl Dial for Tunnel {
-    async fn dial(&self, place: Place<'_>, _traffic: Traffic) -> Result<Box<dyn Duplex>> {
-        self.host.connect().await?.forward(place).await
+    async fn dial(&self, place: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>> {
+        let session = match traffic {
+            Traffic::Control => self.shared().await?,
+            Traffic::Bulk => Arc::new(self.host.connect().await?),
+        };
+        over(session, place).await
     }
+}
+
+/// A connection over an SSH connection, which it keeps open.
+pub(super) async fn over(session: Arc<Session>, place: Place<'_>) -> Result<Box<dyn Duplex>> {
+    Ok(Box::new(With { stream: session.forward(place).await?, _kept: session }))
 }
