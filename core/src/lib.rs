@@ -67,6 +67,6 @@ pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{Sink, Witness};
 pub use site::Site;
-pub use source::{BatchStream, Source};
+pub use source::{BatchStream, Pace, Source};
 pub use tokio_util::sync::CancellationToken;
 pub use verification::{Comparison, Difference, DifferingRow, Place, Verification};

@@ -24,7 +24,7 @@ pub type Witness = Arc<dyn Fn(Value) + Send + Sync>;
 /// [`write`](Self::write) for each batch, several at a time and in any order, [`complete`](Self::complete) once for each
 /// table after the last of its batches, and in the end either [`finish`](Self::finish) or [`abort`](Self::abort).
 ///
-/// With `--verify` the chunks of a complete table are counted or read back meanwhile. `dbgraft verify` does nothing but
+/// With `--verify` the chunks of a complete table are counted or digested meanwhile. `dbgraft verify` does nothing but
 /// that, after it asked for the [`counterparts`](Self::counterparts); [`abort`](Self::abort) then ends it.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -97,9 +97,10 @@ pub trait Sink: Send + Sync {
         count(self.read_back(table, chunk, memory).await?).await
     }
 
-    /// The digest of the chunk's rows that are really there.
+    /// The digest of the rows that [`read_back`](Self::read_back) gives for a chunk. Who is far from the rows has it
+    /// computed where they are.
     async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
-        digest(self.read_back(table, chunk, memory).await?).await
+        digest(self.read_back(table, chunk, memory).await?, &()).await
     }
 
     /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user

@@ -21,20 +21,37 @@ pub(crate) async fn count(batches: BatchStream<'_>) -> Result<u64> {
 }
 
 /// Reads a stream to its end, to know the digest of its rows.
-pub(crate) async fn digest(batches: BatchStream<'_>) -> Result<Digest> {
-    let add = async |mut sum: Digest, batch: Batch| {
-        sum.add(&batch.digest);
-        Ok(sum)
-    };
-    batches.try_fold(Digest::default(), add).await
+pub(crate) async fn digest(mut batches: BatchStream<'_>, pace: &dyn Pace) -> Result<Digest> {
+    let mut digest = Digest::default();
+    while let Some(batch) = batches.try_next().await? {
+        let (rows, bytes) = (batch.rows, batch.data.len() as u64);
+        digest.add(&batch.digest);
+        // Its memory is free while the next one has to wait.
+        drop(batch);
+        pace.passed(rows, bytes).await;
+    }
+    Ok(digest)
+}
+
+/// Hears of each batch of a reading that gives no rows, and holds the reading back where it is too fast.
+#[async_trait]
+pub trait Pace: Send + Sync {
+    /// These rows, so many bytes of text, were read. No more than a batch is read before this returns.
+    async fn passed(&self, rows: u64, bytes: u64);
+}
+
+/// As fast as it goes.
+#[async_trait]
+impl Pace for () {
+    async fn passed(&self, _rows: u64, _bytes: u64) {}
 }
 
 /// Where rows come from: a MySQL-family server, an archive, a source on another machine, or one of your own.
 ///
 /// Order of calls: [`catalog`](Self::catalog), then [`check`](Self::check) and [`plan`](Self::plan) as often as wanted,
 /// then [`snapshot`](Self::snapshot) once, then [`read`](Self::read) once for each chunk of the plan, several at a time,
-/// and [`close`](Self::close) last, whatever happened before it. A comparison may [`count`](Self::count) instead, and
-/// reads a chunk again to name its differing rows.
+/// and [`close`](Self::close) last, whatever happened before it. A comparison asks for the [`digest`](Self::digest) or the
+/// [`count`](Self::count) of each chunk instead, and reads a chunk to name its differing rows.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// What the source holds. Reads only.
@@ -67,9 +84,10 @@ pub trait Source: Send + Sync {
         count(self.read(table, chunk, memory).await?).await
     }
 
-    /// The digest of a chunk's rows.
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
-        digest(self.read(table, chunk, memory).await?).await
+    /// The digest of the rows that [`read`](Self::read) gives for a chunk. Who is far from the rows has it computed where
+    /// they are, and tells `pace` how far that is.
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory, pace: &dyn Pace) -> Result<Digest> {
+        digest(self.read(table, chunk, memory).await?, pace).await
     }
 
     /// Whether it reads any range of keys, not only the chunks of its own plan.

@@ -2,6 +2,7 @@
 
 mod lanes;
 mod lender;
+mod pace;
 mod service;
 
 use std::collections::HashMap;
@@ -121,7 +122,7 @@ impl Calls {
         let served = service.clone();
         let task = tokio::spawn(async move {
             let answer = match call {
-                Ok(call) => served.carry_out(call).await,
+                Ok(call) => served.carry_out(id, call).await,
                 Err(error) => Err(error),
             };
             served.tell(Word::Answer { id }, service::encoded(&answer));

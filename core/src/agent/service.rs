@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lender::Asking;
+use super::pace::Told;
 use crate::batch::Staged;
 use crate::endpoint::{Opened, Opening, Stage};
 use crate::engine::{Leg, Outcome};
@@ -82,7 +83,12 @@ impl Service {
 
     /// Asks the coordinator.
     pub(super) async fn ask(&self, ask: Ask) -> Result<Value> {
-        let gone = || Error::new(ErrorKind::Connection, "the coordinator is gone");
+        let given = self.question(|id| Word::Ask { id, ask })?.await.map_err(|_| gone())?;
+        serde_json::from_slice::<Result<Value>>(&given).map_err(|error| gone().caused_by(error))?
+    }
+
+    /// Tells what the coordinator answers under a number, and gives the answer when it comes.
+    pub(super) fn question(&self, word: impl FnOnce(u64) -> Word) -> Result<oneshot::Receiver<Bytes>> {
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut state = self.state();
@@ -91,9 +97,8 @@ impl Service {
             state.asked.as_mut().ok_or_else(gone)?.insert(id, sender);
             id
         };
-        self.tell(Word::Ask { id, ask }, Vec::new());
-        let given = receiver.await.map_err(|_| gone())?;
-        serde_json::from_slice::<Result<Value>>(&given).map_err(|error| gone().caused_by(error))?
+        self.tell(word(id), Vec::new());
+        Ok(receiver)
     }
 
     /// The coordinator's answer to what was asked.
@@ -142,8 +147,8 @@ impl Service {
         self.state().sink.clone().ok_or_else(|| unopened("sink"))
     }
 
-    /// Carries out a call; its answer in JSON.
-    pub(super) async fn carry_out(self: &Arc<Self>, call: Call) -> Result<Value> {
+    /// Carries out the call of this number; its answer in JSON.
+    pub(super) async fn carry_out(self: &Arc<Self>, id: u64, call: Call) -> Result<Value> {
         match call {
             Call::Open(opening) => json(self.open(opening).await),
             Call::Catalog => json(self.source()?.catalog().await),
@@ -166,7 +171,7 @@ impl Service {
                 End::Sink => self.sink()?.count(&table, &chunk, &self.memory()).await,
             }),
             Call::Digest { end, table, chunk } => json(match end {
-                End::Source => self.source()?.digest(&table, &chunk, &self.memory()).await,
+                End::Source => self.source()?.digest(&table, &chunk, &self.memory(), &Told::of(self, id)).await,
                 End::Sink => self.sink()?.digest(&table, &chunk, &self.memory()).await,
             }),
             Call::Run(errand) => json(self.run(errand).await),
@@ -233,6 +238,10 @@ impl Service {
 fn json<T: Serialize>(answer: Result<T>) -> Result<Value> {
     let unwritable = |error| Error::new(ErrorKind::Internal, "an answer cannot be written").caused_by(error);
     serde_json::to_value(answer?).map_err(unwritable)
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Connection, "the coordinator is gone")
 }
 
 fn unopened(what: &str) -> Error {

@@ -211,7 +211,7 @@ impl Running {
                 batches += 1;
                 digest.add(&batch.digest);
                 if !self.done.loaded.contains(&batch.id) {
-                    self.budget.take(batch.data.len()).await;
+                    self.budget.take(batch.data.len() as u64).await;
                     self.change(table.number, |state| state.batches_unwritten += 1);
                     hand_over(&sender, Work::Batch(batch)).await?;
                 }

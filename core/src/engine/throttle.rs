@@ -15,7 +15,7 @@ impl Throttle {
     }
 
     /// Waits until so many bytes may pass.
-    pub(super) async fn take(&self, bytes: usize) {
+    pub(super) async fn take(&self, bytes: u64) {
         let Some(rate) = self.rate else { return };
         let mut free_at = self.free_at.lock().await;
         let now = Instant::now();

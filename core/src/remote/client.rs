@@ -16,6 +16,7 @@ use super::message::{Call, Errand, Order};
 use crate::batch::Staged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
+use crate::source::Pace;
 use crate::ssh::Host;
 use crate::store::Store;
 
@@ -53,13 +54,13 @@ impl Agent {
     async fn start(&self) -> Result<Line> {
         let line = Line::open(self.launcher.start().await?, self.host.clone(), self.store.clone()).await?;
         for opening in &self.openings {
-            self.ask::<()>(&line, &Call::Open(opening.clone())).await?;
+            self.ask::<()>(&line, &Call::Open(opening.clone()), &()).await?;
         }
         Ok(line)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, line: &Line, call: &Call) -> Result<T> {
-        let answer = line.call(call).await?;
+    async fn ask<T: DeserializeOwned>(&self, line: &Line, call: &Call, pace: &dyn Pace) -> Result<T> {
+        let answer = line.call(call, pace).await?;
         let answer: Result<T> = serde_json::from_slice(&answer).map_err(|error| {
             Error::new(ErrorKind::Internal, format!("the agent on {} gave no answer that makes sense", self.host))
                 .caused_by(error)
@@ -69,13 +70,18 @@ impl Agent {
 
     /// Calls the agent, which is started for the first call. Dropping the future stops the work there.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        self.ask(self.line().await?, call).await
+        self.call_at(call, &()).await
+    }
+
+    /// As [`call`](Self::call); the agent reads at this pace.
+    pub(super) async fn call_at<T: DeserializeOwned>(&self, call: &Call, pace: &dyn Pace) -> Result<T> {
+        self.ask(self.line().await?, call, pace).await
     }
 
     /// Closes the source, if the agent is there.
     pub(super) async fn close(&self) -> Result<()> {
         match self.line.get().filter(|line| line.is_open()) {
-            Some(line) => self.ask(line, &Call::Close).await,
+            Some(line) => self.ask(line, &Call::Close, &()).await,
             None => Ok(()),
         }
     }
@@ -84,7 +90,7 @@ impl Agent {
     pub(super) async fn abort(&self) -> Result<()> {
         let Some(line) = self.line.get() else { return Ok(()) };
         if line.is_open() {
-            let aborted = self.ask(line, &Call::Abort).await;
+            let aborted = self.ask(line, &Call::Abort, &()).await;
             if aborted.is_ok() || line.is_open() {
                 return aborted;
             }
@@ -94,8 +100,8 @@ impl Agent {
             return Ok(());
         }
         let successor = self.start().await?;
-        self.ask::<()>(&successor, &Call::TakeOver(made)).await?;
-        self.ask::<()>(&successor, &Call::Abort).await?;
+        self.ask::<()>(&successor, &Call::TakeOver(made), &()).await?;
+        self.ask::<()>(&successor, &Call::Abort, &()).await?;
         part(&successor).await;
         Ok(())
     }
@@ -124,7 +130,7 @@ impl Agent {
         let outcome = tokio::select! {
             // The call goes out before its feed.
             biased;
-            outcome = self.ask(line, &call) => outcome,
+            outcome = self.ask(line, &call, &()) => outcome,
             never = feeding => never,
         };
         line.pass_on(Events::default(), None);

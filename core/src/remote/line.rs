@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ use super::{HEARTBEAT, LONGEST_MESSAGE, SILENCE};
 use crate::batch::Staged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
+use crate::source::Pace;
 use crate::ssh::Process;
 use crate::store::{Loan, Store};
 
@@ -44,13 +45,20 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Bytes>>,
+    /// Who waits for the answer to a call, by its number.
+    waiting: HashMap<u64, mpsc::UnboundedSender<Heard>>,
     /// Why there are no answers any more.
     ended: Option<String>,
     events: Events,
     staged: Option<mpsc::UnboundedSender<Staged>>,
     /// What the agent's sink has made.
     made: Vec<Value>,
+}
+
+/// What is heard of a call.
+enum Heard {
+    Answer(Bytes),
+    Passed { id: u64, rows: u64, bytes: u64 },
 }
 
 impl Shared {
@@ -67,7 +75,12 @@ impl Shared {
         match word {
             Word::Answer { id } => {
                 if let Some(waiting) = self.state().waiting.remove(&id) {
-                    let _ = waiting.send(body);
+                    let _ = waiting.send(Heard::Answer(body));
+                }
+            }
+            Word::Passed { call, id, rows, bytes } => {
+                if let Some(waiting) = self.state().waiting.get(&call) {
+                    let _ = waiting.send(Heard::Passed { id, rows, bytes });
                 }
             }
             Word::Event(event) => {
@@ -145,11 +158,12 @@ impl Line {
         Ok(Self { shared, door, ended, _listening: listening })
     }
 
-    /// Calls the agent and waits for its answer, a `Result` in JSON. Dropping the future stops the work.
-    pub(super) async fn call(&self, call: &Call) -> Result<Bytes> {
+    /// Calls the agent and waits for its answer, a `Result` in JSON; what it reads meanwhile, it reads at this pace.
+    /// Dropping the future stops the work.
+    pub(super) async fn call(&self, call: &Call, pace: &dyn Pace) -> Result<Bytes> {
         let body = serde_json::to_vec(call)
             .map_err(|error| Error::new(ErrorKind::Internal, "a call cannot be written").caused_by(error))?;
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
         let id = {
             let mut state = self.shared.state();
             if let Some(why) = &state.ended {
@@ -160,14 +174,19 @@ impl Line {
             state.waiting.insert(id, sender);
             id
         };
-        let forget = Forget { shared: &self.shared, id };
+        let _forget = Forget { shared: &self.shared, id };
         self.shared.tell(Order::Call { id }, body);
-        let answer = receiver.await;
-        drop(forget);
-        answer.map_err(|_| {
-            let why = self.shared.state().ended.clone();
-            Error::new(ErrorKind::Connection, why.unwrap_or_else(|| "the line to the agent broke".to_owned()))
-        })
+        while let Some(heard) = receiver.recv().await {
+            match heard {
+                Heard::Answer(answer) => return Ok(answer),
+                Heard::Passed { id, rows, bytes } => {
+                    pace.passed(rows, bytes).await;
+                    self.shared.tell(Order::Given { id }, Vec::new());
+                }
+            }
+        }
+        let why = self.shared.state().ended.clone();
+        Err(Error::new(ErrorKind::Connection, why.unwrap_or_else(|| "the line to the agent broke".to_owned())))
     }
 
     /// Whether the agent can still be asked.

@@ -24,7 +24,7 @@ pub(crate) enum Order {
     Forget { id: u64 },
     /// What the exporting leg tells the importing one; at its end `None`.
     Staged(Option<Staged>),
-    /// The answer (`Result`, in the body) to what was asked.
+    /// The answer (`Result`, in the body) to what was asked; to what has passed, that the next may.
     Given { id: u64 },
     /// The coordinator is still there.
     Alive,
@@ -39,6 +39,8 @@ pub(crate) enum Word {
     Ready(Door),
     /// The answer (`Result`, in the body) to a call.
     Answer { id: u64 },
+    /// For this call so much was read; more is when it is answered under this number.
+    Passed { call: u64, id: u64, rows: u64, bytes: u64 },
     /// Something happened in the leg that runs here.
     Event(Event),
     /// A batch is in the archive, or a chunk came to its end.

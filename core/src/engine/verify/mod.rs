@@ -6,6 +6,7 @@ mod unit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
 use crate::options::Verify;
 use crate::plan::{Chunk, LeftOut, Plan, TablePlan};
-use crate::source::BatchStream;
+use crate::source::{BatchStream, Pace};
 use crate::verification::{Difference, DifferingRow, Verification, range};
 
 /// So many differing rows of each table are named.
@@ -200,21 +201,20 @@ impl Comparing {
     }
 
     async fn digest(&self, unit: Unit, side: Side) -> Result<Digest> {
+        let Leg { source, sink, memory, .. } = &self.leg;
         let mut digest = Digest::default();
-        if self.leg.verify != Verify::Counts {
-            self.each_batch(unit, side, |batch| digest.add(&batch.digest)).await?;
-            return Ok(digest);
-        }
-        let mut rows = 0;
         for (table, chunk) in self.chunks(unit, side) {
-            rows += match side {
-                Side::Source => self.leg.source.count(table, chunk, &self.leg.memory).await?,
-                Side::Target => self.leg.sink.count(table, chunk, &self.leg.memory).await?,
-            };
+            digest.add(&match (side, self.leg.verify) {
+                (Side::Source, Verify::Counts) => Digest::counted(source.count(table, chunk, memory).await?),
+                (Side::Target, Verify::Counts) => Digest::counted(sink.count(table, chunk, memory).await?),
+                (Side::Source, _) => source.digest(table, chunk, memory, &self.reading(unit)).await?,
+                (Side::Target, _) => sink.digest(table, chunk, memory).await?,
+            });
         }
-        Ok(Digest::counted(rows))
+        Ok(digest)
     }
 
+    /// Hands over the rows: only where it has to be told which of them differ.
     async fn each_batch(&self, unit: Unit, side: Side, mut see: impl FnMut(&Batch)) -> Result<()> {
         let memory = &self.leg.memory;
         for (table, chunk) in self.chunks(unit, side) {
@@ -225,12 +225,15 @@ impl Comparing {
             while let Some(batch) = batches.try_next().await? {
                 see(&batch);
                 if side == Side::Source {
-                    self.meter.add(unit.table, batch.rows, batch.data.len() as u64);
-                    self.throttle.take(batch.data.len()).await;
+                    self.reading(unit).passed(batch.rows, batch.data.len() as u64).await;
                 }
             }
         }
         Ok(())
+    }
+
+    fn reading(&self, unit: Unit) -> Reading<'_> {
+        Reading { comparing: self, table: unit.table }
     }
 
     /// All chunks of a table are compared: says what is different in it.
@@ -362,6 +365,20 @@ impl Comparing {
 
     fn object(&self, table: u32) -> ObjectRef {
         self.here(table).map_or_else(|| ObjectRef::new(ObjectKind::Table, ""), |table| table.table.object())
+    }
+}
+
+/// The reading of a table at the source: it is what progress and `--max-rate` are about.
+struct Reading<'a> {
+    comparing: &'a Comparing,
+    table: u32,
+}
+
+#[async_trait]
+impl Pace for Reading<'_> {
+    async fn passed(&self, rows: u64, bytes: u64) {
+        self.comparing.meter.add(self.table, rows, bytes);
+        self.comparing.throttle.take(bytes).await;
     }
 }
 
