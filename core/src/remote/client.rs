@@ -23,6 +23,9 @@ use crate::store::Store;
 /// How long an agent may take to end after its job.
 const PARTING: Duration = Duration::from_secs(10);
 
+/// How much later than its lanes the line to a lost agent may break.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// An agent on a host, and the ends that are opened there.
 pub(crate) struct Agent {
     host: String,
@@ -149,6 +152,17 @@ impl Agent {
     pub(super) async fn fresh_lane(&self) -> Result<Lane> {
         let door = self.line().await?.door.clone();
         Lane::open(self.launcher.start().await?, door).await
+    }
+
+    /// The reason of a broken lane: the agent itself may be lost, which cannot be helped by another lane.
+    pub(super) async fn why(&self, error: Error) -> Error {
+        match self.line.get() {
+            Some(line) if error.kind() == ErrorKind::Connection => {
+                let _ = timeout(PATIENCE, line.gone()).await;
+                line.lost().unwrap_or(error)
+            }
+            _ => error,
+        }
     }
 
     /// Takes a lane back whose work is done.

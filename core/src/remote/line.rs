@@ -185,13 +185,17 @@ impl Line {
                 }
             }
         }
-        let why = self.shared.state().ended.clone();
-        Err(Error::new(ErrorKind::Connection, why.unwrap_or_else(|| "the line to the agent broke".to_owned())))
+        Err(self.lost().unwrap_or_else(|| Error::new(ErrorKind::Connection, "the line to the agent broke")))
     }
 
     /// Whether the agent can still be asked.
     pub(super) fn is_open(&self) -> bool {
         self.shared.state().ended.is_none()
+    }
+
+    /// How the agent was lost, if it was.
+    pub(super) fn lost(&self) -> Option<Error> {
+        self.shared.state().ended.as_ref().map(|why| Error::new(ErrorKind::Connection, why))
     }
 
     /// What the agent's sink has made so far.

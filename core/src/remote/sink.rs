@@ -51,14 +51,20 @@ impl Sink for RemoteSink {
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let (parcel, packed) = pack(&batch).await?;
-        // A lane that broke while it was idle fails here, and the engine tries again.
-        let (mut lane, _) = self.agent.lane().await?;
-        lane.wish(&Wish::Write { table: table.clone(), batch: parcel }, &packed).await?;
-        let gift = lane.gift().await?;
-        self.agent.give_back(lane);
-        match gift {
-            (Gift::Receipt, receipt) => parsed(&receipt),
-            _ => Err(unexpected()),
+        let wish = Wish::Write { table: table.clone(), batch: parcel };
+        let send = async {
+            // A lane that broke while it was idle fails here, and the engine tries again.
+            let (mut lane, _) = self.agent.lane().await?;
+            lane.wish(&wish, &packed).await?;
+            Ok((lane.gift().await?, lane))
+        };
+        match send.await {
+            Ok(((Gift::Receipt, receipt), lane)) => {
+                self.agent.give_back(lane);
+                parsed(&receipt)
+            }
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(self.agent.why(error).await),
         }
     }
 

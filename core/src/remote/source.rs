@@ -94,7 +94,7 @@ pub(super) async fn rows<'a>(
         tokio::select! {
             // Nobody wants the rest: the lane is dropped in the middle of its work, which ends the reading there.
             () = sender.closed() => {}
-            lane = fetch(lane, first, &memory, &sender) => if let Some(lane) = lane { agent.give_back(lane) },
+            lane = fetch(&agent, lane, first, &memory, &sender) => if let Some(lane) = lane { agent.give_back(lane) },
         }
     });
     Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
@@ -119,7 +119,13 @@ async fn begin(agent: &Agent, wish: &Wish) -> Result<(Lane, Gift)> {
 }
 
 /// Takes what is offered until nothing is; the lane, if it can be used again.
-async fn fetch(mut lane: Lane, first: Gift, memory: &Memory, sender: &mpsc::Sender<Result<Batch>>) -> Option<Lane> {
+async fn fetch(
+    agent: &Agent,
+    mut lane: Lane,
+    first: Gift,
+    memory: &Memory,
+    sender: &mpsc::Sender<Result<Batch>>,
+) -> Option<Lane> {
     let mut gift = Ok(first);
     loop {
         let batch = match gift {
@@ -127,10 +133,9 @@ async fn fetch(mut lane: Lane, first: Gift, memory: &Memory, sender: &mpsc::Send
             Ok(gift) => take(&mut lane, &gift, memory).await,
             Err(error) => Err(error),
         };
-        let failed = batch.is_err();
-        sender.send(batch).await.ok()?;
-        if failed {
-            return None;
+        match batch {
+            Ok(batch) => sender.send(Ok(batch)).await.ok()?,
+            Err(error) => return sender.send(Err(agent.why(error).await)).await.ok().and(None),
         }
         gift = lane.gift().await.map(|(gift, _)| gift);
     }
