@@ -10,6 +10,8 @@ mod greet;
 mod place;
 mod probe;
 mod shell;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,8 +83,11 @@ impl Launcher {
         Ok((path, session))
     }
 
-    /// Says which host an error is of.
+    /// Says which host an error is of, where that was not said.
     fn at(&self, error: Error) -> Error {
+        if error.context().iter().any(|(name, _)| name == "host") {
+            return error;
+        }
         error.with("host", self.host.address())
     }
 }
