@@ -7,14 +7,18 @@ LINT := target/lint/bin
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo test lint bench agent tools compiler python
+.PHONY: help demo demo-regions test lint bench agent tools compiler python
 
 help: ## Say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 demo: tools ## Clone a small shop through S3 between two throw-away servers (DEMO=mariadb: MariaDB)
 	cargo build --workspace --bins
 	$(TESTKIT) run --$(DEMO) --s3 -- examples/demo.sh
+
+demo-regions: tools ## The same between two regions, over SSH: through S3, without it, by tunnels (DEMO=mariadb: MariaDB)
+	cargo build --workspace --bins
+	$(TESTKIT) run --$(DEMO) --s3 --sshd -- examples/regions.sh
 
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
 	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace

@@ -7,6 +7,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::Command;
 
+use common::region::Region;
 use common::{Bench, FLAVORS};
 use dbgraft_testkit::{Flavor, sample};
 
@@ -45,6 +46,25 @@ fn a_clone_through_s3() {
         assert!(said.contains("Import: table orders is complete"), "{said}");
         bench.assert_equal();
     }
+}
+
+#[test]
+fn a_clone_through_ssh_tunnels() {
+    let (bench, near, far) = (Bench::names(Flavor::MySql), Region::new(), Region::new());
+    sample(&bench.pair.source, &bench.from).unwrap();
+    let said = run("tunnel", &[&bench.source_url(), &near.url(), &bench.target_url(), &far.url()]);
+    assert!(said.contains("rows"), "{said}");
+    bench.assert_equal();
+}
+
+#[test]
+fn a_clone_between_regions() {
+    let (bench, near, far) = (Bench::names(Flavor::MariaDb), Region::new(), Region::new());
+    sample(&bench.pair.source, &bench.from).unwrap();
+    let (from, to, via) = (bench.source_url(), bench.target_url(), bench.s3("regions"));
+    let said = run("regions", &[&from, &near.url(), &to, &far.url(), &via, env!("CARGO_BIN_EXE_dbgraft")]);
+    assert!(said.contains("Export: table orders is complete") && said.contains("Import: "), "{said}");
+    bench.assert_equal();
 }
 
 #[test]

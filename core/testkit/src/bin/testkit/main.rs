@@ -54,8 +54,8 @@ enum Command {
         /// mysql://user:password@host:port/database
         second: String,
     },
-    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then reached;
-    /// for each line of standard input, and at its end, how many bytes went to and came from each server
+    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then reached,
+    /// and for each line of standard input how many bytes went to and came from each server so far
     Proxy {
         /// URLs with host and port: ssh://…, mysql://…
         #[arg(required = true)]

@@ -12,12 +12,12 @@ use crate::Failure;
 pub(crate) fn carry(urls: &[String], round_trip: u64, rate: u64) -> Result<(), Failure> {
     let lines: Vec<(Proxy, Url)> = urls.iter().map(|url| line(url, round_trip, rate)).collect::<Result<_, _>>()?;
     say(&mut lines.iter().map(|(_, url)| url.to_string()))?;
-    let counts = || lines.iter().flat_map(|(line, _)| [line.sent_up(), line.sent_down()]);
     for asked in io::stdin().lock().lines() {
         asked?;
-        say(&mut counts().map(|count| count.to_string()))?;
+        let counts = lines.iter().flat_map(|(line, _)| [line.sent_up(), line.sent_down()]);
+        say(&mut counts.map(|count| count.to_string()))?;
     }
-    Ok(say(&mut counts().map(|count| count.to_string()))?)
+    Ok(())
 }
 
 /// A line to the server of a URL, and the URL of its near end.
