@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How long the removal of orphans waits for objects that are on their way.
 const GRACE: Duration = Duration::from_millis(1500);
 /// How many requests remove orphans at once.
-const REMOVERS: usize = 16;
+const REMOVERS: usize = 64;
 
 /// Who holds the keys, and lends.
 #[async_trait]
