@@ -191,8 +191,8 @@ impl Midway {
     }
 
     /// Waits for the failure, and sees that nothing is left.
-    async fn fails(self) -> dbgraft::Error {
-        let error = tokio::time::timeout(Duration::from_secs(90), self.running).await.unwrap().unwrap().unwrap_err();
+    async fn fails(mut self) -> dbgraft::Error {
+        let error = self.error().await;
         self.near.assert_no_agent(SOON);
         self.far.assert_no_agent(SOON);
         let gone = wait_for(SOON, || !self.bench.target_exists() && staged(&self.prefix).is_empty());
@@ -201,6 +201,23 @@ impl Midway {
         self.writing.assert_gone();
         error
     }
+
+    async fn error(&mut self) -> dbgraft::Error {
+        tokio::time::timeout(Duration::from_secs(90), &mut self.running).await.unwrap().unwrap().unwrap_err()
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_stands_still_is_given_up_and_ends_when_it_wakes() {
+    let mut midway = Midway::start(false).await;
+    let agent = midway.near.agents()[0];
+    kill("STOP", agent);
+    let error = midway.error().await;
+    assert!(error.to_string().contains("silent"), "{error}");
+    kill("CONT", agent);
+    midway.near.assert_no_agent(SOON);
+    midway.far.assert_no_agent(SOON);
+    assert!(!midway.bench.target_exists());
 }
 
 #[tokio::test]

@@ -183,10 +183,13 @@ impl Side<'_> {
     }
 }
 
+/// What an agent does with an archive.
+type Role = fn(Goods) -> What;
+
 /// Opens both ends, and the stage between them. An archive in S3 is used by the agent of its other end, if it has one.
 fn assemble(from: &End<dyn Source>, into: &End<dyn Sink>, via: Option<&Shelf>, options: &CloneOptions) -> Result<Ends> {
     let mut agents = Vec::new();
-    let mut start = |host: &Arc<Host>, what: What, shelf: Option<(&Shelf, fn(Goods) -> What)>| {
+    let mut start = |host: &Arc<Host>, what: What, shelf: Option<(&Shelf, Role)>| {
         let (mut openings, mut store) = (vec![opening(what, options)?], None);
         if let Some((shelf, role)) = shelf
             && let Some(location) = shelf.shared()
@@ -207,16 +210,16 @@ fn assemble(from: &End<dyn Source>, into: &End<dyn Sink>, via: Option<&Shelf>, o
     // Each agent, and whether the archive on its side is used there.
     let exporting = match from {
         End::There(address, host) => {
-            let shelf = via.map(|shelf| (shelf, What::Export as fn(Goods) -> What));
-            let shelf = shelf.or_else(|| into.archive().map(|shelf| (shelf, What::Into as fn(Goods) -> What)));
+            let shelf = via.map(|shelf| (shelf, What::Export as Role));
+            let shelf = shelf.or_else(|| into.archive().map(|shelf| (shelf, What::Into as Role)));
             Some(start(host, What::Source(address.clone()), shelf)?)
         }
         _ => None,
     };
     let importing = match into {
         End::There(address, host) => {
-            let shelf = via.map(|shelf| (shelf, What::Import as fn(Goods) -> What));
-            let shelf = shelf.or_else(|| from.archive().map(|shelf| (shelf, What::From as fn(Goods) -> What)));
+            let shelf = via.map(|shelf| (shelf, What::Import as Role));
+            let shelf = shelf.or_else(|| from.archive().map(|shelf| (shelf, What::From as Role)));
             Some(start(host, What::Sink(address.clone()), shelf)?)
         }
         _ => None,

@@ -154,14 +154,20 @@ impl Agent {
         Lane::open(self.launcher.start().await?, door).await
     }
 
-    /// The reason of a broken lane: the agent itself may be lost, which cannot be helped by another lane.
-    pub(super) async fn why(&self, error: Error) -> Error {
-        match self.line.get() {
-            Some(line) if error.kind() == ErrorKind::Connection => {
+    /// Does something with lanes. It fails when the agent itself is lost: a lane may not notice, and its breaking may be
+    /// only the first sign of it.
+    pub(super) async fn unless_lost<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let line = self.line().await?;
+        let done = tokio::select! {
+            done = work => done,
+            () = line.gone() => Err(Error::new(ErrorKind::Connection, "the agent is lost")),
+        };
+        match done {
+            Err(error) if error.kind() == ErrorKind::Connection => {
                 let _ = timeout(PATIENCE, line.gone()).await;
-                line.lost().unwrap_or(error)
+                Err(line.lost().unwrap_or(error))
             }
-            _ => error,
+            done => done,
         }
     }
 

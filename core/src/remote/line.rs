@@ -240,9 +240,8 @@ async fn write(mut writer: Writer, mut orders: mpsc::UnboundedReceiver<(Order, V
     loop {
         let sent = match timeout(HEARTBEAT, orders.recv()).await {
             Ok(Some((order, body))) => {
-                let last = matches!(order, Order::Farewell);
                 let sent = writer.send(&order, &body).await;
-                if last { Ok(drop(writer.end().await)) } else { sent }
+                if matches!(order, Order::Farewell) { writer.end().await } else { sent }
             }
             // Nobody will give an order any more: the agent sees the end of its input.
             Ok(None) => return drop(writer.end().await),

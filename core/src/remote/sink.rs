@@ -58,13 +58,12 @@ impl Sink for RemoteSink {
             lane.wish(&wish, &packed).await?;
             Ok((lane.gift().await?, lane))
         };
-        match send.await {
-            Ok(((Gift::Receipt, receipt), lane)) => {
+        match self.agent.unless_lost(send).await? {
+            ((Gift::Receipt, receipt), lane) => {
                 self.agent.give_back(lane);
                 parsed(&receipt)
             }
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(self.agent.why(error).await),
+            _ => Err(unexpected()),
         }
     }
 

@@ -87,7 +87,7 @@ pub(super) async fn rows<'a>(
     memory: &Memory,
 ) -> Result<BatchStream<'a>> {
     let wish = Wish::Read { end, table: table.clone(), chunk: chunk.clone() };
-    let (lane, first) = begin(&agent, &wish).await?;
+    let (lane, first) = agent.unless_lost(begin(&agent, &wish)).await?;
     let (sender, receiver) = mpsc::channel(1);
     let memory = memory.clone();
     tokio::spawn(async move {
@@ -130,14 +130,15 @@ async fn fetch(
     loop {
         let batch = match gift {
             Ok(Gift::End) => return Some(lane),
-            Ok(gift) => take(&mut lane, &gift, memory).await,
+            Ok(gift) => agent.unless_lost(take(&mut lane, &gift, memory)).await,
             Err(error) => Err(error),
         };
-        match batch {
-            Ok(batch) => sender.send(Ok(batch)).await.ok()?,
-            Err(error) => return sender.send(Err(agent.why(error).await)).await.ok().and(None),
+        let failed = batch.is_err();
+        sender.send(batch).await.ok()?;
+        if failed {
+            return None;
         }
-        gift = lane.gift().await.map(|(gift, _)| gift);
+        gift = agent.unless_lost(lane.gift()).await.map(|(gift, _)| gift);
     }
 }
 

@@ -53,11 +53,6 @@ impl Writer {
         write.await.map_err(lost)
     }
 
-    /// The stream again.
-    pub(crate) fn into_inner(self) -> Box<dyn AsyncWrite + Send + Sync + Unpin> {
-        self.0
-    }
-
     /// Says that nothing comes any more.
     pub(crate) async fn end(&mut self) -> Result<()> {
         self.0.shutdown().await.map_err(lost)

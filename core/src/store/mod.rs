@@ -46,11 +46,6 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// The address of an object for messages, or with an empty key that of the whole store. Without secrets.
     fn url(&self, key: &str) -> String;
 
-    /// Whether it lends URLs.
-    fn presigns(&self) -> bool {
-        false
-    }
-
     /// A URL by which anybody may do this one thing with this one object, and needs no key for it. To store and to read it
     /// is good for an hour, to remove for seven days; where the store's own credentials are temporary, for as long as these
     /// at most. Nothing but HTTP's own headers has to be sent.

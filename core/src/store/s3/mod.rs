@@ -226,10 +226,6 @@ impl Store for S3 {
         futures::stream::iter(groups).buffer_unordered(REMOVERS).try_collect().await
     }
 
-    fn presigns(&self) -> bool {
-        true
-    }
-
     async fn presign(&self, key: &str, verb: Verb) -> Result<SecretString> {
         let lifetime = match verb {
             Verb::Put | Verb::Get => LENT,
