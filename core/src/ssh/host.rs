@@ -1,14 +1,17 @@
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::{Config, Handle, connect_stream};
+use russh::keys::Algorithm;
 use russh::{Preferred, SshId, cipher};
 use tokio::net::TcpStream;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::address::Stop;
+use super::channel::Closed;
 use super::host_key::{Checker, Fault, Goodbye, Trust};
 use super::keyring::Keyring;
 use super::line::Line;
@@ -77,9 +80,12 @@ impl Host {
     async fn reach(&self, hop: &Settings, last: bool, before: Option<(Arc<Session>, &Settings)>) -> Result<Session> {
         let goodbye = Goodbye::default();
         let mut tries = WAITS.iter();
-        let mut handle = loop {
+        // Types of keys of which the host's is not the one that the URL names: it is asked for one of another type.
+        let mut others: Vec<Algorithm> = Vec::new();
+        let mut refused = None;
+        let (mut handle, closed) = loop {
             let patience = hop.patience.unwrap_or(PATIENCE);
-            let connected = match timeout(patience, self.greet(hop, last, before.as_ref(), &goodbye)).await {
+            let connected = match timeout(patience, self.greet(hop, last, before.as_ref(), &others, &goodbye)).await {
                 Ok(connected) => connected?,
                 Err(_) => {
                     let what = format!("connecting took longer than {} s", patience.as_secs());
@@ -87,14 +93,18 @@ impl Host {
                 }
             };
             match (connected, tries.next()) {
-                (Ok(handle), _) => break handle,
+                (Ok(greeted), _) => break greeted,
                 (Err(Fault::Refused(error)), _) => return Err(error),
+                (Err(Fault::NotPinned(kind, error)), _) => {
+                    others.push(kind);
+                    refused.get_or_insert(error);
+                }
                 (Err(Fault::Ssh(error)), Some(wait)) if is_closed(&error) => sleep(*wait).await,
-                (Err(Fault::Ssh(error)), _) => return Err(not_greeted(hop, error)),
+                (Err(Fault::Ssh(error)), _) => return Err(refused.unwrap_or_else(|| not_greeted(hop, error))),
             }
         };
         login(&mut handle, hop, &self.address, &self.keyring, last, &goodbye).await?;
-        Ok(Session::new(handle, hop.to_string()))
+        Ok(Session::new(handle, closed, hop.to_string()))
     }
 
     /// Connects and checks the host's key. The outer error is that of the way to the host.
@@ -103,8 +113,9 @@ impl Host {
         hop: &Settings,
         last: bool,
         before: Option<&(Arc<Session>, &Settings)>,
+        others: &[Algorithm],
         goodbye: &Goodbye,
-    ) -> Result<Result<Handle<Checker>, Fault>> {
+    ) -> Result<Result<(Handle<Checker>, Closed), Fault>> {
         let stream: Box<dyn Duplex> = match before {
             Some((session, _)) => over(Arc::clone(session), Place::Port(&hop.host, hop.port)).await?,
             None => Box::new(line(hop).await?),
@@ -112,10 +123,11 @@ impl Host {
         let own = self.address.known_hosts.as_deref().map(at_home);
         let pinned = self.address.host_key.clone().filter(|_| last);
         let trust = Trust::new(hop, own.as_deref(), pinned, self.any_host_key)?;
-        let config = config(&trust);
+        let config = config(&trust, others);
         let trust = trust.behind(before.map(|(_, settings)| settings.as_arguments()));
-        let checker = Checker { trust, goodbye: goodbye.clone() };
-        Ok(connect_stream(Arc::new(config), stream, checker).await)
+        let (sender, closed) = watch::channel(HashSet::new());
+        let checker = Checker { trust, closed: sender, goodbye: goodbye.clone() };
+        Ok(connect_stream(Arc::new(config), stream, checker).await.map(|handle| (handle, closed)))
     }
 }
 
@@ -128,7 +140,7 @@ async fn line(hop: &Settings) -> Result<Line> {
     Ok(Line::new(stream))
 }
 
-fn config(trust: &Trust) -> Config {
+fn config(trust: &Trust, others: &[Algorithm]) -> Config {
     const CIPHERS: &[cipher::Name] = &[
         cipher::AES_256_GCM,
         cipher::AES_128_GCM,
@@ -146,7 +158,7 @@ fn config(trust: &Trust) -> Config {
         keepalive_interval: Some(Duration::from_secs(5)),
         keepalive_max: 2,
         preferred: Preferred {
-            key: Cow::Owned(trust.types(&Preferred::DEFAULT.key)),
+            key: Cow::Owned(trust.types(&Preferred::DEFAULT.key, others)),
             cipher: Cow::Borrowed(CIPHERS),
             ..Preferred::DEFAULT
         },

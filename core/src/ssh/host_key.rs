@@ -1,9 +1,12 @@
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use russh::client::{DisconnectReason, Handler};
+use russh::ChannelId;
+use russh::client::{DisconnectReason, Handler, Session};
 use russh::keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
+use tokio::sync::watch;
 
 use super::known_hosts::{KnownHosts, Spot, Verdict, name};
 use super::settings::Settings;
@@ -54,23 +57,26 @@ impl Trust {
         self
     }
 
-    /// The types of keys to ask for: first those that the host is known by.
-    pub(super) fn types(&self, all: &[Algorithm]) -> Vec<Algorithm> {
+    /// The types of keys to ask for: first those that the host is known by, none of those in `not`.
+    pub(super) fn types(&self, all: &[Algorithm], not: &[Algorithm]) -> Vec<Algorithm> {
         let known = self.known.types(&self.host, self.port);
         // RSA is one type of key, with several kinds of signatures.
         let is_rsa = |algorithm: &Algorithm| matches!(algorithm, Algorithm::Rsa { .. });
-        let is_known = |wanted: &Algorithm| known.iter().any(|k| k == wanted || (is_rsa(k) && is_rsa(wanted)));
+        let is_same = |a: &Algorithm, b: &Algorithm| a == b || (is_rsa(a) && is_rsa(b));
+        let is_known = |wanted: &Algorithm| known.iter().any(|known| is_same(known, wanted));
         // Signatures with SHA-1 prove nothing any more.
-        let good = all.iter().filter(|algorithm| **algorithm != Algorithm::Rsa { hash: None });
+        let good = all.iter().filter(|wanted| **wanted != Algorithm::Rsa { hash: None });
+        let good = good.filter(|wanted| !not.iter().any(|other| is_same(other, wanted)));
         let (mut first, rest): (Vec<_>, Vec<_>) = good.cloned().partition(is_known);
         first.extend(rest);
         first
     }
 
-    fn check(&self, key: &PublicKey) -> Result<()> {
+    fn check(&self, key: &PublicKey) -> Result<(), Fault> {
         let shown = key.fingerprint(HashAlg::Sha256).to_string();
         let host = name(&self.host, self.port);
-        let refused = |what: String| Error::new(ErrorKind::Authentication, format!("{host}: {what}"));
+        let not = |what: String| Error::new(ErrorKind::Authentication, format!("{host}: {what}"));
+        let refused = |what| Fault::Refused(not(what));
         let at = |spot: &Spot| format!("{}, line {}", spot.file.display(), spot.line);
         let kind = key.algorithm();
         match (self.known.verdict(&self.host, self.port, key), &self.pinned) {
@@ -79,10 +85,13 @@ impl Trust {
                 Err(refused(what))
             }
             (_, Some(pinned)) if *pinned == shown => Ok(()),
-            (_, Some(pinned)) => Err(refused(format!(
-                "the host shows the key {shown} ({kind}), NOT the one that host-key= names, {pinned}: somebody may be \
-                 listening in"
-            ))),
+            (_, Some(pinned)) => {
+                let what = format!(
+                    "the host shows the key {shown} ({kind}), NOT the one that host-key= names, {pinned}: somebody may \
+                     be listening in"
+                );
+                Err(Fault::NotPinned(kind, not(what)))
+            }
             _ if self.any => {
                 tracing::warn!(host, key = shown, "any host key is trusted: this one was not checked");
                 Ok(())
@@ -118,9 +127,10 @@ impl Trust {
     }
 }
 
-/// Listens to a host: checks its key, and remembers what it says when it leaves.
+/// Listens to a host: checks its key, tells which channels it closes, and remembers what it says when it leaves.
 pub(super) struct Checker {
     pub(super) trust: Trust,
+    pub(super) closed: watch::Sender<HashSet<ChannelId>>,
     pub(super) goodbye: Goodbye,
 }
 
@@ -140,6 +150,8 @@ pub(super) enum Fault {
     Ssh(russh::Error),
     /// The host's key is not trusted.
     Refused(Error),
+    /// The key, of this type, is not the one that was named. The host may have that too.
+    NotPinned(Algorithm, Error),
 }
 
 impl From<russh::Error> for Fault {
@@ -152,15 +164,22 @@ impl Handler for Checker {
     type Error = Fault;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Fault> {
-        self.trust.check(&key.public_key()).map_err(Fault::Refused)?;
+        self.trust.check(&key.public_key())?;
         Ok(true)
+    }
+
+    async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Fault> {
+        self.closed.send_modify(|closed| {
+            closed.insert(channel);
+        });
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Fault>) -> Result<(), Fault> {
         let words = match reason {
             DisconnectReason::ReceivedDisconnect(info) => info.message,
             DisconnectReason::Error(Fault::Ssh(error)) => error.to_string(),
-            DisconnectReason::Error(Fault::Refused(error)) => error.to_string(),
+            DisconnectReason::Error(Fault::Refused(error) | Fault::NotPinned(_, error)) => error.to_string(),
         };
         *self.goodbye.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
         Ok(())

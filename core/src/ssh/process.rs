@@ -7,7 +7,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 
-use super::channel::{Closer, broken, reader};
+use super::channel::{Closed, Closer, broken, reader};
 
 /// How much of standard error is kept.
 const TAIL: usize = 8 << 10;
@@ -33,8 +33,8 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    pub(super) fn new(read: ChannelReadHalf, write: ChannelWriteHalf<Msg>) -> Self {
-        let closer = Closer(Arc::new(write));
+    pub(super) fn new(read: ChannelReadHalf, write: ChannelWriteHalf<Msg>, closed: Closed) -> Self {
+        let closer = Closer::new(write, closed);
         let stdin = Box::new(closer.writer());
         let stderr = Arc::default();
         // What is not read stays in the channel's own buffer.

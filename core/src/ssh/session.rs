@@ -6,7 +6,7 @@ use russh::{Channel, ChannelMsg, ChannelOpenFailure, Disconnect};
 use tokio::runtime;
 use tokio::time::timeout;
 
-use super::channel;
+use super::channel::{self, Closed};
 use super::host_key::Checker;
 use super::process::Process;
 use crate::dial::{Duplex, Place};
@@ -18,13 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One connection to a host. Dropping it closes it, with all that runs over it.
 pub(crate) struct Session {
     handle: Arc<Handle<Checker>>,
+    closed: Closed,
     /// `user@host:port`
     label: String,
 }
 
 impl Session {
-    pub(super) fn new(handle: Handle<Checker>, label: String) -> Self {
-        Self { handle: Arc::new(handle), label }
+    pub(super) fn new(handle: Handle<Checker>, closed: Closed, label: String) -> Self {
+        Self { handle: Arc::new(handle), closed, label }
     }
 
     /// Whether the connection is over.
@@ -43,7 +44,7 @@ impl Session {
             write.exec(true, command).await?;
             loop {
                 match read.wait().await {
-                    Some(ChannelMsg::Success) => return Ok(Some(Process::new(read, write))),
+                    Some(ChannelMsg::Success) => return Ok(Some(Process::new(read, write, self.closed.clone()))),
                     Some(ChannelMsg::Failure | ChannelMsg::Close) => return Ok(None),
                     Some(_) => {}
                     None => return Err(russh::Error::Disconnect),
@@ -69,7 +70,7 @@ impl Session {
     pub(crate) async fn forward(&self, place: Place<'_>) -> Result<Box<dyn Duplex>> {
         match timeout(PATIENCE, self.open(place)).await {
             Err(_) => Err(self.broke("cannot connect from the host: it did not answer within 20 s").with("to", place)),
-            Ok(Ok(channel)) => Ok(Box::new(channel::duplex(channel))),
+            Ok(Ok(channel)) => Ok(Box::new(channel::duplex(channel, self.closed.clone()))),
             Ok(Err(russh::Error::ChannelOpenFailure(why))) => Err(self.not_opened(&why, place)),
             Ok(Err(error)) => Err(self.broke("cannot connect from the host").with("to", place).caused_by(error)),
         }

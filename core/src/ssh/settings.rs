@@ -102,7 +102,7 @@ pub(super) fn understand(stop: &Stop, pairs: &Pairs) -> Result<Settings> {
     let local = local_user();
     let user = stop.user.clone().or_else(|| one("user").map(str::to_owned)).or_else(|| local.clone());
     let user = user.ok_or_else(|| wrong("no user is named; say ssh://user@host".to_owned()))?;
-    let host = one("hostname").map_or_else(|| stop.host.clone(), |name| name.replace("%h", &stop.host));
+    let host = one("hostname").map_or_else(|| stop.host.clone(), |name| name.replace("%h", &stop.host)).to_lowercase();
     let port = match (stop.port, one("port")) {
         (Some(port), _) => port,
         (None, Some(port)) => port.parse().map_err(|_| wrong(format!("`{port}` is not a port")))?,

@@ -73,14 +73,16 @@ impl Reader<'_> {
 
     /// The first value of a setting counts; keys add up.
     fn set(&mut self, name: String, value: &str) {
-        let first = !self.pairs.iter().any(|pair| pair.0 == name);
-        // ProxyJump and ProxyCommand are two words for one setting.
-        let other = match name.as_str() {
-            "proxyjump" => "proxycommand",
-            "proxycommand" => "proxyjump",
-            _ => "",
+        let has = |wanted: &str| self.pairs.iter().any(|pair| pair.0 == wanted);
+        let jumps = || self.pairs.iter().any(|pair| pair.0 == "proxyjump" && !pair.1.eq_ignore_ascii_case("none"));
+        let counts = match name.as_str() {
+            "identityfile" => true,
+            // ProxyJump and ProxyCommand are two words for one setting.
+            "proxyjump" => !has("proxyjump") && !has("proxycommand"),
+            "proxycommand" => !has("proxycommand") && !jumps(),
+            name => !has(name),
         };
-        if (first && !self.pairs.iter().any(|pair| pair.0 == other)) || name == "identityfile" {
+        if counts {
             let value = match name.as_str() {
                 "userknownhostsfile" | "globalknownhostsfile" | "proxycommand" => value.to_owned(),
                 _ => words(value).into_iter().next().unwrap_or_default(),

@@ -1,18 +1,28 @@
 //! The room against real SSH servers.
 
-mod login;
+mod hosts;
+mod keys;
+mod passwords;
+mod sessions;
+mod settings;
+mod ways;
 
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dbgraft_testkit as testkit;
 use testkit::SshHost;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Host, Login, SshAddress};
+use super::{Host, Login, Session, SshAddress};
+use crate::error::{Error, ErrorKind};
 
 /// The URL of a host, with what makes a test independent of whoever runs it.
 fn url(host: &SshHost, more: &str) -> String {
-    let (identity, known) = (host.identity.display(), host.known_hosts.display());
-    format!("{}?config=/dev/null&identity={identity}&known-hosts={known}{more}", host.url)
+    let known = host.known_hosts.display();
+    format!("{}?config=/dev/null&identity={}&known-hosts={known}{more}", host.url, host.identity.display())
 }
 
 fn host(url: &str) -> Host {
@@ -23,7 +33,47 @@ fn host_with(url: &str, login: Login) -> Host {
     Host::new(SshAddress::parse("--source-tunnel", url).unwrap(), login)
 }
 
-/// What connecting fails with, as text.
-async fn error(host: &Host) -> crate::Error {
-    tokio::time::timeout(Duration::from_secs(60), host.connect()).await.unwrap().map(|_| ()).unwrap_err()
+async fn connect(host: &Host) -> Result<Session, Error> {
+    tokio::time::timeout(Duration::from_secs(60), host.connect()).await.unwrap()
+}
+
+/// What connecting fails with.
+async fn refusal(host: &Host) -> Error {
+    connect(host).await.map(|_| ()).unwrap_err()
+}
+
+/// What a command writes.
+async fn output(session: &Session, command: &str) -> String {
+    let mut process = session.exec(command).await.unwrap();
+    let mut output = String::new();
+    process.stdout.read_to_string(&mut output).await.unwrap();
+    output
+}
+
+/// A directory of one test, gone with it.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("dbgraft-ssh-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.join(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
