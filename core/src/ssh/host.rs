@@ -14,7 +14,7 @@ use super::address::Stop;
 use super::channel::Closed;
 use super::host_key::{Checker, Fault, Goodbye, Trust};
 use super::keyring::Keyring;
-use super::line::Line;
+use super::line::{Cut, Line};
 use super::login::login;
 use super::settings::{Settings, at_home, resolve};
 use super::tunnel::over;
@@ -83,7 +83,7 @@ impl Host {
         // Types of keys of which the host's is not the one that the URL names: it is asked for one of another type.
         let mut others: Vec<Algorithm> = Vec::new();
         let mut refused = None;
-        let (mut handle, closed) = loop {
+        let Greeted { mut handle, closed, cut } = loop {
             let patience = hop.patience.unwrap_or(PATIENCE);
             let connected = match timeout(patience, self.greet(hop, last, before.as_ref(), &others, &goodbye)).await {
                 Ok(connected) => connected?,
@@ -104,7 +104,7 @@ impl Host {
             }
         };
         login(&mut handle, hop, &self.address, &self.keyring, last, &goodbye).await?;
-        Ok(Session::new(handle, closed, hop.to_string()))
+        Ok(Session::new(handle, closed, cut, hop.to_string()))
     }
 
     /// Connects and checks the host's key. The outer error is that of the way to the host.
@@ -115,10 +115,15 @@ impl Host {
         before: Option<&(Arc<Session>, &Settings)>,
         others: &[Algorithm],
         goodbye: &Goodbye,
-    ) -> Result<Result<(Handle<Checker>, Closed), Fault>> {
-        let stream: Box<dyn Duplex> = match before {
-            Some((session, _)) => over(Arc::clone(session), Place::Port(&hop.host, hop.port)).await?,
-            None => Box::new(line(hop).await?),
+    ) -> Result<Result<Greeted, Fault>> {
+        let (stream, cut): (Box<dyn Duplex>, _) = match before {
+            Some((session, _)) => {
+                (over(Arc::clone(session), Place::Port(&hop.host, hop.port)).await?, Arc::clone(session.cut()))
+            }
+            None => {
+                let (line, cut) = line(hop).await?;
+                (Box::new(line), Arc::new(cut))
+            }
         };
         let own = self.address.known_hosts.as_deref().map(at_home);
         let pinned = self.address.host_key.clone().filter(|_| last);
@@ -127,17 +132,24 @@ impl Host {
         let trust = trust.behind(before.map(|(_, settings)| settings.as_arguments()));
         let (sender, closed) = watch::channel(HashSet::new());
         let checker = Checker { trust, closed: sender, goodbye: goodbye.clone() };
-        Ok(connect_stream(Arc::new(config), stream, checker).await.map(|handle| (handle, closed)))
+        Ok(connect_stream(Arc::new(config), stream, checker).await.map(|handle| Greeted { handle, closed, cut }))
     }
 }
 
-async fn line(hop: &Settings) -> Result<Line> {
+/// A connection that is encrypted, to a host whose key is trusted.
+struct Greeted {
+    handle: Handle<Checker>,
+    closed: Closed,
+    cut: Arc<Cut>,
+}
+
+async fn line(hop: &Settings) -> Result<(Line, Cut)> {
     let unreachable = |error: std::io::Error| {
         Error::new(ErrorKind::Connection, "cannot reach the host").with("host", hop).retryable().caused_by(error)
     };
     let stream = TcpStream::connect((hop.host.as_str(), hop.port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    Ok(Line::new(stream))
+    Line::new(stream).map_err(unreachable)
 }
 
 fn config(trust: &Trust, others: &[Algorithm]) -> Config {

@@ -1,4 +1,6 @@
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,9 +18,19 @@ pub(super) struct Line {
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
+/// Ends a line at once, whoever holds it and whatever waits to be sent.
+pub(super) struct Cut(std::net::TcpStream);
+
+impl Cut {
+    pub(super) fn now(&self) {
+        let _ = self.0.shutdown(Shutdown::Both); // fails if it has ended
+    }
+}
+
 impl Line {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, waiting: None }
+    pub(super) fn new(stream: TcpStream) -> io::Result<(Self, Cut)> {
+        let cut = Cut(stream.as_fd().try_clone_to_owned()?.into());
+        Ok((Self { stream, waiting: None }, cut))
     }
 
     /// What became of sending something; an error if nothing has been taken for too long.

@@ -2,12 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::{Handle, Msg};
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, Disconnect};
-use tokio::runtime;
+use russh::{Channel, ChannelMsg, ChannelOpenFailure};
 use tokio::time::timeout;
 
 use super::channel::{self, Closed};
 use super::host_key::Checker;
+use super::line::Cut;
 use super::process::Process;
 use crate::dial::{Duplex, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,15 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection to a host. Dropping it closes it, with all that runs over it.
 pub(crate) struct Session {
-    handle: Arc<Handle<Checker>>,
+    handle: Handle<Checker>,
     closed: Closed,
+    /// Of the line to the first host on the way.
+    cut: Arc<Cut>,
     /// `user@host:port`
     label: String,
 }
 
 impl Session {
-    pub(super) fn new(handle: Handle<Checker>, closed: Closed, label: String) -> Self {
-        Self { handle: Arc::new(handle), closed, label }
+    pub(super) fn new(handle: Handle<Checker>, closed: Closed, cut: Arc<Cut>, label: String) -> Self {
+        Self { handle, closed, cut, label }
+    }
+
+    pub(super) fn cut(&self) -> &Arc<Cut> {
+        &self.cut
     }
 
     /// Whether the connection is over.
@@ -113,10 +119,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Channels that others still hold would keep it open.
-        if let Ok(runtime) = runtime::Handle::try_current() {
-            let handle = Arc::clone(&self.handle);
-            runtime.spawn(async move { handle.disconnect(Disconnect::ByApplication, "", "").await });
-        }
+        // Not by a message: channels that others still hold would keep the connection open, and with it what a server
+        // has locked, until the runtime gets to sending it.
+        self.cut.now();
     }
 }
