@@ -1,5 +1,7 @@
 //! What a source holds: the objects of one database with their columns, keys, definitions and sizes. Plain data.
 
+mod define;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

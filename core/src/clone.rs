@@ -65,7 +65,7 @@ impl CloneJob {
         self
     }
 
-    /// Chooses objects and rows by code, in the place of the options' patterns.
+    /// Chooses objects and rows by code, in the place of the options' patterns and kinds.
     #[must_use]
     pub fn selector(mut self, selector: impl ObjectSelector + 'static) -> Self {
         self.selector = Some(Box::new(selector));
@@ -151,7 +151,10 @@ impl CloneJob {
 
     fn open(self) -> Result<OpenJob> {
         self.options.check()?;
-        let globs = if self.selector.is_none() { Some(Globs::of(&self.options)?) } else { None };
+        let globs = match self.selector {
+            None => Some(Globs::of(&self.options)?),
+            Some(_) => self.options.check_free_choice().map(|()| None)?,
+        };
         let ends = endpoint::open(Request {
             source: self.source,
             target: self.target,
@@ -216,7 +219,7 @@ impl OpenJob {
             (None, Some(globs)) => globs,
             (None, None) => return Err(Error::new(ErrorKind::Internal, "a job without a selector")),
         };
-        let mut selection = choose(&catalog, selector, &self.options);
+        let mut selection = choose(&catalog, selector, &self.options)?;
         if self.options.if_exists == IfExists::Skip {
             selection.leave(&self.ends.sink.existing().await?, "is already at the target");
         }

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Changed,
     /// The source holds something that cannot be carried.
     Unsupported,
+    /// Code of the user's own failed: a source, a sink, a selector.
+    Callback,
     /// The job was cancelled and has cleaned up.
     Cancelled,
     /// A bug of this library.

@@ -1,10 +1,14 @@
 //! What a job tells while it runs.
 
+mod queue;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::ObjectRef;
+
+pub use queue::EventQueue;
 
 /// The phases of a leg, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -57,10 +57,10 @@ pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, Obj
 pub use clone::CloneJob;
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Amount, Event, LegName, Phase};
+pub use event::{Amount, Event, EventQueue, LegName, Phase};
 pub use fidelity::{Fidelity, Severity};
 pub use memory::{Lease, Memory};
-pub use options::{AgentCredentials, CloneOptions, Definer, IfExists, OnUnsupported, Verify};
+pub use options::{AgentCredentials, CloneOptions, Definer, IfExists, OnUnsupported, Spelling, Verify, parse_size};
 pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Selection, TablePlan};
 pub use report::{Finding, Note, ObjectReport, Overview, Report};
 pub use secrecy::SecretString;

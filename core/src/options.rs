@@ -1,5 +1,7 @@
 //! The options of a clone: one list, under the same names in every language and on the command line.
 
+mod reading;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
+
+pub use reading::{Spelling, parse_size};
 
 /// What to do with a table that is already there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,8 +194,10 @@ pub struct CloneOptions {
     /// Trust any key that a host shows: whoever is on the line can then read and change everything.
     pub insecure_accept_any_host_key: bool,
     /// Objects to take: globs of names, or `kind:glob`. With one, the clone is partial.
+    #[serde(deserialize_with = "reading::texts")]
     pub include: Vec<String>,
     /// Objects to leave out: globs of names, or `kind:glob`.
+    #[serde(deserialize_with = "reading::texts")]
     pub exclude: Vec<String>,
     /// A condition in SQL for the rows of a table, by the table's name.
     #[serde(rename = "where")]
@@ -223,8 +229,10 @@ pub struct CloneOptions {
     /// How many connections read, and how many load, at once.
     pub threads: usize,
     /// At most this many bytes of rows are in flight.
+    #[serde(deserialize_with = "reading::size")]
     pub memory: u64,
     /// At most this many bytes of rows are read a second.
+    #[serde(deserialize_with = "reading::size_if_any")]
     pub max_rate: Option<u64>,
     /// Keep the target's changes out of its binary log. Its replicas will not have the clone.
     pub skip_binlog: bool,
@@ -268,6 +276,17 @@ impl Default for CloneOptions {
 }
 
 impl CloneOptions {
+    /// Refuses what a selector by code would pass over in silence.
+    pub(crate) fn check_free_choice(&self) -> Result<()> {
+        let kinds = self.triggers.or(self.routines).or(self.events);
+        if self.include.is_empty() && self.exclude.is_empty() && kinds.is_none() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            "a selector of your own chooses in the place of include, exclude, triggers, routines and events: say one of them",
+        ))
+    }
+
     /// Refuses what contradicts itself.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = [

@@ -1,6 +1,6 @@
 //! Which objects and rows are cloned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -16,9 +16,14 @@ pub trait ObjectSelector: Send + Sync {
     /// Whether the object is cloned. A trigger goes only with its table, whatever is said of the trigger itself.
     fn select(&self, object: &ObjectRef) -> bool;
 
-    /// A condition in SQL that the rows of a table must meet; `None` for all rows.
+    /// A condition in SQL that the rows of a table must meet; `None` for what the options say, or all rows.
     fn rows(&self, _table: &ObjectRef) -> Option<String> {
         None
+    }
+
+    /// Asked after the last choice: an error refuses the job. For a selector that can fail.
+    fn verdict(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -56,7 +61,6 @@ impl Pattern {
 pub(crate) struct Globs {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
-    filters: BTreeMap<String, String>,
     triggers: bool,
     routines: bool,
     events: bool,
@@ -70,14 +74,13 @@ impl Globs {
         Ok(Self {
             include: parse(&options.include)?,
             exclude: parse(&options.exclude)?,
-            filters: options.filters.clone(),
             triggers: options.triggers.unwrap_or(full),
             routines: options.routines.unwrap_or(full),
             events: options.events.unwrap_or(full),
         })
     }
 
-    /// Patterns and filters that match nothing are typing errors, and a typing error must not clone the wrong half.
+    /// Patterns that match nothing are typing errors, and a typing error must not clone the wrong half.
     pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
         let objects: Vec<ObjectRef> = catalog.objects().collect();
         for (option, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
@@ -88,10 +91,7 @@ impl Globs {
                 return Err(Error::usage(message));
             }
         }
-        match self.filters.keys().find(|name| catalog.table(name).is_none()) {
-            Some(name) => Err(Error::usage(format!("--where {}=…: there is no table of that name", Printable(name)))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -111,14 +111,13 @@ impl ObjectSelector for Globs {
             _ => self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object)),
         }
     }
-
-    fn rows(&self, table: &ObjectRef) -> Option<String> {
-        self.filters.get(&table.name).cloned()
-    }
 }
 
-/// Applies a selector to a catalog.
-pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: &CloneOptions) -> Selection {
+/// Applies a selector, and the filters of the options, to a catalog.
+pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: &CloneOptions) -> Result<Selection> {
+    if let Some(name) = options.filters.keys().find(|name| catalog.table(name).is_none()) {
+        return Err(Error::usage(format!("--where {}=…: there is no table of that name", Printable(name))));
+    }
     let mut selection = Selection { rows: !options.schema_only, schema: !options.data_only, ..Selection::default() };
     let mut leave = |object: ObjectRef, reason: &str| {
         selection.left_out.push(LeftOut { object, reason: reason.to_owned() });
@@ -127,7 +126,7 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
     for table in &catalog.tables {
         let object = table.object();
         if selector.select(&object) {
-            let filter = selector.rows(&object);
+            let filter = selector.rows(&object).or_else(|| options.filters.get(&object.name).cloned());
             tables.push(SelectedTable { name: object.name, filter });
         } else {
             leave(object, "not selected");
@@ -148,10 +147,11 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
             objects.push(object.clone());
         }
     }
+    selector.verdict()?;
     selection.whole = selection.left_out.is_empty() && tables.iter().all(|table| table.filter.is_none());
     selection.tables = tables;
     selection.objects = objects;
-    selection
+    Ok(selection)
 }
 
 #[cfg(test)]

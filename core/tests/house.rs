@@ -102,7 +102,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dial", &["error"]),
     // A batch is what the codec builds; the two are one floor.
     ("batch", &["codec", "memory"]),
-    ("codec", &["batch", "error"]),
+    ("codec", &["batch", "catalog", "error"]),
     ("memory", &[]),
     ("catalog", &[]),
     ("error", &[]),

@@ -8,10 +8,12 @@
 
 mod compress;
 mod digest;
+mod encode;
 mod text;
 
 pub(crate) use compress::{compress, decompress};
 pub use digest::Digest;
 pub(crate) use digest::hash;
-pub use text::BatchBuilder;
-pub(crate) use text::{Field, fields, lines, rows};
+pub use encode::RowEncoder;
+pub use text::{BatchBuilder, Field, rows};
+pub(crate) use text::{fields, lines};

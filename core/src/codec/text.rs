@@ -100,7 +100,8 @@ impl BatchBuilder {
 
 /// One field of a row as it stands in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field<'a> {
+pub enum Field<'a> {
+    /// No value.
     Null,
     /// Still escaped.
     Escaped(&'a [u8]),
@@ -108,7 +109,7 @@ pub(crate) enum Field<'a> {
 
 impl Field<'_> {
     /// The value's bytes; `None` for NULL.
-    pub(crate) fn bytes(self) -> Option<Vec<u8>> {
+    pub fn bytes(self) -> Option<Vec<u8>> {
         let Self::Escaped(text) = self else { return None };
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.iter();
@@ -138,8 +139,8 @@ pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
     line.split(|&byte| byte == b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
 }
 
-/// The rows of a batch, each as its fields.
-pub(crate) fn rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
+/// The rows of a batch's text, each as its fields.
+pub fn rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
     lines(text).map(fields)
 }
 

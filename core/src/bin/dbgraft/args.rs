@@ -6,8 +6,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dbgraft::{AgentCredentials, CloneOptions, Definer, Error, IfExists, OnUnsupported, Result, Verify};
 
-use crate::text;
-
 #[derive(Parser)]
 #[command(name = "dbgraft", version, about = "Clones MySQL and MariaDB databases, directly or through S3")]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
@@ -98,10 +96,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", default_value_t = CloneOptions::default().threads, help_heading = MEANS)]
     threads: usize,
     /// At most this many bytes of rows are in flight: 256M, 1G
-    #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = text::parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = dbgraft::parse_size)]
     memory: u64,
     /// At most this many bytes of rows are read a second: 10M
-    #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = text::parse_size)]
+    #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = dbgraft::parse_size)]
     max_rate: Option<u64>,
     /// Read without any guarantee that the tables are of one moment
     #[arg(long, help_heading = MEANS)]

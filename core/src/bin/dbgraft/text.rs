@@ -104,29 +104,6 @@ pub(crate) fn error(error: &Error) -> String {
     message.lines().map(|line| Printable(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
-/// Reads `1048576`, `64K`, `256MiB`, `1G` (powers of 1024) and `10MB` (powers of 1000).
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size: say bytes, or 64K, 256M, 1G");
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let unit = unit.trim().to_ascii_lowercase();
-    let (base, letter) = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')) {
-        Some(letter) if unit.ends_with("ib") => (1024_u64, letter),
-        Some(letter) => (1000, letter),
-        None => (1024, unit.as_str()),
-    };
-    let power = match letter {
-        "" if !unit.ends_with("ib") => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        _ => return Err(wrong()),
-    };
-    base.checked_pow(power).and_then(|unit| number.checked_mul(unit)).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,16 +116,6 @@ mod tests {
         assert_eq!([0.421, 12.34, 307.0].map(seconds), ["0.42 s", "12.3 s", "5:07"]);
         assert_eq!(counted(2, ObjectKind::View), "2 views");
         assert_eq!(few(&["a", "b\n", "c"], 2), "a, b\\n and 1 more");
-    }
-
-    #[test]
-    fn sizes_are_understood() {
-        let good = ["0", "12", "12b", "64K", "256MiB", "256 m", "1g", "10MB", "2T"];
-        let bytes = [0, 12, 12, 64 << 10, 256 << 20, 256 << 20, 1 << 30, 10_000_000, 2 << 40];
-        assert_eq!(good.map(|text| parse_size(text).unwrap()), bytes);
-        for wrong in ["", "M", "-1", "1.5G", "1X", "1iB", "99999999999T", "1 M M"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

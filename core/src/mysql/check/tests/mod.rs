@@ -142,7 +142,7 @@ fn address(server: &testkit::Database, database: &str) -> Address {
 fn select(catalog: &Catalog, options: &CloneOptions) -> Selection {
     let globs = Globs::of(options).unwrap();
     globs.check(catalog).unwrap();
-    choose(catalog, &globs, options)
+    choose(catalog, &globs, options).unwrap()
 }
 
 /// The source's findings, for an account that sees its own catalog.

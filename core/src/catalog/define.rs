@@ -1,0 +1,199 @@
+//! Tables that come from no server: made of the words of a `CREATE TABLE`.
+
+use super::{Catalog, Column, Database, Flavor, Server, Table};
+
+/// What tables of one's own are made with: both families have them, and mean the same.
+const CHARSET: &str = "utf8mb4";
+const COLLATION: &str = "utf8mb4_general_ci";
+
+const TEXT: [&str; 8] = ["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"];
+
+impl Table {
+    /// A table of one's own: its columns by name and definition, as `CREATE TABLE` takes them: `bigint not null`,
+    /// `varchar(20)`, `enum('a','b')`. Its text is utf8mb4 unless a column says otherwise.
+    pub fn define<'a>(
+        name: &str,
+        columns: impl IntoIterator<Item = (&'a str, &'a str)>,
+        primary_key: &[String],
+    ) -> Self {
+        let mut lines = Vec::new();
+        let mut read = Vec::new();
+        for (name, definition) in columns {
+            lines.push(format!("  {} {}", quoted(name), definition.trim()));
+            let mut column = column(name, definition);
+            column.nullable &= !primary_key.iter().any(|key| key == name);
+            read.push(column);
+        }
+        if !primary_key.is_empty() {
+            let names: Vec<String> = primary_key.iter().map(|name| quoted(name)).collect();
+            lines.push(format!("  PRIMARY KEY ({})", names.join(",")));
+        }
+        let options = format!("ENGINE=InnoDB DEFAULT CHARSET={CHARSET} COLLATE={COLLATION}");
+        Self {
+            name: name.to_owned(),
+            engine: "InnoDB".to_owned(),
+            columns: read,
+            history: false,
+            primary_key: primary_key.to_vec(),
+            rows_estimate: 0,
+            data_bytes: 0,
+            index_bytes: 0,
+            create: format!("CREATE TABLE {} (\n{}\n) {options}", quoted(name), lines.join(",\n")),
+        }
+    }
+}
+
+impl Catalog {
+    /// The catalog of tables of one's own, whose definitions are in MySQL's dialect.
+    pub fn of_tables(tables: Vec<Table>) -> Self {
+        let (charset, collation) = (CHARSET.to_owned(), COLLATION.to_owned());
+        let database = Database { name: "own".to_owned(), charset, collation, comment: String::new() };
+        Self { server: Server::new(Flavor::MySql, "8.0.0"), database, tables, definitions: Vec::new() }
+    }
+}
+
+impl Column {
+    /// The members of an `ENUM` or a `SET` in their order, the first of which has the number 1; else nothing.
+    pub fn members(&self) -> Vec<String> {
+        if !matches!(self.data_type.as_str(), "enum" | "set") {
+            return Vec::new();
+        }
+        pieces(&self.column_type).into_iter().filter(|piece| piece.is_quoted).map(|piece| piece.text).collect()
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A word, a quoted text without its quotes, or a bracket with all that is in it.
+struct Piece {
+    text: String,
+    is_quoted: bool,
+}
+
+/// Cuts a definition at white space and commas; outside of quotes all is lower case. The first bracket is opened where it
+/// belongs to a word: `enum('a','b')`.
+fn pieces(definition: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut word = String::new();
+    let mut letters = definition.chars().peekable();
+    let end = |word: &mut String, pieces: &mut Vec<Piece>| {
+        if !word.is_empty() {
+            pieces.push(Piece { text: std::mem::take(word), is_quoted: false });
+        }
+    };
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' | '"' | '`' => {
+                end(&mut word, &mut pieces);
+                let mut text = String::new();
+                while let Some(inner) = letters.next() {
+                    if inner == letter && letters.next_if_eq(&letter).is_none() {
+                        break;
+                    }
+                    text.push(inner);
+                }
+                pieces.push(Piece { text, is_quoted: true });
+            }
+            '(' | ')' | ',' | '=' => end(&mut word, &mut pieces),
+            space if space.is_whitespace() => end(&mut word, &mut pieces),
+            other => word.extend(other.to_lowercase()),
+        }
+    }
+    end(&mut word, &mut pieces);
+    pieces
+}
+
+fn column(name: &str, definition: &str) -> Column {
+    let pieces = pieces(definition);
+    let words: Vec<&str> = pieces.iter().filter(|piece| !piece.is_quoted).map(|piece| piece.text.as_str()).collect();
+    let has = |wanted: &[&str]| words.windows(wanted.len()).any(|words| words == wanted);
+    let after = |wanted: &str| words.iter().skip_while(|word| **word != wanted).nth(1).map(|word| (*word).to_owned());
+    let data_type = match words.first().copied().unwrap_or_default() {
+        "integer" => "int",
+        "bool" | "boolean" => "tinyint",
+        "numeric" | "dec" | "fixed" => "decimal",
+        "real" => "double",
+        other => other,
+    };
+    let collation = after("collate");
+    let named = if has(&["character", "set"]) {
+        words.windows(3).find_map(|words| match words {
+            ["character", "set", name] => Some((*name).to_owned()),
+            _ => None,
+        })
+    } else {
+        after("charset")
+    };
+    let of_collation = || collation.as_deref().and_then(|name| name.split('_').next()).map(str::to_owned);
+    let charset = named.clone().or_else(of_collation).unwrap_or_else(|| CHARSET.to_owned());
+    let is_text = TEXT.contains(&data_type);
+    Column {
+        name: name.to_owned(),
+        data_type: data_type.to_owned(),
+        column_type: column_type(definition),
+        collation: if is_text { collation.or_else(|| named.is_none().then(|| COLLATION.to_owned())) } else { None },
+        charset: is_text.then_some(charset),
+        nullable: !has(&["not", "null"]) && !has(&["primary", "key"]),
+        generated: has(&["as"]) || has(&["generated"]),
+    }
+}
+
+/// The type with its bracket and sign: `decimal(10,2) unsigned`.
+fn column_type(definition: &str) -> String {
+    let definition = definition.trim();
+    let mut quote = None;
+    let end = definition.char_indices().find_map(|(at, letter)| {
+        match (quote, letter) {
+            (None, '\'' | '"') => quote = Some(letter),
+            (Some(open), letter) if open == letter => quote = None,
+            (None, ')') => return Some(at + 1),
+            _ => {}
+        }
+        None
+    });
+    let first = definition.find(char::is_whitespace).unwrap_or(definition.len());
+    let bracket = definition.find('(').filter(|at| *at <= first || definition.get(first..*at).is_some_and(is_blank));
+    let kind = definition.get(..bracket.and(end).unwrap_or(first)).unwrap_or(definition);
+    let kind = match kind.split_once('(') {
+        Some((word, bracket)) => format!("{}({bracket}", word.trim().to_lowercase()),
+        None => kind.to_lowercase(),
+    };
+    let unsigned = pieces(definition).iter().any(|piece| !piece.is_quoted && piece.text == "unsigned");
+    if unsigned { format!("{kind} unsigned") } else { kind }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_made_of_its_columns_words() {
+        let columns = [
+            ("id", "BIGINT UNSIGNED AUTO_INCREMENT"),
+            ("kind", "Enum('a','it''s (b)', 'not null') default 'a'"),
+            ("price", "decimal (10,2) not null"),
+            ("name", "varchar(20) character set latin1"),
+            ("note", "text collate utf8mb3_bin not null comment 'as'"),
+            ("twice", "int generated always as (id * 2)"),
+            ("doc", "json"),
+        ];
+        let table = Table::define("a`b", columns, &["id".to_owned()]);
+        let types: Vec<&str> = table.columns.iter().map(|column| column.column_type.as_str()).collect();
+        let expected = ["bigint unsigned", "enum('a','it''s (b)', 'not null')", "decimal(10,2)", "varchar(20)"];
+        assert_eq!(types, [expected.as_slice(), &["text", "int", "json"]].concat());
+        assert_eq!(table.columns[1].members(), ["a", "it's (b)", "not null"]);
+        let nullable: Vec<bool> = table.columns.iter().map(|column| column.nullable).collect();
+        assert_eq!(nullable, [false, true, false, true, false, true, true]);
+        let charsets: Vec<Option<&str>> = table.columns.iter().map(|column| column.charset.as_deref()).collect();
+        assert_eq!(charsets, [None, Some("utf8mb4"), None, Some("latin1"), Some("utf8mb3"), None, None]);
+        assert_eq!(table.stored_columns().count(), 6);
+        assert!(table.create.starts_with("CREATE TABLE `a``b` (\n  `id` BIGINT"), "{}", table.create);
+        assert!(table.create.contains(",\n  PRIMARY KEY (`id`)\n) ENGINE"), "{}", table.create);
+    }
+}
