@@ -7,7 +7,7 @@ LINT := target/lint/bin
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo demo-regions test lint bench agent tools compiler python
+.PHONY: help demo demo-regions test lint bench agent npm test-node tools compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -22,6 +22,13 @@ demo-regions: tools ## The same between two regions, over SSH: through S3, witho
 
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
 	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace
+	@$(MAKE) --no-print-directory test-node
+
+test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
+test-node: tools nodejs ## Install the package for Node into an empty project, and test it against the same servers
+	cargo build --workspace
+	bindings-node/pack.sh $(NODE)/libdbgraft_node.so $(NODE)/dbgraft target/node-test/npm
+	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- bindings-node/test/run.sh target/node-test/npm/dbgraft-*.tgz target/node-test
 
 lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python
 	cargo fmt --check
@@ -45,6 +52,11 @@ agent: compiler ## Build the static executable for hosts on which work runs: tar
 		{ echo "target/agent/dbgraft is not static:" >&2; ldd target/agent/dbgraft >&2; exit 1; }
 	@target/agent/dbgraft --version && wc -c target/agent/dbgraft
 
+npm: agent nodejs ## Build the package for Node: target/npm/dbgraft-VERSION.tgz
+	cargo build --release --package dbgraft-node
+	bindings-node/pack.sh "$${CARGO_TARGET_DIR:-target}/release/libdbgraft_node.so" target/agent/dbgraft target/npm
+	@ls -l target/npm
+
 # Servers for the tests and the demo; does nothing where they are.
 tools: compiler
 	$(TESTKIT) install
@@ -58,3 +70,9 @@ compiler:
 # Python's tools come into virtual environments below target/.
 python:
 	@python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y python3 python3-venv; }
+
+# Node and npm, and a browser for the page of the examples.
+nodejs:
+	@command -v npm >/dev/null && command -v chromium >/dev/null || { $(SUDO) apt-get update && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+			$$(command -v npm >/dev/null || echo nodejs npm) $$(command -v chromium >/dev/null || echo chromium); }

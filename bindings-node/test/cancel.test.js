@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { CloneError, CloneJob, clone, fromRows } from 'dbgraft';
+
+import { exists, pair, script, sql, table } from './setup.js';
+
+/** Rows without end, a little slower than they could be. */
+const endless = {
+  name: 't', columns: { id: 'bigint not null', v: 'varchar(50)' }, primaryKey: 'id',
+  rows: (function* () { for (let id = 0; ; id += 1) yield { id, v: 'x'.repeat(50) }; }),
+};
+
+async function isGone(names) {
+  assert.equal(await exists(names.target), false, 'the target database is still there');
+  // Whatever the server still did would be seen here.
+  const list = await sql(names.target.replace(/\/[^/]*$/, ''), 'SHOW PROCESSLIST');
+  assert.deepEqual(list.filter((line) => line[3] === `${names.name}_copy`), []);
+}
+
+test('a signal that is aborted already keeps a clone from being started', async () => {
+  let connections = 0;
+  const server = createServer((socket) => { connections += 1; socket.destroy(); }).listen(0, '127.0.0.1');
+  await new Promise((listening) => server.on('listening', listening));
+  const url = `mysql://a@127.0.0.1:${server.address().port}/b`;
+  await assert.rejects(clone(url, url, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  const reason = new Error('never mind');
+  await assert.rejects(clone(url, url, { signal: AbortSignal.abort(reason) }), (error) => error === reason);
+  server.close();
+  assert.equal(connections, 0);
+});
+
+test('an aborted clone rejects with the reason within a second, and leaves nothing', async () => {
+  for (const make of [() => undefined, () => new Error('enough')]) {
+    const names = pair();
+    const controller = new AbortController();
+    const reason = make();
+    let aborted;
+    const onEvent = ({ event, rows }) => {
+      if (event === 'progress' && rows > 0 && aborted === undefined) {
+        aborted = performance.now();
+        controller.abort(reason);
+      }
+    };
+    const cloning = clone(fromRows(endless), names.target, { signal: controller.signal, memory: '8MiB', onEvent });
+    await assert.rejects(cloning, (error) => error === controller.signal.reason);
+    assert.ok(performance.now() - aborted < 1000, `${performance.now() - aborted} ms`);
+    await isGone(names);
+  }
+});
+
+test('AbortSignal.timeout works as it does for fetch', async () => {
+  const names = pair();
+  const cloning = clone(fromRows(endless), names.target, { signal: AbortSignal.timeout(500) });
+  await assert.rejects(cloning, { name: 'TimeoutError' });
+  await isGone(names);
+});
+
+test('a cancelled job fails with CANCELLED and has cleaned up by then', async () => {
+  const names = pair();
+  const job = new CloneJob(fromRows(endless), names.target).start();
+  await sleep(500);
+  const begun = performance.now();
+  await job.cancel();
+  assert.ok(performance.now() - begun < 1000);
+  await isGone(names);
+  await assert.rejects(job.wait(), (error) => error instanceof CloneError && error.code === 'CANCELLED');
+  await job.cancel();
+});
+
+test('a job that is cancelled before its start does nothing', async () => {
+  const job = new CloneJob('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c');
+  await job.cancel();
+  await assert.rejects(job.wait(), { code: 'CANCELLED' });
+});
+
+test('leaving the scope of a job cancels it', async () => {
+  const names = pair();
+  const job = new CloneJob(fromRows(endless), names.target, { memory: '8MiB' });
+  for await (const { event, rows } of job) if (event === 'progress' && rows > 0) break;
+  await job[Symbol.asyncDispose]();
+  await isGone(names);
+});
+
+test('Ctrl-C ends a script by its signal within a second, and leaves nothing', async () => {
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    const names = pair();
+    await table(names.source, 100_000);
+    const running = script(`
+      import { clone } from 'dbgraft';
+      const onEvent = (event) => { if (event.event === 'progress' && event.rows > 0) console.log('rows'); };
+      const options = { memory: '8MiB', maxRate: '1MiB', onEvent };
+      await clone(${JSON.stringify(names.source)}, ${JSON.stringify(names.target)}, options).catch((error) => console.log(error.code));
+      await new Promise((never) => setTimeout(never, 60_000));
+    `);
+    await running.says('rows');
+    const begun = performance.now();
+    running.child.kill(signal);
+    const ended = await running.end;
+    assert.ok(performance.now() - begun < 1000, `${performance.now() - begun} ms`);
+    assert.deepEqual([ended.code, ended.signal], [null, signal]);
+    assert.match(ended.said, /CANCELLED/);
+    await isGone(names);
+  }
+});
+
+test('a script that listens for signals decides itself', async () => {
+  const names = pair();
+  await table(names.source, 3000);
+  const running = script(`
+    import { clone } from 'dbgraft';
+    process.on('SIGINT', () => console.log('heard'));
+    const onEvent = (event) => { if (event.event === 'started') console.log('rows'); };
+    console.log((await clone(${JSON.stringify(names.source)}, ${JSON.stringify(names.target)}, { maxRate: '300K', onEvent })).rows);
+    console.log(process.listenerCount('SIGTERM'));
+  `);
+  await running.says('rows');
+  running.child.kill('SIGINT');
+  const { code, said } = await running.end;
+  assert.deepEqual([code, said.split('\n').slice(-4)], [0, ['heard', '3000', '0', '']]);
+});
+
+test('several jobs run at once, and one that is cancelled does not disturb the others', async () => {
+  const all = [pair(), pair(), pair()];
+  await Promise.all(all.map((names) => table(names.source, 2000)));
+  const jobs = all.map((names) => new CloneJob(names.source, names.target, { threads: 1, maxRate: '1M' }).start());
+  await jobs[1].cancel();
+  assert.equal((await jobs[0].wait()).rows, 2000);
+  assert.equal((await jobs[2].wait()).rows, 2000);
+  await assert.rejects(jobs[1].wait(), { code: 'CANCELLED' });
+  await isGone(all[1]);
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+
+import { CloneError, CloneJob, clone, executable, optionNames, plan, verify } from 'dbgraft';
+
+import { FLAVORS, compare, exists, lasting, pair, shop, sql, table } from './setup.js';
+
+for (const flavor of FLAVORS) {
+  test(`a clone is exact, and its report is that of the command: ${flavor}`, async () => {
+    const names = shop(flavor);
+    const report = await clone(names.source, new URL(names.target), { verify: 'checksum' });
+    compare(names);
+    assert.deepEqual(report.verified.differences, []);
+    await sql(names.target, `DROP DATABASE ${names.name}_copy`);
+    const again = ['clone', names.source, names.target, '--verify', 'checksum', '--report', '-'];
+    const ofCommand = JSON.parse(execFileSync(executable, again, { stdio: ['ignore', 'pipe', 'ignore'] }));
+    assert.deepEqual(lasting(report), lasting(ofCommand));
+  });
+}
+
+test('a partial clone goes through S3', async () => {
+  const names = shop('MYSQL');
+  const legs = new Set();
+  const report = await clone(names.source, names.target, {
+    via: names.via, include: ['orders', 'country'], where: { orders: "state = 'open'" }, memory: '32MiB', threads: 2,
+    onEvent: (event) => legs.add(event.leg),
+  });
+  const [[open]] = await sql(names.source, "SELECT COUNT(*) FROM orders WHERE state = 'open'");
+  assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM orders'), [[open]]);
+  assert.ok(legs.has('export') && legs.has('import'));
+  assert.ok(report.left_out.length > 0);
+});
+
+test('a plan writes nothing, and a comparison finds what is different', async () => {
+  const names = pair();
+  await table(names.source, 500);
+  const overview = await plan(names.source, names.target);
+  assert.equal(overview.plan.tables[0].table.name, 't');
+  assert.equal(await exists(names.target), false);
+  await clone(names.source, names.target);
+  assert.deepEqual((await verify(names.source, names.target)).differences, []);
+  await sql(names.target, 'DELETE FROM t WHERE id = 7');
+  const { differences } = await verify(names.source, names.target, { listRows: true });
+  assert.deepEqual(differences[0].rows, [{ key: 'id = 7', place: 'source' }]);
+});
+
+test('a function chooses objects, and conditions hold beside it', async () => {
+  const names = shop('MYSQL');
+  const asked = [];
+  await clone(names.source, names.target, {
+    selector: async (object) => asked.push(object.kind) && object.kind === 'table' && object.name.startsWith('or'),
+    where: { orders: 'id <= 5' },
+  });
+  assert.ok(asked.includes('trigger') && asked.includes('view'));
+  assert.deepEqual(await sql(names.target, 'SHOW TABLES'), [['order_item'], ['orders']]);
+  assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM orders'), [[5]]);
+});
+
+test('what a selector throws refuses the clone, and is the cause', async () => {
+  const names = pair();
+  await table(names.source, 1);
+  const thrown = new TypeError('no such field');
+  const selector = () => { throw thrown; };
+  await assert.rejects(clone(names.source, names.target, { selector }), (error) => {
+    assert.ok(error instanceof CloneError);
+    assert.deepEqual([error.code, error.cause, error.context.in], ['CALLBACK', thrown, '`selector`']);
+    return true;
+  });
+  assert.equal(await exists(names.target), false);
+});
+
+test('wrong options are named, with the right ones', async () => {
+  const refuses = async (options, names) => {
+    await assert.rejects(clone('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c', options), (error) => {
+      assert.ok(error instanceof CloneError && error instanceof Error && error.name === 'CloneError');
+      assert.equal(error.code, 'USAGE');
+      assert.match(error.message, names);
+      return true;
+    });
+  };
+  await refuses({ thread: 4 }, /`thread`.*`threads`/);
+  await refuses({ if_exists: 'drop' }, /`ifExists`/);
+  await refuses({ threads: '4' }, /`threads`/);
+  await refuses({ threads: 0 }, /threads/);
+  await refuses({ memory: 'lots' }, /`memory`.*`lots`/);
+  await refuses({ ifExists: 'maybe' }, /`ifExists`.*`maybe`/);
+  await refuses({ schemaOnly: true, dataOnly: true }, /data-only/);
+  await refuses({ selector: () => true, include: 'a' }, /include/);
+  await refuses({ onEvent: 'x' }, /`onEvent`/);
+  await refuses({ signal: 'x' }, /`signal`/);
+  assert.throws(() => new CloneJob('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c', { thread: 1 }), CloneError);
+  assert.throws(() => new CloneJob({}, 'mysql://a@127.0.0.1:1/c'), /`catalog`/);
+  assert.throws(() => new CloneJob('mysql://a@127.0.0.1:1/c'), /`write`/);
+});
+
+test('an error says what kind it is, whether to try again, and where it happened', async () => {
+  const names = pair();
+  await table(names.source, 1);
+  const wrong = new URL(names.target);
+  wrong.password = 'wrong-Pa55word';
+  await assert.rejects(clone(names.source, wrong), (error) => {
+    assert.deepEqual([error.code, error.serverCode, error.retryable], ['AUTHENTICATION', 1045, false]);
+    assert.ok(!error.message.includes('wrong-Pa55word') && !error.stack.includes('wrong-Pa55word'));
+    return true;
+  });
+  await assert.rejects(clone(names.source, 'mysql://a@127.0.0.1:1/b'), (error) => {
+    assert.deepEqual([error.code, error.retryable], ['CONNECTION', true]);
+    assert.ok(error.cause instanceof Error);
+    assert.match(error.context.server, /127\.0\.0\.1:1/);
+    return true;
+  });
+});
+
+test('passwords come as options', async () => {
+  const names = pair();
+  await table(names.source, 3);
+  const [source, target] = [names.source, names.target].map((url) => new URL(url));
+  const passwords = { sourcePassword: source.password, targetPassword: target.password };
+  source.password = target.password = '';
+  assert.equal((await clone(source, target, passwords)).rows, 3);
+});
+
+test('every option has a flag of the command', () => {
+  const help = execFileSync(executable, ['clone', '--help'], { encoding: 'utf8' });
+  const kebab = (name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  assert.deepEqual(optionNames.filter((name) => !help.includes(`--${kebab(name)}`)), []);
+});
