@@ -4,10 +4,12 @@ SHELL := /bin/bash
 TESTKIT := cargo run --quiet --bin testkit --
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 LINT := target/lint/bin
+PYTHON := target/python/tools/bin
+PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/python
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo demo-regions test lint bench agent npm test-node tools compiler python nodejs
+.PHONY: help demo demo-regions test test-python test-node lint bench agent wheel npm browser tools compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -22,13 +24,25 @@ demo-regions: tools ## The same between two regions, over SSH: through S3, witho
 
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
 	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace
-	@$(MAKE) --no-print-directory test-node
+	@$(MAKE) --no-print-directory test-python test-node
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
 test-node: tools nodejs ## Install the package for Node into an empty project, and test it against the same servers
 	cargo build --workspace
 	bindings-node/pack.sh $(NODE)/libdbgraft_node.so $(NODE)/dbgraft target/node-test/npm
 	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- bindings-node/test/run.sh target/node-test/npm/dbgraft-*.tgz target/node-test
+
+test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, and test it as it is installed (part of `make test`)
+	$(PYTHON)/ruff check $(PYTHON_CODE) && $(PYTHON)/ruff format --check $(PYTHON_CODE)
+	cargo build --workspace --bins
+	install -D "$${CARGO_TARGET_DIR:-target}/debug/dbgraft" bindings-python/python/dbgraft/bin/dbgraft
+	rm -rf target/python/wheel target/python/env && python3 -m venv target/python/env
+	$(PYTHON)/maturin build --quiet --manifest-path bindings-python/Cargo.toml --out target/python/wheel
+	target/python/env/bin/pip install --quiet --disable-pip-version-check target/python/wheel/*.whl \
+		-r bindings-python/tests/requirements.txt
+	cd bindings-python && ../target/python/env/bin/mypy
+	cd bindings-python && ../target/python/env/bin/stubtest dbgraft._native
+	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- target/python/env/bin/pytest -q bindings-python/tests
 
 lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python
 	cargo fmt --check
@@ -56,6 +70,18 @@ npm: agent nodejs ## Build the package for Node: target/npm/dbgraft-VERSION.tgz
 	cargo build --release --package dbgraft-node
 	bindings-node/pack.sh "$${CARGO_TARGET_DIR:-target}/release/libdbgraft_node.so" target/agent/dbgraft target/npm
 	@ls -l target/npm
+
+wheel: agent python $(PYTHON)/ruff ## Build the Python package, with the command in it: target/wheel
+	install -D target/agent/dbgraft bindings-python/python/dbgraft/bin/dbgraft
+	$(PYTHON)/maturin build --release --manifest-path bindings-python/Cargo.toml --out target/wheel
+
+$(PYTHON)/ruff: | python
+	python3 -m venv target/python/tools
+	$(PYTHON)/pip install --quiet --disable-pip-version-check maturin==1.16.0 ruff==0.17.6
+
+# A browser without a window, for the pages of the examples.
+browser:
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
 
 # Servers for the tests and the demo; does nothing where they are.
 tools: compiler

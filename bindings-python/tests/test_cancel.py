@@ -1,0 +1,192 @@
+"""Cancelling in every way: fast, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import dbgraft
+import pytest
+from conftest import Bench, Script
+
+# The rate is kept from batch to batch, and these are small.
+SLOW = {"max_rate": "300K", "threads": 8, "memory": "8MiB"}
+
+
+def in_rows(event: dbgraft.Event) -> bool:
+    return isinstance(event, dbgraft.ProgressEvent) and event.phase == "rows" and event.rows > 0
+
+
+def assert_clean(bench: Bench) -> None:
+    assert not bench.target_exists() and bench.running_at_target() == []
+
+
+def test_ctrl_c_ends_a_script_within_a_second_and_leaves_nothing(bench: Bench) -> None:
+    bench.small()
+    script = Script(
+        """
+        import sys, dbgraft
+        def on_event(event):
+            if event.event == "progress" and event.rows:
+                print("rows", flush=True)
+        slow = dict(max_rate="300K", threads=8, memory="8MiB")
+        dbgraft.clone(*sys.argv[1:], on_event=on_event, **slow)
+        """,
+        bench.source,
+        bench.target,
+    )
+    script.read_until("rows")
+    began = time.monotonic()
+    script.process.send_signal(signal.SIGINT)
+    code, _, err = script.end()
+    assert time.monotonic() - began < 1, err
+    assert code == -signal.SIGINT and "KeyboardInterrupt" in err
+    assert_clean(bench)
+
+
+def test_ctrl_c_cancels_a_clone_of_asyncio(mysql: Bench) -> None:
+    mysql.small()
+    script = Script(
+        """
+        import asyncio, sys, dbgraft
+        def on_event(event):
+            if event.event == "progress" and event.rows:
+                print("rows", flush=True)
+        slow = dict(max_rate="300K", threads=8, memory="8MiB")
+        asyncio.run(dbgraft.clone_async(*sys.argv[1:], on_event=on_event, **slow))
+        """,
+        mysql.source,
+        mysql.target,
+    )
+    script.read_until("rows")
+    began = time.monotonic()
+    script.process.send_signal(signal.SIGINT)
+    _, _, err = script.end()
+    assert time.monotonic() - began < 1 and "KeyboardInterrupt" in err
+    assert_clean(mysql)
+
+
+def test_an_exception_in_a_listener_cancels_and_is_raised(mysql: Bench) -> None:
+    mysql.small()
+
+    def listener(event: dbgraft.Event) -> None:
+        if in_rows(event):
+            raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        dbgraft.clone(mysql.source, mysql.target, on_event=listener, **SLOW)
+    assert_clean(mysql)
+
+
+def test_cancel_ends_a_started_job_with_a_class_of_its_own(mysql: Bench) -> None:
+    mysql.small()
+    job = dbgraft.CloneJob(mysql.source, mysql.target, **SLOW).start()
+    with pytest.raises(TimeoutError):
+        job.wait(timeout=1)
+    assert not job.done
+    job.cancel()
+    with pytest.raises(dbgraft.CancelledError):
+        job.wait()
+    assert job.done
+    assert_clean(mysql)
+
+
+def test_a_started_job_calls_its_listener_meanwhile(mysql: Bench) -> None:
+    mysql.small()
+    events: list[dbgraft.Event] = []
+    job = dbgraft.CloneJob(mysql.source, mysql.target, on_event=events.append).start()
+    while not job.done:
+        time.sleep(0.01)
+    assert job.wait().rows > 0
+    assert isinstance(events[-1], dbgraft.PhaseEvent) and events[-1].phase == "done"
+    with pytest.raises(dbgraft.UsageError, match="started already"):
+        job.start()
+
+
+def test_leaving_with_early_cancels(mysql: Bench) -> None:
+    mysql.small()
+    with dbgraft.CloneJob(mysql.source, mysql.target, **SLOW) as job:
+        for event in job:
+            if in_rows(event):
+                break
+    assert job.done
+    assert_clean(mysql)
+
+
+def test_cancelling_the_task_cancels_and_cleans_up(mysql: Bench) -> None:
+    mysql.small()
+
+    async def main() -> float:
+        begun = asyncio.Event()
+        clone = dbgraft.clone_async(
+            mysql.source, mysql.target, on_event=lambda event: begun.set() if in_rows(event) else None, **SLOW
+        )
+        task = asyncio.create_task(clone)
+        await begun.wait()
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    assert asyncio.run(main()) < 1
+    assert_clean(mysql)
+
+
+def test_a_timeout_cancels_and_cleans_up(mysql: Bench) -> None:
+    mysql.small()
+
+    async def main() -> None:
+        await asyncio.wait_for(dbgraft.clone_async(mysql.source, mysql.target, **SLOW), 1)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(main())
+    assert_clean(mysql)
+
+
+def test_leaving_async_with_early_cancels(mysql: Bench) -> None:
+    mysql.small()
+
+    async def main() -> None:
+        async with dbgraft.CloneJob(mysql.source, mysql.target, **SLOW) as job:
+            async for event in job:
+                if in_rows(event):
+                    break
+        assert job.done
+
+    asyncio.run(main())
+    assert_clean(mysql)
+
+
+def test_a_program_that_ends_right_after_its_jobs_does_not_crash() -> None:
+    scripts = [
+        Script(
+            """
+            import asyncio, dbgraft
+            async def main():
+                nowhere = "mysql://app@127.0.0.1:1/a"
+                jobs = (dbgraft.clone_async(nowhere, nowhere + "b") for _ in range(4))
+                await asyncio.gather(*jobs, return_exceptions=True)
+            asyncio.run(main())
+            """
+        )
+        for _ in range(10)
+    ]
+    assert [script.end() for script in scripts] == [(0, "", "")] * 10
+
+
+def test_a_program_that_ends_leaves_nothing(mysql: Bench) -> None:
+    mysql.small()
+    script = Script(
+        """
+        import sys, time, dbgraft
+        job = dbgraft.CloneJob(sys.argv[1], sys.argv[2], max_rate="300K", threads=8, memory="8MiB").start()
+        time.sleep(1.5)
+        """,
+        mysql.source,
+        mysql.target,
+    )
+    code, _, err = script.end(20)
+    assert code == 0 and err == ""
+    assert_clean(mysql)
