@@ -20,6 +20,21 @@ function usage(message) {
   return new CloneError(message, { code: 'USAGE' });
 }
 
+/** What JSON would drop or change without a word, so that more would be cloned than was asked for. */
+function checked(option, value) {
+  if (value instanceof URL) return value.href;
+  if (typeof value === 'bigint') return String(value);
+  if (Array.isArray(value)) return value.map((each) => checked(option, each));
+  if (typeof value === 'object' && value !== null) {
+    const plain = [Object.prototype, null].includes(Object.getPrototypeOf(value)) || value.constructor?.name === 'Object';
+    if (!plain) throw usage(`option \`${option}\`: a ${value.constructor?.name} is no plain object`);
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, checked(option, each)]));
+  }
+  if (['string', 'boolean'].includes(typeof value) || Number.isFinite(value)) return value;
+  const hint = typeof value === 'function' ? ': functions are for `selector`, `onEvent` and `onQuestion`' : '';
+  throw usage(`option \`${option}\`: ${typeof value === 'function' ? 'a function' : value} is no value${hint}`);
+}
+
 /** Takes the options apart: those of the engine, and those of this language. */
 function sort(options) {
   if (options === null || typeof options !== 'object') throw usage('options are an object');
@@ -28,7 +43,7 @@ function sort(options) {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || value === null) continue;
     if (LOCAL.includes(name)) local[name] = value;
-    else engine[name] = typeof value === 'bigint' ? String(value) : value instanceof URL ? value.href : value;
+    else engine[name] = checked(name, value);
   }
   for (const name of FUNCTIONS) {
     if (name in local && typeof local[name] !== 'function') throw usage(`option \`${name}\`: it is a function`);
@@ -183,7 +198,11 @@ class CloneJob {
   }
 
   async #call(method, body, data) {
-    if (method === 'selector') return Boolean(await this.#local.selector(body));
+    if (method === 'selector') {
+      const chosen = await this.#local.selector(body);
+      if (typeof chosen !== 'boolean') throw new TypeError(`it gave ${chosen} for ${body.name}, and says true or false`);
+      return chosen;
+    }
     if (method === 'question') return (await this.#local.onQuestion(body)) ?? null;
     if (method === 'release') return Promise.all(Object.values(this.#ends).map((own) => own.release(body)));
     const [side, name] = method.split('.');

@@ -7,12 +7,14 @@ const { isMainThread } = require('node:worker_threads');
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const running = new Set();
 const handlers = new Map();
+let ending = false;
 
 function on(signal) {
   const handler = () => {
     // The second one is not waited for.
     process.removeListener(signal, handler);
     handlers.delete(signal);
+    ending = true;
     const jobs = [...running];
     // What the script does about it comes first.
     Promise.all(jobs.map((job) => job.cancel())).then(() => setImmediate(() => process.kill(process.pid, signal)));
@@ -23,7 +25,9 @@ function on(signal) {
 
 function begin(job) {
   running.add(job);
-  if (!isMainThread || running.size > 1) return;
+  // It would be killed in the middle.
+  if (ending) job.cancel();
+  if (ending || !isMainThread || running.size > 1) return;
   // Whoever listens for a signal decides what it means.
   SIGNALS.filter((signal) => process.listenerCount(signal) === 0).forEach(on);
 }

@@ -106,6 +106,22 @@ test('Ctrl-C ends a script by its signal within a second, and leaves nothing', a
   }
 });
 
+test('Ctrl-C ends a script that would go on with the next clone, too', async () => {
+  const all = [pair(), pair(), pair()];
+  await Promise.all(all.map((names) => table(names.source, 20_000)));
+  const running = script(`
+    import { clone } from 'dbgraft';
+    const onEvent = (event) => { if (event.event === 'started') console.log('rows'); };
+    for (const [source, target] of ${JSON.stringify(all.map(({ source, target }) => [source, target]))}) {
+      await clone(source, target, { maxRate: '100K', onEvent }).catch((error) => console.log(error.code));
+    }
+  `);
+  await running.says('rows');
+  running.child.kill('SIGINT');
+  assert.equal((await running.end).signal, 'SIGINT');
+  for (const names of all) await isGone(names);
+});
+
 test('a script that listens for signals decides itself', async () => {
   const names = pair();
   await table(names.source, 3000);

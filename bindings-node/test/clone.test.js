@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { CloneError, CloneJob, clone, executable, optionNames, plan, verify } from 'dbgraft';
@@ -32,6 +35,35 @@ test('a partial clone goes through S3', async () => {
   assert.ok(report.left_out.length > 0);
 });
 
+test('the work of an end runs on another host, by the executable of the package', async () => {
+  const names = pair();
+  await table(names.source, 1000);
+  const report = await clone(names.source, names.target, {
+    sourceTunnel: process.env.DBGRAFT_TEST_SSH_SOURCE, targetAgent: process.env.DBGRAFT_TEST_SSH_TARGET,
+  });
+  assert.equal(report.rows, 1000);
+  compare(names);
+});
+
+test('a question of SSH is answered by a function', async () => {
+  const names = pair();
+  await table(names.source, 10);
+  const tunnel = new URL(process.env.DBGRAFT_TEST_SSH_SOURCE);
+  const folder = mkdtempSync(join(tmpdir(), 'dbgraft-node-'));
+  const key = join(folder, 'key');
+  copyFileSync(tunnel.searchParams.get('identity'), key);
+  chmodSync(key, 0o600);
+  execFileSync('ssh-keygen', ['-q', '-p', '-P', '', '-N', 'a passphrase', '-f', key]);
+  tunnel.searchParams.set('identity', key);
+  const questions = [];
+  const onQuestion = async (question) => questions.push(question) && 'a passphrase';
+  await clone(names.source, names.target, { sourceTunnel: tunnel, onQuestion });
+  rmSync(folder, { recursive: true });
+  compare(names);
+  assert.equal(questions.length, 1);
+  assert.match(questions[0], /passphrase/i);
+});
+
 test('a plan writes nothing, and a comparison finds what is different', async () => {
   const names = pair();
   await table(names.source, 500);
@@ -49,7 +81,7 @@ test('a function chooses objects, and conditions hold beside it', async () => {
   const names = shop('MYSQL');
   const asked = [];
   await clone(names.source, names.target, {
-    selector: async (object) => asked.push(object.kind) && object.kind === 'table' && object.name.startsWith('or'),
+    selector: async (object) => asked.push(object.kind) > 0 && object.kind === 'table' && object.name.startsWith('or'),
     where: { orders: 'id <= 5' },
   });
   assert.ok(asked.includes('trigger') && asked.includes('view'));
@@ -67,7 +99,16 @@ test('what a selector throws refuses the clone, and is the cause', async () => {
     assert.deepEqual([error.code, error.cause, error.context.in], ['CALLBACK', thrown, '`selector`']);
     return true;
   });
+  await assert.rejects(clone(names.source, names.target, { selector: () => {} }), { code: 'CALLBACK', message: /undefined for t/ });
   assert.equal(await exists(names.target), false);
+});
+
+test('what stands against a clone is told before anything is changed', async () => {
+  const names = pair();
+  await table(names.source, 3);
+  await table(names.target, 2);
+  await assert.rejects(clone(names.source, names.target), { code: 'PREFLIGHT', retryable: false, message: /t/ });
+  assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM t'), [[2]]);
 });
 
 test('wrong options are named, with the right ones', async () => {
@@ -89,6 +130,12 @@ test('wrong options are named, with the right ones', async () => {
   await refuses({ selector: () => true, include: 'a' }, /include/);
   await refuses({ onEvent: 'x' }, /`onEvent`/);
   await refuses({ signal: 'x' }, /`signal`/);
+  // None of these may mean a full clone.
+  await refuses({ include: () => true }, /`include`.*`selector`/);
+  await refuses({ include: new Set(['a']) }, /`include`.*Set/);
+  await refuses({ where: { orders: undefined } }, /`where`.*undefined/);
+  await refuses({ where: new Map([['orders', 'id > 3']]) }, /`where`.*Map/);
+  await refuses({ maxRate: NaN }, /`maxRate`.*NaN/);
   assert.throws(() => new CloneJob('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c', { thread: 1 }), CloneError);
   assert.throws(() => new CloneJob({}, 'mysql://a@127.0.0.1:1/c'), /`catalog`/);
   assert.throws(() => new CloneJob('mysql://a@127.0.0.1:1/c'), /`write`/);

@@ -169,6 +169,11 @@ test('what a sink holds can be compared', async () => {
   assert.deepEqual((await verify(names.source, sink)).differences, []);
   held[0] = Buffer.from(String(held[0]).replace('x', 'y'));
   assert.equal((await verify(names.source, sink)).differences.length, 1);
+  const forgetful = { write: () => {}, readBack: () => [held[0]] };
+  await assert.rejects(clone(names.source, forgetful, { verify: 'checksum' }), (error) => {
+    assert.deepEqual([error.code, error.report.rows, error.report.verified.differences.length], ['DIFFERENT', 100, 1]);
+    return true;
+  });
 });
 
 test('batches are a stream that holds up the source, and ends with the job', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 
@@ -14,11 +15,15 @@ test('both kinds of modules are one', () => {
 });
 
 test('the types hold, in strict mode, for both kinds of modules', () => {
-  const options = ['--strict', '--noEmit', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--module', 'nodenext'];
-  for (const [lib, file] of [['es2022', 'types.mts'], ['es2022', 'types.cts'], ['esnext', 'types.mts']]) {
-    const { status, stdout } = spawnSync('npx', ['tsc', ...options, '--target', 'es2022', '--lib', lib, file], { encoding: 'utf8' });
-    assert.equal(status, 0, stdout);
-  }
+  const options = ['--strict', '--noEmit', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2022'];
+  const { status, stdout } = spawnSync('npx', ['tsc', ...options, 'types.mts', 'types.cts'], { encoding: 'utf8' });
+  assert.equal(status, 0, stdout);
+});
+
+test('every option has a type, and every type an option', () => {
+  // That they are those of the types is checked by the compiler.
+  const [, typed] = /const all: .*? = \{(.*?)\};/s.exec(readFileSync('types.mts', 'utf8'));
+  assert.deepEqual([...typed.matchAll(/(\w+): true/g)].map(([, name]) => name).sort(), [...module.optionNames].sort());
 });
 
 test('npx dbgraft is the command, with its exit codes', () => {

@@ -10,8 +10,7 @@ const all: { [Name in keyof Required<EngineOptions>]: true } = {
   onUnsupported: true, verify: true, listRows: true, threads: true, memory: true, maxRate: true, skipBinlog: true,
   noConsistency: true,
 };
-export const typed: string[] = Object.keys(all).sort();
-export const known: readonly string[] = optionNames;
+export const typed: boolean = optionNames.every((name) => all[name]);
 
 const options: CloneOptions = {
   via: 's3://bucket/staging', include: ['order*'], where: { orders: 'id > 3' }, ifExists: 'drop', definer: 'app@%',
