@@ -27,7 +27,7 @@ test: tools lint ## Check the code, and run every test against MySQL, MariaDB an
 	@$(MAKE) --no-print-directory test-python test-node
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
-test-node: tools nodejs ## Install the package for Node into an empty project, and test it against the same servers
+test-node: tools nodejs browser ## Test the package for Node, as it is installed in an empty project (part of `make test`)
 	cargo build --workspace
 	bindings-node/pack.sh $(NODE)/libdbgraft_node.so $(NODE)/dbgraft target/node-test/npm
 	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- bindings-node/test/run.sh target/node-test/npm/dbgraft-*.tgz target/node-test
@@ -97,8 +97,5 @@ compiler:
 python:
 	@python3 -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y python3 python3-venv; }
 
-# Node and npm, and a browser for the page of the examples.
 nodejs:
-	@command -v npm >/dev/null && command -v chromium >/dev/null || { $(SUDO) apt-get update && \
-		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-			$$(command -v npm >/dev/null || echo nodejs npm) $$(command -v chromium >/dev/null || echo chromium); }
+	@command -v npm >/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends nodejs npm; }
