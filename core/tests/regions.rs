@@ -281,6 +281,27 @@ async fn nothing_secret_can_be_seen_where_the_work_runs() {
 }
 
 #[test]
+fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+    let values = names.map(|name| format!("{name}={}", std::env::var(name).unwrap())).join(" ");
+    let region = || Region::with(&format!("SetEnv {values}"));
+    let (bench, near, far) = (filled(Flavor::MariaDb, 3), region(), region());
+    let prefix = format!("inherited-{}", unique());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));
+    command.args(["clone", &bench.source_url(), &bench.target_url(), "--via", &bench.s3(&prefix)]);
+    command.args(["--source-agent", &near.url(), "--target-agent", &far.url(), "--progress=none"]);
+    for name in names {
+        command.env_remove(name);
+    }
+    let refused = command.output().unwrap();
+    assert!(!refused.status.success(), "without credentials anywhere");
+    let done = command.arg("--agent-credentials=inherit").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    bench.assert_equal();
+    assert_eq!(staged(&prefix), [""; 0]);
+}
+
+#[test]
 fn a_coordinator_that_is_killed_takes_its_agents_with_it_and_they_clean_up() {
     for via_s3 in [true, false] {
         let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());

@@ -19,11 +19,16 @@ pub struct Region {
 
 impl Region {
     pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// One whose SSH server has a setting more.
+    pub fn with(setting: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("dbgraft-region-{}", unique()));
         fs::create_dir_all(&dir).unwrap();
         // Its agents have a path of their own on their command lines.
         symlink(env!("CARGO_BIN_EXE_dbgraft"), dir.join("dbgraft")).unwrap();
-        let host = Sshd::start().unwrap();
+        let host = Sshd::options().line(setting).start().unwrap();
         Self { line: Proxy::start((host.host.as_str(), host.port)).unwrap(), host, dir }
     }
 
