@@ -9,7 +9,7 @@ PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo demo-regions test test-python test-node lint bench agent wheel npm browser tools compiler python nodejs
+.PHONY: help demo demo-regions test test-python test-node lint bench bench-regions agent wheel npm browser tools compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -54,6 +54,9 @@ lint: compiler python ## Check the code: format, clippy, documentation, and the 
 
 bench: tools python ## Compare with what people do today: mysqldump, gzip and the AWS command (SCALE=1 FLAVOR=mariadb THREADS=8)
 	benches/clone.sh
+
+bench-regions: tools python ## Clone between two regions over lines of 80 ms and 25 MB/s (RATE=5000000 ROUND_TRIP=200 SCALE=1)
+	benches/regions.sh
 
 # Static, so that it runs whatever libraries a host has. glibc then resolves names by DNS and /etc/hosts only: other
 # sources (LDAP, mDNS) are plugins, which a static executable cannot count on. Naming the target keeps build scripts

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,35 @@ class Bucket:
         """The bytes of all objects below a prefix, from the server's files."""
         files = (self.directory / self.name / prefix).rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host that is reached by SSH."""
+
+    url: str
+    host: str
+    port: int
+    user: str
+    identity: str
+    known_hosts: str
+
+    def ssh(self, line: str, command: str) -> list[str]:
+        """The command line that runs a command there, over the line to it."""
+        known = [f"-oUserKnownHostsFile={self.known_hosts}", f"-oHostKeyAlias=[{self.host}]:{self.port}"]
+        port = ["-p", str(urlsplit(line).port)]
+        return ["ssh", "-F", "none", "-T", "-i", self.identity, *known, *port, f"{self.user}@{self.host}", command]
+
+
+def hosts() -> tuple[Host, Host]:
+    """The hosts near the source and the target; their URLs have all that is needed to log in."""
+    pair = json.loads(os.environ["DBGRAFT_TESTKIT"])["sshd"]
+
+    def host(side: str) -> Host:
+        fields = {name: value for name, value in pair[side].items() if name in Host.__dataclass_fields__}
+        return Host(**fields | {"url": os.environ[f"DBGRAFT_TEST_SSH_{side.upper()}"]})
+
+    return host("source"), host("target")
 
 
 def running(flavor: str) -> tuple[Server, Server, Bucket]:
