@@ -210,6 +210,7 @@ impl OpenJob {
     /// Reads the catalog and chooses from it.
     async fn select(&self) -> Result<(Catalog, Selection)> {
         self.phase(Phase::Preflight);
+        self.ends.meet().await?;
         let catalog = self.ends.source.catalog().await?;
         if let Some(globs) = &self.globs {
             globs.check(&catalog)?;

@@ -87,6 +87,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// Starts the agents, all at once.
+    pub(crate) async fn meet(&self) -> Result<()> {
+        futures::future::try_join_all(self.agents.iter().map(|agent| agent.meet())).await.map(drop)
+    }
+
     /// Ends the agents after the job.
     pub(crate) async fn farewell(&self) {
         futures::future::join_all(self.agents.iter().map(|agent| agent.farewell())).await;

@@ -50,6 +50,11 @@ impl Agent {
         Self { host: host.address().to_string(), launcher: Launcher::new(host, binary), openings, store, line, lanes }
     }
 
+    /// Starts the agent, unless it was started.
+    pub(crate) async fn meet(&self) -> Result<()> {
+        self.line().await.map(drop)
+    }
+
     async fn line(&self) -> Result<&Line> {
         self.line.get_or_try_init(|| self.start()).await
     }

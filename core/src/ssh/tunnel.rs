@@ -1,4 +1,4 @@
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
@@ -11,11 +11,11 @@ use crate::error::Result;
 /// A way to servers through a host. Each connection is a channel of SSH itself: nothing listens on any port here, so
 /// that nobody else on this machine can use the way.
 ///
-/// Connections for statements share one SSH connection, which ends with the last of them. A connection for rows has its
-/// own: one channel that nobody reads from stops all that goes over its SSH connection.
+/// Connections for statements share one SSH connection, which ends with the tunnel. A connection for rows has its own: one
+/// channel that nobody reads from stops all that goes over its SSH connection.
 pub(crate) struct Tunnel {
     host: Arc<Host>,
-    shared: Mutex<Weak<Session>>,
+    shared: Mutex<Option<Arc<Session>>>,
 }
 
 impl Tunnel {
@@ -25,11 +25,11 @@ impl Tunnel {
 
     async fn shared(&self) -> Result<Arc<Session>> {
         let mut shared = self.shared.lock().await;
-        if let Some(session) = shared.upgrade().filter(|session| !session.is_closed()) {
-            return Ok(session);
+        if let Some(session) = shared.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(session.clone());
         }
         let session = Arc::new(self.host.connect().await?);
-        *shared = Arc::downgrade(&session);
+        *shared = Some(session.clone());
         Ok(session)
     }
 }

@@ -162,11 +162,13 @@ async fn control_connections_share_a_session_and_bulk_ones_do_not() {
     assert!(second.read(&mut [0; 5]).await.is_err());
     let again = dial(Traffic::Control).await.unwrap();
     assert_eq!(line.accepted(), 4);
-    // The session ends with its last stream.
+    // The session ends with the tunnel and its last stream.
     drop(again);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let _again = dial(Traffic::Control).await.unwrap();
-    assert_eq!(line.accepted(), 5);
+    let mut again = dial(Traffic::Control).await.unwrap();
+    assert_eq!(line.accepted(), 4);
+    drop(tunnel);
+    again.write_all(b"still").await.unwrap();
+    again.read_exact(&mut [0; 5]).await.unwrap();
 }
 
 #[tokio::test]
