@@ -41,6 +41,11 @@ impl Memory {
         self.batch
     }
 
+    /// The same budget, with batches of no more than this.
+    pub(crate) fn with_batches_of(&self, bytes: usize) -> Self {
+        Self { batch: self.batch.min(bytes), ..self.clone() }
+    }
+
     /// Waits until `bytes` are free. More than the whole budget counts as the whole budget.
     pub async fn reserve(&self, bytes: usize) -> Lease {
         let wanted = units(bytes).min(self.total);

@@ -49,6 +49,12 @@ pub trait Sink: Send + Sync {
     /// Makes ready for the rows (creates the database and the tables) and says which batches are already durable.
     async fn begin(&self, plan: &Plan) -> Result<Progress>;
 
+    /// How many batches are to be on their way at a time, where so many `threads` load them. A sink that is far takes more:
+    /// the line carries some while others are loaded.
+    fn writers(&self, threads: usize) -> usize {
+        threads
+    }
+
     /// Makes one batch durable, whole or not at all.
     ///
     /// Idempotent: after an error it may be called again with the same batch, also when the first call did succeed and

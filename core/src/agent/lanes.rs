@@ -11,11 +11,11 @@ use futures::StreamExt as _;
 use rustls::crypto::ring;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::service::{Service, encoded};
-use crate::batch::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Chunk, TablePlan};
 use crate::remote::message::{Door, End, Gift, Parcel, Wish};
@@ -24,6 +24,8 @@ use crate::remote::{pack, unpack};
 
 /// How long a process that comes in may take to show its token.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How large a batch is aimed at, in bytes: small, for a line that is to be busy from the first moment to the last.
+const BATCH: usize = 4 << 20;
 
 /// A socket in Linux's abstract namespace: it has no file that could stay, and goes with this process.
 pub(super) struct Entrance {
@@ -129,7 +131,7 @@ async fn read(
     reader: &mut Reader,
     writer: &mut Writer,
 ) -> Result<(), Failure> {
-    let memory = service.memory();
+    let memory = service.memory().with_batches_of(BATCH);
     let (source, sink);
     let rows = match end {
         End::Source => {
@@ -141,19 +143,33 @@ async fn read(
             sink.read_back(table, chunk, &memory).await
         }
     };
-    let rows = rows.map_err(Failure::Work)?;
-    let packed = rows.then(async |batch: Result<Batch>| {
-        let batch = batch?;
-        Ok::<_, Error>((pack(&batch).await?, batch))
-    });
-    futures::pin_mut!(packed);
-    while let Some(next) = packed.next().await {
-        let ((parcel, body), batch) = next.map_err(Failure::Work)?;
-        // The packed form is what waits for the line.
-        drop(batch);
-        hand_over(parcel, body, reader, writer).await.map_err(Failure::Line)?;
+    let mut rows = rows.map_err(Failure::Work)?;
+    let (packer, mut packed) = mpsc::channel(1);
+    // While a batch is on the line the next one is read and packed. The packed form is what waits.
+    let packing = async move {
+        while let Some(batch) = rows.next().await {
+            let next = match batch {
+                Ok(batch) => pack(&batch).await,
+                Err(error) => Err(error),
+            };
+            if packer.send(next).await.is_err() {
+                break;
+            }
+        }
+        drop(packer);
+        std::future::pending().await
+    };
+    let sending = async {
+        while let Some(next) = packed.recv().await {
+            let (parcel, body) = next.map_err(Failure::Work)?;
+            hand_over(parcel, body, reader, writer).await.map_err(Failure::Line)?;
+        }
+        writer.send(&Gift::End, &[]).await.map_err(Failure::Line)
+    };
+    tokio::select! {
+        sent = sending => sent,
+        never = packing => never,
     }
-    writer.send(&Gift::End, &[]).await.map_err(Failure::Line)
 }
 
 /// Offers a batch and sends it when it is taken.
@@ -177,6 +193,7 @@ async fn write(
     let lease = service.memory().reserve(parcel.bytes.saturating_add(parcel.packed)).await;
     let packed = reader.body().await.map_err(Failure::Line)?;
     let batch = unpack(parcel, packed, lease).await.map_err(Failure::Work)?;
+    let _turn = service.turn().await;
     let receipt = sink.write(table, batch).await.map_err(Failure::Work)?;
     writer.send(&Gift::Receipt, &encoded(&receipt)).await.map_err(Failure::Line)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::lender::Asking;
 use super::pace::Told;
@@ -34,6 +34,8 @@ struct State {
     /// The archive that the importing leg follows.
     stage: Option<Stage>,
     memory: Memory,
+    /// For each thread that may write at a time.
+    turns: Arc<Semaphore>,
     /// What the exporting leg of another site tells.
     feed: Option<mpsc::UnboundedSender<Staged>>,
     feeding: Option<mpsc::UnboundedReceiver<Staged>>,
@@ -55,6 +57,7 @@ impl Service {
             sink: None,
             stage: None,
             memory: Memory::new(0, 1),
+            turns: Arc::new(Semaphore::new(1)),
             feed: Some(feed),
             feeding: Some(feeding),
             asked: Some(HashMap::new()),
@@ -147,6 +150,12 @@ impl Service {
         self.state().sink.clone().ok_or_else(|| unopened("sink"))
     }
 
+    /// Waits for a turn to write. More come over the lines than there are threads.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turns = self.state().turns.clone();
+        turns.acquire_owned().await.ok()
+    }
+
     /// Carries out the call of this number; its answer in JSON.
     pub(super) async fn carry_out(self: &Arc<Self>, id: u64, call: Call) -> Result<Value> {
         match call {
@@ -161,7 +170,10 @@ impl Service {
             Call::Unsupported { catalog, selection } => json(self.sink()?.unsupported(&catalog, &selection).await),
             Call::Existing => json(self.sink()?.existing().await),
             Call::Begin(plan) => json(self.sink()?.begin(&plan).await),
-            Call::Complete(table) => json(self.sink()?.complete(&table).await),
+            Call::Complete(table) => {
+                let _turn = self.turn().await;
+                json(self.sink()?.complete(&table).await)
+            }
             Call::Counterparts(plan) => json(self.sink()?.counterparts(&plan).await),
             Call::Finish(plan) => json(self.sink()?.finish(&plan).await),
             Call::TakeOver(made) => json(self.sink().map(|sink| sink.take_over(made))),
@@ -180,10 +192,10 @@ impl Service {
 
     async fn open(self: &Arc<Self>, opening: Value) -> Result<()> {
         let opening = Opening::received(opening)?;
-        let memory = opening.memory();
+        let (memory, turns) = (opening.memory(), Arc::new(Semaphore::new(opening.threads())));
         let opened = opening.open(Arc::new(Asking(self.clone()))).await?;
         let mut state = self.state();
-        state.memory = memory;
+        (state.memory, state.turns) = (memory, turns);
         match opened {
             Opened::Source(source) => state.source = Some(source),
             Opened::Sink(sink) => {

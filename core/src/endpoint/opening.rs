@@ -74,6 +74,11 @@ impl Opening {
         Memory::new(self.options.memory, self.options.threads)
     }
 
+    /// How many batches are written at a time.
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads
+    }
+
     /// Opens it here; objects of the coordinator's archive come from the lender. Servers are not connected yet.
     ///
     /// # Errors

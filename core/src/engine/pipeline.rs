@@ -168,8 +168,10 @@ impl Running {
         if let Some(comparing) = &self.comparing {
             comparing.start(&mut tasks, complete);
         }
-        for _ in 0..self.leg.threads {
+        for _ in 0..self.leg.sink.writers(self.leg.threads) {
             tasks.spawn(Self::write_batches(self.clone(), receiver.clone(), units.clone()));
+        }
+        for _ in 0..self.leg.threads {
             tasks.spawn(Self::read_chunks(self.clone(), sender.clone()));
         }
         tasks.spawn(Self::complete_empty(self.clone(), sender));

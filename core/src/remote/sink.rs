@@ -49,6 +49,10 @@ impl Sink for RemoteSink {
         self.agent.call(&Call::Begin(plan.clone())).await
     }
 
+    fn writers(&self, threads: usize) -> usize {
+        2 * threads
+    }
+
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let (parcel, packed) = pack(&batch).await?;
         let wish = Wish::Write { table: table.clone(), batch: parcel };
