@@ -52,12 +52,13 @@ function end(given, side) {
   return { own: given, methods };
 }
 
-function iterator(rows, method) {
+/** What makes an iterator of rows. */
+function iterable(rows, what) {
   const make = rows?.[Symbol.asyncIterator] ?? rows?.[Symbol.iterator];
   if (typeof make !== 'function' || typeof rows === 'string') {
-    throw new CloneError(`\`${method}\` gave nothing that can be iterated`, { code: 'USAGE' });
+    throw new CloneError(`${what}: they cannot be iterated over`, { code: 'USAGE' });
   }
-  return make.call(rows);
+  return () => make.call(rows);
 }
 
 /** The calls of one job to one of its ends. */
@@ -108,7 +109,7 @@ class Own {
   async #read(method, { reading: number, bytes, begin }) {
     if (begin) {
       const table = this.#table(begin);
-      const rows = iterator(await this.#own[method](table, begin.body), method);
+      const rows = iterable(await this.#own[method](table, begin.body), `the rows of \`${method}\``)();
       this.#readings.set(number, { rows, encode: rowEncoder(table.table) });
     }
     const reading = this.#readings.get(number);
@@ -156,6 +157,15 @@ class Own {
 
 /** A source of tables that are made of rows. */
 function fromRows(...tables) {
+  for (const table of tables) {
+    const { name, columns, rows } = table ?? {};
+    const wrong = (what) => new CloneError(`a table of rows has ${what}`, { code: 'USAGE' });
+    if (typeof name !== 'string' || name === '') throw wrong('a `name`');
+    if (columns === null || typeof columns !== 'object' || Object.values(columns).some((text) => typeof text !== 'string')) {
+      throw wrong(`\`columns\` by their definitions: { id: 'bigint not null' } (table ${name})`);
+    }
+    if (typeof rows !== 'function') iterable(rows, `the rows of table ${name}`);
+  }
   const known = new Map(tables.map((table) => [table.name, table]));
   const define = ({ name, columns, primaryKey = [] }) =>
     JSON.parse(addon.defineTable(name, Object.entries(columns).flat(), [primaryKey].flat()));

@@ -11,6 +11,8 @@ let ending = false;
 
 function on(signal) {
   const handler = () => {
+    // Somebody has begun to listen since.
+    if (process.listenerCount(signal) > 1) return;
     // The second one is not waited for.
     process.removeListener(signal, handler);
     handlers.delete(signal);

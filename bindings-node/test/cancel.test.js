@@ -127,8 +127,9 @@ test('a script that listens for signals decides itself', async () => {
   await table(names.source, 3000);
   const running = script(`
     import { clone } from 'dbgraft';
-    process.on('SIGINT', () => console.log('heard'));
-    const onEvent = (event) => { if (event.event === 'started') console.log('rows'); };
+    const onEvent = (event) => {
+      if (event.event === 'started') process.on('SIGINT', () => console.log('heard')) && console.log('rows');
+    };
     console.log((await clone(${JSON.stringify(names.source)}, ${JSON.stringify(names.target)}, { maxRate: '300K', onEvent })).rows);
     console.log(process.listenerCount('SIGTERM'));
   `);

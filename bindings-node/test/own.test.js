@@ -59,6 +59,8 @@ test('values that no column takes are refused by row and column, and nothing is 
   await refuses([2, { a: 1 }, 'a'], /column v/);
   await refuses([2, '\ud800', 'a'], /surrogate/);
   await refuses([2, 'too long', 'a'], /too long/, 'SERVER');
+  assert.throws(() => fromRows({ name: 't', columns: { id: 'int' } }), { code: 'USAGE', message: /rows of table t/ });
+  assert.throws(() => fromRows({ name: 't', columns: { id: 4 }, rows: [] }), { code: 'USAGE', message: /columns/ });
   await refuses(5, /a row is a list or an object/, 'USAGE');
 });
 
@@ -109,7 +111,7 @@ test('what a source throws stops the clone, and is the cause', async () => {
 
 test('a source of one\'s own has a life from its catalog to its close', async () => {
   const names = pair();
-  const inner = rows({ id: 'int not null' }, null);
+  const inner = rows({ id: 'int not null' }, []);
   const calls = [];
   const source = {
     catalog: async () => calls.push('catalog') && inner.catalog(),

@@ -44,10 +44,11 @@ app.get('/clones/:id/events', (request, response) => {
     // A browser that is too slow gets the next one.
     if (response.writableNeedDrain && event.event === 'progress') return;
     response.write(`data: ${JSON.stringify(event)}\n\n`);
+    if (['done', 'cancelled', 'failed'].includes(event.event)) response.end();
   };
-  if (clone.last !== undefined) send(clone.last);
   clone.listeners.add(send);
-  request.on('close', () => clone.listeners.delete(send));
+  response.on('close', () => clone.listeners.delete(send));
+  if (clone.last !== undefined) send(clone.last);
 });
 
 app.delete('/clones/:id', async (request, response) => {
