@@ -15,6 +15,8 @@ const FUNCTIONS = ['selector', 'onEvent', 'onQuestion'];
 /** Whose events: the listener's, a loop's. */
 const LISTENER = 0;
 const LOOP = 1;
+/** So many errors of the user's functions are kept, to be the cause of a failure. */
+const REMEMBERED = 64;
 
 function usage(message) {
   return new CloneError(message, { code: 'USAGE' });
@@ -66,8 +68,10 @@ class CloneJob {
   #local;
   #ends = {};
   #result;
-  /** What the user's own code threw. */
+  /** What the user's functions threw last. */
   #thrown = [];
+  /** What the listener threw. */
+  #broken;
 
   constructor(source, target, options = {}) {
     const { engine, local } = sort(options);
@@ -157,10 +161,9 @@ class CloneJob {
 
   #failure(told) {
     const { signal } = this.#local;
-    const thrown = this.#thrown.find(({ message }) => told.kind === 'cancelled' || message === told.message);
+    const thrown = told.kind === 'cancelled' ? this.#broken : this.#thrown.find(({ message }) => message === told.message);
     const error = fromTold(told, thrown?.error);
-    const cancelled = error.code === 'CANCELLED' && thrown === undefined && signal?.aborted;
-    if (!cancelled) return error;
+    if (error.code !== 'CANCELLED' || this.#broken || !signal?.aborted) return error;
     // What is left behind is said all the same.
     if ('not cleaned up' in error.context) return Object.assign(error, { cause: signal.reason });
     return signal.reason;
@@ -176,7 +179,7 @@ class CloneJob {
         }
       }
     } catch (error) {
-      this.#thrown.push({ error, message: toTold(error).message });
+      this.#broken = { error };
       this.#native.cancel();
     }
   }
@@ -193,6 +196,8 @@ class CloneJob {
     } catch (error) {
       const told = toTold(error);
       this.#thrown.push({ error, message: told.message });
+      // Those that were tried again with success are of no interest; several calls may be under way.
+      if (this.#thrown.length > REMEMBERED) this.#thrown.shift();
       if (id !== 0) this.#native.fail(id, JSON.stringify(told));
     }
   }

@@ -159,6 +159,18 @@ test('a sink of one\'s own gets every row once, is asked again, and finishes', a
   assert.deepEqual(calls, ['begin 1', 'abort']);
 });
 
+test('an aborted clone rejects with the reason also where a sink has failed before', async () => {
+  const names = pair();
+  await table(names.source, 5000);
+  const controller = new AbortController();
+  let calls = 0;
+  const write = () => {
+    if ((calls += 1) === 1) throw new CloneError('not now', { code: 'CONNECTION', retryable: true });
+    controller.abort();
+  };
+  await assert.rejects(clone(names.source, { write }, { memory: '8MiB', signal: controller.signal }), { name: 'AbortError' });
+});
+
 test('what a sink holds can be compared', async () => {
   const names = pair();
   await table(names.source, 100);
