@@ -96,7 +96,7 @@ impl Job {
             };
             let target = match target.extract::<String>() {
                 Ok(url) => SinkEndpoint::Url(url),
-                Err(_) => SinkEndpoint::Own(Arc::new(PythonSink::new(target.clone().unbind()))),
+                Err(_) => SinkEndpoint::Own(Arc::new(PythonSink::new(target))),
             };
             let options = serde_json::from_str(options).map_err(internal)?;
             let mut job = CloneJob::new(source, target).options(CloneOptions::from_json(options, Spelling::Snake)?);

@@ -60,6 +60,11 @@ impl Own {
         Self { object: Arc::new(object), what }
     }
 
+    /// What a method is called in messages.
+    pub(crate) fn name(&self, method: &str) -> String {
+        format!("the {}'s {method}", self.what)
+    }
+
     /// Does something with the object while Python is held.
     pub(crate) fn with<T>(
         &self,
@@ -68,7 +73,7 @@ impl Own {
     ) -> Result<T> {
         attached(|py| {
             let object = self.object.bind(py);
-            act(py, object).map_err(|error| failed(py, &format!("the {}'s {method}", self.what), error))
+            act(py, object).map_err(|error| failed(py, &self.name(method), error))
         })
     }
 
@@ -88,7 +93,7 @@ impl Own {
         let answer: String =
             self.within(method, move |_, object| object.call_method1(method, (value,))?.extract()).await?;
         serde_json::from_str(&answer).map_err(|error| {
-            Error::new(ErrorKind::Callback, format!("the {}'s {method} gave something else than it should", self.what))
+            Error::new(ErrorKind::Callback, format!("{} gave something else than it should", self.name(method)))
                 .caused_by(error)
         })
     }

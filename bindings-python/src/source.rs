@@ -46,36 +46,7 @@ impl Source for PythonSource {
     }
 
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
-        let words = (serde_json::to_string(table).map_err(internal)?, serde_json::to_string(chunk).map_err(internal)?);
-        let opened = self.0.within("read", move |_, own| own.call_method1("read", words)?.extract());
-        let (rows, convert) = opened.await?;
-        let reading = Reading {
-            rows,
-            convert,
-            encoder: RowEncoder::new(&table.table),
-            next: BatchId { table: table.number, chunk: chunk.number, batch: 0 },
-            read: 0,
-            ready: None,
-            done: false,
-            dropped: Arc::default(),
-        };
-        let guard = Dropped(reading.dropped.clone());
-        let batches = stream::unfold(Some((reading, guard)), move |state| async move {
-            let (mut reading, guard) = state?;
-            let wanted = memory.batch_bytes();
-            let mut lease = memory.reserve(wanted).await;
-            let read = tokio::task::spawn_blocking(move || (reading.batch(wanted), reading)).await;
-            match read.map_err(internal) {
-                Ok((Ok(Some(batch)), reading)) => {
-                    lease.grow(batch.data.len()).await;
-                    lease.settle(batch.data.len());
-                    Some((Ok(batch.with_lease(lease)), Some((reading, guard))))
-                }
-                Ok((Ok(None), _)) => None,
-                Ok((Err(error), _)) | Err(error) => Some((Err(error), None)),
-            }
-        });
-        Ok(batches.boxed())
+        read(&self.0, "read", table, chunk, memory).await
     }
 
     async fn notes(&self) -> Result<Vec<Note>> {
@@ -85,6 +56,47 @@ impl Source for PythonSource {
     async fn close(&self) -> Result<()> {
         self.0.ask("close", &()).await
     }
+}
+
+/// The batches of what a method of the user's gives for a chunk.
+pub(crate) async fn read<'a>(
+    own: &Own,
+    method: &'static str,
+    table: &TablePlan,
+    chunk: &Chunk,
+    memory: &'a Memory,
+) -> Result<BatchStream<'a>> {
+    let words = (serde_json::to_string(table).map_err(internal)?, serde_json::to_string(chunk).map_err(internal)?);
+    let opened = own.within(method, move |_, own| own.call_method1(method, words)?.extract());
+    let (rows, convert) = opened.await?;
+    let reading = Reading {
+        what: own.name(method),
+        rows,
+        convert,
+        encoder: RowEncoder::new(&table.table),
+        next: BatchId { table: table.number, chunk: chunk.number, batch: 0 },
+        read: 0,
+        ready: None,
+        done: false,
+        dropped: Arc::default(),
+    };
+    let guard = Dropped(reading.dropped.clone());
+    let batches = stream::unfold(Some((reading, guard)), move |state| async move {
+        let (mut reading, guard) = state?;
+        let wanted = memory.batch_bytes();
+        let mut lease = memory.reserve(wanted).await;
+        let read = tokio::task::spawn_blocking(move || (reading.batch(wanted), reading)).await;
+        match read.map_err(internal) {
+            Ok((Ok(Some(batch)), reading)) => {
+                lease.grow(batch.data.len()).await;
+                lease.settle(batch.data.len());
+                Some((Ok(batch.with_lease(lease)), Some((reading, guard))))
+            }
+            Ok((Ok(None), _)) => None,
+            Ok((Err(error), _)) | Err(error) => Some((Err(error), None)),
+        }
+    });
+    Ok(batches.boxed())
 }
 
 /// Tells a reading that nobody waits for it any more.
@@ -98,6 +110,8 @@ impl Drop for Dropped {
 
 /// The rows of a chunk, which come out of an iterator of Python.
 struct Reading {
+    /// What gives them: "the source's read".
+    what: String,
     rows: Py<PyAny>,
     /// Makes a plain value of any other.
     convert: Py<PyAny>,
@@ -129,14 +143,14 @@ impl Reading {
 
     /// Takes a block of rows.
     fn block(&mut self, py: Python<'_>, wanted: usize) -> Result<()> {
-        let mut rows = self.rows.bind(py).try_iter().map_err(|error| failed(py, "the source's read", error))?;
+        let mut rows = self.rows.bind(py).try_iter().map_err(|error| failed(py, &self.what, error))?;
         let convert = self.convert.bind(py);
         for _ in 0..BLOCK {
             let Some(row) = rows.next() else {
                 self.done = true;
                 return Ok(());
             };
-            let row = row.map_err(|error| failed(py, "the source's read", error))?;
+            let row = row.map_err(|error| failed(py, &self.what, error))?;
             if let Ok(batch) = row.cast::<crate::batch::Batch>() {
                 self.ready = Some(batch.get().at(self.next));
                 return Ok(());

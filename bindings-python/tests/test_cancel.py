@@ -114,6 +114,15 @@ def test_leaving_with_early_cancels(mysql: Bench) -> None:
     assert_clean(mysql)
 
 
+def test_an_error_that_nobody_waited_for_is_raised_at_the_end_of_with(mysql: Bench) -> None:
+    with (
+        pytest.raises(dbgraft.ConnectionFailedError),
+        dbgraft.CloneJob("mysql://app@127.0.0.1:1/a", mysql.target) as job,
+    ):
+        while not job.done:
+            time.sleep(0.01)
+
+
 def test_cancelling_the_task_cancels_and_cleans_up(mysql: Bench) -> None:
     mysql.small()
 

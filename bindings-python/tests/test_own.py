@@ -241,6 +241,29 @@ def test_batches_go_through_python_unchanged(mysql: Bench) -> None:
     assert mysql.at_source(count) == mysql.at_target(count)
 
 
+def test_a_sink_that_reads_back_can_be_verified(mysql: Bench) -> None:
+    mysql.small()
+
+    class Shelf(dbgraft.Sink):
+        def __init__(self) -> None:
+            self.batches: list[dbgraft.Batch] = []
+
+        def write(self, table: dbgraft.TablePlan, batch: dbgraft.Batch) -> None:
+            self.batches.append(batch)
+
+        def read_back(self, table: dbgraft.TablePlan, chunk: dbgraft.Chunk) -> Iterable[dbgraft.Row]:
+            return [b for b in self.batches if (b.table, b.chunk) == (table.number, chunk.number)]
+
+    shelf = Shelf()
+    report = dbgraft.clone(mysql.source, shelf, include=["orders"], verify="checksum")
+    assert report.verified is not None and report.verified.rows == 10_000
+    assert dbgraft.verify(mysql.source, shelf, include=["orders"]).equal
+    mysql.at_source("DELETE FROM {db}.orders WHERE id = 1")
+    assert not dbgraft.verify(mysql.source, shelf, include=["orders"]).equal
+    with pytest.raises(dbgraft.PreflightError, match="read back"):
+        dbgraft.clone(mysql.source, Keeper(), verify="counts")
+
+
 def test_an_exception_of_a_sink_ends_the_clone(mysql: Bench) -> None:
     mysql.small()
 

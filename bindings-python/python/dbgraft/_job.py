@@ -68,6 +68,7 @@ class Job(Generic[T]):
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._thread: Optional[threading.Thread] = None
         self._broken: Optional[BaseException] = None
+        self._collected = False
 
     # Starting and stopping
 
@@ -106,6 +107,7 @@ class Job(Generic[T]):
 
     def cancel(self) -> None:
         """Ask it to stop; it ends when all that it made is removed. May be called from any thread."""
+        self._collected = True  # who cancels it does not ask what becomes of it
         if self._native is not None:
             self._native.cancel()
 
@@ -148,7 +150,7 @@ class Job(Generic[T]):
         native = self._native
         if native is None:
             return
-        native.cancel()
+        self.cancel()
         try:
             while not native.ended:
                 self._next(native, _SLICE)
@@ -200,6 +202,7 @@ class Job(Generic[T]):
     def _result(self) -> T:
         native = self._native
         assert native is not None
+        self._collected = native.ended
         while (event := self._next(native, 0)) is not None:
             self._hear(event)
         if self._progress is not None:
@@ -271,7 +274,7 @@ class Job(Generic[T]):
         native = self._native
         if native is None:
             return
-        native.cancel()
+        self.cancel()
         while not native.ended:
             self._next(native, 0)
             await asyncio.sleep(_SLICE / 10)
@@ -328,9 +331,10 @@ class Job(Generic[T]):
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        """Cancel it, unless it has ended, and wait until it has cleaned up."""
+        """Cancel it, unless it has ended, and wait until it has cleaned up. An error that nobody heard of is raised."""
+        unheard = kind is None and self.done and not self._collected
         self._stop()
-        _running.discard(self)
+        self._left(unheard)
 
     async def __aenter__(self) -> Self:
         """Start it."""
@@ -344,9 +348,15 @@ class Job(Generic[T]):
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        """Cancel it, unless it has ended, and wait until it has cleaned up."""
+        """Cancel it, unless it has ended, and wait until it has cleaned up. An error that nobody heard of is raised."""
+        unheard = kind is None and self.done and not self._collected
         await self._stop_async()
+        self._left(unheard)
+
+    def _left(self, unheard: bool) -> None:
         _running.discard(self)
+        if unheard:
+            self._result()
 
     def __repr__(self) -> str:
         """One line, without secrets."""

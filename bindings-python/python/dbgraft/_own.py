@@ -99,6 +99,17 @@ class Sink:
     def complete(self, table: TablePlan) -> None:
         """Every batch of the table was written."""
 
+    def read_back(self, table: TablePlan, chunk: Chunk) -> Iterable[Row]:
+        """Give what is really there of a chunk, for `verify`; without this method such a clone is refused.
+
+        Best as batches: `batch.table` and `batch.chunk` say which ones a chunk is made of.
+        """
+        raise NotImplementedError("this Sink has no read_back()")
+
+    def counterparts(self, plan: Plan) -> Iterable[Optional[TablePlan]]:
+        """Give the tables of the plan as they are here, None for one that is not; for `dbgraft.verify`."""
+        return plan.tables
+
     def finish(self, plan: Plan) -> Iterable[str]:
         """Everything was written: give what the user should know of it."""
         return ()
@@ -160,6 +171,38 @@ def _notes(found: Iterable[str]) -> str:
     return _answer([{"message": {"object": None, "message": note}} for note in found or ()])
 
 
+def _read(
+    method: Callable[..., Any], table: str, chunk: str, loop: Optional[asyncio.AbstractEventLoop]
+) -> tuple[Iterator[Row], Callable[[Any], Any]]:
+    plan, part = TablePlan.from_dict(json.loads(table)), Chunk.from_dict(json.loads(chunk))
+    rows = _waited(method(plan, part), loop)
+    if hasattr(rows, "__aiter__"):
+        rows = _blocks(rows.__aiter__(), loop)
+    return iter(rows), to_sql
+
+
+def _blocks(rows: AsyncIterator[Row], loop: Optional[asyncio.AbstractEventLoop]) -> Iterator[Row]:
+    async def block() -> list[Row]:
+        taken: list[Row] = []
+        async for row in rows:
+            taken.append(row)
+            if len(taken) == 1000:
+                break
+        return taken
+
+    if loop is None:
+        # An async generator belongs to one loop from its first row to its last.
+        own = asyncio.new_event_loop()
+        try:
+            while taken := own.run_until_complete(block()):
+                yield from taken
+        finally:
+            own.close()
+    else:
+        while taken := asyncio.run_coroutine_threadsafe(block(), loop).result():
+            yield from taken
+
+
 class _OwnSource:
     """Speaks for a source at the native half: JSON in and out."""
 
@@ -183,32 +226,7 @@ class _OwnSource:
         return _answer(self._call(self._source.snapshot, _selection(selection)))
 
     def read(self, table: str, chunk: str) -> tuple[Iterator[Row], Callable[[Any], Any]]:
-        plan, part = TablePlan.from_dict(json.loads(table)), Chunk.from_dict(json.loads(chunk))
-        rows = self._call(self._source.read, plan, part)
-        if hasattr(rows, "__aiter__"):
-            rows = self._blocks(rows.__aiter__())
-        return iter(rows), to_sql
-
-    def _blocks(self, rows: AsyncIterator[Row]) -> Iterator[Row]:
-        async def block() -> list[Row]:
-            taken: list[Row] = []
-            async for row in rows:
-                taken.append(row)
-                if len(taken) == 1000:
-                    break
-            return taken
-
-        if self._loop is None:
-            # An async generator belongs to one loop from its first row to its last.
-            loop = asyncio.new_event_loop()
-            try:
-                while taken := loop.run_until_complete(block()):
-                    yield from taken
-            finally:
-                loop.close()
-        else:
-            while taken := asyncio.run_coroutine_threadsafe(block(), self._loop).result():
-                yield from taken
+        return _read(self._source.read, table, chunk, self._loop)
 
     def notes(self, _: str) -> str:
         return _notes(self._call(self._source.notes))
@@ -245,6 +263,16 @@ class _OwnSink:
 
     def write(self, table: int, batch: Batch) -> None:
         self._call(self._sink.write, self._tables[table], batch)
+
+    @property
+    def reads_back(self) -> bool:
+        return type(self._sink).read_back is not Sink.read_back
+
+    def counterparts(self, plan: str) -> str:
+        return _answer(list(self._call(self._sink.counterparts, Plan.from_dict(json.loads(plan)))))
+
+    def read_back(self, table: str, chunk: str) -> tuple[Iterator[Row], Callable[[Any], Any]]:
+        return _read(self._sink.read_back, table, chunk, self._loop)
 
     def complete(self, table: str) -> str:
         return _answer(self._call(self._sink.complete, self._tables[json.loads(table)]))
