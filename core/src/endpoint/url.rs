@@ -1,5 +1,6 @@
 //! What the URL of an endpoint says.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
@@ -139,19 +140,22 @@ fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<
         tls: TlsOptions::default(),
         dial: straight(),
     };
-    let mut mode = None;
-    let pem = |parameter: &str, value: &str| Pem::read(parameter, Path::new(value)).map(Some);
+    let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
     for (name, value) in url.query_pairs() {
         match &*name {
             "ssl-mode" => mode = Some(tls_mode(&value)?),
-            "ssl-ca" => address.tls.ca = pem("ssl-ca", &value)?,
-            "ssl-cert" => address.tls.cert = pem("ssl-cert", &value)?,
-            "ssl-key" => address.tls.key = pem("ssl-key", &value)?,
+            "ssl-ca" => ca = Some(value),
+            "ssl-cert" => cert = Some(value),
+            "ssl-key" => key = Some(value),
             "socket" => address.socket = Some(PathBuf::from(&*value)),
             other => return Err(unknown(other, "mysql", "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket")),
         }
     }
-    address.tls.mode = checked_mode(&address.tls, mode)?;
+    let mode = checked_mode(ca.is_some(), cert.is_some(), key.is_some(), mode)?;
+    let pem = |parameter: &str, path: Option<Cow<'_, str>>| {
+        path.map(|path| Pem::read(parameter, Path::new(&*path))).transpose()
+    };
+    address.tls = TlsOptions { mode, ca: pem("ssl-ca", ca)?, cert: pem("ssl-cert", cert)?, key: pem("ssl-key", key)? };
     Ok(address)
 }
 
@@ -170,18 +174,16 @@ fn tls_mode(text: &str) -> Result<TlsMode> {
 }
 
 /// Refuses settings that would look like protection and give none.
-fn checked_mode(tls: &TlsOptions, mode: Option<TlsMode>) -> Result<TlsMode> {
-    if tls.cert.is_some() != tls.key.is_some() {
+fn checked_mode(ca: bool, cert: bool, key: bool, mode: Option<TlsMode>) -> Result<TlsMode> {
+    if cert != key {
         return Err(Error::usage("ssl-cert and ssl-key go together: give both"));
     }
-    match (mode, &tls.ca) {
-        (None, Some(_)) => Ok(TlsMode::VerifyCa),
-        (Some(TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required), Some(_)) => {
+    match (mode, ca) {
+        (None, true) => Ok(TlsMode::VerifyCa),
+        (Some(TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required), true) => {
             Err(Error::usage("ssl-ca has no effect with this ssl-mode: say ssl-mode=verify-ca or verify-identity"))
         }
-        (Some(TlsMode::Disabled), None) if tls.cert.is_some() => {
-            Err(Error::usage("ssl-cert has no effect with ssl-mode=disabled"))
-        }
+        (Some(TlsMode::Disabled), false) if cert => Err(Error::usage("ssl-cert has no effect with ssl-mode=disabled")),
         (mode, _) => Ok(mode.unwrap_or_default()),
     }
 }
