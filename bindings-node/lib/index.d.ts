@@ -295,8 +295,10 @@ export interface Column {
   charset: string | null;
   collation: string | null;
   nullable: boolean;
-  /** Whether its value is computed: it has none in a row. */
+  /** Whether its value is computed: such a column is never loaded. */
   generated: boolean;
+  /** Whether a computed value is stored with the row: then a row that was read has it. */
+  stored: boolean;
 }
 
 export interface Table {

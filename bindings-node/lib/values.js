@@ -9,7 +9,7 @@ const wellFormed = String.prototype.isWellFormed ?? function () { return !/\p{Su
 
 /** The columns of a table that a row has a value for. */
 function stored(table) {
-  return table.columns.filter((column) => !column.generated);
+  return table.columns.filter((column) => !column.generated || column.stored);
 }
 
 function wrong(column, what) {

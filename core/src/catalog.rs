@@ -2,6 +2,7 @@
 
 mod define;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -41,12 +42,16 @@ pub struct Server {
     /// Whether it takes the names of databases and tables that differ by case for the same.
     #[serde(default)]
     pub folds_names: bool,
+    /// Its global values of the settings that a generated column may depend on, by name.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Server {
     /// A server of which no more is known than its family and version.
     pub fn new(flavor: Flavor, version: impl Into<String>) -> Self {
-        Self { flavor, version: version.into(), identity: String::new(), max_allowed_packet: 0, folds_names: false }
+        let (identity, settings) = (String::new(), BTreeMap::new());
+        Self { flavor, version: version.into(), identity, max_allowed_packet: 0, folds_names: false, settings }
     }
 
     /// `(major, minor, patch)` of the version; parts that are not numbers are 0.
@@ -204,8 +209,11 @@ pub struct Column {
     pub collation: Option<String>,
     /// Whether it takes NULL.
     pub nullable: bool,
-    /// Whether its value is computed (virtual or stored): such a column is never read or loaded.
+    /// Whether its value is computed (virtual or stored): such a column is never loaded.
     pub generated: bool,
+    /// Whether a computed value is stored with the row: then it travels too, to be compared with what the target computes.
+    #[serde(default)]
+    pub stored: bool,
 }
 
 /// A base table (or a sequence, which servers keep as one).
@@ -236,6 +244,11 @@ pub struct Table {
 impl Table {
     /// The columns whose values travel, in the order in which a row holds them.
     pub fn stored_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !column.generated || column.stored)
+    }
+
+    /// The columns whose values are loaded: those that travel and are not computed by the target.
+    pub fn loaded_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.generated)
     }
 

@@ -376,9 +376,11 @@ impl OpenJob {
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
+        let mut verified = outcome.verified;
         for note in outcome.notes {
             match note {
                 Note::Fidelity(found) => fidelity.push(found),
+                Note::Difference(found) => verified.get_or_insert_default().differences.push(found),
                 Note::Message { object, message } => {
                     let object = object.and_then(|object| objects.iter_mut().find(|report| report.object == object));
                     object.map_or(&mut warnings, |report| &mut report.warnings).push(message);
@@ -399,7 +401,7 @@ impl OpenJob {
             objects,
             left_out: plan.left_out.clone(),
             fidelity,
-            verified: outcome.verified,
+            verified,
             warnings,
             seconds,
         }

@@ -8,7 +8,7 @@ use crate::catalog::{Database, ObjectRef, Server};
 use crate::error::{Error, ErrorKind};
 use crate::fidelity::{Fidelity, Severity};
 use crate::plan::{LeftOut, Plan, Position};
-use crate::verification::{self, Verification};
+use crate::verification::{self, Difference, Verification};
 
 /// Something that the preflight found: one line that says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub enum Note {
     },
     /// Something is not as it is at the source.
     Fidelity(Fidelity),
+    /// Something is not what was read, and nobody foresaw it: the clone is different.
+    Difference(Difference),
 }
 
 impl Note {
@@ -75,6 +77,11 @@ impl Note {
     /// A note on one object.
     pub fn on(object: &ObjectRef, message: impl Into<String>) -> Self {
         Self::Message { object: Some(object.clone()), message: message.into() }
+    }
+
+    /// An object is not what was read.
+    pub(crate) fn different(object: ObjectRef, what: impl Into<String>) -> Self {
+        Self::Difference(Difference::of(object, what))
     }
 
     /// Something of the object is not at the target: `what` of it, which is `source` there.

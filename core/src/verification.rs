@@ -9,7 +9,7 @@ use crate::options::Verify;
 use crate::plan::{Chunk, LeftOut, Position};
 
 /// How the target was compared with what was read, and what is different.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// By what.
     pub how: Verify,

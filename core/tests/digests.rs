@@ -67,6 +67,7 @@ impl Source for Far {
             collation: None,
             nullable: false,
             generated: false,
+            stored: false,
         };
         let table = Table {
             name: "far".into(),

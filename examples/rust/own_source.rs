@@ -68,6 +68,7 @@ fn column(name: &str) -> Column {
         collation: None,
         nullable: false,
         generated: false,
+        stored: false,
     }
 }
 

@@ -152,7 +152,9 @@ class Column(Value):
     collation: Optional[str] = None
     nullable: bool = True
     generated: bool = False
-    """Whether its value is computed: such a column is never read or loaded."""
+    """Whether its value is computed: such a column is never loaded."""
+    stored: bool = False
+    """Whether a computed value is stored with the row: then it is read too."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Table(Value):
     @property
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns whose values travel, in the order of a row."""
-        return tuple(column for column in self.columns if not column.generated)
+        return tuple(column for column in self.columns if not column.generated or column.stored)
 
 
 @dataclass(frozen=True)

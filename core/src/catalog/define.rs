@@ -137,6 +137,7 @@ fn column(name: &str, definition: &str) -> Column {
         charset: is_text.then_some(charset),
         nullable: !has(&["not", "null"]) && !has(&["primary", "key"]),
         generated: has(&["as"]) || has(&["generated"]),
+        stored: false,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
-use super::schedule;
+use super::{schedule, session};
 use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
@@ -167,14 +167,14 @@ pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str) ->
     if !definition.time_zone.is_empty() {
         settings.push(format!("time_zone = '{}'", definition.time_zone));
     }
-    let restore = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'";
+    let restore = format!("SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '{}'", session::DEFINING);
     conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     let home = away(conn, &definition.database_collation).await.map_err(named)?;
     let created = conn.exec_bytes(&statement).await;
     if let Some(home) = home {
         conn.exec(&format!("ALTER DATABASE COLLATE {home}")).await?;
     }
-    conn.exec(restore).await?;
+    conn.exec(&restore).await?;
     created.map(drop).map_err(named)
 }
 

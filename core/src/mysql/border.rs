@@ -239,6 +239,7 @@ mod tests {
             collation: collation.map(str::to_owned),
             nullable: false,
             generated: false,
+            stored: false,
         };
         KeyColumn::of(&column).unwrap()
     }

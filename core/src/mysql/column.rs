@@ -16,6 +16,7 @@ pub(super) fn period(name: &str) -> Column {
         collation: None,
         nullable: false,
         generated: false,
+        stored: false,
     }
 }
 

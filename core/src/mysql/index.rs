@@ -2,21 +2,28 @@
 
 use super::connect::Conn;
 use super::ddl::{self, KeyKind, TableDdl, quote_name};
+use super::session;
 use super::target::{Target, There};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::Result;
+use crate::plan::TablePlan;
 use crate::report::Note;
 
 const DUPLICATE_KEY_NAME: u16 = 1061;
 
 impl Target {
     /// Adds the keys that were kept back and are not there yet, in as few passes over the rows as the server allows.
-    pub(super) async fn add_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
+    pub(super) async fn add_keys(&self, conn: &mut Conn, table: &TablePlan, ddl: &TableDdl) -> Result<()> {
+        // What a key holds of an expression is computed now, as the rows' own generated columns were.
+        let settings = self.settings_of(table, &conn.server);
+        let name = &table.table.name;
+        conn.exec(&format!("SET SESSION {}", settings.assignments(session::DEFINING))).await?;
         match self.add_missing_keys(conn, name, ddl).await {
             // A statement whose answer was lost came to its end meanwhile.
-            Err(error) if error.code() == Some(DUPLICATE_KEY_NAME) => self.add_missing_keys(conn, name, ddl).await,
-            other => other,
+            Err(error) if error.code() == Some(DUPLICATE_KEY_NAME) => self.add_missing_keys(conn, name, ddl).await?,
+            other => other?,
         }
+        conn.exec(&format!("SET SESSION {}", settings.defaults(session::DEFINING))).await.map(drop)
     }
 
     async fn add_missing_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {

@@ -35,7 +35,7 @@ impl Inspection<'_> {
         if conn.server.flavor != Flavor::MySql || conn.server.version_numbers() < (8, 0, 4) {
             return Ok(());
         }
-        let columns: Vec<&Column> = table.table.stored_columns().filter(|column| column.data_type == "json").collect();
+        let columns: Vec<&Column> = table.table.loaded_columns().filter(|column| column.data_type == "json").collect();
         if columns.is_empty() {
             return Ok(());
         }

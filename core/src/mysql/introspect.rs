@@ -123,7 +123,7 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
 pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+         GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
         is("TABLE_SCHEMA", database)
     );
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
@@ -136,6 +136,8 @@ pub(super) async fn columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<
             collation: row.text(5),
             nullable: row.string(6) == "YES",
             generated: row.text(7).is_some_and(|expression| !expression.is_empty()),
+            // The periods of a history are called so too.
+            stored: row.string(8).starts_with("STORED GENERATED") && !row.string(7).starts_with("ROW "),
         });
     }
     Ok(tables)

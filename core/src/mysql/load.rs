@@ -2,6 +2,7 @@
 
 use super::connect::{Conn, Done};
 use super::ddl::quote_name;
+use super::generated::Settings;
 use super::{column, session};
 use crate::batch::Batch;
 use crate::catalog::{Column, Table};
@@ -13,27 +14,75 @@ const INSERT_BYTES: usize = 1 << 20;
 /// How an ENUM's error value travels.
 const ERROR_VALUE: Field<'_> = Field::Escaped(b"0");
 
+/// How rows are loaded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Loading {
+    /// Takes what the server warns of: only where the rows themselves are known to fit, and the warnings are of what it
+    /// computes from them.
+    pub(super) lenient: bool,
+    /// The settings that generated columns depend on.
+    pub(super) settings: Settings,
+}
+
+impl Loading {
+    /// Sets up the session; `lenient` where the batch needs it.
+    async fn enter(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+        if !lenient && self.settings == Settings::default() {
+            return Ok(());
+        }
+        let modes = if lenient { session::LENIENT } else { session::STRICT };
+        conn.exec(&format!("SET SESSION {}", self.settings.assignments(modes))).await.map(drop)
+    }
+
+    /// Sets the session back.
+    async fn leave(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+        if !lenient && self.settings == Settings::default() {
+            return Ok(());
+        }
+        conn.exec(&format!("SET SESSION {}", self.settings.defaults(session::STRICT))).await.map(drop)
+    }
+
+    /// The expression that makes the column's value of the field's bytes, where they are not taken as they are.
+    fn expression(&self, column: &Column, value: &str) -> Option<String> {
+        if column.data_type == "timestamp" && self.settings.moves_time() {
+            // Times travel in UTC. A zero has no offset.
+            return Some(format!("IF({value} LIKE '0000%', {value}, CONCAT({value}, '+00:00'))"));
+        }
+        column::load_expression(column, value)
+    }
+}
+
 /// Loads the batch by one `LOAD DATA LOCAL`.
 ///
 /// LOCAL alone would turn errors into warnings and skip what it cannot take; with REPLACE they are errors. A row that
 /// did replace another, or any warning, means that the target is not what was read, and is an error too.
-pub(super) async fn by_file(conn: &mut Conn, database: &str, table: &Table, batch: &Batch) -> Result<()> {
+pub(super) async fn by_file(
+    conn: &mut Conn,
+    database: &str,
+    table: &Table,
+    batch: &Batch,
+    loading: &Loading,
+) -> Result<()> {
     let wrong = error_values(table, batch);
-    be_lenient(conn, wrong > 0).await?;
-    let done = conn.load(&statement(database, table), &batch.data).await?;
+    let lenient = loading.lenient || wrong > 0;
+    loading.enter(conn, lenient).await?;
+    let done = conn.load(&statement(database, table, loading), &batch.data).await?;
     let counts = counts(&done.info);
     if counts.get(..3) != Some(&[batch.rows, 0, 0]) {
         let message = format!("the target took {} of {} rows: {}", done.affected, batch.rows, done.info);
         return Err(Error::new(ErrorKind::Data, message));
     }
     let warnings = counts.get(3).copied().unwrap_or(u64::from(done.warnings));
-    explain_warnings(conn, table, warnings, wrong).await?;
-    be_strict(conn, wrong > 0).await
+    if !loading.lenient {
+        explain_warnings(conn, table, warnings, wrong).await?;
+    }
+    loading.leave(conn, lenient).await
 }
 
 /// How many fields of the batch hold an ENUM's error value. A strict session refuses it.
 fn error_values(table: &Table, batch: &Batch) -> u64 {
-    let enums: Vec<bool> = table.stored_columns().map(column::warns_of_index_zero).collect();
+    let enums: Vec<bool> =
+        table.stored_columns().map(|column| !column.generated && column::warns_of_index_zero(column)).collect();
     if !enums.contains(&true) {
         return 0;
     }
@@ -41,33 +90,24 @@ fn error_values(table: &Table, batch: &Batch) -> u64 {
     rows(&batch.data).map(|row| of_row(row) as u64).sum()
 }
 
-async fn be_lenient(conn: &mut Conn, wanted: bool) -> Result<()> {
-    match wanted {
-        true => conn.exec(&format!("SET SESSION sql_mode = '{}'", session::LENIENT)).await.map(drop),
-        false => Ok(()),
-    }
-}
-
-async fn be_strict(conn: &mut Conn, wanted: bool) -> Result<()> {
-    match wanted {
-        true => conn.exec(&format!("SET SESSION sql_mode = '{}'", session::STRICT)).await.map(drop),
-        false => Ok(()),
-    }
-}
-
 /// The numbers of `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
 fn counts(info: &str) -> Vec<u64> {
     info.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-fn statement(database: &str, table: &Table) -> String {
+fn statement(database: &str, table: &Table, loading: &Loading) -> String {
     let mut targets = Vec::new();
     let mut assignments = Vec::new();
-    let assigns = table.stored_columns().any(|column| column::load_expression(column, "").is_some());
+    let assigns = table.loaded_columns().any(|column| loading.expression(column, "").is_some());
     for (index, column) in table.stored_columns().enumerate() {
         let name = quote_name(&column.name);
         let variable = format!("@dbgraft_{index}");
-        match column::load_expression(column, &variable) {
+        if column.generated {
+            // What was read of it is for comparison.
+            targets.push(variable);
+            continue;
+        }
+        match loading.expression(column, &variable) {
             // In a statement with a SET, MariaDB forgets that a field was given for this column: 0 would be a new number.
             None if assigns && counts_itself(table, &name) => {
                 assignments.push(format!("{name} = {variable}"));
@@ -107,7 +147,7 @@ async fn explain_warnings(conn: &mut Conn, table: &Table, count: u64, expected: 
         return Ok(());
     }
     let enums: Vec<&str> =
-        table.stored_columns().filter(|column| column::warns_of_index_zero(column)).map(|c| c.name.as_str()).collect();
+        table.loaded_columns().filter(|column| column::warns_of_index_zero(column)).map(|c| c.name.as_str()).collect();
     for warning in conn.rows("SHOW WARNINGS").await? {
         let message = warning.string(2);
         let known = warning.number(1) == 1265 && enums.iter().any(|name| message.contains(&format!("'{name}'")));
@@ -128,28 +168,29 @@ pub(super) async fn by_insert(
     table: &Table,
     batch: &Batch,
     packet: usize,
+    loading: &Loading,
 ) -> Result<()> {
     let columns: Vec<&Column> = table.stored_columns().collect();
-    let names: Vec<String> = columns.iter().map(|column| quote_name(&column.name)).collect();
+    let names: Vec<String> = table.loaded_columns().map(|column| quote_name(&column.name)).collect();
     let head =
         format!("INSERT INTO {}.{} ({}) VALUES ", quote_name(database), quote_name(&table.name), names.join(", "));
     let limit = INSERT_BYTES.min(packet / 2);
     let mut sql = head.clone().into_bytes();
     let (mut inserted, mut wrong) = (0, 0);
-    let lenient = error_values(table, batch) > 0;
-    be_lenient(conn, lenient).await?;
+    let lenient = loading.lenient || error_values(table, batch) > 0;
+    loading.enter(conn, lenient).await?;
     for row in rows(&batch.data) {
         if sql.len() > limit {
-            inserted += insert(conn, table, &sql, std::mem::take(&mut wrong)).await?;
+            inserted += insert(conn, table, &sql, std::mem::take(&mut wrong), loading).await?;
             sql.truncate(head.len());
         }
         if sql.len() > head.len() {
             sql.push(b',');
         }
-        wrong += push_row(&mut sql, &columns, row);
+        wrong += push_row(&mut sql, &columns, row, loading);
     }
-    inserted += insert(conn, table, &sql, wrong).await?;
-    be_strict(conn, lenient).await?;
+    inserted += insert(conn, table, &sql, wrong, loading).await?;
+    loading.leave(conn, lenient).await?;
     if inserted == batch.rows {
         return Ok(());
     }
@@ -157,31 +198,41 @@ pub(super) async fn by_insert(
 }
 
 /// Inserts rows of which so many fields hold an ENUM's error value.
-async fn insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64) -> Result<u64> {
+async fn insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, loading: &Loading) -> Result<u64> {
     let Done { affected, warnings, info } = conn.exec_bytes(sql).await?;
     // `Records: 2  Duplicates: 0  Warnings: 2`, where there are several rows.
     let warnings = counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
-    explain_warnings(conn, table, warnings, wrong).await?;
+    if !loading.lenient {
+        explain_warnings(conn, table, warnings, wrong).await?;
+    }
     Ok(affected)
 }
 
 /// Adds a row, and says how many of its fields hold an ENUM's error value.
-fn push_row<'a>(sql: &mut Vec<u8>, columns: &[&Column], row: impl Iterator<Item = Field<'a>>) -> u64 {
+fn push_row<'a>(
+    sql: &mut Vec<u8>,
+    columns: &[&Column],
+    row: impl Iterator<Item = Field<'a>>,
+    loading: &Loading,
+) -> u64 {
     let mut wrong = 0;
     sql.push(b'(');
-    for (index, (column, field)) in columns.iter().zip(row).enumerate() {
+    let loaded = columns.iter().zip(row).filter(|(column, _)| !column.generated);
+    for (index, (column, field)) in loaded.enumerate() {
         if index > 0 {
             sql.push(b',');
         }
         wrong += u64::from(field == ERROR_VALUE && column::warns_of_index_zero(column));
-        match (field, column::load_expression(column, "\0")) {
+        match (field, loading.expression(column, "\0")) {
             (Field::Null, _) => sql.extend_from_slice(b"NULL"),
             (Field::Escaped(text), None) => push_literal(sql, text),
             (Field::Escaped(text), Some(expression)) => {
-                let (before, after) = expression.split_once('\0').unwrap_or_default();
-                sql.extend_from_slice(before.as_bytes());
-                push_literal(sql, text);
-                sql.extend_from_slice(after.as_bytes());
+                for (index, part) in expression.split('\0').enumerate() {
+                    if index > 0 {
+                        push_literal(sql, text);
+                    }
+                    sql.extend_from_slice(part.as_bytes());
+                }
             }
         }
     }
@@ -214,6 +265,7 @@ mod tests {
             collation: None,
             nullable: true,
             generated: false,
+            stored: false,
         }
     }
 
@@ -234,14 +286,14 @@ mod tests {
     #[test]
     fn generated_columns_are_left_out_and_special_types_converted() {
         let generated = Column { generated: true, ..column("g", "int") };
-        let sql = statement("d", &table(vec![column("a", "int"), generated, column("j", "json")]));
+        let sql = statement("d", &table(vec![column("a", "int"), generated, column("j", "json")]), &Loading::default());
         assert!(sql.ends_with("(`a`, @dbgraft_1) SET `j` = CONVERT(@dbgraft_1 USING utf8mb4)"), "{sql}");
-        assert!(statement("d", &table(vec![])).ends_with("(@dbgraft_none)"));
+        assert!(statement("d", &table(vec![]), &Loading::default()).ends_with("(@dbgraft_none)"));
         let counted =
             |columns| Table { create: "CREATE TABLE `t` (\n  `a` int AUTO_INCREMENT,\n".to_owned(), ..table(columns) };
-        let sql = statement("d", &counted(vec![column("a", "int"), column("u", "uuid")]));
+        let sql = statement("d", &counted(vec![column("a", "int"), column("u", "uuid")]), &Loading::default());
         assert!(sql.contains("(@dbgraft_0, @dbgraft_1) SET `a` = @dbgraft_0, `u` = "), "{sql}");
-        assert!(statement("d", &counted(vec![column("a", "int")])).ends_with("(`a`)"));
+        assert!(statement("d", &counted(vec![column("a", "int")]), &Loading::default()).ends_with("(`a`)"));
     }
 
     #[test]
@@ -249,7 +301,7 @@ mod tests {
         let columns = [column("a", "varchar"), column("b", "int"), column("e", "enum")];
         let mut sql = Vec::new();
         let fields = [Field::Escaped(br"it's\t\\"), Field::Null, Field::Escaped(b"2")];
-        assert_eq!(push_row(&mut sql, &columns.each_ref(), fields.into_iter()), 0);
+        assert_eq!(push_row(&mut sql, &columns.each_ref(), fields.into_iter(), &Loading::default()), 0);
         assert_eq!(String::from_utf8(sql).unwrap(), r"(_binary'it\'s\t\\',NULL,CAST(_binary'2' AS UNSIGNED))");
     }
 }

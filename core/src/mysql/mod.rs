@@ -7,6 +7,7 @@ mod chunk;
 mod column;
 mod connect;
 mod ddl;
+mod generated;
 mod halve;
 mod history;
 mod index;

@@ -18,6 +18,9 @@ pub(super) const STRICT: &str = "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_I
 /// The same, but says what it changes by warnings.
 pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 
+/// Takes what the source took, even where the target would be stricter.
+pub(super) const DEFINING: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
+
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
     let settings = format!("SET NAMES utf8mb4, sql_mode = '{READING}', {COMMON}");
@@ -73,7 +76,7 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
 /// A session that changes definitions: takes what the source took, even where the target would be stricter.
 pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn> {
     let mut conn = writer(address, skip_binlog).await?;
-    conn.exec("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION'").await?;
+    conn.exec(&format!("SET SESSION sql_mode = '{DEFINING}'")).await?;
     // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &[

@@ -4,15 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::apply::Rewriting;
 use super::connect::{Address, Conn};
+use super::ddl::{Dialect, tokens};
+use super::generated::{self, Divided};
+use super::load::Loading;
 use super::scan::{self, Loan, Readers};
 use super::target::{Made, Target, There};
 use super::{apply, check, column, history, introspect, journal, load, session, translate, zero};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
+use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
@@ -20,7 +25,10 @@ use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, Witness};
-use crate::source::BatchStream;
+use crate::source::{BatchStream, digest};
+
+/// How much is in flight when generated columns are read back.
+const READ_BACK: u64 = 16 << 20;
 
 /// Writes into one database of a server.
 pub(crate) struct MySqlSink {
@@ -65,21 +73,61 @@ impl MySqlSink {
         Ok((conn, loan))
     }
 
+    /// Writes the batch, by what its tables compute: strictly, or where only that raises warnings, leniently.
     async fn write_in(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
-        let database = &self.target.address.database;
-        if !is_transactional(&table.table) {
-            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs.
-            return self.put(conn, table, batch).await;
+        let divided = self.target.divide(table, batch, &conn.server).await?;
+        if let Some(part) = divided.parts.first() {
+            self.target.open_under(conn, table, &part.settings).await?;
         }
+        if is_transactional(&table.table) {
+            let written = self.write_once(conn, table, batch, &divided, false).await;
+            let refused =
+                |error: &Error| !error.is_retryable() && (error.code().is_some() || error.kind() == ErrorKind::Data);
+            match written {
+                Err(error) if refused(&error) => {
+                    conn.exec("ROLLBACK").await?;
+                    if !self.target.rows_fit(&table.table, batch).await? {
+                        return Err(error);
+                    }
+                    self.write_once(conn, table, batch, &divided, true).await?;
+                }
+                other => other?,
+            }
+        } else {
+            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs. And in one try: half of a
+            // batch that was refused would stay.
+            let lenient = computes(&table.table) && self.target.rows_fit(&table.table, batch).await?;
+            self.put_each(conn, table, &divided, lenient).await?;
+        }
+        self.target.expect(table.number, batch, &divided);
+        Ok(())
+    }
+
+    async fn write_once(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        batch: &Batch,
+        divided: &Divided,
+        lenient: bool,
+    ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
-        if !journal::note(conn, database, batch.id).await? {
+        if !journal::note(conn, &self.target.address.database, batch.id).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
-        self.put(conn, table, batch).await?;
+        self.put_each(conn, table, divided, lenient).await?;
         conn.exec("COMMIT").await.map(drop)
     }
 
-    async fn put(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
+    async fn put_each(&self, conn: &mut Conn, table: &TablePlan, divided: &Divided, lenient: bool) -> Result<()> {
+        for part in &divided.parts {
+            let loading = Loading { lenient, settings: part.settings.clone() };
+            self.put(conn, table, &part.batch, &loading).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, loading: &Loading) -> Result<()> {
         let database = &self.target.address.database;
         let (files, packet) = {
             let state = self.target.state();
@@ -96,9 +144,36 @@ impl MySqlSink {
             None => batch,
         };
         match files && column::loads_by_file(table) {
-            true => load::by_file(conn, database, table, batch).await,
-            false => load::by_insert(conn, database, table, batch, packet).await,
+            true => load::by_file(conn, database, table, batch, loading).await,
+            false => load::by_insert(conn, database, table, batch, packet, loading).await,
         }
+    }
+
+    /// The number of a chunk, and the digest of its rows as they are there.
+    async fn digest_of(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<(u32, Digest)> {
+        Ok((chunk.number, digest(self.read_back(table, chunk, memory).await?, &()).await?))
+    }
+
+    /// Compares what the target computed with what was read, when all rows of a table are there.
+    async fn check_generated(&self, table: &TablePlan) -> Result<()> {
+        let expected = self.target.expected(table.number);
+        let Some(only) = generated::only_generated(table).filter(|_| !expected.is_empty()) else { return Ok(()) };
+        let memory = &Memory::new(READ_BACK, self.target.options.threads);
+        let mut digests = Vec::new();
+        for chunk in &table.chunks {
+            digests.push(self.digest_of(&only, chunk, memory).boxed());
+        }
+        let found: Vec<_> = stream::iter(digests).buffer_unordered(self.target.options.threads).try_collect().await?;
+        let (mut here, mut there) = (Digest::default(), Digest::default());
+        expected.values().for_each(|digest| here.add(digest));
+        found.iter().for_each(|(_, digest)| there.add(digest));
+        // Chunk by chunk they may differ where texts sort in another way.
+        if here != there {
+            let wrong = found.iter().filter(|(chunk, digest)| expected.get(chunk) != Some(digest)).count();
+            let what = generated::unexpected(&table.table, wrong, found.len());
+            self.target.state().notes.push(Note::different(table.table.object(), what));
+        }
+        Ok(())
     }
 }
 
@@ -139,6 +214,7 @@ impl Sink for MySqlSink {
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
         let server = guard.server.clone();
         self.target.state().guard = Some(guard);
+        self.target.state().source = Some(plan.server.clone());
         let source = &plan.database;
         let plan = &*translate::plan(plan, &server);
         self.target.make_database(&plan.database).await?;
@@ -174,18 +250,17 @@ impl Sink for MySqlSink {
 
     async fn complete(&self, table: &TablePlan) -> Result<()> {
         let name = &table.table.name;
-        let Some(ddl) = self.target.state().tables.get(name).cloned() else { return Ok(()) };
-        if ddl.deferred_keys.is_empty() {
-            return Ok(());
+        let ddl = self.target.state().tables.get(name).cloned();
+        if let Some(ddl) = ddl.filter(|ddl| !ddl.deferred_keys.is_empty()) {
+            let mut conn = self.target.definer().await?;
+            if let Err(error) = self.target.add_keys(&mut conn, table, &ddl).await {
+                // The statement may run on where only its answer was lost. Where even that fails, the next try says so.
+                let _ = self.target.running.kill(conn.id).await;
+                return Err(error);
+            }
+            self.target.state().definers.push(conn);
         }
-        let mut conn = self.target.definer().await?;
-        if let Err(error) = self.target.add_keys(&mut conn, name, &ddl).await {
-            // The statement may run on where only its answer was lost. Where even that fails, the next try says so.
-            let _ = self.target.running.kill(conn.id).await;
-            return Err(error);
-        }
-        self.target.state().definers.push(conn);
-        Ok(())
+        self.check_generated(table).await
     }
 
     fn reads_back(&self) -> bool {
@@ -227,6 +302,10 @@ impl Sink for MySqlSink {
         let plan = &*translate::plan(plan, &conn.server);
         let mut notes = std::mem::take(&mut self.target.state().notes);
         notes.extend(self.target.state().signs.iter().map(zero::told));
+        for (number, generated) in &self.target.state().generated {
+            let table = plan.tables.get(*number as usize);
+            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
+        }
         notes.extend(self.target.add_foreign_keys(&mut conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
@@ -261,4 +340,9 @@ impl Sink for MySqlSink {
 /// Whether a batch goes into the table whole or not at all.
 fn is_transactional(table: &Table) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
+}
+
+/// Whether the server computes something from the rows of the table.
+fn computes(table: &Table) -> bool {
+    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::apply::{self, Rewriting};
 use super::connect::{Address, Conn};
 use super::ddl::{self, TableDdl, quote_name};
+use super::generated::Generated;
 use super::running::Running;
 use super::{check, journal, session};
-use crate::catalog::{Flavor, ObjectKind, ObjectRef};
+use crate::catalog::{Flavor, ObjectKind, ObjectRef, Server};
 use crate::error::Result;
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
@@ -44,6 +45,10 @@ pub(super) struct State {
     /// Its `max_allowed_packet`.
     pub(super) packet: usize,
     pub(super) notes: Vec<Note>,
+    /// The server that the rows come from.
+    pub(super) source: Option<Server>,
+    /// What is known of the generated columns of each table, by its number.
+    pub(super) generated: BTreeMap<u32, Generated>,
     /// How many values lost the sign of their zero, by table and column.
     pub(super) signs: BTreeMap<(String, String), u64>,
 }

@@ -189,6 +189,7 @@ mod tests {
             collation: None,
             nullable: true,
             generated: false,
+            stored: false,
         };
         Table {
             name: "t".to_owned(),

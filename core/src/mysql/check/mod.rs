@@ -56,7 +56,8 @@ pub(super) async fn server(conn: &mut Conn) -> Result<Server> {
     let settings = facts::Settings::read(conn).await?;
     let max_allowed_packet = settings.number("max_allowed_packet").unwrap_or(0);
     let (identity, folds_names) = (facts::identity(&settings), settings.folds_names());
-    Ok(Server { identity, max_allowed_packet, folds_names, ..conn.server.clone() })
+    let settings = facts::computing_settings(conn).await?;
+    Ok(Server { identity, max_allowed_packet, folds_names, settings, ..conn.server.clone() })
 }
 
 /// The rung that the account's rights promise.

@@ -15,6 +15,7 @@
 //! | [`header`] | put right what is wrong in the header of a routine, trigger or event |
 //! | [`event`] | create an event disabled |
 //! | [`readable`] | make text of a definition with literals in other character sets |
+//! | [`scratch`] | write a temporary table that takes the same values |
 //! | [`rename`] | move qualified names to a database of another name |
 
 mod collate;
@@ -27,6 +28,7 @@ mod lex;
 mod options;
 mod readable;
 mod rename;
+mod scratch;
 mod table;
 
 pub(crate) use cursor::{Cursor, split_at_commas, within};
@@ -37,6 +39,7 @@ pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, text_of, tokens};
 pub(crate) use readable::readable;
 pub(crate) use rename::{Rename, rename_database};
+pub(crate) use scratch::{generated_columns, temporary_table};
 pub(crate) use table::{TableDdl, split_table};
 
 /// The session facts that change how a text is cut into tokens.

@@ -90,7 +90,7 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
 }
 
 /// Walks up to the bracket of the columns; an error is what was expected instead.
-fn header(cursor: &mut Cursor<'_, '_>) -> Result<(), &'static str> {
+pub(super) fn header(cursor: &mut Cursor<'_, '_>) -> Result<(), &'static str> {
     if !cursor.eat_word("CREATE") {
         return Err("CREATE");
     }
@@ -143,7 +143,7 @@ struct Table {
     clustered: Option<String>,
 }
 
-enum Item {
+pub(super) enum Item {
     Column(Column),
     Primary(Vec<KeyPart>),
     Key(Key),
@@ -151,8 +151,8 @@ enum Item {
     Other,
 }
 
-struct Column {
-    name: String,
+pub(super) struct Column {
+    pub(super) name: String,
     not_null: bool,
     auto_increment: bool,
 }
@@ -216,7 +216,7 @@ fn is_versioned(tokens: &[Token<'_>]) -> bool {
 }
 
 impl Item {
-    fn read(item: &[Token<'_>]) -> Self {
+    pub(super) fn read(item: &[Token<'_>]) -> Self {
         if !is_closed(item) {
             return Self::Other;
         }

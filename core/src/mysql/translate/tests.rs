@@ -237,6 +237,7 @@ fn the_catalogs_columns_follow_their_types() {
         collation: None,
         nullable: true,
         generated: false,
+        stored: false,
     };
     let image = types::column(&column, &Way::new(&from, &to, &[]));
     assert_eq!((image.data_type.as_str(), image.column_type.as_str()), ("char", "char(36)"));

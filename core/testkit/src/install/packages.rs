@@ -24,13 +24,10 @@ pub(super) fn install(say: &mut impl FnMut(&str)) -> Result<()> {
     }
     say(&format!("installing {}", names.join(", ")));
     let install = ["install", "-y", "--no-install-recommends"];
-    let first = as_root("apt-get").args(install).args(&names).stdout(Stdio::null()).status();
-    let done = match first {
-        Ok(status) if status.success() => true,
-        // The lists of a fresh machine may be missing or old.
-        _ => apt(&["update"])? && apt(&[install.as_slice(), &names].concat())?,
-    };
-    if !done {
+    // The lists of a fresh machine may be missing, or name servers whose faults are long mended. Without a network the old
+    // lists have to do.
+    apt(&["update"])?;
+    if !apt(&[install.as_slice(), &names].concat())? {
         return Err(advice(format!("apt-get could not install {}", names.join(", "))));
     }
     // The servers that the packages bring along are of no use here. Only ones that were not there before.

@@ -36,7 +36,7 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table,
 fn differences(source: &Table, target: &[Column]) -> Vec<String> {
     let of = |column: &Column| target.iter().find(|other| same_name(column, other));
     let mut differences = Vec::new();
-    for column in source.stored_columns() {
+    for column in source.loaded_columns() {
         let name = named(&column.name);
         match of(column) {
             None => differences.push(format!("column {name} is missing")),
@@ -48,7 +48,7 @@ fn differences(source: &Table, target: &[Column]) -> Vec<String> {
         }
     }
     let stored = target.iter().filter(|column| !column.generated && column.name != GENERATED_KEY);
-    let extra = stored.filter(|column| !source.stored_columns().any(|other| same_name(column, other)));
+    let extra = stored.filter(|column| !source.loaded_columns().any(|other| same_name(column, other)));
     differences.extend(extra.map(|column| format!("column {} is not at the source", named(&column.name))));
     differences
 }
@@ -97,6 +97,7 @@ mod tests {
             collation: None,
             nullable: true,
             generated: false,
+            stored: false,
         }
     }
 

@@ -1,0 +1,334 @@
+//! Stored generated columns: the target computes them anew, and what it computes must be what was read.
+//!
+//! Their values travel with the rows. Where an expression depends on settings of the session, each batch is loaded into
+//! a temporary table first, under one setting after the other until every row has the values that it had at the source;
+//! then its rows are written under the settings that gave them. When a table is complete, the digests of these columns
+//! are compared, whatever they depend on.
+
+mod scratch;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use self::scratch::{Columns, Scratch};
+use super::connect::Conn;
+use super::ddl::quote_name;
+use super::target::Target;
+use crate::batch::Batch;
+use crate::catalog::{Column, Flavor, Printable, Server, Table};
+use crate::codec::{Digest, Field, fields, lines};
+use crate::error::Result;
+use crate::fidelity::{Fidelity, Severity};
+use crate::plan::TablePlan;
+use crate::report::Note;
+
+pub(super) use settings::Settings;
+
+/// So many rows decide which settings are worth a look at all.
+const SAMPLE: usize = 64;
+/// Settings are searched for in vain so often in one table, and then no more.
+const SEARCHES: u32 = 3;
+
+/// What is known of a table's generated columns.
+#[derive(Default)]
+pub(super) struct Generated {
+    /// Settings that gave the source's values, the latest last.
+    known: Vec<Settings>,
+    /// How many searches found nothing.
+    fruitless: u32,
+    /// The settings under which the server opened the table.
+    opened: Settings,
+    /// How many rows of each column are not as at the source.
+    different: BTreeMap<String, u64>,
+    /// What must be in the target, by the number of the chunk.
+    expected: BTreeMap<u32, Digest>,
+}
+
+/// Rows of a batch that are written under the same settings.
+pub(super) struct Part {
+    pub(super) settings: Settings,
+    pub(super) batch: Batch,
+}
+
+/// A batch, divided by the settings under which its rows were written.
+pub(super) struct Divided {
+    pub(super) parts: Vec<Part>,
+    /// What the target will compute.
+    computed: Digest,
+    different: BTreeMap<String, u64>,
+}
+
+/// The generated columns whose values travel.
+fn stored(table: &Table) -> impl Iterator<Item = &Column> {
+    table.stored_columns().filter(|column| column.generated)
+}
+
+/// Of a row the values of its generated columns.
+fn projected(line: &[u8], is_generated: &[bool]) -> Vec<u8> {
+    let kept = fields(line).zip(is_generated).filter(|(_, is_generated)| **is_generated);
+    let texts: Vec<&[u8]> = kept
+        .map(|(field, _)| match field {
+            Field::Null => br"\N".as_slice(),
+            Field::Escaped(text) => text,
+        })
+        .collect();
+    texts.join(&b'\t')
+}
+
+/// Whether the server takes a time with its offset, whatever the session's time zone is. Source: "Date and Time Literals"
+/// (<https://dev.mysql.com/doc/refman/9.7/en/date-and-time-literals.html>): since MySQL 8.0.19.
+fn takes_offsets(server: &Server) -> bool {
+    server.flavor == Flavor::MySql && server.version_numbers() >= (8, 0, 19)
+}
+
+impl Target {
+    /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
+    pub(super) async fn divide(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<Divided> {
+        let table = &plan.table;
+        let is_generated: Vec<bool> = table.stored_columns().map(|column| column.generated).collect();
+        let has_stored = is_generated.contains(&true);
+        let whole = |settings| vec![Part { settings, batch: batch.clone() }];
+        let source = self.state().source.clone().unwrap_or_else(|| server.clone());
+        let dependencies = settings::dependencies(table, takes_offsets(server));
+        let candidates = Settings::candidates(&dependencies, &source);
+        let read: Vec<Vec<u8>> = match has_stored {
+            true => lines(&batch.data).map(|line| projected(line, &is_generated)).collect(),
+            false => Vec::new(),
+        };
+        let mut computed = Digest::default();
+        read.iter().for_each(|row| computed.add_row(row));
+        if !has_stored || candidates.len() < 2 || table.history {
+            let settings = candidates.into_iter().next().unwrap_or_default();
+            return Ok(Divided { parts: whole(settings), computed, different: BTreeMap::new() });
+        }
+        let Some(scratch) = Scratch::open(self, table, Columns::All).await? else {
+            return Ok(Divided { parts: whole(Settings::default()), computed, different: BTreeMap::new() });
+        };
+        let mut search = Search {
+            target: self,
+            batch,
+            scratch: Some(scratch),
+            read,
+            left: Vec::new(),
+            parts: Vec::new(),
+            texts: lines(&batch.data).collect(),
+        };
+        search.left = (0..search.read.len()).collect();
+        let (mut known, mut fruitless) = self
+            .state()
+            .generated
+            .get(&plan.number)
+            .map(|table| (table.known.clone(), table.fruitless))
+            .unwrap_or_default();
+        for settings in known.iter().rev() {
+            search.take(settings).await?;
+        }
+        let others: Vec<&Settings> = candidates.iter().filter(|settings| !known.contains(settings)).collect();
+        while fruitless < SEARCHES && !search.left.is_empty() {
+            let Some(settings) = search.best_of(&others).await? else {
+                fruitless += 1;
+                break;
+            };
+            search.take(settings).await?;
+            known.push(settings.clone());
+        }
+        let usual = known.last().cloned().or_else(|| candidates.into_iter().next()).unwrap_or_default();
+        let (different, computed) = search.rest(&usual, table).await?;
+        let mut state = self.state();
+        let table = state.generated.entry(plan.number).or_default();
+        table.fruitless = table.fruitless.max(fruitless);
+        for settings in known {
+            if !table.known.contains(&settings) {
+                table.known.push(settings);
+            }
+        }
+        Ok(Divided { parts: search.parts, computed, different })
+    }
+
+    /// Has the server open a table anew where it opened it under other settings than these. Nothing does it where the
+    /// account may not flush tables: then the comparison of the complete table tells.
+    pub(super) async fn open_under(&self, conn: &mut Conn, table: &TablePlan, settings: &Settings) -> Result<()> {
+        let settings = settings.fixed_at_open();
+        {
+            let mut state = self.state();
+            let generated = state.generated.entry(table.number).or_default();
+            if generated.opened == settings {
+                return Ok(());
+            }
+            generated.opened = settings;
+        }
+        let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
+        conn.try_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await
+    }
+
+    /// A batch is in: notes what its generated columns must be.
+    pub(super) fn expect(&self, table: u32, batch: &Batch, divided: &Divided) {
+        let mut state = self.state();
+        let table = state.generated.entry(table).or_default();
+        table.expected.entry(batch.id.chunk).or_default().add(&divided.computed);
+        for (column, count) in &divided.different {
+            *table.different.entry(column.clone()).or_default() += count;
+        }
+    }
+
+    /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them.
+    pub(super) async fn rows_fit(&self, table: &Table, batch: &Batch) -> Result<bool> {
+        let Some(mut scratch) = Scratch::open(self, table, Columns::Loaded).await? else { return Ok(false) };
+        match scratch.load(self, batch, &super::load::Loading::default()).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The digests that the generated columns of a complete table must have, by chunk.
+    pub(super) fn expected(&self, table: u32) -> BTreeMap<u32, Digest> {
+        self.state().generated.get(&table).map(|table| table.expected.clone()).unwrap_or_default()
+    }
+
+    /// The settings under which the rows of a table were written, the latest of them; the source's global ones where the
+    /// rows did not tell.
+    pub(super) fn settings_of(&self, table: &TablePlan, server: &Server) -> Settings {
+        let state = self.state();
+        let known = state.generated.get(&table.number).and_then(|table| table.known.last().cloned());
+        known.unwrap_or_else(|| {
+            let dependencies = settings::dependencies(&table.table, takes_offsets(server));
+            let candidates = Settings::candidates(&dependencies, state.source.as_ref().unwrap_or(server));
+            candidates.into_iter().next().unwrap_or_default()
+        })
+    }
+}
+
+impl Generated {
+    /// What the report says of the columns that the target computes otherwise.
+    pub(super) fn notes(&self, table: &Table) -> Vec<Note> {
+        let note = |(column, count): (&String, &u64)| {
+            Note::Fidelity(Fidelity {
+                object: table.object(),
+                what: format!("column {column}"),
+                severity: Severity::Warning,
+                source: format!("values in {count} rows that were computed under other settings of a session"),
+                target: "what the target computes, under every setting that was tried".to_owned(),
+            })
+        };
+        let under = self.known.iter().map(Settings::describe).filter(|text| !text.is_empty());
+        let under: Vec<String> = under.collect();
+        let said = format!("its generated columns were computed under: {}", under.join("; "));
+        let said = (!under.is_empty()).then(|| Note::on(&table.object(), said));
+        self.different.iter().map(note).chain(said).collect()
+    }
+}
+
+/// The table with nothing but its stored generated columns, to read them back; `None` where it has none.
+pub(super) fn only_generated(plan: &TablePlan) -> Option<TablePlan> {
+    let mut only = TablePlan { filter: None, ..plan.clone() };
+    only.table.columns = stored(&plan.table).cloned().collect();
+    (!only.table.columns.is_empty()).then_some(only)
+}
+
+/// What is told of a table in whose chunks, so many `wrong` ones of all, the columns are not as they were expected.
+pub(super) fn unexpected(table: &Table, wrong: usize, all: usize) -> String {
+    let names: Vec<String> = stored(table).map(|column| Printable(&column.name).to_string()).collect();
+    let what = if names.len() == 1 { "generated column" } else { "one of the generated columns" };
+    format!(
+        "{what} {}: the target computed other values than were read, in {wrong} of {all} key ranges",
+        names.join(", ")
+    )
+}
+
+/// The rows of a batch that still have to find their settings.
+struct Search<'a> {
+    target: &'a Target,
+    batch: &'a Batch,
+    /// Gone after an error only.
+    scratch: Option<Scratch>,
+    texts: Vec<&'a [u8]>,
+    /// The values that were read.
+    read: Vec<Vec<u8>>,
+    left: Vec<usize>,
+    parts: Vec<Part>,
+}
+
+impl Search<'_> {
+    fn batch_of(&self, rows: &[usize]) -> Batch {
+        let mut text = Vec::new();
+        let mut digest = Digest::default();
+        for line in rows.iter().filter_map(|row| self.texts.get(*row)) {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            digest.add_row(line);
+        }
+        Batch::new(self.batch.id, digest.rows, Bytes::from(text), digest)
+    }
+
+    async fn compute(&mut self, rows: &[usize], settings: &Settings) -> Result<Vec<Vec<u8>>> {
+        let batch = self.batch_of(rows);
+        let scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => return Ok(Vec::new()),
+        };
+        let (scratch, computed) = scratch.compute(self.target, &batch, settings).await?;
+        self.scratch = Some(scratch);
+        Ok(computed)
+    }
+
+    /// The settings under which most of the rows that are left have their values; `None` where none has.
+    async fn best_of<'s>(&mut self, candidates: &[&'s Settings]) -> Result<Option<&'s Settings>> {
+        let step = self.left.len().div_ceil(SAMPLE).max(1);
+        let sample: Vec<usize> = self.left.iter().copied().step_by(step).collect();
+        let mut best = (0, None);
+        for settings in candidates {
+            let computed = self.compute(&sample, settings).await?;
+            let fits =
+                sample.iter().zip(&computed).filter(|(row, computed)| self.read.get(**row) == Some(computed)).count();
+            if fits > best.0 {
+                best = (fits, Some(*settings));
+            }
+            if fits == sample.len() {
+                break;
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// Makes a part of the rows that have their values under these settings.
+    async fn take(&mut self, settings: &Settings) -> Result<()> {
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let left = std::mem::take(&mut self.left);
+        let computed = self.compute(&left, settings).await?;
+        let same = |(row, computed): &(&usize, &Vec<u8>)| self.read.get(**row) == Some(*computed);
+        let (fitting, others): (Vec<_>, Vec<_>) = left.iter().zip(&computed).partition(same);
+        let fitting: Vec<usize> = fitting.into_iter().map(|(row, _)| *row).collect();
+        self.left = others.into_iter().map(|(row, _)| *row).collect();
+        if !fitting.is_empty() {
+            let batch = self.batch_of(&fitting);
+            self.parts.push(Part { settings: settings.clone(), batch });
+        }
+        Ok(())
+    }
+
+    /// Makes a last part of what is left, and says in how many rows each column differs and what the whole batch will hold.
+    async fn rest(&mut self, settings: &Settings, table: &Table) -> Result<(BTreeMap<String, u64>, Digest)> {
+        let mut different = BTreeMap::new();
+        let left = std::mem::take(&mut self.left);
+        if !left.is_empty() {
+            let computed = self.compute(&left, settings).await?;
+            for (row, computed) in left.iter().zip(computed) {
+                let Some(read) = self.read.get_mut(*row) else { continue };
+                for (column, _) in stored(table).zip(fields(read).zip(fields(&computed))).filter(|(_, (a, b))| a != b) {
+                    *different.entry(column.name.clone()).or_default() += 1;
+                }
+                *read = computed;
+            }
+            let batch = self.batch_of(&left);
+            self.parts.push(Part { settings: settings.clone(), batch });
+        }
+        let mut digest = Digest::default();
+        self.read.iter().for_each(|row| digest.add_row(row));
+        Ok((different, digest))
+    }
+}
