@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::column;
 use super::connect::{Conn, Row};
 use super::ddl::{Dialect, Header, quote_name, quote_text, readable, with_header};
+use super::{column, replaced};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -104,7 +104,7 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
             Ok(row) => row,
         };
         let columns = columns.remove(&name).unwrap_or_default();
-        tables.push(Table {
+        let mut table = Table {
             engine: row.string(2),
             history: histories.contains(&name),
             columns,
@@ -114,7 +114,9 @@ async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Ta
             index_bytes: row.number(5),
             create: create.and_then(|row| readable(row.bytes(1), Dialect::default())).unwrap_or_default(),
             name,
-        });
+        };
+        replaced::restore(conn, &mut table).await?;
+        tables.push(table);
     }
     conn.exec("SET character_set_results = utf8mb4").await?;
     Ok(tables)

@@ -17,6 +17,7 @@ mod journal;
 mod load;
 mod prepare;
 mod read;
+mod replaced;
 mod running;
 mod scan;
 mod schedule;

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, split_table};
+use super::ddl::{Dialect, quote_name, split_table};
 use super::inspect::{Inspection, Inspector};
 use super::running::Running;
 use super::scan::{self, Loan, Readers};
-use super::{check, chunk, introspect, session, snapshot};
+use super::{check, chunk, introspect, replaced, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -52,6 +52,10 @@ impl MySqlSource {
         }
         let mut conn = session::control(&self.address).await?;
         let database = &catalog.database.name;
+        conn.exec(&format!("USE {}", quote_name(database))).await?;
+        for table in &plan.tables {
+            plan.fidelity.extend(replaced::unproved(&mut conn, &table.table).await?);
+        }
         // A table that is read by one connection gains nothing from being cut.
         if plan.position.rung != Rung::SingleTransaction {
             // A chunk that does not fill a batch is not worth its statement.

@@ -15,6 +15,7 @@
 //! | [`header`] | put right what is wrong in the header of a routine, trigger or event |
 //! | [`event`] | create an event disabled |
 //! | [`readable`] | make text of a definition with literals in other character sets |
+//! | [`literal`] | read and replace members and defaults |
 //! | [`scratch`] | write a temporary table that takes the same values |
 //! | [`rename`] | move qualified names to a database of another name |
 
@@ -25,6 +26,7 @@ mod event;
 mod header;
 mod key;
 mod lex;
+mod literal;
 mod options;
 mod readable;
 mod rename;
@@ -37,6 +39,7 @@ pub(crate) use event::{EventStatus, disabled_event};
 pub(crate) use header::{Header, with_header};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, text_of, tokens};
+pub(crate) use literal::{literal_default, type_with_member, with_default, with_member};
 pub(crate) use readable::readable;
 pub(crate) use rename::{Rename, rename_database};
 pub(crate) use scratch::{generated_columns, temporary_table};
