@@ -275,6 +275,9 @@ pub struct Definition {
     pub database_collation: String,
     /// The time zone of an event; empty for other kinds.
     pub time_zone: String,
+    /// The columns of a view; empty for other kinds, and for a view that its server cannot read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
     /// Where a sequence stands, as the further arguments of `SETVAL`: its next value, 0, its round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,

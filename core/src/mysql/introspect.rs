@@ -23,11 +23,13 @@ pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> 
     // Names in definitions are printed without the database only where it is the current one.
     conn.exec(&format!("USE {}", quote_name(database))).await?;
     let kinds = names(conn, database).await?;
-    let tables = tables(conn, database, &kinds).await?;
+    let mut columns = columns(conn, database).await?;
+    let tables = tables(conn, database, &kinds, &mut columns).await?;
     let mut definitions = Vec::new();
     for kind in ObjectKind::ALL.into_iter().filter(|kind| *kind != ObjectKind::Table) {
         for listed in list(conn, database, kind, &kinds).await? {
-            definitions.push(definition(conn, listed).await?);
+            let columns = if kind == ObjectKind::View { columns.remove(&listed.object.name) } else { None };
+            definitions.push(Definition { columns: columns.unwrap_or_default(), ..definition(conn, listed).await? });
         }
     }
     Ok(Catalog { server: conn.server.clone(), database: found, tables, definitions })
@@ -37,7 +39,8 @@ pub(super) async fn catalog(conn: &mut Conn, database: &str) -> Result<Catalog> 
 pub(super) async fn base_tables(conn: &mut Conn, database: &str) -> Result<Vec<Table>> {
     conn.exec(&format!("USE {}", quote_name(database))).await?;
     let kinds = names(conn, database).await?;
-    tables(conn, database, &kinds).await
+    let mut columns = columns(conn, database).await?;
+    tables(conn, database, &kinds, &mut columns).await
 }
 
 /// The database and its defaults.
@@ -88,9 +91,14 @@ fn is_table(row: &Row) -> bool {
     matches!(row.string(1).as_str(), "BASE TABLE" | "SYSTEM VERSIONED")
 }
 
-async fn tables(conn: &mut Conn, database: &str, kinds: &[Row]) -> Result<Vec<Table>> {
-    let mut columns = columns(conn, database).await?;
-    let histories = histories(conn, database, &mut columns).await?;
+/// The base tables; their columns are taken out of `columns`, which keeps those of the views.
+async fn tables(
+    conn: &mut Conn,
+    database: &str,
+    kinds: &[Row],
+    columns: &mut BTreeMap<String, Vec<Column>>,
+) -> Result<Vec<Table>> {
+    let histories = histories(conn, database, columns).await?;
     let mut keys = primary_keys(conn, database).await?;
     let mut tables = Vec::new();
     // Literals in the character sets of others would not survive a conversion.
@@ -315,6 +323,7 @@ async fn definition(conn: &mut Conn, listed: Listed) -> Result<Definition> {
             text(client.saturating_add(2))
         },
         time_zone: text(time_zone),
+        columns: Vec::new(),
         state,
         object: listed.object,
     })

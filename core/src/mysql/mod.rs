@@ -1,6 +1,7 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod apply;
+mod audit;
 mod border;
 mod check;
 mod chunk;
@@ -15,6 +16,7 @@ mod inspect;
 mod introspect;
 mod journal;
 mod load;
+mod loose_key;
 mod prepare;
 mod read;
 mod replaced;

@@ -8,6 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::apply::Rewriting;
+use super::audit::Audit;
 use super::connect::{Address, Conn};
 use super::ddl::{Dialect, tokens};
 use super::generated::{self, Divided};
@@ -306,6 +307,7 @@ impl Sink for MySqlSink {
             let table = plan.tables.get(*number as usize);
             notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
         }
+        let tables: BTreeSet<String> = self.target.state().tables.keys().cloned().collect();
         notes.extend(self.target.add_foreign_keys(&mut conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
@@ -317,6 +319,8 @@ impl Sink for MySqlSink {
             apply::objects(&mut conn, &later, &Rewriting { foreign, ..self.target.rewriting(plan) }, creating).await?,
         );
         journal::remove(&mut conn, &self.target.address.database).await?;
+        let audit = Audit { plan, rewriting: &self.target.rewriting(plan), tables: &tables, told: &notes };
+        notes.extend(audit.run(&self.target).await?);
         let mut state = self.target.state();
         state.made.clear();
         state.guard = None;

@@ -14,6 +14,7 @@
 //! | [`definer`] | rewrite the `DEFINER` of a view, trigger, routine, event or package |
 //! | [`header`] | put right what is wrong in the header of a routine, trigger or event |
 //! | [`event`] | create an event disabled |
+//! | [`parts`] | take a table apart into named parts, to compare it |
 //! | [`readable`] | make text of a definition with literals in other character sets |
 //! | [`literal`] | read and replace members and defaults |
 //! | [`scratch`] | write a temporary table that takes the same values |
@@ -28,6 +29,7 @@ mod key;
 mod lex;
 mod literal;
 mod options;
+mod parts;
 mod readable;
 mod rename;
 mod scratch;
@@ -40,10 +42,11 @@ pub(crate) use header::{Header, with_header};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lex::{Token, TokenKind, text_of, tokens};
 pub(crate) use literal::{literal_default, type_with_member, with_default, with_member};
+pub(crate) use parts::{Parts, table_parts};
 pub(crate) use readable::readable;
 pub(crate) use rename::{Rename, rename_database};
 pub(crate) use scratch::{generated_columns, temporary_table};
-pub(crate) use table::{TableDdl, split_table};
+pub(crate) use table::{Index, TableDdl, split_table};
 
 /// The session facts that change how a text is cut into tokens.
 ///

@@ -18,6 +18,8 @@ pub(crate) struct TableDdl {
     pub(crate) deferred_keys: Vec<DeferredKey>,
     /// The foreign keys, in their order. They are added last, when every table has its keys.
     pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// All its indexes, the primary key first.
+    pub(crate) indexes: Vec<Index>,
     /// The options taken out of `create` because they name directories, tablespaces or encryption of the source's
     /// machine, as they were written.
     pub(crate) removed_options: Vec<String>,
@@ -25,6 +27,25 @@ pub(crate) struct TableDdl {
     pub(crate) engine: Option<String>,
     /// Whether its rows keep a history.
     pub(crate) versioned: bool,
+    /// Where the list of columns and keys ends in `create_with_keys`.
+    body_end: usize,
+}
+
+/// The name of an index and its columns; `None` for an expression and for the first characters of a column only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Option<String>>,
+}
+
+impl TableDdl {
+    /// The statement that creates the table with all its indexes and with these foreign keys.
+    pub(crate) fn create_with_foreign_keys(&self, keys: &[ForeignKey]) -> String {
+        let (head, tail) = self.create_with_keys.split_at(self.body_end.min(self.create_with_keys.len()));
+        let (items, space) = head.split_at(head.trim_end().len());
+        let keys: String = keys.iter().map(|key| format!(",\n  {}", key.definition)).collect();
+        format!("{items}{keys}{space}{tail}")
+    }
 }
 
 /// A text that is no `CREATE TABLE`.
@@ -84,9 +105,21 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
     let head = text_of(within(&all, 0..body.start));
     let whole = |kept: &[String]| format!("{head}{}){}", join(&items, kept), options.text);
     let (create, create_with_keys) = (whole(&kept), whole(&with_keys));
+    let body_end = head.len() + join(&items, &with_keys).len();
+    let indexes = table.indexes();
     let Options { engine, removed: removed_options, .. } = options;
     let versioned = table.versioned;
-    Ok(TableDdl { create, create_with_keys, deferred_keys, foreign_keys, removed_options, engine, versioned })
+    Ok(TableDdl {
+        create,
+        create_with_keys,
+        deferred_keys,
+        foreign_keys,
+        indexes,
+        removed_options,
+        engine,
+        versioned,
+        body_end,
+    })
 }
 
 /// Walks up to the bracket of the columns; an error is what was expected instead.
@@ -175,6 +208,17 @@ impl Table {
         let stays = |item: &Item| matches!(item, Item::Key(key) if !table.waits(key));
         table.first_deferred = table.items.iter().rposition(stays).map_or(0, |last| last + 1);
         table
+    }
+
+    fn indexes(&self) -> Vec<Index> {
+        let columns =
+            |parts: &[KeyPart]| parts.iter().map(|part| part.column.clone().filter(|_| !part.prefix)).collect();
+        let index = |item: &Item| match item {
+            Item::Primary(parts) => Some(Index { name: "PRIMARY".to_owned(), columns: columns(parts) }),
+            Item::Key(key) => Some(Index { name: key.name.clone(), columns: columns(&key.parts) }),
+            _ => None,
+        };
+        self.items.iter().filter_map(index).collect()
     }
 
     /// Whether the key may be built after the rows.

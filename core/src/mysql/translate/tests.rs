@@ -414,6 +414,7 @@ fn code_keeps_its_text_and_changes_what_it_names() {
         collation_connection: "utf8mb4_uca1400_ai_ci".into(),
         database_collation: "latin1_swedish_ci".into(),
         time_zone: String::new(),
+        columns: Vec::new(),
         state: None,
     };
     let mut found = Vec::new();
@@ -487,6 +488,7 @@ fn code(from: Flavor, kind: ObjectKind, create: &str, sql_mode: &str) -> (String
         collation_connection: collation.into(),
         database_collation: "latin1_swedish_ci".into(),
         time_zone: String::new(),
+        columns: Vec::new(),
         state: None,
     };
     let mut found = Vec::new();

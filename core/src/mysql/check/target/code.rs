@@ -203,6 +203,7 @@ mod tests {
                 collation_connection: String::new(),
                 database_collation: String::new(),
                 time_zone: String::new(),
+                columns: Vec::new(),
                 state: None,
             })
         };
