@@ -17,6 +17,7 @@ mod journal;
 mod load;
 mod prepare;
 mod read;
+mod refusal;
 mod replaced;
 mod running;
 mod scan;
@@ -28,6 +29,7 @@ mod source;
 mod target;
 mod translate;
 mod trial;
+mod undo;
 mod zero;
 
 pub(crate) use connect::{Address, Pem, TlsMode, TlsOptions, straight};
