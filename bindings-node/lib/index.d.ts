@@ -68,7 +68,7 @@ export interface EngineOptions {
   allOrNothing?: boolean;
   /** So many seconds to wait for a lock that another session holds; default: 60. A number, or `'5m'`. */
   lockWait?: number | string;
-  /** Do not ask a MySQL source for its global read lock while a statement runs there for so many seconds; default: 2; 0: do not look. */
+  /** Do not ask the source for its global read lock while a statement runs there for so many seconds; default: 2; 0: do not look. */
   lockGuard?: number | string;
   /** Read without any guarantee that the tables are of one moment. */
   noConsistency?: boolean;

@@ -244,7 +244,7 @@ pub struct CloneOptions {
     /// moment of the rows at the source.
     #[serde(deserialize_with = "reading::seconds")]
     pub lock_wait: u64,
-    /// A MySQL source is not asked for its global read lock while a statement runs there for so many seconds: all others
+    /// The source is not asked for its global read lock while a statement runs there for so many seconds: all others
     /// would wait behind both. 0 does not look.
     #[serde(deserialize_with = "reading::seconds")]
     pub lock_guard: u64,

@@ -87,7 +87,7 @@ pub(super) async fn objects(
     Ok(notes)
 }
 
-/// Says that an object is not there, as it is invalid at the source too.
+/// Says that an object is not there, as it is invalid at the source too, or in words of the other family.
 fn missing(definition: &Definition, error: &Error) -> Note {
     Note::Fidelity(Fidelity {
         severity: Severity::Error,
@@ -111,7 +111,7 @@ async fn views(
     loop {
         let mut failed = Vec::new();
         for definition in &left {
-            match create(conn, definition, rewriting, &target.undo_log).await {
+            match create_once(conn, definition, rewriting, &target.undo_log).await {
                 Ok(note) => notes.extend(note),
                 Err(error) if error.code().is_none() && error.kind() != ErrorKind::Unsupported => return Err(error),
                 Err(error) => failed.push((*definition, error)),
@@ -123,7 +123,9 @@ async fn views(
         if stuck || left.is_empty() {
             for (definition, error) in failed {
                 let unfounded = !plan.left_out.is_empty() && error.code().is_some_and(|code| NOT_THERE.contains(&code));
-                notes.push(match unfounded || plan.invalid.contains(&definition.object) {
+                let known =
+                    unfounded || plan.invalid.contains(&definition.object) || target.is_foreign_to(conn, &error);
+                notes.push(match known {
                     true => missing(definition, &error),
                     false => target.late(&definition.object, "definition", Severity::Error, error).await?,
                 });
@@ -140,14 +142,33 @@ pub(super) async fn create_or_tell(
     definition: &Definition,
     rewriting: &Rewriting,
 ) -> Result<(bool, Option<Note>)> {
-    match create(conn, definition, rewriting, &target.undo_log).await {
+    match create_once(conn, definition, rewriting, &target.undo_log).await {
         Ok(note) => Ok((true, note)),
         // The source has triggers of columns too that were dropped later.
-        Err(error) if error.code() == Some(UNKNOWN_COLUMN) && definition.object.kind == ObjectKind::Trigger => {
+        Err(error)
+            if error.code() == Some(UNKNOWN_COLUMN) && definition.object.kind == ObjectKind::Trigger
+                || target.is_foreign_to(conn, &error) =>
+        {
             Ok((false, Some(missing(definition, &error))))
         }
         Err(error) => Ok((false, Some(target.late(&definition.object, "definition", Severity::Error, error).await?))),
     }
+}
+
+/// Creates one object, unless an earlier try did whose connection was lost later.
+async fn create_once(
+    conn: &mut Conn,
+    definition: &Definition,
+    rewriting: &Rewriting,
+    log: &UndoLog,
+) -> Result<Option<Note>> {
+    match log.is_certain(&Made::Object(definition.object.clone())) {
+        Some(true) => return Ok(rewriting.apply(definition).1),
+        // Its answer was lost.
+        Some(false) => conn.exec(&drop_statement(&definition.object)).await.map(drop)?,
+        None => {}
+    }
+    create(conn, definition, rewriting, log).await
 }
 
 /// Creates one object under the settings that it was made under.

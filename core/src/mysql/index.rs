@@ -57,7 +57,14 @@ impl Target {
     /// left out.
     pub(super) async fn add_foreign_keys(&self, conn: &mut Conn) -> Result<Vec<Note>> {
         let there = There::look(conn, &self.address.database).await?;
-        let tables = std::mem::take(&mut self.state().tables);
+        let tables = self.state().tables.clone();
+        // Of an earlier try whose connection was lost.
+        let made = conn
+            .rows(
+                "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS \
+                 WHERE TABLE_SCHEMA = DATABASE() AND CONSTRAINT_TYPE = 'FOREIGN KEY'",
+            )
+            .await?;
         let mut notes = Vec::new();
         for (name, ddl) in tables {
             let object = ObjectRef::new(ObjectKind::Table, &name);
@@ -69,6 +76,10 @@ impl Target {
                 let why = format!("left out, as table {} is not there", Printable(parent));
                 Note::lost(&object, format!("foreign key {}", Printable(key)), why)
             }));
+            let is_made = |key: &ddl::ForeignKey| {
+                made.iter().any(|row| there.same(&row.string(0), &name) && Some(row.string(1)) == key.name)
+            };
+            let keys: Vec<_> = keys.into_iter().filter(|key| !is_made(key)).collect();
             if keys.is_empty() {
                 continue;
             }

@@ -31,6 +31,12 @@ impl Target {
         }))
     }
 
+    /// Whether it is the refusal of code that comes from the other family: what has no image there is left out.
+    pub(super) fn is_foreign_to(&self, conn: &Conn, error: &Error) -> bool {
+        let foreign = self.state().source.as_ref().is_some_and(|source| source.flavor != conn.server.flavor);
+        foreign && error.code().is_some() && !error.is_retryable() && error.kind() != ErrorKind::Connection
+    }
+
     /// A wait for a lock that took too long, with the sessions that hold it. It is not to be tried again: the next try
     /// would wait as long.
     pub(super) async fn explained(&self, error: Error) -> Error {

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, tokens};
+use super::ddl::{Dialect, quote_name, tokens};
 use super::generated::{self, Divided};
 use super::load::Loading;
 use super::scan::{self, Loan, Readers};
@@ -24,6 +24,7 @@ use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
+use crate::retry::Retry;
 use crate::sink::{Sink, Witness};
 use crate::source::{BatchStream, digest};
 
@@ -82,6 +83,40 @@ impl MySqlSink {
         self.target.make_tables(&mut conn, plan).await?;
         self.target.state().definers.push(conn);
         Ok(Progress::default())
+    }
+
+    /// Makes what comes after the rows. May be called again when a connection was lost: what is there is not made again.
+    async fn make_objects(&self, plan: &Plan) -> Result<Vec<Note>> {
+        let mut conn = self.target.definer().await?;
+        let plan = &*translate::plan(plan, &conn.server);
+        let made = self.make_objects_over(&mut conn, plan).await;
+        match &made {
+            Ok(_) => self.target.running.close(conn),
+            // Its last statement may run on. Where even that fails, the next try says so.
+            Err(_) => drop(self.target.running.kill(conn).await),
+        }
+        made
+    }
+
+    async fn make_objects_over(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
+        let mut notes: Vec<Note> = self.target.state().signs.iter().map(zero::told).collect();
+        for (number, generated) in &self.target.state().generated {
+            let table = plan.tables.get(*number as usize);
+            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
+        }
+        notes.extend(self.target.add_foreign_keys(conn).await?);
+        let later: Vec<Definition> =
+            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
+        let database = &self.target.address.database;
+        if let Some(home) = self.target.undo_log.collation() {
+            conn.exec(&format!("ALTER DATABASE {} COLLATE {home}", quote_name(database))).await?;
+        } else if let Some(database) = introspect::database(conn, database).await? {
+            self.target.undo_log.add(Made::Collation(database.collation));
+        }
+        let rewriting = self.target.rewriting(plan);
+        notes.extend(apply::objects(conn, &self.target, plan, &later, &rewriting).await?);
+        journal::remove(conn, database).await?;
+        Ok(notes)
     }
 
     /// A connection that reads the table back.
@@ -311,25 +346,15 @@ impl Sink for MySqlSink {
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
-        let mut conn = self.target.definer().await?;
-        let plan = &*translate::plan(plan, &conn.server);
-        let mut notes = std::mem::take(&mut self.target.state().notes);
-        notes.extend(self.target.state().signs.iter().map(zero::told));
-        for (number, generated) in &self.target.state().generated {
-            let table = plan.tables.get(*number as usize);
-            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
-        }
-        notes.extend(self.target.add_foreign_keys(&mut conn).await?);
-        let later: Vec<Definition> =
-            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
-        if let Some(database) = introspect::database(&mut conn, &self.target.address.database).await? {
-            self.target.undo_log.add(Made::Collation(database.collation));
-        }
-        let rewriting = self.target.rewriting(plan);
-        notes.extend(apply::objects(&mut conn, &self.target, plan, &later, &rewriting).await?);
-        journal::remove(&mut conn, &self.target.address.database).await?;
+        let again = |error: &Error| {
+            let note = Note::general(format!("what comes after the rows was tried again: {error}"));
+            self.target.state().notes.push(note);
+        };
+        let mut notes = Retry::default().run(|| self.make_objects(plan), again).await?;
+        let mut state = self.target.state();
+        notes.splice(..0, std::mem::take(&mut state.notes));
         self.target.undo_log.clear();
-        self.target.state().guard = None;
+        state.guard = None;
         Ok(notes)
     }
 

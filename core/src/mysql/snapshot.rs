@@ -136,14 +136,21 @@ async fn hold(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>, waited: &mut Dur
 }
 
 /// A statement that would hold the global read lock off, and all others behind it. Without the right `PROCESS` none is
-/// seen. MariaDB does not wait for statements that only read.
+/// seen.
 async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<String>> {
-    if rung != Rung::GlobalReadLock || conn.server.flavor == Flavor::MariaDb || guard == 0 {
+    if rung != Rung::GlobalReadLock || guard == 0 {
         return Ok(None);
     }
+    // MariaDB does not wait for those that only read.
+    let kind = match conn.server.flavor {
+        Flavor::MySql => "TRUE",
+        Flavor::MariaDb => {
+            "INFO REGEXP '^(INSERT|REPLACE|UPDATE|DELETE|LOAD|ALTER|CREATE|DROP|RENAME|OPTIMIZE|REPAIR|CALL)'"
+        }
+    };
     let sql = format!(
         "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM information_schema.PROCESSLIST \
-         WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch') \
+         WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch') AND {kind} \
          AND (TIME >= {guard} OR STATE IN ('Waiting for global read lock', 'Waiting for table flush')) \
          ORDER BY TIME DESC LIMIT 1"
     );

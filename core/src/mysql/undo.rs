@@ -100,7 +100,20 @@ impl UndoLog {
     }
 
     pub(super) fn contains(&self, made: &Made) -> bool {
-        self.entries().iter().any(|entry| entry.made == *made)
+        self.is_certain(made).is_some()
+    }
+
+    /// Whether the server said that it made it; `None` when that was never tried, or refused.
+    pub(super) fn is_certain(&self, made: &Made) -> Option<bool> {
+        self.entries().iter().rev().find(|entry| entry.made == *made).map(|entry| entry.certain)
+    }
+
+    /// The collation that the database had before routines were made.
+    pub(super) fn collation(&self) -> Option<String> {
+        self.entries().iter().find_map(|entry| match &entry.made {
+            Made::Collation(home) => Some(home.clone()),
+            _ => None,
+        })
     }
 
     /// Everything that was made is to stay.

@@ -107,7 +107,7 @@ pub(crate) struct Common {
     /// Wait so many seconds for a lock that another session holds: 60, 5m
     #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_wait: u64,
-    /// Do not ask a MySQL source for its global read lock while a statement runs there for so many seconds; 0: do not look
+    /// Do not ask the source for its global read lock while a statement runs there for so many seconds; 0: do not look
     #[arg(long, value_name = "SECONDS", default_value = "2", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_guard: u64,
 
