@@ -64,6 +64,12 @@ export interface EngineOptions {
   maxRate?: Size | null;
   /** Keep the target's changes out of its binary log. Its replicas will not have the clone. */
   skipBinlog?: boolean;
+  /** Remove everything again when the target refuses an object after the rows are in; by default the rest stays, and the job fails with the code `INCOMPLETE`. */
+  allOrNothing?: boolean;
+  /** So many seconds to wait for a lock that another session holds; default: 60. A number, or `'5m'`. */
+  lockWait?: number | string;
+  /** Do not ask the source for its global read lock while a statement runs there for so many seconds; default: 2; 0: do not look. */
+  lockGuard?: number | string;
   /** Read without any guarantee that the tables are of one moment. */
   noConsistency?: boolean;
 }
@@ -86,7 +92,7 @@ export interface CloneOptions extends EngineOptions {
 
 /**
  * Clones `source` into `target`.
- * @throws {CloneError} After it nothing that the clone made is left; but with the code `DIFFERENT` the clone is there.
+ * @throws {CloneError} After it nothing that the clone made is left; but with the codes `DIFFERENT` and `INCOMPLETE` the clone is there.
  */
 export function clone(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Report>;
 
@@ -134,6 +140,8 @@ export type ErrorCode =
   | 'DATA'
   /** The clone was made, and a comparison then found it different; `report` says where. Nothing was removed. */
   | 'DIFFERENT'
+  /** The clone was made, and the target refused some of its objects; `report` says which. Nothing was removed. */
+  | 'INCOMPLETE'
   /** Something changed underneath: a table was altered while the clone started. */
   | 'CHANGED'
   /** The source holds something that cannot be carried. */
@@ -166,7 +174,7 @@ export class CloneError extends Error {
   context: Record<string, string>;
   /** The server's number of the error, where it came from a server (1045: access denied). */
   serverCode?: number;
-  /** The report of a clone that was found different. */
+  /** The report of a clone that was found different, or is incomplete. */
   report?: Report;
   cause?: unknown;
 }
@@ -354,6 +362,8 @@ export interface Position {
   binlog_file: string | null;
   binlog_position: number | null;
   gtid: string | null;
+  /** How long statements that write may have waited for our lock, in milliseconds; null when none was taken. */
+  writers_waited_ms: number | null;
 }
 
 /** A key range of one table. */
@@ -381,6 +391,8 @@ export interface Plan {
   left_out: LeftOut[];
   fidelity: Fidelity[];
   warnings: string[];
+  /** The views that the source's own server cannot run. */
+  invalid: ObjectRef[];
 }
 
 export type Severity = 'note' | 'warning' | 'error';

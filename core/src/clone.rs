@@ -140,13 +140,14 @@ impl CloneJob {
     ///
     /// # Errors
     /// After an error nothing that this job made is left, as far as the servers still answered; what could not be
-    /// removed is part of the message. Only after an error of kind `Different` the clone is there, complete but not what
-    /// was read; [`Report::of`] gives its report.
+    /// removed is part of the message. Only after an error of kind `Different` or `Incomplete` the clone is there, with all
+    /// that could be made; [`Report::of`] gives its report.
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
         let job = self.open()?;
         let (plan, outcome, checked) = job.ended(job.until_cancelled(job.clone_all()).await).await?;
-        job.report(&plan, outcome, checked, started.elapsed().as_secs_f64()).verdict()
+        let (report, refused) = job.report(&plan, outcome, checked, started.elapsed().as_secs_f64());
+        report.verdict(&refused)
     }
 
     fn open(self) -> Result<OpenJob> {
@@ -362,7 +363,8 @@ impl OpenJob {
         if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
     }
 
-    fn report(&self, plan: &Plan, outcome: Outcome, checked: Checked, seconds: f64) -> Report {
+    /// The report, and what of it the target refused when the rows were in.
+    fn report(&self, plan: &Plan, outcome: Outcome, checked: Checked, seconds: f64) -> (Report, Vec<Fidelity>) {
         let Checked { findings, mut fidelity } = checked;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, done) in plan.tables.iter().zip(&outcome.tables) {
@@ -376,11 +378,15 @@ impl OpenJob {
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
-        let mut verified = outcome.verified;
+        let (mut verified, mut refused) = (outcome.verified, Vec::new());
         for note in outcome.notes {
             match note {
                 Note::Fidelity(found) => fidelity.push(found),
                 Note::Difference(found) => verified.get_or_insert_default().differences.push(found),
+                Note::Refused(found) => {
+                    refused.push(found.clone());
+                    fidelity.push(found);
+                }
                 Note::Message { object, message } => {
                     let object = object.and_then(|object| objects.iter_mut().find(|report| report.object == object));
                     object.map_or(&mut warnings, |report| &mut report.warnings).push(message);
@@ -389,7 +395,7 @@ impl OpenJob {
         }
         let missing: Vec<_> = fidelity.iter().filter(|f| f.severity == Severity::Error).map(|f| &f.object).collect();
         objects.retain(|report| !missing.contains(&&report.object));
-        Report {
+        let report = Report {
             source: self.ends.source_name.clone(),
             target: self.ends.target_name.clone(),
             archive: self.ends.stage.as_ref().filter(|_| self.options.keep_archive).map(Stage::url),
@@ -404,6 +410,7 @@ impl OpenJob {
             verified,
             warnings,
             seconds,
-        }
+        };
+        (report, refused)
     }
 }

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Data,
     /// The clone was made, and a comparison then found it different from what was read. Nothing was removed.
     Different,
+    /// The clone was made, and the target refused some of its objects. Nothing was removed.
+    Incomplete,
     /// Something changed underneath: a table was altered while the clone started.
     Changed,
     /// The source holds something that cannot be carried.

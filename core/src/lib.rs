@@ -60,7 +60,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use event::{Amount, Event, EventQueue, LegName, Phase};
 pub use fidelity::{Fidelity, Severity};
 pub use memory::{Lease, Memory};
-pub use options::{AgentCredentials, CloneOptions, Definer, IfExists, OnUnsupported, Spelling, Verify, parse_size};
+pub use options::{
+    AgentCredentials, CloneOptions, Definer, IfExists, OnUnsupported, Spelling, Verify, parse_seconds, parse_size,
+};
 pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Selection, TablePlan};
 pub use report::{Finding, Note, ObjectReport, Overview, Report};
 pub use secrecy::SecretString;

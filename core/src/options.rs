@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
-pub use reading::{Spelling, parse_size};
+pub use reading::{Spelling, parse_seconds, parse_size};
 
 /// What to do with a table that is already there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +236,18 @@ pub struct CloneOptions {
     pub max_rate: Option<u64>,
     /// Keep the target's changes out of its binary log. Its replicas will not have the clone.
     pub skip_binlog: bool,
+    /// Remove everything again when the target refuses an object after the rows are in: an index, a foreign key, a view, a
+    /// routine, a trigger, an event. By default the rest stays, and the job fails with an error of kind `Incomplete`,
+    /// which has the report.
+    pub all_or_nothing: bool,
+    /// So many seconds a statement waits for a lock that another session holds: on an object at the target, and for the
+    /// moment of the rows at the source.
+    #[serde(deserialize_with = "reading::seconds")]
+    pub lock_wait: u64,
+    /// The source is not asked for its global read lock while a statement runs there for so many seconds: all others
+    /// would wait behind both. 0 does not look.
+    #[serde(deserialize_with = "reading::seconds")]
+    pub lock_guard: u64,
     /// Read without any guarantee that the tables are of one moment.
     pub no_consistency: bool,
 }
@@ -270,6 +282,9 @@ impl Default for CloneOptions {
             memory: 256 << 20,
             max_rate: None,
             skip_binlog: false,
+            all_or_nothing: false,
+            lock_wait: 60,
+            lock_guard: 2,
             no_consistency: false,
         }
     }
@@ -318,6 +333,8 @@ impl CloneOptions {
             (self.threads == 0, "--threads must be at least 1"),
             (self.threads > 256, "--threads must be at most 256"),
             (self.memory < 8 << 20, "--memory must be at least 8 MiB"),
+            (self.lock_wait == 0, "--lock-wait must be at least 1 second"),
+            (self.lock_wait > 31_536_000, "--lock-wait must be at most a year"),
             (self.max_rate == Some(0), "--max-rate must be at least 1 byte a second"),
         ];
         match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {

@@ -104,12 +104,23 @@ pub struct Position {
     pub binlog_position: Option<u64>,
     /// The set of executed GTIDs (MySQL) or the GTID position (MariaDB).
     pub gtid: Option<String>,
+    /// How long statements that write may have waited for our lock, in milliseconds: from the asking to the unlocking,
+    /// tries that failed included. `None` when no lock was asked for.
+    #[serde(default)]
+    pub writers_waited_ms: Option<u64>,
 }
 
 impl Position {
     /// A position that says nothing but the rung.
     pub fn unknown(rung: Rung) -> Self {
-        Self { rung, refused: Vec::new(), binlog_file: None, binlog_position: None, gtid: None }
+        Self {
+            rung,
+            refused: Vec::new(),
+            binlog_file: None,
+            binlog_position: None,
+            gtid: None,
+            writers_waited_ms: None,
+        }
     }
 }
 
@@ -163,6 +174,9 @@ pub struct Plan {
     pub definitions: Vec<Definition>,
     /// What is not taken, and why.
     pub left_out: Vec<LeftOut>,
+    /// The views that the source's own server cannot run.
+    #[serde(default)]
+    pub invalid: Vec<ObjectRef>,
     /// What the source already knows to be lost on the way.
     #[serde(default)]
     pub fidelity: Vec<Fidelity>,
@@ -193,6 +207,7 @@ impl Plan {
             tables: tables.collect(),
             definitions: definitions.cloned().collect(),
             left_out: selection.left_out.clone(),
+            invalid: Vec::new(),
             fidelity: Vec::new(),
             warnings: Vec::new(),
         }

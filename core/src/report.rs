@@ -66,6 +66,8 @@ pub enum Note {
     Fidelity(Fidelity),
     /// Something is not what was read, and nobody foresaw it: the clone is different.
     Difference(Difference),
+    /// The same, by the target's own refusal when the rows were in: such a clone is incomplete.
+    Refused(Fidelity),
 }
 
 impl Note {
@@ -161,37 +163,54 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report of a clone that was made and then found different from what was read: the cause of an error of kind
-    /// `Different`.
+    /// The report of a clone that was made and then found different from what was read, or is incomplete: the cause of an
+    /// error of kind `Different` or `Incomplete`.
     pub fn of(error: &Error) -> Option<&Self> {
         let cause = std::error::Error::source(error)?;
-        cause.downcast_ref::<Different>().map(|different| &different.0)
+        cause.downcast_ref::<Faults>().map(|faults| &faults.report)
     }
 
-    /// The report, unless the comparison found a difference: that must not look like success.
-    pub(crate) fn verdict(self) -> Result<Self, Error> {
+    /// The report, unless the comparison found a difference or the target refused something: that must not look like
+    /// success.
+    pub(crate) fn verdict(self, refused: &[Fidelity]) -> Result<Self, Error> {
         let count = self.verified.as_ref().map_or(0, |found| found.differences.len());
-        if count == 0 {
-            return Ok(self);
-        }
-        let message = format!(
-            "the clone is not what was read, in {count} place{}, and was left as it is. If something else wrote into \
-             the target meanwhile, keep it away and clone again",
-            if count == 1 { "" } else { "s" }
-        );
-        Err(Error::new(ErrorKind::Different, message).caused_by(Different(self)))
+        let (kind, message) = match (count, refused.len()) {
+            (0, 0) => return Ok(self),
+            (0, refused) => (
+                ErrorKind::Incomplete,
+                format!(
+                    "the clone has all rows and was left as it is, but the target refused {refused} thing{}. Remove the \
+                     cause and make what is missing, or clone again",
+                    if refused == 1 { "" } else { "s" }
+                ),
+            ),
+            (count, _) => (
+                ErrorKind::Different,
+                format!(
+                    "the clone is not what was read, in {count} place{}, and was left as it is. If something else wrote \
+                     into the target meanwhile, keep it away and clone again",
+                    if count == 1 { "" } else { "s" }
+                ),
+            ),
+        };
+        let refused = refused.iter().map(Fidelity::describe).collect();
+        Err(Error::new(kind, message).caused_by(Faults { report: self, refused }))
     }
 }
 
-/// The clone differs from what was read.
+/// What is wrong with a clone that was made.
 #[derive(Debug)]
-struct Different(Report);
+struct Faults {
+    report: Report,
+    refused: Vec<String>,
+}
 
-impl fmt::Display for Different {
+impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let differences = self.0.verified.iter().flat_map(|found| &found.differences);
-        f.write_str(&verification::lines(differences))
+        let differences = self.report.verified.iter().flat_map(|found| &found.differences);
+        f.write_str(&verification::lines(differences))?;
+        f.write_str(&verification::lines(self.refused.iter()))
     }
 }
 
-impl std::error::Error for Different {}
+impl std::error::Error for Faults {}

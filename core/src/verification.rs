@@ -117,7 +117,7 @@ pub struct Comparison {
 const NAMED: usize = 20;
 
 /// The end of the message of a comparison that found differences: a line for each.
-pub(crate) fn lines<'a>(differences: impl Iterator<Item = &'a Difference>) -> String {
+pub(crate) fn lines(differences: impl Iterator<Item = impl fmt::Display>) -> String {
     let mut lines: Vec<String> = differences.map(|difference| format!("\n  - {difference}")).collect();
     if let Some(more) = lines.len().checked_sub(NAMED).filter(|more| *more > 0) {
         lines.truncate(NAMED);

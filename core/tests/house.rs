@@ -53,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "mysql",
         &[
             "dial", "options", "source", "sink", "batch", "catalog", "codec", "error", "fidelity", "memory", "plan",
-            "report",
+            "report", "retry",
         ],
     ),
     (

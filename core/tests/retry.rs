@@ -161,6 +161,41 @@ async fn indexes_whose_building_was_cut_off_are_all_there() {
     }
 }
 
+/// The line breaks while views, routines, foreign keys and the like are made: what is there is not made again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_the_rows_is_tried_again() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(
+            flavor,
+            "CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES p (id)); \
+             INSERT INTO p VALUES (1); INSERT INTO c VALUES (1); \
+             ALTER DATABASE COLLATE latin1_german1_ci; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; CREATE PROCEDURE q() SELECT 1; \
+             ALTER DATABASE COLLATE utf8mb4_unicode_ci; CREATE FUNCTION g() RETURNS INT DETERMINISTIC RETURN 2; \
+             CREATE VIEW v AS SELECT f() AS a; CREATE VIEW w AS SELECT a FROM v; \
+             CREATE TRIGGER one BEFORE INSERT ON p FOR EACH ROW SET @x = 1; CREATE TRIGGER two BEFORE INSERT ON p FOR EACH ROW SET @x = 2; \
+             CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' DO DO 1",
+        );
+        for cut in [300, 2500, 5000, 7500] {
+            let target = &bench.pair.target;
+            let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
+            let behind = target.with_address("127.0.0.1", proxy.port());
+            let line = proxy.clone();
+            let cutting = move |event: Event| {
+                if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
+                    line.cut_after(cut);
+                }
+            };
+            let job = CloneJob::new(bench.source_url(), behind.url_of(&bench.to)).options(options());
+            let report = job.on_event(cutting).run().await.unwrap();
+            assert_eq!(report.fidelity, []);
+            bench.assert_equal();
+            let told = report.warnings.iter().any(|warning| warning.contains("tried again"));
+            assert!(told, "{flavor} {cut}: nothing was cut off: {report:?}");
+            bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
+        }
+    }
+}
+
 /// A reader that waits for a slow target, and a loader that waits for a slow source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_clone_outlives_the_timeouts_of_the_servers() {

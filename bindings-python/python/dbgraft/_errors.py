@@ -110,6 +110,14 @@ class DifferentError(CloneError):
     """The report of the clone; its `verified` names the differences."""
 
 
+class IncompleteError(CloneError):
+    """The clone was made, but the target refused some of its objects. Nothing was removed."""
+
+    kind = "incomplete"
+    report: Optional[_model.Report] = None
+    """The report of the clone; its `fidelity` names the objects."""
+
+
 class ChangedError(CloneError):
     """Something changed underneath: a table was altered while the clone started."""
 
@@ -163,7 +171,7 @@ def _raised(failure: _native.Failure) -> CloneError:
         text=told["text"],
     )
     error.kind = told["kind"]
-    if isinstance(error, DifferentError) and told.get("report"):
+    if isinstance(error, (DifferentError, IncompleteError)) and told.get("report"):
         error.report = _model.Report.from_dict(told["report"])
     if isinstance(cause, BaseException):
         error.__cause__ = cause

@@ -108,6 +108,8 @@ class Position(Value):
     binlog_file: Optional[str] = None
     binlog_position: Optional[int] = None
     gtid: Optional[str] = None
+    writers_waited_ms: Optional[int] = None
+    """How long statements that write may have waited for our lock."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,8 @@ class Plan(Value):
     left_out: tuple[LeftOut, ...] = ()
     fidelity: tuple[Fidelity, ...] = ()
     warnings: tuple[str, ...] = ()
+    invalid: tuple[ObjectRef, ...] = ()
+    """The views that the source's own server cannot run."""
 
 
 @dataclass(frozen=True)

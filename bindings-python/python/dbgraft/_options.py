@@ -43,6 +43,9 @@ class Options(TypedDict, total=False):
     memory: Union[int, str]
     max_rate: Optional[Union[int, str]]
     skip_binlog: bool
+    all_or_nothing: bool
+    lock_wait: Union[int, str]
+    lock_guard: Union[int, str]
     no_consistency: bool
 
 

@@ -4,22 +4,25 @@ use std::collections::BTreeSet;
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
+use super::target::Target;
+use super::undo::{Made, UndoLog};
 use super::{schedule, session};
 use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
+use crate::plan::Plan;
 use crate::report::Note;
 
 /// A trigger on a column that the table does not have.
 const UNKNOWN_COLUMN: u16 = 1054;
+/// What a view stands on is not there: a table, a function, a view that is invalid for that reason.
+const NOT_THERE: [u16; 3] = [1146, 1305, 1356];
 
 /// How definitions are changed on their way.
 pub(super) struct Rewriting {
     pub(super) definer: ddl::Definer,
     /// The source's database becomes the target's.
     pub(super) rename: ddl::Rename,
-    /// The definitions come from the other family: what the target does not take is reported, and the rest stands.
-    pub(super) foreign: bool,
 }
 
 impl Rewriting {
@@ -51,9 +54,10 @@ pub(super) fn drop_statement(object: &ObjectRef) -> String {
 }
 
 /// Creates a sequence where the source's stands. The current database must be the target's.
-pub(super) async fn sequence(conn: &mut Conn, definition: &Definition) -> Result<()> {
+pub(super) async fn sequence(conn: &mut Conn, definition: &Definition, log: &UndoLog) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
-    conn.exec(&definition.create).await.map_err(named)?;
+    let made = Made::Object(definition.object.clone());
+    log.making(made, conn.exec(&definition.create)).await.map_err(named)?;
     if let Some(state) = &definition.state {
         conn.row(&format!("SELECT SETVAL({}, {state})", quote_name(&definition.object.name))).await.map_err(named)?;
     }
@@ -61,29 +65,29 @@ pub(super) async fn sequence(conn: &mut Conn, definition: &Definition) -> Result
 }
 
 /// Creates everything else in an order that works: routines first, for views and triggers call them; views until no more
-/// can be made, for they stand on each other; triggers in their order; events at last.
+/// can be made, for they stand on each other; triggers in their order; events at last. What the target refuses is told,
+/// and the rest stands.
 pub(super) async fn objects(
     conn: &mut Conn,
+    target: &Target,
+    plan: &Plan,
     definitions: &[Definition],
     rewriting: &Rewriting,
-    mut creating: impl FnMut(&ObjectRef),
 ) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     let of = |wanted: fn(ObjectKind) -> bool| definitions.iter().filter(move |d| wanted(d.object.kind));
     for definition in of(ObjectKind::is_routine) {
-        creating(&definition.object);
-        notes.extend(create_or_tell(conn, definition, rewriting).await?.1);
+        notes.extend(create_or_tell(conn, target, definition, rewriting).await?.1);
     }
-    notes.extend(views(conn, of(|kind| kind == ObjectKind::View).collect(), rewriting, &mut creating).await?);
+    notes.extend(views(conn, target, plan, of(|kind| kind == ObjectKind::View).collect(), rewriting).await?);
     for definition in of(|kind| kind == ObjectKind::Trigger) {
-        creating(&definition.object);
-        notes.extend(create_or_tell(conn, definition, rewriting).await?.1);
+        notes.extend(create_or_tell(conn, target, definition, rewriting).await?.1);
     }
-    notes.extend(schedule::events(conn, of(|kind| kind == ObjectKind::Event).collect(), rewriting, creating).await?);
+    notes.extend(schedule::events(conn, target, of(|kind| kind == ObjectKind::Event).collect(), rewriting).await?);
     Ok(notes)
 }
 
-/// Says that an object is not there, as it is invalid.
+/// Says that an object is not there, as it is invalid at the source too, or in words of the other family.
 fn missing(definition: &Definition, error: &Error) -> Note {
     Note::Fidelity(Fidelity {
         severity: Severity::Error,
@@ -95,62 +99,92 @@ fn missing(definition: &Definition, error: &Error) -> Note {
 }
 
 /// Creates views in rounds until a round makes none. What is left is invalid at the source too, or stands on what is not
-/// cloned: that is reported, and the rest stands.
+/// cloned, or is refused.
 async fn views(
     conn: &mut Conn,
+    target: &Target,
+    plan: &Plan,
     mut left: Vec<&Definition>,
     rewriting: &Rewriting,
-    creating: &mut impl FnMut(&ObjectRef),
 ) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     loop {
         let mut failed = Vec::new();
         for definition in &left {
-            creating(&definition.object);
-            match create(conn, definition, rewriting).await {
+            match create_once(conn, definition, rewriting, &target.undo_log).await {
                 Ok(note) => notes.extend(note),
-                Err(error) if error.code().is_none() => return Err(error),
+                Err(error) if error.code().is_none() && error.kind() != ErrorKind::Unsupported => return Err(error),
                 Err(error) => failed.push((*definition, error)),
             }
         }
         let names: BTreeSet<_> = failed.iter().map(|(definition, _)| &definition.object.name).collect();
         let stuck = failed.len() == left.len();
         left.retain(|definition| names.contains(&definition.object.name));
-        if left.is_empty() {
-            return Ok(notes);
-        }
-        if stuck {
-            notes.extend(failed.iter().map(|(definition, error)| missing(definition, error)));
+        if stuck || left.is_empty() {
+            for (definition, error) in failed {
+                let unfounded = !plan.left_out.is_empty() && error.code().is_some_and(|code| NOT_THERE.contains(&code));
+                let known =
+                    unfounded || plan.invalid.contains(&definition.object) || target.is_foreign_to(conn, &error);
+                notes.push(match known {
+                    true => missing(definition, &error),
+                    false => target.late(&definition.object, "definition", Severity::Error, error).await?,
+                });
+            }
             return Ok(notes);
         }
     }
 }
 
-/// Creates one object, and says whether it is there: what comes from the other family may be left out.
+/// Creates one object, and says whether it is there.
 pub(super) async fn create_or_tell(
     conn: &mut Conn,
+    target: &Target,
     definition: &Definition,
     rewriting: &Rewriting,
 ) -> Result<(bool, Option<Note>)> {
-    // The source has triggers of columns too that were dropped later.
-    let stale = |code| code == UNKNOWN_COLUMN && definition.object.kind == ObjectKind::Trigger;
-    match create(conn, definition, rewriting).await {
-        Err(error) if error.code().is_some_and(|code| rewriting.foreign || stale(code)) => {
+    match create_once(conn, definition, rewriting, &target.undo_log).await {
+        Ok(note) => Ok((true, note)),
+        // The source has triggers of columns too that were dropped later.
+        Err(error)
+            if error.code() == Some(UNKNOWN_COLUMN) && definition.object.kind == ObjectKind::Trigger
+                || target.is_foreign_to(conn, &error) =>
+        {
             Ok((false, Some(missing(definition, &error))))
         }
-        other => Ok((true, other?)),
+        Err(error) => Ok((false, Some(target.late(&definition.object, "definition", Severity::Error, error).await?))),
     }
 }
 
+/// Creates one object, unless an earlier try did whose connection was lost later.
+async fn create_once(
+    conn: &mut Conn,
+    definition: &Definition,
+    rewriting: &Rewriting,
+    log: &UndoLog,
+) -> Result<Option<Note>> {
+    match log.is_certain(&Made::Object(definition.object.clone())) {
+        Some(true) => return Ok(rewriting.apply(definition).1),
+        // Its answer was lost.
+        Some(false) => conn.exec(&drop_statement(&definition.object)).await.map(drop)?,
+        None => {}
+    }
+    create(conn, definition, rewriting, log).await
+}
+
 /// Creates one object under the settings that it was made under.
-pub(super) async fn create(conn: &mut Conn, definition: &Definition, rewriting: &Rewriting) -> Result<Option<Note>> {
+pub(super) async fn create(
+    conn: &mut Conn,
+    definition: &Definition,
+    rewriting: &Rewriting,
+    log: &UndoLog,
+) -> Result<Option<Note>> {
     let (text, note) = rewriting.apply(definition);
-    run(conn, definition, &text).await?;
+    run(conn, definition, &text, Some(log)).await?;
     Ok(note)
 }
 
-/// Runs a statement under the settings that an object was made under.
-pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str) -> Result<()> {
+/// Runs a statement under the settings that an object was made under. With a log it is the one that makes the object.
+pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str, log: Option<&UndoLog>) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
     let client = definition.character_set_client.as_str();
     let statement = encode(conn, text, client).await.map_err(named)?;
@@ -170,7 +204,10 @@ pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str) ->
     let restore = format!("SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '{}'", session::DEFINING);
     conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     let home = away(conn, &definition.database_collation).await.map_err(named)?;
-    let created = conn.exec_bytes(&statement).await;
+    let created = match log {
+        Some(log) => log.making(Made::Object(definition.object.clone()), conn.exec_bytes(&statement)).await,
+        None => conn.exec_bytes(&statement).await,
+    };
     if let Some(home) = home {
         conn.exec(&format!("ALTER DATABASE COLLATE {home}")).await?;
     }

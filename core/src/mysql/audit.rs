@@ -149,11 +149,13 @@ impl Audit<'_> {
             // An option that was left out is told by its name.
             found.object == *object && (found.what == what || what == "options" && found.what == "option")
         };
-        self.told.iter().any(|note| matches!(note, Note::Fidelity(found) if says(found)))
+        self.told.iter().any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if says(found)))
     }
 
     fn has_entry(&self, object: &ObjectRef) -> bool {
-        self.told.iter().any(|note| matches!(note, Note::Fidelity(found) if found.object == *object))
+        self.told
+            .iter()
+            .any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if found.object == *object))
     }
 }
 

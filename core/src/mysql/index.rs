@@ -6,6 +6,7 @@ use super::session;
 use super::target::{Target, There};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::Result;
+use crate::fidelity::Severity;
 use crate::plan::TablePlan;
 use crate::report::Note;
 
@@ -30,11 +31,24 @@ impl Target {
         let there = conn.rows(&format!("SHOW KEYS FROM {}", quote_name(name))).await?;
         let missing = ddl.deferred_keys.iter().filter(|key| !there.iter().any(|row| row.string(2) == key.name));
         let (together, alone): (Vec<_>, Vec<_>) = missing.partition(|key| key.kind != KeyKind::Fulltext);
-        if !together.is_empty() {
-            conn.exec(&ddl::add_keys(name, &together)).await?;
-        }
-        for key in alone {
-            conn.exec(&ddl::add_keys(name, &[key])).await?;
+        let mut each: Vec<Vec<_>> = alone.into_iter().map(|key| vec![key]).collect();
+        each.splice(..0, (!together.is_empty()).then_some(together));
+        // The last first. One that the server refuses does not keep the others from being built.
+        each.reverse();
+        while let Some(keys) = each.pop() {
+            let Err(error) = conn.exec(&ddl::add_keys(name, &keys)).await else { continue };
+            match keys.as_slice() {
+                _ if error.code().is_none() || error.is_retryable() || error.code() == Some(DUPLICATE_KEY_NAME) => {
+                    return Err(error);
+                }
+                [key] => {
+                    let (table, what) =
+                        (ObjectRef::new(ObjectKind::Table, name), format!("index {}", Printable(&key.name)));
+                    let note = self.late(&table, &what, Severity::Warning, error).await?;
+                    self.state().notes.push(note);
+                }
+                _ => each.extend(keys.into_iter().rev().map(|key| vec![key])),
+            }
         }
         Ok(())
     }
@@ -43,7 +57,14 @@ impl Target {
     /// left out.
     pub(super) async fn add_foreign_keys(&self, conn: &mut Conn) -> Result<Vec<Note>> {
         let there = There::look(conn, &self.address.database).await?;
-        let tables = std::mem::take(&mut self.state().tables);
+        let tables = self.state().tables.clone();
+        // Of an earlier try whose connection was lost.
+        let made = conn
+            .rows(
+                "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.TABLE_CONSTRAINTS \
+                 WHERE TABLE_SCHEMA = DATABASE() AND CONSTRAINT_TYPE = 'FOREIGN KEY'",
+            )
+            .await?;
         let mut notes = Vec::new();
         for (name, ddl) in tables {
             let object = ObjectRef::new(ObjectKind::Table, &name);
@@ -55,9 +76,27 @@ impl Target {
                 let why = format!("left out, as table {} is not there", Printable(parent));
                 Note::lost(&object, format!("foreign key {}", Printable(key)), why)
             }));
-            if !keys.is_empty() {
-                let added = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await;
-                added.map_err(|error| error.with("foreign keys of table", Printable(&name)))?;
+            let is_made = |key: &ddl::ForeignKey| {
+                made.iter().any(|row| there.same(&row.string(0), &name) && Some(row.string(1)) == key.name)
+            };
+            let keys: Vec<_> = keys.into_iter().filter(|key| !is_made(key)).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await else { continue };
+            if error.is_retryable() || keys.len() == 1 {
+                let names: Vec<_> = keys.iter().map(|key| key.name.as_deref().unwrap_or("without a name")).collect();
+                let what = format!("foreign key {}", Printable(&names.join(", ")));
+                notes.push(self.late(&object, &what, Severity::Warning, error).await?);
+                continue;
+            }
+            // One that the server refuses does not keep the others out.
+            for key in keys {
+                if let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
+                    let what = format!("foreign key {}", Printable(key.name.as_deref().unwrap_or("without a name")));
+                    let error = error.with("foreign keys of table", Printable(&name));
+                    notes.push(self.late(&object, &what, Severity::Warning, error).await?);
+                }
             }
         }
         Ok(notes)

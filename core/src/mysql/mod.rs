@@ -19,6 +19,7 @@ mod load;
 mod loose_key;
 mod prepare;
 mod read;
+mod refusal;
 mod replaced;
 mod running;
 mod scan;
@@ -30,6 +31,7 @@ mod source;
 mod target;
 mod translate;
 mod trial;
+mod undo;
 mod zero;
 
 pub(crate) use connect::{Address, Pem, TlsMode, TlsOptions, straight};

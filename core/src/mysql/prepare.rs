@@ -5,7 +5,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::apply::{self, Rewriting};
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
-use super::target::{Made, Target, There};
+use super::target::{Target, There};
+use super::undo::Made;
 use super::{introspect, session};
 use crate::catalog::{Database, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,14 +14,13 @@ use crate::options::IfExists;
 use crate::plan::{Plan, TablePlan};
 use crate::report::Note;
 
-const TABLE_EXISTS: u16 = 1050;
 /// A smaller table gets its indexes at once: altering it later would take longer than its rows.
 const WORTH_WAITING: u64 = 1 << 20;
 
 impl Target {
     /// Makes the database, unless it is there and may stay.
     pub(super) async fn make_database(&self, like: &Database) -> Result<()> {
-        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
+        let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
         let name = quote_name(&self.address.database);
         let exists = introspect::database(&mut conn, &self.address.database).await?;
         if exists.is_some() && !self.options.recreate_database {
@@ -29,14 +29,13 @@ impl Target {
         if exists.is_some() {
             conn.exec(&format!("DROP DATABASE {name}")).await?;
         }
-        self.made(Made::Database);
         let mut sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
         if conn.server.flavor == Flavor::MariaDb && !like.comment.is_empty() {
             // The session takes backslashes for escapes, and the clause takes nothing but a plain string.
             let comment = like.comment.replace('\\', "\\\\").replace('\'', "''");
             sql.push_str(&format!(" COMMENT '{comment}'"));
         }
-        conn.exec(&sql).await.map(drop)
+        self.undo_log.making(Made::Database, conn.exec(&sql)).await.map(drop)
     }
 
     /// Makes room for an object that will be created, as `if_exists` says.
@@ -57,14 +56,7 @@ impl Target {
             ddl.deferred_keys.clear();
         }
         let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
-        self.made(Made::Object(object.clone()));
-        if let Err(error) = conn.exec(&create).await {
-            if error.code() == Some(TABLE_EXISTS) {
-                // Somebody else's, made a moment ago: not ours to remove.
-                self.state().made.retain(|made| *made != Made::Object(object.clone()));
-            }
-            return Err(error);
-        }
+        self.undo_log.making(Made::Object(object.clone()), conn.exec(&create)).await?;
         let mut state = self.state();
         state.notes.extend(note);
         let left = ddl.removed_options.iter();
@@ -83,8 +75,7 @@ impl Target {
             self.make_room(conn, &definition.object, &there).await?;
         }
         for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
-            self.made(Made::Object(definition.object.clone()));
-            apply::sequence(conn, definition).await?;
+            apply::sequence(conn, definition, &self.undo_log).await?;
         }
         // One after the other: MariaDB refuses to drop or truncate tables of one foreign key at the same time.
         let mut missing = Vec::new();
@@ -122,7 +113,7 @@ impl Target {
         } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
             return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
         }
-        self.made(Made::Rows(table.table.name.clone()));
+        self.undo_log.add(Made::Rows(table.table.name.clone()));
         Ok(())
     }
 }

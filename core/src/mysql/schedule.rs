@@ -3,6 +3,7 @@
 use super::apply::{self, Rewriting};
 use super::connect::Conn;
 use super::ddl::{self, Dialect, EventStatus, quote_name, quote_text};
+use super::target::Target;
 use crate::catalog::{Definition, Flavor, ObjectRef};
 use crate::error::Result;
 use crate::fidelity::{Fidelity, Severity};
@@ -13,17 +14,16 @@ const UNKNOWN_EVENT: u16 = 1539;
 /// Creates the events, and gives each its status.
 pub(super) async fn events(
     conn: &mut Conn,
+    target: &Target,
     events: Vec<&Definition>,
     rewriting: &Rewriting,
-    mut creating: impl FnMut(&ObjectRef),
 ) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     let mut enable = Vec::new();
     for event in events {
-        creating(&event.object);
         let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
         let disabled = Definition { create, ..event.clone() };
-        let (made, note) = apply::create_or_tell(conn, &disabled, rewriting).await?;
+        let (made, note) = apply::create_or_tell(conn, target, &disabled, rewriting).await?;
         notes.extend(note);
         if !made {
             continue;
@@ -31,13 +31,15 @@ pub(super) async fn events(
         if !exists(conn, &event.object).await? {
             // The server drops an event at once whose time has passed. So that must be in the future.
             conn.set_each(&["timestamp = 1"]).await?;
-            apply::create(conn, &disabled, rewriting).await?;
+            apply::create(conn, &disabled, rewriting, &target.undo_log).await?;
             conn.exec("SET SESSION timestamp = DEFAULT").await?;
         }
         enable.push((event, status));
     }
     for (event, status) in enable {
-        set_status(conn, event, status, rewriting).await?;
+        if let Err(error) = set_status(conn, event, status, rewriting).await {
+            notes.push(target.late(&event.object, "status", Severity::Warning, error).await?);
+        }
         if !exists(conn, &event.object).await? {
             notes.push(Note::Fidelity(Fidelity {
                 object: event.object.clone(),
@@ -71,7 +73,7 @@ async fn set_status(conn: &mut Conn, event: &Definition, status: EventStatus, re
     };
     let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
     let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
-    match apply::run(conn, event, &sql).await {
+    match apply::run(conn, event, &sql, None).await {
         // An event whose time has passed is dropped by the server at once, as it would be at the source.
         Err(error) if error.code() == Some(UNKNOWN_EVENT) => Ok(()),
         other => other,

@@ -6,6 +6,7 @@ use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::dial::Traffic;
 use crate::error::Result;
+use crate::options::CloneOptions;
 
 /// Long enough for a reader that waits for a slow target, or a loader that waits for a slow source.
 const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
@@ -54,11 +55,12 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
 }
 
 /// A session that loads rows or changes definitions.
-pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn> {
+pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!(
         "SET NAMES utf8mb4, sql_mode = '{STRICT}', \
-         foreign_key_checks = 0, unique_checks = 1, {COMMON}"
+         foreign_key_checks = 0, unique_checks = 1, lock_wait_timeout = {}, {COMMON}",
+        options.lock_wait
     );
     let mut conn = Conn::open(address, Traffic::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
@@ -67,15 +69,15 @@ pub(super) async fn writer(address: &Address, skip_binlog: bool) -> Result<Conn>
         Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
     })
     .await?;
-    if skip_binlog {
+    if options.skip_binlog {
         conn.exec("SET SESSION sql_log_bin = 0").await?;
     }
     Ok(conn)
 }
 
 /// A session that changes definitions: takes what the source took, even where the target would be stricter.
-pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn> {
-    let mut conn = writer(address, skip_binlog).await?;
+pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result<Conn> {
+    let mut conn = writer(address, options).await?;
     conn.exec(&format!("SET SESSION sql_mode = '{DEFINING}'")).await?;
     // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
     conn.set_each(match conn.server.flavor {
@@ -87,9 +89,8 @@ pub(super) async fn definer(address: &Address, skip_binlog: bool) -> Result<Conn
             "restrict_fk_on_non_standard_key = 0",
             "explicit_defaults_for_timestamp = 1",
             "default_table_encryption = 0",
-            "innodb_ddl_buffer_size = 67108864",
-            "innodb_ddl_threads = 2",
-            "innodb_parallel_read_threads = 2",
+            // Its threads are as many as the server is set to use.
+            "innodb_ddl_buffer_size = CAST(GREATEST(67108864, @@GLOBAL.innodb_ddl_buffer_size) AS SIGNED)",
         ],
         Flavor::MariaDb => &[
             "innodb_strict_mode = 0",

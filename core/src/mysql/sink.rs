@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
-use super::apply::Rewriting;
 use super::audit::Audit;
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, tokens};
+use super::ddl::{Dialect, quote_name, tokens};
 use super::generated::{self, Divided};
 use super::load::Loading;
 use super::scan::{self, Loan, Readers};
-use super::target::{Made, Target, There};
+use super::target::{Target, There};
+use super::undo::Made;
 use super::{apply, check, column, history, introspect, journal, load, session, translate, zero};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
@@ -25,6 +25,7 @@ use crate::memory::Memory;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
+use crate::retry::Retry;
 use crate::sink::{Sink, Witness};
 use crate::source::{BatchStream, digest};
 
@@ -60,12 +61,75 @@ impl MySqlSink {
         Ok(())
     }
 
+    /// Makes the database and the tables.
+    async fn make_ready(&self, plan: &Plan) -> Result<Progress> {
+        let mut guard = self.target.running.watch(session::control(&self.target.address).await?).await?;
+        journal::keep_others_out(&mut guard, &self.target.address.database).await?;
+        let server = guard.server.clone();
+        self.target.state().guard = Some(guard);
+        self.target.state().source = Some(plan.server.clone());
+        let source = &plan.database;
+        let plan = &*translate::plan(plan, &server);
+        self.target.make_database(&plan.database).await?;
+        if self.target.undo_log.contains(&Made::Database) {
+            let defaults = translate::database_notes(source, &plan.database, &server);
+            self.target.state().notes.extend(defaults);
+        }
+        let mut conn = self.target.definer().await?;
+        self.choose_way(&mut conn).await?;
+        if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
+            let create = journal::create(&mut conn, &self.target.address.database);
+            self.target.undo_log.making(Made::Journal, create).await?;
+        }
+        self.target.make_tables(&mut conn, plan).await?;
+        self.target.state().definers.push(conn);
+        Ok(Progress::default())
+    }
+
+    /// Makes what comes after the rows. May be called again when a connection was lost: what is there is not made again.
+    async fn make_objects(&self, plan: &Plan) -> Result<Vec<Note>> {
+        let mut conn = self.target.definer().await?;
+        let plan = &*translate::plan(plan, &conn.server);
+        let made = self.make_objects_over(&mut conn, plan).await;
+        match &made {
+            Ok(_) => self.target.running.close(conn),
+            // Its last statement may run on. Where even that fails, the next try says so.
+            Err(_) => drop(self.target.running.kill(conn).await),
+        }
+        made
+    }
+
+    async fn make_objects_over(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
+        let mut notes: Vec<Note> = self.target.state().signs.iter().map(zero::told).collect();
+        for (number, generated) in &self.target.state().generated {
+            let table = plan.tables.get(*number as usize);
+            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
+        }
+        notes.extend(self.target.add_foreign_keys(conn).await?);
+        let later: Vec<Definition> =
+            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
+        let database = &self.target.address.database;
+        if let Some(home) = self.target.undo_log.collation() {
+            conn.exec(&format!("ALTER DATABASE {} COLLATE {home}", quote_name(database))).await?;
+        } else if let Some(database) = introspect::database(conn, database).await? {
+            self.target.undo_log.add(Made::Collation(database.collation));
+        }
+        let rewriting = self.target.rewriting(plan);
+        notes.extend(apply::objects(conn, &self.target, plan, &later, &rewriting).await?);
+        journal::remove(conn, database).await?;
+        let tables: BTreeSet<String> = self.target.state().tables.keys().cloned().collect();
+        let told: Vec<Note> = self.target.state().notes.iter().chain(&notes).cloned().collect();
+        let audit = Audit { plan, rewriting: &rewriting, tables: &tables, told: &told };
+        notes.extend(audit.run(&self.target).await?);
+        Ok(notes)
+    }
+
     /// A connection that reads the table back.
     async fn reader(&self, table: &TablePlan) -> Result<(Conn, Loan)> {
         let (conn, loan) = self.readers.borrow().await?;
         let conn = match conn {
             Some(conn) => conn,
-            None => self.target.running.watch(session::reader(&self.target.address).await?),
+            None => self.target.running.watch(session::reader(&self.target.address).await?).await?,
         };
         if table.table.history && conn.server.flavor == Flavor::MySql {
             let message = "its history was read too, which the target cannot keep";
@@ -211,34 +275,17 @@ impl Sink for MySqlSink {
     }
 
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
-        let mut guard = self.target.running.watch(session::control(&self.target.address).await?);
-        journal::keep_others_out(&mut guard, &self.target.address.database).await?;
-        let server = guard.server.clone();
-        self.target.state().guard = Some(guard);
-        self.target.state().source = Some(plan.server.clone());
-        let source = &plan.database;
-        let plan = &*translate::plan(plan, &server);
-        self.target.make_database(&plan.database).await?;
-        if self.target.state().made.contains(&Made::Database) {
-            let defaults = translate::database_notes(source, &plan.database, &server);
-            self.target.state().notes.extend(defaults);
+        match self.make_ready(plan).await {
+            Err(error) => Err(self.target.explained(error).await),
+            ready => ready,
         }
-        let mut conn = self.target.definer().await?;
-        self.choose_way(&mut conn).await?;
-        if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
-            self.target.made(Made::Journal);
-            journal::create(&mut conn, &self.target.address.database).await?;
-        }
-        self.target.make_tables(&mut conn, plan).await?;
-        self.target.state().definers.push(conn);
-        Ok(Progress::default())
     }
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let mut conn = self.target.loader().await?;
         if let Err(error) = self.write_in(&mut conn, table, &batch).await {
             // Where even that fails, the next try says so.
-            let _ = self.target.running.kill(conn.id).await;
+            let _ = self.target.running.kill(conn).await;
             // Without transactions half a batch may be in, and the next try would double it.
             return Err(match is_transactional(&table.table) {
                 true => error,
@@ -256,10 +303,16 @@ impl Sink for MySqlSink {
             let mut conn = self.target.definer().await?;
             if let Err(error) = self.target.add_keys(&mut conn, table, &ddl).await {
                 // The statement may run on where only its answer was lost. Where even that fails, the next try says so.
-                let _ = self.target.running.kill(conn.id).await;
-                return Err(error);
+                let _ = self.target.running.kill(conn).await;
+                let error = self.target.explained(error).await;
+                if error.code().is_none() || error.is_retryable() {
+                    return Err(error);
+                }
+                let note = self.target.late(&table.table.object(), "indexes", Severity::Warning, error).await?;
+                self.target.state().notes.push(note);
+            } else {
+                self.target.state().definers.push(conn);
             }
-            self.target.state().definers.push(conn);
         }
         self.check_generated(table).await
     }
@@ -298,45 +351,27 @@ impl Sink for MySqlSink {
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
-        let mut conn = self.target.definer().await?;
-        let foreign = plan.server.flavor != conn.server.flavor;
-        let plan = &*translate::plan(plan, &conn.server);
-        let mut notes = std::mem::take(&mut self.target.state().notes);
-        notes.extend(self.target.state().signs.iter().map(zero::told));
-        for (number, generated) in &self.target.state().generated {
-            let table = plan.tables.get(*number as usize);
-            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
-        }
-        let tables: BTreeSet<String> = self.target.state().tables.keys().cloned().collect();
-        notes.extend(self.target.add_foreign_keys(&mut conn).await?);
-        let later: Vec<Definition> =
-            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
-        if let Some(database) = introspect::database(&mut conn, &self.target.address.database).await? {
-            self.target.made(Made::Collation(database.collation));
-        }
-        let creating = |object: &ObjectRef| self.target.made(Made::Object(object.clone()));
-        notes.extend(
-            apply::objects(&mut conn, &later, &Rewriting { foreign, ..self.target.rewriting(plan) }, creating).await?,
-        );
-        journal::remove(&mut conn, &self.target.address.database).await?;
-        let audit = Audit { plan, rewriting: &self.target.rewriting(plan), tables: &tables, told: &notes };
-        notes.extend(audit.run(&self.target).await?);
+        let again = |error: &Error| {
+            let note = Note::general(format!("what comes after the rows was tried again: {error}"));
+            self.target.state().notes.push(note);
+        };
+        let mut notes = Retry::default().run(|| self.make_objects(plan), again).await?;
         let mut state = self.target.state();
-        state.made.clear();
+        notes.splice(..0, std::mem::take(&mut state.notes));
+        self.target.undo_log.clear();
         state.guard = None;
         Ok(notes)
     }
 
     fn testify(&self, witness: Witness) {
-        self.target.testify(witness);
+        self.target.undo_log.testify(witness);
     }
 
     fn take_over(&self, made: Vec<Value>) {
-        self.target.take_over(made);
+        self.target.undo_log.take_over(made);
     }
 
     async fn abort(&self) -> Result<()> {
-        self.target.running.kill_all().await?;
         self.target.undo().await
     }
 }

@@ -1,4 +1,10 @@
 //! The ladder: how several connections come to see the same moment, by what the account may do.
+//!
+//! While a lock is asked for, statements that write wait behind it. So each try is short, and a MySQL server is not asked
+//! for its global read lock while a long statement runs there: the tables of that statement would stay blocked until it
+//! ends, also after the try was given up.
+
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
@@ -6,12 +12,19 @@ use super::connect::{Address, Conn};
 use super::ddl::quote_name;
 use super::running::Running;
 use super::session;
-use crate::catalog::Flavor;
-use crate::error::{Error, Result};
+use crate::catalog::{Flavor, Printable};
+use crate::error::Result;
+use crate::options::CloneOptions;
 use crate::plan::{Position, Rung};
 
-/// How long the server may wait for a lock. Others wait behind us meanwhile, so it is short.
-const LOCK_WAIT_SECONDS: u32 = 10;
+/// How long one try waits for a lock, in seconds.
+const TRY_SECONDS: u32 = 1;
+/// The first pause between two tries, in which writers catch up; each next one is longer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How often the server is asked whether its long statements have ended.
+const LOOK: Duration = Duration::from_millis(250);
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Connections that all see one moment, and what is known of it.
@@ -20,37 +33,40 @@ pub(super) struct Snapshot {
     pub(super) position: Position,
 }
 
+/// What is to be seen at one moment.
+pub(super) struct Wanted<'a> {
+    pub(super) address: &'a Address,
+    pub(super) tables: &'a [String],
+    /// Whether the database has other tables too.
+    pub(super) partial: bool,
+    pub(super) threads: usize,
+    pub(super) options: &'a CloneOptions,
+}
+
 /// Takes the best rung of the ladder that the account may take for these tables.
-pub(super) async fn take(
-    address: &Address,
-    running: &Running,
-    tables: &[String],
-    threads: usize,
-    no_consistency: bool,
-) -> Result<Snapshot> {
-    let open = async |_| Ok::<_, Error>(running.watch(session::reader(address).await?));
-    let mut readers = try_join_all((0..threads).map(open)).await?;
-    if no_consistency {
+pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snapshot> {
+    let address = wanted.address;
+    let open = async |_| running.watch(session::reader(address).await?).await;
+    let mut readers = try_join_all((0..wanted.threads).map(open)).await?;
+    if wanted.options.no_consistency {
         return Ok(Snapshot { readers, position: Position::unknown(Rung::None) });
     }
-    let mut locker = running.watch(session::control(address).await?);
-    locker.exec(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}")).await?;
-    let mut refused = Vec::new();
-    for rung in rungs(locker.server.flavor) {
-        let locked = lock(&mut locker, rung, address, tables).await;
-        if let Err(error) = locked {
-            // A broken connection is no answer.
-            if error.code().is_none() {
-                return Err(error);
+    let mut locker = running.watch(session::control(address).await?).await?;
+    locker.exec(&format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}")).await?;
+    let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
+    for rung in rungs(locker.server.flavor, wanted.partial) {
+        let asked = match hold(&mut locker, rung, wanted, &mut waited).await? {
+            Held::Since(asked) => asked,
+            Held::Refused(why) => {
+                refused.push(format!("{}: {why}", rung.describe()));
+                continue;
             }
-            unlock(&mut locker).await?;
-            refused.push(format!("{}: {error}", rung.describe()));
-            continue;
-        }
+        };
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
         let mut position = position(&mut locker, rung).await?;
         unlock(&mut locker).await?;
         running.close(locker);
+        position.writers_waited_ms = Some(milliseconds(waited + asked.elapsed()));
         position.refused = refused;
         return Ok(Snapshot { readers, position });
     }
@@ -58,17 +74,97 @@ pub(super) async fn take(
     running.close(locker);
     readers.drain(1..).for_each(|reader| running.close(reader));
     try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
-    Ok(Snapshot { readers, position: Position { refused, ..Position::unknown(Rung::SingleTransaction) } })
+    let mut position = Position { refused, ..Position::unknown(Rung::SingleTransaction) };
+    position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
+    Ok(Snapshot { readers, position })
 }
 
-fn rungs(flavor: Flavor) -> Vec<Rung> {
-    match flavor {
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The rungs that are tried, best first. For some tables only, the locks of these come before that of the whole server.
+fn rungs(flavor: Flavor, partial: bool) -> Vec<Rung> {
+    let mut rungs = match flavor {
         Flavor::MySql => vec![Rung::GlobalReadLock, Rung::TableLocks],
         Flavor::MariaDb => vec![Rung::GlobalReadLock, Rung::BackupStage, Rung::TableLocks],
+    };
+    if partial {
+        rungs.rotate_right(1);
+    }
+    rungs
+}
+
+/// How the asking for a rung's lock ended.
+enum Held {
+    /// It is held; it was asked for at this time.
+    Since(Instant),
+    /// It is not to be had, and why.
+    Refused(String),
+}
+
+/// Takes the lock of a rung, by short tries within `--lock-wait`. What writers waited for tries that failed is added to
+/// `waited`.
+async fn hold(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>, waited: &mut Duration) -> Result<Held> {
+    let until = Instant::now() + Duration::from_secs(wanted.options.lock_wait);
+    let mut next_pause = FIRST_PAUSE;
+    loop {
+        let (why, pause) = match obstacle(conn, rung, wanted.options.lock_guard).await? {
+            Some(why) => (why, LOOK),
+            None => {
+                let asked = Instant::now();
+                let Err(error) = lock(conn, rung, wanted).await else { return Ok(Held::Since(asked)) };
+                // A broken connection is no answer.
+                if error.code().is_none() {
+                    return Err(error);
+                }
+                unlock(conn).await?;
+                if error.code() != Some(LOCK_WAIT_TIMEOUT) {
+                    return Ok(Held::Refused(error.to_string()));
+                }
+                *waited += asked.elapsed();
+                let pause = next_pause;
+                next_pause = (2 * pause).min(LONGEST_PAUSE);
+                (error.to_string(), pause)
+            }
+        };
+        if Instant::now() + pause >= until {
+            return Ok(Held::Refused(format!("{why}, for {} s", wanted.options.lock_wait)));
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 
-async fn lock(conn: &mut Conn, rung: Rung, address: &Address, tables: &[String]) -> Result<()> {
+/// A statement that would hold the global read lock off, and all others behind it. Without the right `PROCESS` none is
+/// seen.
+async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<String>> {
+    if rung != Rung::GlobalReadLock || guard == 0 {
+        return Ok(None);
+    }
+    // MariaDB does not wait for those that only read.
+    let kind = match conn.server.flavor {
+        Flavor::MySql => "TRUE",
+        Flavor::MariaDb => {
+            "INFO REGEXP '^(INSERT|REPLACE|UPDATE|DELETE|LOAD|ALTER|CREATE|DROP|RENAME|OPTIMIZE|REPAIR|CALL)'"
+        }
+    };
+    let sql = format!(
+        "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM information_schema.PROCESSLIST \
+         WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch') AND {kind} \
+         AND (TIME >= {guard} OR STATE IN ('Waiting for global read lock', 'Waiting for table flush')) \
+         ORDER BY TIME DESC LIMIT 1"
+    );
+    let row = match conn.row(&sql).await {
+        Err(error) if error.code().is_none() => return Err(error),
+        other => other.ok().flatten(),
+    };
+    Ok(row.map(|row| {
+        let (id, user, time, text) = (row.string(0), row.string(1), row.string(2), row.string(3));
+        format!("connection {id} of {} runs a statement since {time} s ({})", Printable(&user), Printable(&text))
+    }))
+}
+
+async fn lock(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>) -> Result<()> {
     match rung {
         Rung::GlobalReadLock => conn.exec("FLUSH TABLES WITH READ LOCK").await.map(drop),
         Rung::BackupStage => {
@@ -82,9 +178,9 @@ async fn lock(conn: &mut Conn, rung: Rung, address: &Address, tables: &[String])
                 // Keeps definitions still as well; the table locks alone hold the rows.
                 conn.try_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
             }
-            let database = quote_name(&address.database);
+            let database = quote_name(&wanted.address.database);
             let locks: Vec<String> =
-                tables.iter().map(|table| format!("{database}.{} READ", quote_name(table))).collect();
+                wanted.tables.iter().map(|table| format!("{database}.{} READ", quote_name(table))).collect();
             match locks.is_empty() {
                 true => Ok(()),
                 false => conn.exec(&format!("LOCK TABLES {}", locks.join(", "))).await.map(drop),

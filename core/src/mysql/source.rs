@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, quote_name, split_table};
+use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::inspect::{Inspection, Inspector};
 use super::running::Running;
 use super::scan::{self, Loan, Readers};
 use super::{check, chunk, introspect, replaced, session, snapshot};
 use crate::batch::BatchId;
-use crate::catalog::{Catalog, Printable, Table};
+use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{Fidelity, Severity};
 use crate::memory::Memory;
@@ -56,6 +56,7 @@ impl MySqlSource {
         for table in &plan.tables {
             plan.fidelity.extend(replaced::unproved(&mut conn, &table.table).await?);
         }
+        plan.invalid = invalid_views(&mut conn, database, &plan.definitions).await?;
         // A table that is read by one connection gains nothing from being cut.
         if plan.position.rung != Rung::SingleTransaction {
             // A chunk that does not fill a batch is not worth its statement.
@@ -126,14 +127,19 @@ impl Source for MySqlSource {
         let catalog = self.unchanged_catalog(selection).await?;
         let mut conn = session::control(&self.address).await?;
         let flavor = conn.server.flavor;
-        let rung = check::expected_rung(&mut conn, flavor, &self.options, &self.address.database).await?;
+        let partial = selection.tables.len() < catalog.tables.len();
+        let database = &self.address.database;
+        let rung = check::expected_rung(&mut conn, flavor, &self.options, database, partial).await?;
         self.cut(&catalog, selection, Position::unknown(rung)).await
     }
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
         let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
         let threads = if selection.rows { self.options.threads } else { 1 };
-        let taken = snapshot::take(&self.address, &self.running, &tables, threads, self.options.no_consistency).await?;
+        let partial = tables.len() < self.chosen_catalog().await?.tables.len();
+        let (address, options) = (&self.address, &self.options);
+        let wanted = snapshot::Wanted { address, tables: &tables, partial, threads, options };
+        let taken = snapshot::take(&wanted, &self.running).await?;
         *self.snapshot.lock().await = Readers::of(taken.readers);
         let catalog = self.unchanged_catalog(selection).await?;
         self.cut(&catalog, selection, taken.position).await
@@ -173,6 +179,22 @@ impl Source for MySqlSource {
 fn is_window(table: &Table) -> bool {
     let engines = ["MRG_MyISAM", "FEDERATED", "CONNECT", "SPIDER", "BLACKHOLE"];
     engines.iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
+}
+
+/// The views that this server itself cannot run: their tables, columns or functions are gone, or their definer is.
+async fn invalid_views(conn: &mut Conn, database: &str, definitions: &[Definition]) -> Result<Vec<ObjectRef>> {
+    let mut invalid = Vec::new();
+    for definition in definitions.iter().filter(|definition| definition.object.kind == ObjectKind::View) {
+        let select = format!("SELECT 1 FROM {}.{}", quote_name(database), quote_name(&definition.object.name));
+        // It is understood, and not run.
+        match conn.exec(&format!("PREPARE dbgraft_view FROM {}", quote_text(&select))).await {
+            Err(error) if error.code().is_none() => return Err(error),
+            // Who may not read it cannot tell.
+            Err(error) if error.kind() != ErrorKind::Permission => invalid.push(definition.object.clone()),
+            _ => {}
+        }
+    }
+    Ok(invalid)
 }
 
 /// The tables that keep a history which means nothing to another server.

@@ -1,30 +1,28 @@
 //! What the steps of writing share: the address, the sessions, and the account of what was made.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
-use super::apply::{self, Rewriting};
+use super::apply::Rewriting;
 use super::connect::{Address, Conn};
 use super::ddl::{self, TableDdl, quote_name};
 use super::generated::Generated;
 use super::running::Running;
-use super::{check, journal, session};
+use super::undo::UndoLog;
+use super::{check, session};
 use crate::catalog::{Flavor, ObjectKind, ObjectRef, Server};
 use crate::error::Result;
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::report::Note;
-use crate::sink::Witness;
 
 /// A database that is being written.
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) options: CloneOptions,
     pub(super) running: Running,
-    witness: OnceLock<Witness>,
+    /// What this sink has made; removed again when it is aborted.
+    pub(super) undo_log: UndoLog,
     state: Mutex<State>,
 }
 
@@ -38,8 +36,6 @@ pub(super) struct State {
     pub(super) definers: Vec<Conn>,
     /// How each table's definition was taken apart, by its name.
     pub(super) tables: BTreeMap<String, TableDdl>,
-    /// What this sink has made, in order; removed again when it is aborted.
-    pub(super) made: Vec<Made>,
     /// Whether the server takes `LOAD DATA LOCAL`.
     pub(super) files: bool,
     /// Its `max_allowed_packet`.
@@ -53,23 +49,10 @@ pub(super) struct State {
     pub(super) signs: BTreeMap<(String, String), u64>,
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Made {
-    Database,
-    Object(ObjectRef),
-    /// The rows of a table that was there.
-    Rows(String),
-    Journal,
-    /// A database of ours in which definitions are tried.
-    Trial(String),
-    /// Another default collation of the database, for the moment in which a routine is made; this was the one before.
-    Collation(String),
-}
-
 impl Target {
     pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
         let running = Running::new(address.clone());
-        Self { running, address, options: options.clone(), witness: OnceLock::new(), state: Mutex::default() }
+        Self { running, address, options: options.clone(), undo_log: UndoLog::default(), state: Mutex::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -85,7 +68,7 @@ impl Target {
                 return Ok(conn);
             }
         }
-        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
+        let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
         conn.exec(&format!("USE {}", quote_name(&self.address.database))).await?;
         Ok(conn)
     }
@@ -96,7 +79,7 @@ impl Target {
         match idle {
             Some(conn) => Ok(conn),
             None => {
-                let mut conn = self.running.watch(session::writer(&self.address, self.options.skip_binlog).await?);
+                let mut conn = self.running.watch(session::writer(&self.address, &self.options).await?).await?;
                 // The source may have taken rows before a check was added, or have read it otherwise: its JSON may be
                 // nested more deeply than MariaDB's check of it can look. A table that was there keeps its checks.
                 let keeps = self.options.data_only || self.options.if_exists == IfExists::Truncate;
@@ -106,25 +89,6 @@ impl Target {
                 Ok(conn)
             }
         }
-    }
-
-    /// Notes what is about to be made.
-    pub(super) fn made(&self, made: Made) {
-        if let Some(witness) = self.witness.get() {
-            witness(json!(made));
-        }
-        self.state().made.push(made);
-    }
-
-    pub(super) fn testify(&self, witness: Witness) {
-        // There is one coordinator.
-        let _ = self.witness.set(witness);
-    }
-
-    /// Takes for its own what another process has testified to.
-    pub(super) fn take_over(&self, made: Vec<Value>) {
-        let made = made.into_iter().filter_map(|made| serde_json::from_value(made).ok());
-        self.state().made.extend(made);
     }
 
     pub(super) fn rewriting(&self, plan: &Plan) -> Rewriting {
@@ -137,39 +101,7 @@ impl Target {
         };
         let (from, to) = (&plan.database.name, &self.address.database);
         let rename = ddl::Rename { from: from.clone(), to: to.clone(), folds: plan.server.folds_names };
-        Rewriting { definer, rename, foreign: false }
-    }
-
-    /// Removes what was made, last first.
-    pub(super) async fn undo(&self) -> Result<()> {
-        let made = std::mem::take(&mut self.state().made);
-        if made.is_empty() {
-            return Ok(());
-        }
-        let mut conn = session::definer(&self.address, self.options.skip_binlog).await?;
-        if made.contains(&Made::Database) {
-            return self.undo_one(&mut conn, &Made::Database).await;
-        }
-        for made in made.iter().rev() {
-            self.undo_one(&mut conn, made).await?;
-        }
-        Ok(())
-    }
-
-    async fn undo_one(&self, conn: &mut Conn, made: &Made) -> Result<()> {
-        let name = quote_name(&self.address.database);
-        let sql = match made {
-            Made::Database => format!("DROP DATABASE IF EXISTS {name}"),
-            Made::Collation(home) => format!("ALTER DATABASE {name} COLLATE {home}"),
-            Made::Trial(database) => format!("DROP DATABASE IF EXISTS {}", quote_name(database)),
-            Made::Journal => return journal::remove(conn, &self.address.database).await,
-            Made::Rows(table) => format!("TRUNCATE TABLE {name}.{}", quote_name(table)),
-            Made::Object(object) => {
-                conn.exec(&format!("USE {name}")).await?;
-                apply::drop_statement(object)
-            }
-        };
-        conn.exec(&sql).await.map(drop)
+        Rewriting { definer, rename }
     }
 }
 
@@ -195,14 +127,25 @@ impl There {
         self.objects.iter().any(|object| object.kind == ObjectKind::Table && self.same(&object.name, name))
     }
 
-    /// What has the name that this object wants. Tables, views and sequences share their names; names of other kinds
-    /// are the same in either case of letters on every server, but for triggers.
+    /// What has the name that this object wants.
     pub(super) fn in_the_way_of(&self, wanted: &ObjectRef) -> Option<&ObjectRef> {
+        self.objects.iter().find(|object| self.shares_name(object, wanted))
+    }
+
+    /// The objects that are none of these.
+    pub(super) fn others_than(&self, these: &[ObjectRef]) -> Vec<ObjectRef> {
+        let others = self.objects.iter().filter(|object| !these.iter().any(|known| self.shares_name(object, known)));
+        others.cloned().collect()
+    }
+
+    /// Tables, views and sequences share their names; names of other kinds are the same in either case of letters on
+    /// every server, but for triggers.
+    fn shares_name(&self, object: &ObjectRef, wanted: &ObjectRef) -> bool {
         let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
-        self.objects.iter().find(|object| match relation(wanted.kind) {
+        match relation(wanted.kind) {
             true => relation(object.kind) && self.same(&object.name, &wanted.name),
             false if wanted.kind == ObjectKind::Trigger => *object.name == wanted.name && object.kind == wanted.kind,
             false => object.kind == wanted.kind && object.name.to_lowercase() == wanted.name.to_lowercase(),
-        })
+        }
     }
 }

@@ -7,7 +7,8 @@ use std::hash::{BuildHasher, Hasher};
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
 use super::session;
-use super::target::{Made, Target};
+use super::target::Target;
+use super::undo::Made;
 use crate::catalog::{Catalog, Table};
 use crate::error::Result;
 use crate::fidelity::{Fidelity, Severity};
@@ -15,19 +16,19 @@ use crate::fidelity::{Fidelity, Severity};
 impl Target {
     /// What the target does not take of these tables. Without the right to make a database nothing is tried.
     pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<Fidelity>> {
-        let mut conn = self.running.watch(session::definer(&self.address, self.options.skip_binlog).await?);
+        let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
         // No replica needs to know of it, where the account may say so.
         conn.set_each(&["sql_log_bin = 0"]).await?;
         let random = RandomState::new().build_hasher().finish();
         let name = format!("_dbgraft_trial_{random:016x}");
-        self.made(Made::Trial(name.clone()));
+        self.undo_log.add(Made::Trial(name.clone()));
         let tried = try_each(&mut conn, &name, catalog).await;
         let dropped = conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&name))).await;
         if tried.as_ref().err().or(dropped.as_ref().err()).is_some_and(|error| error.code().is_none()) {
             // The connection is lost: another one is to clear up.
             self.undo().await?;
         }
-        self.state().made.retain(|made| *made != Made::Trial(name.clone()));
+        self.undo_log.withdraw(Made::Trial(name));
         self.running.close(conn);
         tried
     }

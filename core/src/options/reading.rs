@@ -114,6 +114,29 @@ pub fn parse_size(text: &str) -> Result<u64> {
     base.checked_pow(power).and_then(|unit| number.checked_mul(unit)).ok_or_else(wrong)
 }
 
+/// Reads `90`, `90s`, `5m` and `1h` as seconds.
+///
+/// # Errors
+/// `Usage` for what is no time.
+pub fn parse_seconds(text: &str) -> Result<u64> {
+    let wrong = || Error::usage(format!("`{text}` is no time: say seconds, or 90s, 5m, 1h"));
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match unit.trim() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// Takes a number of seconds, or a text for [`parse_seconds`].
+pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    deserializer.deserialize_any(Seconds)
+}
+
 /// Takes a number of bytes, or a text for [`parse_size`].
 pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(Size)
@@ -127,6 +150,24 @@ pub(super) fn size_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 /// Takes a list of texts, or one text for a list of one.
 pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(Texts)
+}
+
+struct Seconds;
+
+impl Visitor<'_> for Seconds {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seconds, or a time like 90s")
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<u64, E> {
+        Ok(seconds)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+        parse_seconds(text).map_err(E::custom)
+    }
 }
 
 struct Size;
@@ -204,9 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn times_are_understood() {
+        assert_eq!(["0", "90", "90s", "5 m", "1h"].map(|text| parse_seconds(text).unwrap()), [0, 90, 90, 300, 3600]);
+        for wrong in ["", "s", "-1", "1.5", "1d", "99999999999999999999", "9999999999999999999h"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn options_are_read_by_name_in_each_spelling() {
-        let snake = json!({"if_exists": "drop", "memory": "64MiB", "max_rate": 1000, "include": "a*", "via": null});
-        let camel = json!({"ifExists": "drop", "memory": 64 << 20, "maxRate": "1000", "include": ["a*"]});
+        let snake = json!({"if_exists": "drop", "memory": "64MiB", "max_rate": 1000, "lock_wait": "1m", "include": "a*", "via": null});
+        let camel =
+            json!({"ifExists": "drop", "memory": 64 << 20, "maxRate": "1000", "lockWait": 60, "include": ["a*"]});
         let options = read(snake, Spelling::Snake).unwrap();
         assert_eq!((options.memory, options.max_rate, options.include.len()), (64 << 20, Some(1000), 1));
         assert_eq!(read(camel, Spelling::Camel).unwrap(), options);

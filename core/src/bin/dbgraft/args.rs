@@ -104,6 +104,12 @@ pub(crate) struct Common {
     /// Read without any guarantee that the tables are of one moment
     #[arg(long, help_heading = MEANS)]
     no_consistency: bool,
+    /// Wait so many seconds for a lock that another session holds: 60, 5m
+    #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
+    lock_wait: u64,
+    /// Do not ask the source for its global read lock while a statement runs there for so many seconds; 0: do not look
+    #[arg(long, value_name = "SECONDS", default_value = "2", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
+    lock_guard: u64,
 
     /// Reach the source's server through this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
@@ -184,6 +190,9 @@ pub(crate) struct Request {
     /// Keep the target's changes out of its binary log; its replicas will not have the clone
     #[arg(long, help_heading = HOW)]
     skip_binlog: bool,
+    /// Remove everything again when the target refuses an index, a foreign key, a view, a routine, a trigger or an event
+    #[arg(long, help_heading = HOW)]
+    all_or_nothing: bool,
 
     /// Stage the rows through s3://bucket/prefix or file:///dir; removed at the end
     #[arg(long, value_name = "URL", help_heading = MEANS)]
@@ -226,6 +235,8 @@ impl Common {
             memory: self.memory,
             max_rate: self.max_rate,
             no_consistency: self.no_consistency,
+            lock_wait: self.lock_wait,
+            lock_guard: self.lock_guard,
             ..CloneOptions::default()
         };
         for filter in &self.filters {
@@ -262,6 +273,7 @@ impl Request {
             on_unsupported: self.on_unsupported,
             verify: self.verify,
             skip_binlog: self.skip_binlog,
+            all_or_nothing: self.all_or_nothing,
             ..self.common.options()?
         })
     }

@@ -97,7 +97,7 @@ async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
         Command::Clone { .. } => {
             let cloned = job.run().await;
             progress.end();
-            // A clone that was found different has its report too.
+            // A clone that was found different, or is incomplete, has its report too.
             if let Some(done) = cloned.as_ref().map_or_else(Report::of, Some) {
                 show(common, &summary::render(done));
                 report.write(done)?;

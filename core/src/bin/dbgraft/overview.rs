@@ -140,6 +140,7 @@ mod tests {
             tables: vec![table("small", 10), table("large", 1 << 20)],
             definitions: Vec::new(),
             left_out: vec![LeftOut { object: ObjectRef::new(ObjectKind::View, "v"), reason: "broken".into() }],
+            invalid: Vec::new(),
             fidelity: Vec::new(),
             warnings: vec!["careful".into()],
         };

@@ -78,6 +78,9 @@ pub(crate) fn moment(position: &Position) -> String {
         // The server breaks a long set into lines.
         let _ = write!(text, "\n           GTID {}", Printable(&gtid.replace('\n', "")));
     }
+    if let Some(waited) = position.writers_waited_ms {
+        let _ = write!(text, "\n           writers waited for at most {waited} ms");
+    }
     for refused in &position.refused {
         let _ = write!(text, "\n           not better: {}", Printable(refused));
     }

@@ -95,10 +95,10 @@ pub(crate) fn columns(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// An error on one line. The preflight's has a line for each problem, a comparison's for each difference.
+/// An error on one line. The preflight's has a line for each problem, that of a clone with faults for each of them.
 pub(crate) fn error(error: &Error) -> String {
     let message = error.to_string();
-    if !matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Different) {
+    if !matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Different | ErrorKind::Incomplete) {
         return Printable(&message).to_string();
     }
     message.lines().map(|line| Printable(line).to_string()).collect::<Vec<_>>().join("\n")

@@ -66,6 +66,7 @@ pub(super) async fn expected_rung(
     flavor: Flavor,
     options: &CloneOptions,
     database: &str,
+    partial: bool,
 ) -> Result<Rung> {
-    Ok(rung::expected(&party::Party::read(conn).await?, flavor, options, database))
+    Ok(rung::expected(&party::Party::read(conn).await?, flavor, options, database, partial))
 }

@@ -5,17 +5,21 @@ use crate::catalog::Flavor;
 use crate::options::CloneOptions;
 use crate::plan::Rung;
 
-pub(super) fn expected(party: &Party, flavor: Flavor, options: &CloneOptions, database: &str) -> Rung {
+/// `partial` is a clone of some of the database's tables.
+pub(super) fn expected(party: &Party, flavor: Flavor, options: &CloneOptions, database: &str, partial: bool) -> Rung {
     let grants = &party.grants;
     let flush: &[&str] = match flavor {
         Flavor::MySql => &["RELOAD", "FLUSH_TABLES"],
         Flavor::MariaDb => &["RELOAD"],
     };
+    let lock_tables = grants.database("LOCK TABLES", database) && grants.database("SELECT", database);
     if options.no_consistency {
         Rung::None
+    } else if partial && lock_tables {
+        Rung::TableLocks
     } else if grants.any_global(flush) {
         Rung::GlobalReadLock
-    } else if grants.database("LOCK TABLES", database) && grants.database("SELECT", database) {
+    } else if lock_tables {
         Rung::TableLocks
     } else {
         Rung::SingleTransaction

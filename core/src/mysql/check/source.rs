@@ -32,7 +32,8 @@ pub(super) async fn check(
 }
 
 fn lone_reader(party: &Party, catalog: &Catalog, selection: &Selection, options: &CloneOptions) -> Option<Finding> {
-    let rung = rung::expected(party, catalog.server.flavor, options, &catalog.database.name);
+    let partial = selection.tables.len() < catalog.tables.len();
+    let rung = rung::expected(party, catalog.server.flavor, options, &catalog.database.name, partial);
     if rung != Rung::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
         return None;
     }

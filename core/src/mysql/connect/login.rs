@@ -23,7 +23,6 @@ const COLLATION: u8 = 45;
 /// What the server said of itself.
 pub(super) struct Greeting {
     pub(super) version: String,
-    pub(super) connection_id: u32,
     pub(super) capabilities: CapabilityFlags,
 }
 
@@ -69,11 +68,7 @@ async fn greet(address: &Address, traffic: Traffic) -> Result<(PacketStream, Gre
     }
     let login = Login { address, encrypted, nonce: handshake.nonce() };
     login.run(&mut stream, &handshake, capabilities).await?;
-    let greeting = Greeting {
-        version: handshake.server_version_str().into_owned(),
-        connection_id: handshake.connection_id(),
-        capabilities,
-    };
+    let greeting = Greeting { version: handshake.server_version_str().into_owned(), capabilities };
     Ok((stream, greeting))
 }
 

@@ -66,9 +66,9 @@ impl Row {
 /// A logged-in connection. Dropping it closes the socket; a statement that still runs must be killed from another.
 pub(super) struct Conn {
     pub(super) stream: PacketStream,
-    /// The server's number of this connection, for `KILL`.
-    pub(super) id: u32,
     pub(super) server: Server,
+    /// The user-level lock by which another connection finds this one, to kill it.
+    pub(super) lock: Option<String>,
 }
 
 impl Conn {
@@ -83,7 +83,7 @@ impl Conn {
         let flavor = if greeting.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
         // MariaDB puts a prefix before its version for the sake of old replicas.
         let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
-        let mut conn = Self { stream, id: greeting.connection_id, server: Server::new(flavor, version) };
+        let mut conn = Self { stream, server: Server::new(flavor, version), lock: None };
         conn.exec(session).await?;
         Ok(conn)
     }

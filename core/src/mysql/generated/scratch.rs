@@ -43,7 +43,7 @@ impl Scratch {
             columns == Columns::All || !table.columns.iter().any(generated)
         };
         let Some(create) = temporary_table(&table.create, NAME, COUNTER, keep) else { return Ok(None) };
-        let mut conn = session::writer(&target.address, target.options.skip_binlog).await?;
+        let mut conn = session::writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
         conn.set_each(match conn.server.flavor {
             Flavor::MySql => &["innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],

@@ -25,7 +25,7 @@ async fn rung(place: &Place, account: &Account) -> Rung {
     let address = place.address_as(account);
     let mut conn = session::control(&address).await.unwrap();
     let flavor = conn.server.flavor;
-    super::super::expected_rung(&mut conn, flavor, &full(), &place.name).await.unwrap()
+    super::super::expected_rung(&mut conn, flavor, &full(), &place.name, false).await.unwrap()
 }
 
 #[tokio::test]
