@@ -147,7 +147,8 @@ impl Audit<'_> {
     fn is_told(&self, object: &ObjectRef, what: &str) -> bool {
         let says = |found: &Fidelity| {
             // An option that was left out is told by its name.
-            found.object == *object && (found.what == what || what == "options" && found.what == "option")
+            found.object == *object
+                && (found.what == what || found.target == what || what == "options" && found.what == "option")
         };
         self.told.iter().any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if says(found)))
     }

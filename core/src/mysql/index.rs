@@ -5,7 +5,7 @@ use super::ddl::{self, KeyKind, TableDdl, quote_name};
 use super::session;
 use super::target::{Target, There};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fidelity::Severity;
 use crate::plan::TablePlan;
 use crate::report::Note;
@@ -83,22 +83,32 @@ impl Target {
             if keys.is_empty() {
                 continue;
             }
-            let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, &keys)).await else { continue };
-            if error.is_retryable() || keys.len() == 1 {
-                let names: Vec<_> = keys.iter().map(|key| key.name.as_deref().unwrap_or("without a name")).collect();
-                let what = format!("foreign key {}", Printable(&names.join(", ")));
-                notes.push(self.late(&object, &what, Severity::Warning, error).await?);
-                continue;
+            match conn.exec(&ddl::add_foreign_keys(&name, &keys)).await {
+                Ok(_) => continue,
+                Err(error) if error.code().is_none() || error.is_retryable() => return Err(error),
+                Err(_) => {}
             }
             // One that the server refuses does not keep the others out.
             for key in keys {
                 if let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
-                    let what = format!("foreign key {}", Printable(key.name.as_deref().unwrap_or("without a name")));
-                    let error = error.with("foreign keys of table", Printable(&name));
-                    notes.push(self.late(&object, &what, Severity::Warning, error).await?);
+                    notes.push(self.refused_foreign_key(&object, &key, error).await?);
                 }
             }
         }
         Ok(notes)
+    }
+
+    /// What is told of a foreign key that the server refuses. One that is loose at the source too costs nothing.
+    async fn refused_foreign_key(&self, table: &ObjectRef, key: &ddl::ForeignKey, error: Error) -> Result<Note> {
+        let name = key.name.clone().unwrap_or_default();
+        let what = format!("foreign key {}", Printable(if name.is_empty() { "without a name" } else { &name }));
+        if self.state().loose_keys.contains(&(table.name.clone(), name)) && error.code().is_some() {
+            return Ok(Note::lost(
+                table,
+                what,
+                format!("left out, as the target refuses what the source keeps: {error}"),
+            ));
+        }
+        self.late(table, &what, Severity::Warning, error.with("foreign keys of table", Printable(&table.name))).await
     }
 }

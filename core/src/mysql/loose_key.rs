@@ -2,14 +2,16 @@
 //! while `foreign_key_checks` was off. Pure.
 
 use super::ddl::{ForeignKey, Index, TableDdl};
-use crate::catalog::{Column, Flavor, Table};
+use crate::catalog::{Column, Flavor, ObjectRef, Table};
+use crate::fidelity::{Fidelity, Severity};
+use crate::report::Note;
 
 /// The longest name of a constraint.
 const LONGEST_NAME: usize = 64;
 
 /// What is loose about a foreign key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Loose {
+pub(in crate::mysql) enum Loose {
     /// The referenced table lacks the column.
     NoColumn(String),
     /// The referenced table has no index that begins with the referenced columns.
@@ -24,7 +26,7 @@ pub(super) enum Loose {
 
 impl Loose {
     /// For people.
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::mysql) fn describe(&self) -> String {
         match self {
             Self::NoColumn(column) => format!("the referenced table has no column {column}"),
             Self::NoParentIndex => "the referenced table has no index over the referenced columns".to_owned(),
@@ -38,7 +40,11 @@ impl Loose {
 }
 
 /// What is loose about a foreign key of `child` to `parent`, if anything is.
-pub(super) fn looseness(child: (&Table, &TableDdl), parent: (&Table, &TableDdl), key: &ForeignKey) -> Option<Loose> {
+pub(in crate::mysql) fn looseness(
+    child: (&Table, &TableDdl),
+    parent: (&Table, &TableDdl),
+    key: &ForeignKey,
+) -> Option<Loose> {
     let column = |table: &'_ Table, name: &str| -> Option<Column> {
         table.columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase()).cloned()
     };
@@ -60,12 +66,12 @@ pub(super) fn looseness(child: (&Table, &TableDdl), parent: (&Table, &TableDdl),
 
 /// Whether a server of this family takes the key inside the `CREATE TABLE` of its table, as long as the referenced table is
 /// not there yet. MySQL looks again when that is made.
-pub(super) fn can_be_created_first(flavor: Flavor, loose: &Loose) -> bool {
+pub(in crate::mysql) fn can_be_created_first(flavor: Flavor, loose: &Loose) -> bool {
     flavor == Flavor::MariaDb && matches!(loose, Loose::NoColumn(_) | Loose::NoParentIndex | Loose::Types(_))
 }
 
 /// The key under a name that is short enough; the same where it is.
-pub(super) fn with_short_name(key: &ForeignKey) -> ForeignKey {
+pub(in crate::mysql) fn with_short_name(key: &ForeignKey) -> ForeignKey {
     let Some(name) = key.name.as_ref().filter(|name| name.chars().count() > LONGEST_NAME) else { return key.clone() };
     // The end tells several keys of one table apart.
     let end: String = name.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
@@ -73,6 +79,57 @@ pub(super) fn with_short_name(key: &ForeignKey) -> ForeignKey {
     let quoted = |name: &str| super::ddl::quote_name(name);
     let definition = key.definition.replacen(&quoted(name), &quoted(&short), 1);
     ForeignKey { name: Some(short), definition, ..key.clone() }
+}
+
+/// What is told of a foreign key under another name.
+pub(in crate::mysql) fn renamed(table: &ObjectRef, key: &ForeignKey, short: &ForeignKey) -> Note {
+    let name = |key: &ForeignKey| format!("foreign key {}", key.name.as_deref().unwrap_or_default());
+    Note::Fidelity(Fidelity {
+        object: table.clone(),
+        what: name(key),
+        severity: Severity::Warning,
+        source: Loose::Name.describe(),
+        target: name(short),
+    })
+}
+
+/// The loose foreign keys among tables that are made together, with the table and the place of each.
+pub(in crate::mysql) fn find<'a>(tables: &[(&'a Table, &'a TableDdl)], folds: bool) -> Vec<LooseKey<'a>> {
+    let same = |one: &str, other: &str| one == other || folds && one.to_lowercase() == other.to_lowercase();
+    let mut found = Vec::new();
+    for child in tables {
+        for key in child.1.foreign_keys.iter().filter(|key| key.referenced_database.is_none()) {
+            let parent = tables.iter().find(|(table, _)| same(&table.name, &key.referenced_table));
+            let loose = parent.and_then(|parent| Some((parent.0, looseness(*child, *parent, key)?)));
+            found.extend(loose.map(|(parent, loose)| LooseKey { child: child.0, parent, key, loose }));
+        }
+    }
+    found
+}
+
+/// A loose foreign key and its two ends.
+pub(in crate::mysql) struct LooseKey<'a> {
+    pub(in crate::mysql) child: &'a Table,
+    pub(in crate::mysql) parent: &'a Table,
+    pub(in crate::mysql) key: &'a ForeignKey,
+    pub(in crate::mysql) loose: Loose,
+}
+
+/// The tables to make before all others, in this order, each with the foreign keys that its `CREATE TABLE` names: only
+/// before the referenced table is there does the server take them. What leads in a circle is not among them.
+pub(in crate::mysql) fn created_first(flavor: Flavor, loose: &[LooseKey<'_>]) -> Vec<(String, Vec<ForeignKey>)> {
+    let early = |key: &&LooseKey<'_>| can_be_created_first(flavor, &key.loose) && key.child.name != key.parent.name;
+    let mut left: Vec<&LooseKey<'_>> = loose.iter().filter(early).collect();
+    let mut first = Vec::new();
+    // A table may be made once all that refer to it are.
+    while let Some(name) =
+        left.iter().map(|key| &key.child.name).find(|name| left.iter().all(|key| key.parent.name != **name)).cloned()
+    {
+        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|key| key.child.name == name);
+        first.push((name, now.into_iter().map(|key| with_short_name(key.key)).collect()));
+        left = later;
+    }
+    first
 }
 
 /// Whether an index begins with these columns, in this order.

@@ -4,10 +4,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::apply::{self, Rewriting};
 use super::connect::Conn;
-use super::ddl::{self, Dialect, quote_name};
+use super::ddl::{self, Dialect, ForeignKey, TableDdl, quote_name};
 use super::target::{Target, There};
 use super::undo::Made;
-use super::{introspect, session};
+use super::{introspect, loose_key, session};
 use crate::catalog::{Database, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::IfExists;
@@ -47,11 +47,29 @@ impl Target {
         conn.exec(&apply::drop_statement(other)).await.map(drop)
     }
 
-    async fn make_table(&self, conn: &mut Conn, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
+    /// Makes a table, with these foreign keys in its definition.
+    async fn make_table(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        rewriting: &Rewriting,
+        keys: &[ForeignKey],
+    ) -> Result<()> {
         let object = table.table.object();
         let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
             .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
-        if table.table.data_bytes < WORTH_WAITING {
+        for key in &mut ddl.foreign_keys {
+            let short = loose_key::with_short_name(key);
+            if short != *key {
+                self.state().notes.push(loose_key::renamed(&object, key, &short));
+                *key = short;
+            }
+        }
+        if !keys.is_empty() {
+            // A key that the foreign key needs cannot wait.
+            ddl.create = ddl.create_with_foreign_keys(keys);
+            ddl.deferred_keys.clear();
+        } else if table.table.data_bytes < WORTH_WAITING {
             ddl.create.clone_from(&ddl.create_with_keys);
             ddl.deferred_keys.clear();
         }
@@ -92,14 +110,35 @@ impl Target {
                 missing.push(table);
             }
         }
-        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting).boxed());
+        let first = self.loose_keys(plan, &missing, conn.server.flavor);
+        for (name, keys) in &first {
+            if let Some(table) = missing.iter().find(|table| table.table.name == *name) {
+                self.make_aside(table, &rewriting, keys).await?;
+            }
+        }
+        missing.retain(|table| !first.iter().any(|(name, _)| *name == table.table.name));
+        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting, &[]).boxed());
         stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
     }
 
+    /// Notes the foreign keys that the server may refuse later, and says which tables are to be made before the others, with
+    /// the keys that it takes only then.
+    fn loose_keys(&self, plan: &Plan, tables: &[&TablePlan], flavor: Flavor) -> Vec<(String, Vec<ForeignKey>)> {
+        let split = |table: &&TablePlan| ddl::split_table(&table.table.create, Dialect::default()).ok();
+        let ddls: Vec<Option<TableDdl>> = tables.iter().map(split).collect();
+        let both = tables.iter().zip(&ddls).filter_map(|(table, ddl)| Some((&table.table, ddl.as_ref()?)));
+        let loose = loose_key::find(&both.collect::<Vec<_>>(), plan.server.folds_names);
+        let named = loose
+            .iter()
+            .map(|key| (key.child.name.clone(), loose_key::with_short_name(key.key).name.unwrap_or_default()));
+        self.state().loose_keys.extend(named);
+        loose_key::created_first(flavor, &loose)
+    }
+
     /// Makes one table over a connection of its own.
-    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting) -> Result<()> {
+    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting, keys: &[ForeignKey]) -> Result<()> {
         let mut conn = self.definer().await?;
-        let made = self.make_table(&mut conn, table, rewriting).await;
+        let made = self.make_table(&mut conn, table, rewriting, keys).await;
         made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
         self.state().definers.push(conn);
         Ok(())

@@ -1,6 +1,6 @@
 //! What the steps of writing share: the address, the sessions, and the account of what was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::apply::Rewriting;
@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) notes: Vec<Note>,
     /// The server that the rows come from.
     pub(super) source: Option<Server>,
+    /// Foreign keys that the source keeps and the server may refuse, by table and name.
+    pub(super) loose_keys: BTreeSet<(String, String)>,
     /// What is known of the generated columns of each table, by its number.
     pub(super) generated: BTreeMap<u32, Generated>,
     /// How many values lost the sign of their zero, by table and column.

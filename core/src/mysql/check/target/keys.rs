@@ -7,14 +7,15 @@ use super::{Target, settable};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::ForeignKey;
-use crate::mysql::ddl::quote_text;
+use crate::mysql::ddl::{ForeignKey, quote_text};
+use crate::mysql::loose_key::{self, Loose, LooseKey};
 use crate::report::Finding;
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     findings.extend(primary_keys(conn, target).await?);
     findings.extend(orphans(target));
+    findings.extend(loose_keys(target));
     findings.extend(foreign_orphans(conn, target).await?);
     Ok(findings)
 }
@@ -72,6 +73,28 @@ fn orphans(target: &Target<'_>) -> Option<Finding> {
 fn shown((table, key): (&Table, &ForeignKey)) -> String {
     let (name, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
     format!("{} of table {} (to {})", named(name), named(&table.name), named(parent))
+}
+
+/// Foreign keys that the source keeps although no server would add them: left out where the target refuses them.
+fn loose_keys(target: &Target<'_>) -> Option<Finding> {
+    let tables: Vec<_> = target.tables.iter().filter_map(|(table, ddl)| Some((*table, ddl.as_ref()?))).collect();
+    let loose = loose_key::find(&tables, target.catalog.server.folds_names);
+    let is_made = |key: &&LooseKey<'_>| {
+        let here = target.there().iter().any(|there| target.meet(there, &key.parent.object()));
+        matches!(key.loose, Loose::Name | Loose::NoChildIndex)
+            || loose_key::can_be_created_first(target.flavor, &key.loose) && !here
+    };
+    let refused = loose.iter().filter(|key| !is_made(key));
+    let refused: Vec<String> =
+        refused.map(|key| format!("{} ({})", shown((key.child, key.key)), key.loose.describe())).collect();
+    if refused.is_empty() {
+        return None;
+    }
+    Some(Finding::warning(format!(
+        "{} left out, as the target refuses what the source keeps: {}",
+        plural(refused.len(), "a foreign key is", "foreign keys are"),
+        list(refused)
+    )))
 }
 
 /// Foreign keys to tables of other databases that the target does not have: they are made, and refuse rows later.
