@@ -54,6 +54,12 @@ impl Server {
         Self { flavor, version: version.into(), identity, max_allowed_packet: 0, folds_names: false, settings }
     }
 
+    /// Whether both are of one series of releases, which write definitions in the same way: 10.11, or 8.4.
+    pub(crate) fn is_same_release(&self, other: &Self) -> bool {
+        let series = |server: &Self| (server.flavor, server.version_numbers().0, server.version_numbers().1);
+        series(self) == series(other)
+    }
+
     /// `(major, minor, patch)` of the version; parts that are not numbers are 0.
     pub fn version_numbers(&self) -> (u32, u32, u32) {
         let mut parts = self.version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));

@@ -8,7 +8,7 @@ use super::connect::Conn;
 use super::ddl::{self, Definer, Dialect, Parts, quote_name, table_parts, with_definer};
 use super::target::Target;
 use super::{introspect, session};
-use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Server, Table};
+use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::fidelity::{Fidelity, Severity};
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ impl Audit<'_> {
         let made = introspect::catalog(&mut session::control(&target.address).await?, &target.address.database).await?;
         let mut conn = target.definer().await?;
         let mut notes = Vec::new();
-        let exact = is_same_release(&self.plan.server, &made.server);
+        let exact = self.plan.server.is_same_release(&made.server);
         for planned in self.plan.tables.iter().map(|plan| &plan.table) {
             if !self.tables.contains(&planned.name) {
                 continue;
@@ -64,7 +64,9 @@ impl Audit<'_> {
         notes: &mut Vec<Note>,
     ) -> Result<()> {
         let object = planned.object();
-        for (what, text) in wanted {
+        let is_column = |what: &&String| what.starts_with("column ");
+        let same_columns = wanted.keys().filter(is_column).eq(found.keys().filter(is_column));
+        for (what, text) in wanted.iter().filter(|(what, _)| same_columns || *what != "order of columns") {
             let difference = match found.get(what) {
                 None => Some(String::new()),
                 // Another release writes the same in another way.
@@ -174,12 +176,6 @@ fn told(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
 /// Whether a part of this name has it in every release.
 fn names_the_same(what: &str) -> bool {
     ["column ", "index ", "foreign key "].iter().any(|kind| what.starts_with(kind)) || what == "primary key"
-}
-
-/// Whether both write a definition in the same way.
-fn is_same_release(one: &Server, other: &Server) -> bool {
-    let series = |server: &Server| (server.flavor, server.version_numbers().0, server.version_numbers().1);
-    series(one) == series(other)
 }
 
 fn find<'c>(catalog: &'c Catalog, name: &str, folds: bool) -> Option<&'c Table> {

@@ -291,14 +291,26 @@ fn layout(kind: ObjectKind) -> Layout {
     }
 }
 
+/// Why an object has no definition in the catalog; `None` where the account may not see it.
+pub(super) async fn why_unreadable(conn: &mut Conn, object: &ObjectRef) -> Result<Option<Error>> {
+    let Layout { statement, create, .. } = layout(object.kind);
+    match conn.row(&format!("SHOW {statement} {}", quote_name(&object.name))).await {
+        Err(error) if error.code().is_none() => Err(error),
+        Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => Ok(None),
+        Err(error) => Ok(Some(error)),
+        Ok(row) if row.as_ref().is_none_or(|row| row.bytes(create).is_empty()) => Ok(None),
+        Ok(_) => Ok(Some(Error::new(ErrorKind::Unsupported, "its definition is not valid text"))),
+    }
+}
+
 async fn definition(conn: &mut Conn, listed: Listed) -> Result<Definition> {
     let Listed { object, definer, comment } = &listed;
     let Layout { statement, create, sql_mode, client, time_zone } = layout(object.kind);
     let name = quote_name(&object.name);
     let row = conn.row(&format!("SHOW {statement} {name}")).await;
     let row = match row {
-        // The account may not see it: an empty definition, which the preflight names.
-        Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => None,
+        // The account may not see it, or the server cannot show it: if it is chosen, the preflight says why.
+        Err(error) if error.code().is_some() && !error.is_retryable() => None,
         other => other.map_err(|error| error.with("object", object))?,
     };
     let state = match object.kind {

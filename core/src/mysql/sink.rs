@@ -256,7 +256,17 @@ impl Sink for MySqlSink {
         }
         let server = session::control(&self.target.address).await?.server;
         let (image, mut found) = translate::catalog(catalog, &server);
-        let Cow::Owned(mut image) = image else { return Ok(Vec::new()) };
+        let mut image = match image {
+            Cow::Owned(image) => image,
+            Cow::Borrowed(same) => Catalog { tables: self.target.doubtful_tables(same).await?, ..same.clone() },
+        };
+        if image.tables.is_empty() {
+            return Ok(found);
+        }
+        let existing = self.existing().await?;
+        image.definitions.retain(|definition| {
+            selection.objects.contains(&definition.object) || existing.contains(&definition.object)
+        });
         let tables: BTreeSet<&str> = selection.tables.iter().map(|table| table.name.as_str()).collect();
         found.retain(|found| match found.object.kind {
             ObjectKind::Table => tables.contains(found.object.name.as_str()),

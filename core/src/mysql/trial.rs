@@ -1,5 +1,5 @@
-//! Tries definitions of the other family's on the target itself, in a database of their own that is gone at once: what
-//! it refuses is known before anything is written.
+//! Tries definitions on the target itself, in a database of their own that is gone at once: what it refuses is known
+//! before anything is written.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -9,11 +9,26 @@ use super::ddl::{self, Dialect, quote_name};
 use super::session;
 use super::target::Target;
 use super::undo::Made;
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, ObjectKind, Table};
 use crate::error::Result;
 use crate::fidelity::{Fidelity, Severity};
 
+const INDEX_TOO_LONG: u16 = 1709;
+
 impl Target {
+    /// The tables of the same family that are to be tried: all where the target is another release, or lays rows out in
+    /// another way than servers do by default; else those whose defaults ask a sequence, which may not be there.
+    pub(super) async fn doubtful_tables(&self, catalog: &Catalog) -> Result<Vec<Table>> {
+        let mut conn = session::control(&self.address).await?;
+        let usual = row_format(&mut conn).await?.eq_ignore_ascii_case("dynamic");
+        let all = !usual || !catalog.server.is_same_release(&conn.server);
+        let asks = |table: &&Table| {
+            let words = ["NEXTVAL", "LASTVAL", "SETVAL"];
+            all || ddl::tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&words))
+        };
+        Ok(catalog.tables.iter().filter(asks).cloned().collect())
+    }
+
     /// What the target does not take of these tables. Without the right to make a database nothing is tried.
     pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<Fidelity>> {
         let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
@@ -42,14 +57,25 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
         Ok(_) => conn.exec(&format!("USE {database}")).await?,
     };
     let mut refused = Vec::new();
+    let rename =
+        ddl::Rename { from: catalog.database.name.clone(), to: name.to_owned(), folds: catalog.server.folds_names };
+    for sequence in catalog.definitions.iter().filter(|definition| definition.object.kind == ObjectKind::Sequence) {
+        // Where it is refused, so are the tables that ask it.
+        conn.try_each(&[&ddl::rename_database(&sequence.create, Dialect::default(), &rename).0]).await?;
+    }
     for table in &catalog.tables {
-        match try_table(conn, table).await {
+        match try_table(conn, table, &rename).await {
             Err(error) if error.code().is_none() => return Err(error),
-            Err(error) => refused.push(Fidelity {
+            Err(mut error) => refused.push(Fidelity {
                 object: table.object(),
                 what: "definition".to_owned(),
                 severity: Severity::Error,
-                source: format!("the target does not take it: {error}"),
+                source: {
+                    if error.code() == Some(INDEX_TOO_LONG) {
+                        error = error.with("innodb_default_row_format", row_format(conn).await?);
+                    }
+                    format!("the target does not take it: {error}")
+                },
                 target: String::new(),
             }),
             Ok(()) => {}
@@ -58,9 +84,15 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
     Ok(refused)
 }
 
-async fn try_table(conn: &mut Conn, table: &Table) -> Result<()> {
+/// The row format of InnoDB tables that name none; empty where the server does not say.
+async fn row_format(conn: &mut Conn) -> Result<String> {
+    let row = conn.row("SHOW VARIABLES LIKE 'innodb_default_row_format'").await?;
+    Ok(row.map(|row| row.string(1)).unwrap_or_default())
+}
+
+async fn try_table(conn: &mut Conn, table: &Table, rename: &ddl::Rename) -> Result<()> {
     // What is not understood here is named by the other checks.
     let Ok(ddl) = ddl::split_table(&table.create, Dialect::default()) else { return Ok(()) };
-    conn.exec(&ddl.create_with_keys).await?;
+    conn.exec(&ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;
     conn.exec(&format!("DROP TABLE {}", quote_name(&table.name))).await.map(drop)
 }

@@ -14,7 +14,7 @@ pub(super) struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 23] = [
+        const NAMES: [&str; 24] = [
             "datadir",
             "disabled_storage_engines",
             "enforce_storage_engine",
@@ -35,6 +35,7 @@ impl Settings {
             "server_uid",
             "server_uuid",
             "socket",
+            "sql_generate_invisible_primary_key",
             "sql_log_bin",
             "sql_require_primary_key",
             "super_read_only",

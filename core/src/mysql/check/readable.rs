@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_name;
+use crate::mysql::introspect;
 use crate::plan::Selection;
 use crate::report::Finding;
 
@@ -124,13 +125,32 @@ fn findings(party: &Party, database: &str, refused: &[(ObjectRef, Error)]) -> Ve
             party.remedy_in("SELECT", database),
         )));
     }
-    findings.extend(broken.iter().map(|(object, error)| {
-        let error = error.to_string();
-        Finding::error(format!(
-            "{} cannot be read: {}: repair it, or leave it out by --exclude",
-            words::object(object),
-            Printable(&error)
-        ))
-    }));
+    findings.extend(broken.iter().map(|(object, error)| unreadable(object, error)));
     findings
+}
+
+/// What is said of something that its server cannot show.
+pub(super) fn unreadable(object: &ObjectRef, error: &Error) -> Finding {
+    let error = error.to_string();
+    Finding::error(format!(
+        "{} cannot be read: {}: repair it, or leave it out by --exclude",
+        words::object(object),
+        Printable(&error)
+    ))
+}
+
+/// The selected objects that are no tables and whose definitions the server cannot show, and why.
+pub(super) async fn broken(
+    conn: &mut Conn,
+    catalog: &Catalog,
+    selection: &Selection,
+) -> Result<Vec<(ObjectRef, Error)>> {
+    let mut broken = Vec::new();
+    conn.exec(&format!("USE {}", quote_name(&catalog.database.name))).await?;
+    let chosen = catalog.definitions.iter().filter(|definition| selection.objects.contains(&definition.object));
+    for definition in chosen.filter(|definition| definition.create.is_empty()) {
+        let why = introspect::why_unreadable(conn, &definition.object).await?;
+        broken.extend(why.map(|why| (definition.object.clone(), why)));
+    }
+    Ok(broken)
 }

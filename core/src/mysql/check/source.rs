@@ -16,7 +16,8 @@ pub(super) async fn check(
     options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
     let party = Party::read(conn).await?;
-    let mut findings = visible::check(&party, catalog, selection);
+    let broken = readable::broken(conn, catalog, selection).await?;
+    let mut findings = visible::check(&party, catalog, selection, &broken);
     if selection.schema {
         findings.extend(visible::unseen(&party, catalog, selection, options));
     }

@@ -1,17 +1,27 @@
 //! What the account cannot see. Servers hide what an account has no right to, without a word.
 
 use super::party::Party;
+use super::readable;
 use super::words::{self, names, plural};
-use crate::catalog::{Catalog, Definition, Flavor, ObjectKind};
+use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
+use crate::error::Error;
 use crate::options::CloneOptions;
 use crate::plan::Selection;
 use crate::report::Finding;
 
-/// The selected objects whose definitions the account may not read.
-pub(super) fn check(party: &Party, catalog: &Catalog, selection: &Selection) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let blank =
-        |definition: &&Definition| definition.create.is_empty() && selection.objects.contains(&definition.object);
+/// The selected objects whose definitions the account may not read, or the server cannot show: the `broken` ones.
+pub(super) fn check(
+    party: &Party,
+    catalog: &Catalog,
+    selection: &Selection,
+    broken: &[(ObjectRef, Error)],
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = broken.iter().map(|(object, error)| readable::unreadable(object, error)).collect();
+    let is_broken = |object: &ObjectRef| broken.iter().any(|(other, _)| other == object);
+    let blank = |definition: &&Definition| {
+        let object = &definition.object;
+        definition.create.is_empty() && selection.objects.contains(object) && !is_broken(object)
+    };
     for kind in ObjectKind::ALL {
         let blank = catalog.definitions.iter().filter(blank).filter(|definition| definition.object.kind == kind);
         let hidden: Vec<&str> = blank.map(|definition| definition.object.name.as_str()).collect();

@@ -27,6 +27,8 @@ pub(crate) struct TableDdl {
     pub(crate) engine: Option<String>,
     /// Whether its rows keep a history.
     pub(crate) versioned: bool,
+    /// Whether it has a primary key, or a unique one that takes its place: over whole `NOT NULL` columns.
+    pub(crate) identified: bool,
     /// Where the list of columns and keys ends in `create_with_keys`.
     body_end: usize,
 }
@@ -118,6 +120,7 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
         removed_options,
         engine,
         versioned,
+        identified: table.identified,
         body_end,
     })
 }
@@ -165,6 +168,8 @@ struct Table {
     items: Vec<Item>,
     /// The rows keep a history.
     versioned: bool,
+    /// A key tells its rows apart.
+    identified: bool,
     /// The engine builds an index later as well as at once, and rows keep no history.
     defers: bool,
     /// The keys from this item on may be built after the rows: before it stands one that cannot, and the order of keys
@@ -204,7 +209,8 @@ impl Table {
         let auto_column = columns(&items).find(|column| column.auto_increment).map(|column| column.name.clone());
         let auto_column = auto_column.filter(|auto| led != Some(auto));
         let clustered = if primary.is_none() { clustered(&items) } else { None };
-        let mut table = Self { first_deferred: 0, items, versioned, defers, auto_column, clustered };
+        let identified = primary.is_some() || clustered.is_some();
+        let mut table = Self { first_deferred: 0, items, versioned, identified, defers, auto_column, clustered };
         let stays = |item: &Item| matches!(item, Item::Key(key) if !table.waits(key));
         table.first_deferred = table.items.iter().rposition(stays).map_or(0, |last| last + 1);
         table

@@ -7,7 +7,7 @@ use super::{Target, settable};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::{ForeignKey, quote_text};
+use crate::mysql::ddl::{ForeignKey, TableDdl, quote_text};
 use crate::mysql::loose_key::{self, Loose, LooseKey};
 use crate::report::Finding;
 
@@ -22,16 +22,15 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
 
 /// Tables without a primary key where the target wants one.
 async fn primary_keys(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
-    let without = target.tables.iter().filter(|(table, _)| table.primary_key.is_empty());
-    let without: Vec<&str> = without.map(|(table, _)| table.name.as_str()).collect();
     let settings = &target.party.settings;
-    let variable = if settings.is_on("sql_require_primary_key") {
-        "sql_require_primary_key"
-    } else if settings.is_on("innodb_force_primary_key") {
-        "innodb_force_primary_key"
-    } else {
-        return Ok(None);
+    let variables = ["sql_require_primary_key", "innodb_force_primary_key", "sql_generate_invisible_primary_key"];
+    let Some(variable) = variables.into_iter().find(|name| settings.is_on(name)) else { return Ok(None) };
+    // MariaDB's takes a unique key over NOT NULL columns for one.
+    let lacks = |(table, ddl): &&(&Table, Option<TableDdl>)| {
+        let identified = variable == "innodb_force_primary_key" && ddl.as_ref().is_some_and(|ddl| ddl.identified);
+        table.primary_key.is_empty() && !identified
     };
+    let without: Vec<&str> = target.tables.iter().filter(lacks).map(|(table, _)| table.name.as_str()).collect();
     if without.is_empty() {
         return Ok(None);
     }
@@ -42,6 +41,15 @@ async fn primary_keys(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Fin
         return Ok(Some(Finding::note(format!(
             "{tables} {have} no primary key, which the target asks for ({variable}): it is switched off in the sessions of \
              the clone"
+        ))));
+    }
+    if variable == "sql_generate_invisible_primary_key" {
+        if settable(conn, target, variable, "OFF").await? {
+            return Ok(None);
+        }
+        return Ok(Some(Finding::warning(format!(
+            "{tables} {have} no primary key, and the target will add a hidden one ({variable}=ON): switch it off there, or {}",
+            target.party.remedy("SESSION_VARIABLES_ADMIN", "*.*")
         ))));
     }
     Ok(Some(Finding::error(format!(
