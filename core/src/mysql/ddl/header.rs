@@ -59,7 +59,7 @@ fn corrections(all: &[super::Token<'_>], dialect: Dialect, header: &Header<'_>) 
         while !cursor.eat_word("ON") {
             cursor.next()?;
         }
-        found.extend(name(&mut cursor, table)?);
+        found.extend(table_name(&mut cursor, table)?);
     }
     if !header.comment.is_empty() {
         cursor.eat_group();
@@ -86,6 +86,18 @@ fn name(cursor: &mut Cursor<'_, '_>, right: &str) -> Option<Option<Correction>> 
     Some(wrong.then(|| (start..cursor.end(), quote_name(right))))
 }
 
+/// The same for the name of a table, which is as the catalog has it also where it is qualified: a server with
+/// `lower_case_table_names=1` keeps the text as it was typed, and one that does not fold names finds no such table.
+fn table_name(cursor: &mut Cursor<'_, '_>, right: &str) -> Option<Option<Correction>> {
+    let mut start = cursor.start();
+    let mut printed = cursor.eat_name()?;
+    if cursor.eat_punct(".") {
+        start = cursor.start();
+        printed = cursor.eat_name()?;
+    }
+    Some((printed != right).then(|| (start..cursor.end(), quote_name(right))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +120,15 @@ mod tests {
             with_header("CREATE DEFINER=`r`@`%` TRIGGER `trÃ¤` BEFORE INSERT ON `tÃ¤` FOR EACH ROW x", PLAIN, &trigger),
             "CREATE DEFINER=`r`@`%` TRIGGER `trä` BEFORE INSERT ON `tä` FOR EACH ROW x"
         );
+    }
+
+    #[test]
+    fn a_trigger_names_its_table_as_the_catalog_does() {
+        let trigger = Header { name: "t", table: Some("orders"), definer: "", comment: "" };
+        for (written, right) in [("Orders", "`orders`"), ("`d`.`Orders`", "`d`.`orders`"), ("orders", "orders")] {
+            let create = |table: &str| format!("CREATE TRIGGER t BEFORE INSERT ON {table} FOR EACH ROW SET @x = 1");
+            assert_eq!(with_header(&create(written), PLAIN, &trigger), create(right));
+        }
     }
 
     #[test]
