@@ -4,13 +4,13 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Bench, FLAVORS, Meanwhile};
-use dbgraft::{CloneJob, CloneOptions, Event, Phase};
-use dbgraft_testkit::Proxy;
+use common::{Bench, FLAVORS, Meanwhile, wait_for};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase};
+use dbgraft_testkit::{Flavor, Proxy, ServerOptions};
 
 const ROWS: &str = "INSERT INTO plain WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) \
                     SELECT n % 10, REPEAT(CHAR(65 + n % 26), 2000) FROM n; INSERT INTO keyed (b) SELECT b FROM plain;";
@@ -158,6 +158,66 @@ async fn indexes_whose_building_was_cut_off_are_all_there() {
         bench.assert_equal();
         let told = report.objects.iter().flat_map(|object| &object.warnings).any(|warning| warning.contains("indexes"));
         assert!(told, "no building was cut off: {report:?}");
+    }
+}
+
+/// A server that loses commits that it has acknowledged loses the journal's lines with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        let (target, to) = (bench.pair.target.clone(), bench.to.clone());
+        let lose = move |event: Event| {
+            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
+                let lines = "DELETE FROM _dbgraft_journal WHERE table_number = 0 AND batch = 0";
+                target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
+            }
+        };
+        let error = bench.job(options()).on_event(lose).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains("has lost batches that it had committed, 1 of table keyed"), "{error}");
+        assert!(!bench.target_exists());
+        bench.clone(options()).await.unwrap();
+        bench.assert_equal();
+    }
+}
+
+/// The same by a crash: nothing but what DDL has flushed is on the disk. Of a table in memory only the crash tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
+    // MySQL writes its log all the time, so that only the machine's crash loses it.
+    let flavor = Flavor::MariaDb;
+    for memory in [false, true] {
+        let bench = bench(flavor);
+        bench.source("CREATE TABLE early (a INT) ENGINE = MEMORY; INSERT INTO early VALUES (1)");
+        let server = ServerOptions::new(flavor)
+            .arg(format!("--innodb-flush-log-at-trx-commit={}", u8::from(memory)))
+            .arg("--innodb-flush-log-at-timeout=2000")
+            .arg("--innodb-log-buffer-size=64M");
+        let server = Arc::new(Mutex::new(server.start().unwrap()));
+        let url = server.lock().unwrap().url_of(&bench.to);
+        // So long that a restart can be told from a clock that is not exact.
+        let uptime = || server.lock().unwrap().sql("SHOW GLOBAL STATUS LIKE 'Uptime'").unwrap();
+        let seconds = || uptime().split_whitespace().last().unwrap().parse::<u64>().unwrap();
+        assert!(wait_for(Duration::from_secs(20), || seconds() > 3));
+        let crashed = AtomicBool::new(false);
+        let crash = move |event: Event| {
+            let now = match &event {
+                Event::Finished { object, .. } => memory && object.name == "early",
+                Event::Progress { phase: Phase::Rows, amount, .. } => !memory && amount.rows > 0,
+                _ => false,
+            };
+            if now && !crashed.swap(true, Ordering::Relaxed) {
+                server.lock().unwrap().restart().unwrap();
+            }
+        };
+        let include = if memory { vec!["early".to_owned(), "plain".to_owned()] } else { vec!["keyed".to_owned()] };
+        let options = CloneOptions { max_rate: Some(1 << 20), include, ..options() };
+        let error = CloneJob::new(bench.source_url(), url).options(options).on_event(crash).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        let told =
+            if memory { "table early of the target may have lost rows" } else { "innodb_flush_log_at_trx_commit is 0" };
+        assert!(error.to_string().contains(told), "{error}");
     }
 }
 

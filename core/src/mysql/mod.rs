@@ -17,6 +17,7 @@ mod journal;
 mod load;
 mod prepare;
 mod read;
+mod receipts;
 mod replaced;
 mod running;
 mod scan;

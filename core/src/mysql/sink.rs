@@ -12,6 +12,7 @@ use super::connect::{Address, Conn};
 use super::ddl::{Dialect, tokens};
 use super::generated::{self, Divided};
 use super::load::Loading;
+use super::receipts::Uptime;
 use super::scan::{self, Loan, Readers};
 use super::target::{Made, Target, There};
 use super::{apply, check, column, history, introspect, journal, load, session, translate, zero};
@@ -213,7 +214,11 @@ impl Sink for MySqlSink {
         let mut guard = self.target.running.watch(session::control(&self.target.address).await?);
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
         let server = guard.server.clone();
-        self.target.state().guard = Some(guard);
+        let uptime = Uptime::read(&mut guard).await?;
+        {
+            let mut state = self.target.state();
+            (state.guard, state.uptime) = (Some(guard), Some(uptime));
+        }
         self.target.state().source = Some(plan.server.clone());
         let source = &plan.database;
         let plan = &*translate::plan(plan, &server);
@@ -225,7 +230,10 @@ impl Sink for MySqlSink {
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;
         if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
-            self.target.made(Made::Journal);
+            // The journal of a clone that was killed still says so when this one is undone.
+            if !journal::exists(&mut conn, &self.target.address.database).await? {
+                self.target.made(Made::Journal);
+            }
             journal::create(&mut conn, &self.target.address.database).await?;
         }
         self.target.make_tables(&mut conn, plan).await?;
@@ -244,7 +252,9 @@ impl Sink for MySqlSink {
                 false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
             });
         }
-        self.target.state().loaders.push(conn);
+        let mut state = self.target.state();
+        state.loaders.push(conn);
+        state.receipts.add(batch.id);
         Ok(Receipt::of(&batch))
     }
 
@@ -298,6 +308,8 @@ impl Sink for MySqlSink {
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         let mut conn = self.target.definer().await?;
+        // Over the connection that does the rest: a crash from here on breaks it.
+        self.target.check_receipts(&mut conn, plan).await?;
         let foreign = plan.server.flavor != conn.server.flavor;
         let plan = &*translate::plan(plan, &conn.server);
         let mut notes = std::mem::take(&mut self.target.state().notes);
@@ -338,7 +350,7 @@ impl Sink for MySqlSink {
 }
 
 /// Whether a batch goes into the table whole or not at all.
-fn is_transactional(table: &Table) -> bool {
+pub(super) fn is_transactional(table: &Table) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }
 

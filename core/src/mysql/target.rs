@@ -10,6 +10,7 @@ use super::apply::{self, Rewriting};
 use super::connect::{Address, Conn};
 use super::ddl::{self, TableDdl, quote_name};
 use super::generated::Generated;
+use super::receipts::{Receipts, Uptime};
 use super::running::Running;
 use super::{check, journal, session};
 use crate::catalog::{Flavor, ObjectKind, ObjectRef, Server};
@@ -49,6 +50,10 @@ pub(super) struct State {
     pub(super) source: Option<Server>,
     /// What is known of the generated columns of each table, by its number.
     pub(super) generated: BTreeMap<u32, Generated>,
+    /// The batches that were called durable.
+    pub(super) receipts: Receipts,
+    /// Of the server, when the clone began.
+    pub(super) uptime: Option<Uptime>,
     /// How many values lost the sign of their zero, by table and column.
     pub(super) signs: BTreeMap<(String, String), u64>,
 }
