@@ -71,7 +71,7 @@ pub(super) async fn check(
     }
     findings.extend(loading::check(conn, &target).await?);
     if !has_error(&findings) {
-        findings.extend(probe::check(conn, &target).await?);
+        findings.extend(probe::check(conn, address, &target).await?);
     }
     Ok(findings)
 }
