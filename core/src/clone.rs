@@ -208,11 +208,18 @@ impl OpenJob {
         }
     }
 
+    /// Asks an end, and again where the answer may have been lost: nothing has been written yet.
+    async fn asked<T, F: Future<Output = Result<T>>>(&self, what: &str, ask: impl FnMut() -> F) -> Result<T> {
+        let warn =
+            |error: &Error| self.events.emit(Event::Warning { message: format!("{what} is tried again: {error}") });
+        Retry::briefly().run(ask, warn).await
+    }
+
     /// Reads the catalog and chooses from it.
     async fn select(&self) -> Result<(Catalog, Selection)> {
         self.phase(Phase::Preflight);
-        self.ends.meet().await?;
-        let catalog = self.ends.source.catalog().await?;
+        self.asked("connecting", || self.ends.meet()).await?;
+        let catalog = self.asked("reading the source's catalog", || self.ends.source.catalog()).await?;
         if let Some(globs) = &self.globs {
             globs.check(&catalog)?;
         }
@@ -223,7 +230,8 @@ impl OpenJob {
         };
         let mut selection = choose(&catalog, selector, &self.options)?;
         if self.options.if_exists == IfExists::Skip {
-            selection.leave(&self.ends.sink.existing().await?, "is already at the target");
+            let existing = self.asked("looking at the target", || self.ends.sink.existing()).await?;
+            selection.leave(&existing, "is already at the target");
         }
         Ok((catalog, selection))
     }
@@ -232,14 +240,16 @@ impl OpenJob {
     async fn check(&self, catalog: &Catalog, selection: &mut Selection) -> Result<Checked> {
         // It may be cancelled in the middle of a trial.
         self.writing.store(true, Ordering::Relaxed);
-        let fidelity = self.ends.sink.unsupported(catalog, selection).await;
+        let fidelity = self.asked("trying definitions", || self.ends.sink.unsupported(catalog, selection)).await;
         self.writing.store(false, Ordering::Relaxed);
         let mut fidelity = fidelity?;
         let mut findings = self.settle(&mut fidelity, selection);
-        findings.extend(self.ends.source.check(selection).await?);
-        findings.extend(self.ends.sink.check(catalog, selection).await?);
+        let selection = &*selection;
+        findings.extend(self.asked("checking the source", || self.ends.source.check(selection)).await?);
+        findings.extend(self.asked("checking the target", || self.ends.sink.check(catalog, selection)).await?);
         if let Some(stage) = &self.ends.stage {
-            findings.extend(stage.sink().check(catalog, selection).await?);
+            let sink = stage.sink();
+            findings.extend(self.asked("checking the archive", || sink.check(catalog, selection)).await?);
         }
         if self.options.verify != Verify::None && !self.ends.sink.reads_back() {
             findings.push(Finding::error("this target cannot be read back: do without --verify"));
@@ -276,7 +286,8 @@ impl OpenJob {
     async fn preflight(&self) -> Result<(Plan, Checked)> {
         let (catalog, mut selection) = self.select().await?;
         let checked = self.check(&catalog, &mut selection).await?;
-        Ok((self.ends.source.plan(&selection).await?, checked))
+        let plan = self.asked("planning", || self.ends.source.plan(&selection)).await?;
+        Ok((plan, checked))
     }
 
     async fn clone_all(&self) -> Result<(Arc<Plan>, Outcome, Checked)> {
@@ -289,7 +300,7 @@ impl OpenJob {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
         self.phase(Phase::Snapshot);
-        let plan = Arc::new(self.ends.source.snapshot(&selection).await?);
+        let plan = Arc::new(self.asked("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.writing.store(true, Ordering::Relaxed);
         let outcome = match &self.ends.stage {
             None => self.run(self.leg(LegName::Clone, &plan, self.options.memory), self.ends.first.as_deref()).await?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long to wait before each further try.
 #[derive(Debug, Clone)]
@@ -23,13 +23,19 @@ impl Retry {
         Self { waits: [1, 2, 4, 8].map(Duration::from_secs).to_vec() }
     }
 
+    /// For the time before the first row. Somebody may be waiting, and a server that does not answer at all is mostly a
+    /// wrong address.
+    pub(crate) fn briefly() -> Self {
+        Self { waits: [1, 3, 5].map(Duration::from_secs).to_vec() }
+    }
+
     #[cfg(test)]
     pub(crate) fn quickly(tries: usize) -> Self {
         Self { waits: vec![Duration::from_millis(1); tries] }
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or has been tried often enough; `before` hears of each
-    /// failure that is followed by another try.
+    /// failure that is followed by another try. What has changed stays changed: only the whole job may be tried again.
     pub(crate) async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         mut attempt: impl FnMut() -> F,
@@ -37,7 +43,7 @@ impl Retry {
     ) -> Result<T> {
         for wait in &self.waits {
             match attempt().await {
-                Err(error) if error.is_retryable() => before(&error),
+                Err(error) if error.is_retryable() && error.kind() != ErrorKind::Changed => before(&error),
                 other => return other,
             }
             tokio::time::sleep(*wait).await;
@@ -51,7 +57,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::error::ErrorKind;
 
     #[tokio::test]
     async fn only_what_may_pass_is_tried_again() {

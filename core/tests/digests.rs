@@ -4,14 +4,15 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use common::comparing::{checksum, told};
 use dbgraft::codec::{BatchBuilder, Digest};
 use dbgraft::{
-    Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Event,
+    Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
+    ErrorKind, Event,
 };
 use dbgraft::{Flavor, Memory, Note, Pace, Plan, Position, Progress, Receipt, Result, Rung, Selection, Server};
 use dbgraft::{Sink, SinkEndpoint, Source, SourceEndpoint, Table, TablePlan, Verify};
@@ -170,6 +171,87 @@ async fn a_clone_with_verify_has_the_target_add_up_what_is_there() {
     let (job, given) = job(None, options);
     assert_eq!(job.run().await.unwrap().verified.unwrap().rows, 60);
     assert_eq!(given.map(|given| given.lock().unwrap().len()), [3, 0], "read once, and not read back");
+}
+
+/// A source whose line breaks in the middle of each chunk, once.
+#[derive(Default)]
+struct Breaking {
+    far: Far,
+    /// What the second reading gives.
+    again: Far,
+    for_good: bool,
+    broken: Mutex<BTreeSet<u32>>,
+}
+
+#[async_trait::async_trait]
+impl Source for Breaking {
+    async fn catalog(&self) -> Result<Catalog> {
+        self.far.catalog().await
+    }
+
+    async fn plan(&self, selection: &Selection) -> Result<Plan> {
+        Source::plan(&self.far, selection).await
+    }
+
+    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+        if !self.broken.lock().unwrap().insert(chunk.number) {
+            return Ok(self.again.rows(chunk.number));
+        }
+        let lost = Error::new(ErrorKind::Connection, "the line broke");
+        let lost = if self.for_good { lost } else { lost.retryable() };
+        let first = Ok(self.far.batch(chunk.number, 0));
+        Ok(stream::iter([first, Err(lost)]).boxed())
+    }
+}
+
+/// A sink that counts how often it takes each batch.
+#[derive(Default)]
+struct Counting(Arc<Mutex<BTreeMap<BatchId, u32>>>);
+
+#[async_trait::async_trait]
+impl Sink for Counting {
+    async fn begin(&self, _plan: &Plan) -> Result<Progress> {
+        Ok(Progress::default())
+    }
+
+    async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
+        *self.0.lock().unwrap().entry(batch.id).or_default() += 1;
+        Ok(Receipt::of(&batch))
+    }
+
+    async fn finish(&self, _plan: &Plan) -> Result<Vec<Note>> {
+        Ok(Vec::new())
+    }
+
+    async fn abort(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_whose_reading_broke_is_read_again_and_no_batch_is_handed_over_twice() {
+    let run = async |source: Breaking| {
+        let sink = Counting::default();
+        let taken = sink.0.clone();
+        let ends = (SourceEndpoint::Own(Arc::new(source)), SinkEndpoint::Own(Arc::new(sink)));
+        let report = CloneJob::new(ends.0, ends.1).run().await;
+        (report, taken.lock().unwrap().values().copied().collect::<Vec<_>>())
+    };
+    let (report, taken) = run(Breaking::default()).await;
+    let report = report.unwrap();
+    assert_eq!((report.rows, taken), (60, vec![1; 6]));
+    let again = "reading chunk 2 was tried again: the line broke";
+    assert!(report.objects[0].warnings.iter().any(|warning| warning == again), "{:?}", report.objects);
+
+    let changed = Far { changed: Some(3), ..Far::default() };
+    let (report, taken) = run(Breaking { again: changed, ..Breaking::default() }).await;
+    let error = report.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+    assert!(error.to_string().starts_with("chunk 0 was read again"), "{error}");
+    assert!(taken.iter().all(|times| *times == 1));
+
+    let (report, _) = run(Breaking { for_good: true, ..Breaking::default() }).await;
+    assert_eq!(report.unwrap_err().to_string(), "the line broke (table far)");
 }
 
 #[tokio::test]

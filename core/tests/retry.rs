@@ -4,13 +4,13 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Bench, FLAVORS, Meanwhile};
-use dbgraft::{CloneJob, CloneOptions, Event, Phase};
-use dbgraft_testkit::Proxy;
+use common::{Bench, FLAVORS, Meanwhile, wait_for};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, Verify};
+use dbgraft_testkit::{Flavor, Proxy, ServerOptions};
 
 const ROWS: &str = "INSERT INTO plain WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) \
                     SELECT n % 10, REPEAT(CHAR(65 + n % 26), 2000) FROM n; INSERT INTO keyed (b) SELECT b FROM plain;";
@@ -193,6 +193,168 @@ async fn what_comes_after_the_rows_is_tried_again() {
             assert!(told, "{flavor} {cut}: nothing was cut off: {report:?}");
             bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
         }
+    }
+}
+
+/// Tables that are read for some seconds: one without a key, one in several chunks.
+fn large(flavor: Flavor) -> Bench {
+    let bench = bench(flavor);
+    for _ in 0..4 {
+        bench.source("INSERT INTO plain SELECT a + 10, b FROM plain; INSERT INTO keyed (b) SELECT b FROM keyed");
+    }
+    bench.source("ANALYZE TABLE plain, keyed");
+    bench
+}
+
+/// Kills connections that read this database of the source, as soon as rows flow: one, or all again and again.
+fn killing(bench: &Bench, all: bool) -> impl Fn(Event) + Send + Sync + 'static {
+    let (source, from, begun) = (bench.pair.source.clone(), bench.from.clone(), AtomicBool::new(false));
+    move |event| {
+        if matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
+            && (all || !begun.swap(true, Ordering::Relaxed))
+        {
+            let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND INFO LIKE";
+            let ids = source.sql(&format!("{sql} 'SELECT%FROM `{from}`%'")).unwrap();
+            let most = if all { usize::MAX } else { 1 };
+            ids.lines().take(most).for_each(|id| drop(source.sql(&format!("KILL {id}"))));
+        }
+    }
+}
+
+/// Each chunk has a number, and each of its batches: another connection of the same moment reads what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_killed_is_replaced_by_the_others() {
+    for flavor in FLAVORS {
+        let bench = large(flavor);
+        let options = CloneOptions { max_rate: Some(16 << 20), threads: 4, verify: Verify::Checksum, ..options() };
+        let report = bench.job(options).on_event(killing(&bench, false)).run().await.unwrap();
+        bench.assert_equal();
+        let mut told = report.objects.iter().flat_map(|object| &object.warnings);
+        assert!(told.any(|warning| warning.contains("reading chunk")), "{flavor}: {report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_moment_is_lost_with_the_last_reader() {
+    for flavor in FLAVORS {
+        let bench = large(flavor);
+        let options = CloneOptions { max_rate: Some(16 << 20), ..options() };
+        let error = bench.job(options).on_event(killing(&bench, true)).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+        assert!(error.to_string().contains("the source's moment is lost"), "{error}");
+        assert!(!bench.target_exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_dropped_in_mid_clone_is_a_change() {
+    for flavor in FLAVORS {
+        for change in ["RENAME TABLE other TO another", "ALTER TABLE other DROP COLUMN b, ADD COLUMN c INT"] {
+            let bench =
+                Bench::new(flavor, "CREATE TABLE other (a INT PRIMARY KEY, b INT); INSERT INTO other VALUES (1, 1)");
+            let (source, from, begun) = (bench.pair.source.clone(), bench.from.clone(), AtomicBool::new(false));
+            let changing = move |event| {
+                if matches!(event, Event::Phase { phase: Phase::Rows, .. }) && !begun.swap(true, Ordering::Relaxed) {
+                    source.sql_in(&from, change).unwrap();
+                }
+            };
+            let error = bench.job(options()).on_event(changing).run().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Changed, "{flavor} {change}: {error}");
+            assert!(error.to_string().contains("table other was altered, renamed or dropped"), "{error}");
+        }
+    }
+}
+
+/// Before the first row nothing but the answer is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_preflight_is_tried_again() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
+        for cut in [50, 2_000, 9_000] {
+            for which in ["source", "target"] {
+                let server = if which == "source" { &bench.pair.source } else { &bench.pair.target };
+                let line = Proxy::start((server.host.as_str(), server.port)).unwrap();
+                line.cut_after(cut);
+                let behind = server.with_address("127.0.0.1", line.port());
+                let (source, target) = match which {
+                    "source" => (behind.url_of(&bench.from), bench.target_url()),
+                    _ => (bench.source_url(), behind.url_of(&bench.to)),
+                };
+                let again = Arc::new(AtomicU32::new(0));
+                let counted = again.clone();
+                let hear = move |event| {
+                    if matches!(&event, Event::Warning { message } if message.contains("is tried again")) {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
+                };
+                let job = CloneJob::new(source, target).options(options()).on_event(hear);
+                let overview = job.plan().await.unwrap();
+                assert!(overview.findings.iter().all(|found| found.severity != Severity::Error), "{overview:?}");
+                assert_eq!(again.load(Ordering::Relaxed), 1, "{flavor} {which} {cut}");
+            }
+        }
+        assert_eq!(bench.target("SHOW TABLES"), "", "a probe is left");
+    }
+}
+
+/// A server that loses commits that it has acknowledged loses the journal's lines with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
+    for flavor in FLAVORS {
+        let bench = bench(flavor);
+        let (target, to) = (bench.pair.target.clone(), bench.to.clone());
+        let lose = move |event: Event| {
+            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
+                let lines = "DELETE FROM _dbgraft_journal WHERE table_number = 0 AND batch = 0";
+                target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
+            }
+        };
+        let error = bench.job(options()).on_event(lose).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains("has lost batches that it had committed, 1 of table keyed"), "{error}");
+        assert!(!bench.target_exists());
+        bench.clone(options()).await.unwrap();
+        bench.assert_equal();
+    }
+}
+
+/// The same by a crash: nothing but what DDL has flushed is on the disk. Of a table in memory only the crash tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
+    // MySQL writes its log all the time, so that only the machine's crash loses it.
+    let flavor = Flavor::MariaDb;
+    for memory in [false, true] {
+        let bench = bench(flavor);
+        bench.source("CREATE TABLE early (a INT) ENGINE = MEMORY; INSERT INTO early VALUES (1)");
+        let server = ServerOptions::new(flavor)
+            .arg(format!("--innodb-flush-log-at-trx-commit={}", u8::from(memory)))
+            .arg("--innodb-flush-log-at-timeout=2000")
+            .arg("--innodb-log-buffer-size=64M");
+        let server = Arc::new(Mutex::new(server.start().unwrap()));
+        let url = server.lock().unwrap().url_of(&bench.to);
+        // So long that a restart can be told from a clock that is not exact.
+        let uptime = || server.lock().unwrap().sql("SHOW GLOBAL STATUS LIKE 'Uptime'").unwrap();
+        let seconds = || uptime().split_whitespace().last().unwrap().parse::<u64>().unwrap();
+        assert!(wait_for(Duration::from_secs(20), || seconds() > 3));
+        let crashed = AtomicBool::new(false);
+        let crash = move |event: Event| {
+            let now = match &event {
+                Event::Finished { object, .. } => memory && object.name == "early",
+                Event::Progress { phase: Phase::Rows, amount, .. } => !memory && amount.rows > 0,
+                _ => false,
+            };
+            if now && !crashed.swap(true, Ordering::Relaxed) {
+                server.lock().unwrap().restart().unwrap();
+            }
+        };
+        let include = if memory { vec!["early".to_owned(), "plain".to_owned()] } else { vec!["keyed".to_owned()] };
+        let options = CloneOptions { max_rate: Some(1 << 20), include, ..options() };
+        let error = CloneJob::new(bench.source_url(), url).options(options).on_event(crash).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        let told =
+            if memory { "table early of the target may have lost rows" } else { "innodb_flush_log_at_trx_commit is 0" };
+        assert!(error.to_string().contains(told), "{error}");
     }
 }
 

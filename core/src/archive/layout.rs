@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::batch::{BatchId, Receipt};
-use crate::codec::Digest;
+use crate::catalog::Printable;
+use crate::codec::{Digest, hash};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, TablePlan};
 use crate::store::TEMPORARY;
 
 /// What is cloned: written first.
@@ -18,8 +20,11 @@ pub(super) const PLAN: &str = "plan.json";
 pub(super) const MANIFEST: &str = "manifest.json";
 /// What the keys of all batches start with.
 pub(super) const DATA: &str = "data/";
-/// The form of an archive that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The form of an archive that this version writes and reads. Format 1 has neither totals nor digests of its documents:
+/// nobody can tell whether such an archive is whole.
+const FORMAT: u32 = 2;
+/// No document is longer: it would list millions of batches.
+pub(super) const LONGEST_DOCUMENT: u64 = 1 << 30;
 
 /// The key of a batch: made of numbers only, so that no name of a table can lead anywhere.
 pub(super) fn batch_key(id: BatchId) -> String {
@@ -57,17 +62,53 @@ impl From<&Receipt> for Entry {
     }
 }
 
+/// The sum over batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Total {
+    batches: u64,
+    rows: u64,
+    /// Bytes of text.
+    bytes: u64,
+}
+
+impl Total {
+    fn of(entries: &[Entry]) -> Self {
+        let one = |entry: &Entry| Self { batches: 1, rows: entry.rows, bytes: entry.bytes };
+        Self::sum(entries.iter().map(one))
+    }
+
+    fn sum(parts: impl Iterator<Item = Self>) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            batches: sum.batches.saturating_add(part.batches),
+            rows: sum.rows.saturating_add(part.rows),
+            bytes: sum.bytes.saturating_add(part.bytes),
+        })
+    }
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TableEntry {
+    table: u32,
+    total: Total,
+}
+
 /// A chunk with all its batches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChunkEntry {
     pub(super) table: u32,
     pub(super) chunk: u32,
+    total: Total,
     pub(super) batches: Vec<Entry>,
 }
 
 /// All that a complete archive holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
+    /// The digest of the plan to which it belongs.
+    plan: String,
+    /// Every table of the plan.
+    tables: Vec<TableEntry>,
     /// Every chunk of the plan, also one without batches.
     pub(super) chunks: Vec<ChunkEntry>,
 }
@@ -87,15 +128,45 @@ impl Manifest {
             }
             batches.push(Entry::from(receipt));
         }
-        let entry = |((table, chunk), batches)| ChunkEntry { table, chunk, batches };
-        Ok(Self { chunks: seen.into_iter().map(entry).collect() })
+        let entry =
+            |((table, chunk), batches): (_, Vec<_>)| ChunkEntry { table, chunk, total: Total::of(&batches), batches };
+        let chunks: Vec<_> = seen.into_iter().map(entry).collect();
+        Ok(Self { plan: digest(&raw(plan)?), tables: tables(plan, &chunks), chunks })
     }
 
-    /// Whether every chunk of the plan is listed.
-    pub(super) fn covers(&self, plan: &Plan) -> bool {
-        let listed: BTreeSet<_> = self.chunks.iter().map(|entry| (entry.table, entry.chunk)).collect();
-        chunks(plan).all(|chunk| listed.contains(&chunk))
+    /// Compares the manifest with the plan of this digest, and its totals with what it lists.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence.
+    pub(super) fn check(&self, plan: &Plan, plan_digest: &str) -> Result<(), String> {
+        if self.plan != plan_digest {
+            return Err(format!("belongs to another {PLAN} than the one beside it"));
+        }
+        let listed: Vec<_> = self.chunks.iter().map(|entry| (entry.table, entry.chunk)).collect();
+        let planned: BTreeSet<_> = chunks(plan).collect();
+        if listed.len() != planned.len() || !listed.iter().eq(&planned) {
+            return Err(format!("does not list the chunks of {PLAN}"));
+        }
+        let wrong = self.chunks.iter().find(|entry| entry.total != Total::of(&entry.batches));
+        if let Some(ChunkEntry { table, chunk, .. }) = wrong {
+            return Err(format!("does not list all batches of chunk {chunk} of table {table}"));
+        }
+        if self.tables != tables(plan, &self.chunks) {
+            return Err("does not list all that a table holds".to_owned());
+        }
+        Ok(())
     }
+}
+
+/// What each table of the plan holds in these chunks.
+fn tables(plan: &Plan, chunks: &[ChunkEntry]) -> Vec<TableEntry> {
+    let mut totals: BTreeMap<u32, Total> = BTreeMap::new();
+    for entry in chunks {
+        let total = totals.entry(entry.table).or_default();
+        *total = Total::sum([*total, entry.total].into_iter());
+    }
+    let total = |table: &TablePlan| totals.get(&table.number).copied().unwrap_or_default();
+    plan.tables.iter().map(|table| TableEntry { table: table.number, total: total(table) }).collect()
 }
 
 fn chunks(plan: &Plan) -> impl Iterator<Item = (u32, u32)> + '_ {
@@ -106,40 +177,76 @@ fn incomplete(id: BatchId, why: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the archive cannot be completed: batch {id} {why}"))
 }
 
-/// A document with the number of its format before its content.
+/// A document with the number of its format and a digest before its content.
 #[derive(Serialize, Deserialize)]
-struct Document<T> {
+struct Document {
     format: u32,
     /// The version that wrote it, for people.
     #[serde(default)]
     dbgraft: String,
-    content: T,
+    /// Of the content's text, as [`digest`] gives it.
+    digest: String,
+    content: Box<RawValue>,
+}
+
+/// A document that was read.
+pub(super) struct Decoded<T> {
+    pub(super) content: T,
+    pub(super) digest: String,
+}
+
+fn raw<T: Serialize>(content: &T) -> Result<Box<RawValue>> {
+    to_raw_value(content).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "cannot write a document of the archive").caused_by(error)
+}
+
+fn digest(content: &RawValue) -> String {
+    format!("{:032x}", hash(content.get().as_bytes()))
 }
 
 /// The bytes of a document.
 pub(super) fn encode<T: Serialize>(content: &T) -> Result<Bytes> {
-    let document = Document { format: FORMAT, dbgraft: env!("CARGO_PKG_VERSION").to_owned(), content };
-    let failed = |error| Error::new(ErrorKind::Internal, "cannot write a document of the archive").caused_by(error);
-    serde_json::to_vec(&document).map(Bytes::from).map_err(failed)
+    let content = raw(content)?;
+    let dbgraft = env!("CARGO_PKG_VERSION").to_owned();
+    let document = Document { format: FORMAT, dbgraft, digest: digest(&content), content };
+    serde_json::to_vec(&document).map(Bytes::from).map_err(unwritable)
 }
 
 /// Undoes [`encode`]; `url` is for the message.
 ///
 /// # Errors
-/// `Unsupported` for a newer format, `Data` for what cannot be understood.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<T> {
+/// `Unsupported` for another format, `Data` for what cannot be understood or was edited.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<Decoded<T>> {
     #[derive(Deserialize)]
     struct Head {
         format: u32,
+        #[serde(default)]
+        dbgraft: String,
     }
     let damaged = |error| Error::new(ErrorKind::Data, format!("{url} is no document of an archive")).caused_by(error);
     // The content of another format may be anything: look at the number first.
-    let Head { format } = serde_json::from_slice(bytes).map_err(damaged)?;
+    let Head { format, dbgraft } = serde_json::from_slice(bytes).map_err(damaged)?;
     if format != FORMAT {
-        let message = format!("{url} has format {format}, and this dbgraft knows {FORMAT}: a newer dbgraft wrote it");
+        let remedy = match format {
+            0 => "no dbgraft writes that",
+            1..FORMAT => "nothing in it tells whether it is whole: export again with this version",
+            _ => "read it with the newer dbgraft that wrote it",
+        };
+        let by = if dbgraft.is_empty() { String::new() } else { format!(" (of dbgraft {})", Printable(&dbgraft)) };
+        let message = format!("{url} has format {format}{by}, and this dbgraft reads {FORMAT}: {remedy}");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    serde_json::from_slice::<Document<T>>(bytes).map(|document| document.content).map_err(damaged)
+    let document: Document = serde_json::from_slice(bytes).map_err(damaged)?;
+    if digest(&document.content) != document.digest {
+        let message =
+            format!("{url} is damaged: its content was changed after it was written: restore it, or export again");
+        return Err(Error::new(ErrorKind::Data, message));
+    }
+    let content = serde_json::from_str(document.content.get()).map_err(damaged)?;
+    Ok(Decoded { content, digest: document.digest })
 }
 
 #[cfg(test)]
@@ -164,11 +271,29 @@ mod tests {
     fn a_document_of_another_format_is_refused() {
         let manifest = Manifest::default();
         let bytes = encode(&manifest).unwrap();
-        assert_eq!(decode::<Manifest>(&bytes, "s3://b/manifest.json").unwrap(), manifest);
-        let newer = decode::<Manifest>(br#"{"format":2,"content":[]}"#, "s3://b/manifest.json").unwrap_err();
-        assert_eq!(newer.kind(), ErrorKind::Unsupported);
-        assert!(newer.to_string().contains("s3://b/manifest.json has format 2"), "{newer}");
-        assert_eq!(decode::<Manifest>(b"{}", "x").unwrap_err().kind(), ErrorKind::Data);
-        assert_eq!(decode::<Manifest>(&bytes[..9], "x").unwrap_err().kind(), ErrorKind::Data);
+        assert_eq!(decode::<Manifest>(&bytes, "s3://b/manifest.json").unwrap().content, manifest);
+        let told = |document: &str| {
+            let error = decode::<Manifest>(document.as_bytes(), "m").err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            error.to_string()
+        };
+        let newer = told(r#"{"format":3,"content":[]}"#);
+        assert_eq!(newer, "m has format 3, and this dbgraft reads 2: read it with the newer dbgraft that wrote it");
+        let older = told(r#"{"format":1,"dbgraft":"0.1.0","content":[]}"#);
+        assert!(older.starts_with("m has format 1 (of dbgraft 0.1.0), and this dbgraft reads 2: nothing"), "{older}");
+        assert!(told(r#"{"format":0}"#).ends_with("no dbgraft writes that"));
+        for damaged in [&b"{}"[..], &bytes[..9], br#"{"format":2,"content":[]}"#] {
+            assert_eq!(decode::<Manifest>(damaged, "x").err().unwrap().kind(), ErrorKind::Data);
+        }
+    }
+
+    #[test]
+    fn a_document_that_was_edited_is_refused_and_one_that_was_laid_out_anew_by_hand_is_too() {
+        let text = String::from_utf8(encode(&vec![1, 2, 3]).unwrap().to_vec()).unwrap();
+        for edited in ["[1,2]", "[1, 2, 3]", "[1,2,4]"] {
+            let error = decode::<Vec<u32>>(text.replace("[1,2,3]", edited).as_bytes(), "m").err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Data);
+            assert!(error.to_string().starts_with("m is damaged: its content was changed"), "{error}");
+        }
     }
 }

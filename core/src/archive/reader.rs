@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
 
-use super::layout::{Entry, MANIFEST, Manifest, PLAN, batch_key, decode};
+use super::layout::{Decoded, Entry, LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, decode};
 use super::ledger::Ledger;
 use super::restrict::{catalog, restrict};
 use crate::batch::{Batch, BatchId, Staged};
@@ -25,6 +26,8 @@ use crate::store::Store;
 
 /// How many batches of a chunk are fetched at once: the one that is wanted and the next.
 const AHEAD: usize = 2;
+/// How long to wait before each further reading of what arrived damaged: it may be whole where it lies.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 /// Reads an archive, complete or still being written.
 #[derive(Debug)]
@@ -51,9 +54,20 @@ impl Archive {
         Self { plan, numbers, ledger }
     }
 
-    /// Reads the documents of a complete archive.
+    /// Reads the documents of a complete archive, again where they are damaged.
     async fn load(store: &dyn Store) -> Result<Self> {
-        let (plan, manifest) = futures::try_join!(store.find(PLAN), store.find(MANIFEST))?;
+        for pause in PAUSES {
+            match Self::load_once(store).await {
+                Err(error) if error.kind() == ErrorKind::Data => tokio::time::sleep(pause).await,
+                loaded => return loaded,
+            }
+        }
+        Self::load_once(store).await
+    }
+
+    async fn load_once(store: &dyn Store) -> Result<Self> {
+        let find = |key| store.find(key, LONGEST_DOCUMENT);
+        let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
         let at = store.url("");
         let (plan, manifest) = match (plan, manifest) {
             (Some(plan), Some(manifest)) => (plan, manifest),
@@ -64,14 +78,14 @@ impl Archive {
                 return Err(Error::new(ErrorKind::Storage, message));
             }
         };
-        let mut plan: Plan = decode(&plan, &store.url(PLAN))?;
+        let Decoded { content: mut plan, digest }: Decoded<Plan> = decode(&plan, &store.url(PLAN))?;
         // The rows come from here now: to load them into the server that they once came from is no clone onto itself.
         plan.server.identity.clear();
-        let manifest: Manifest = decode(&manifest, &store.url(MANIFEST))?;
-        if !manifest.covers(&plan) {
-            let message = format!("{} does not list every chunk of {}", store.url(MANIFEST), store.url(PLAN));
-            return Err(Error::new(ErrorKind::Data, message));
-        }
+        let manifest: Manifest = decode(&manifest, &store.url(MANIFEST))?.content;
+        manifest.check(&plan, &digest).map_err(|why| {
+            let remedy = "restore both as they were written, or export again";
+            Error::new(ErrorKind::Data, format!("{} is damaged: it {why}: {remedy}", store.url(MANIFEST)))
+        })?;
         Ok(Self::new(plan, Ledger::complete(manifest)))
     }
 }
@@ -81,7 +95,7 @@ impl Reader {
     ///
     /// # Errors
     /// None of its own; the first call gives `Storage` when there is no archive or it is incomplete, `Data` when its
-    /// documents are damaged, `Unsupported` when a newer version wrote it.
+    /// documents are damaged, `Unsupported` when another version wrote it.
     pub(crate) fn open(store: Arc<dyn Store>) -> Self {
         Self { store, archive: OnceCell::new(), following: false }
     }
@@ -163,18 +177,37 @@ fn entries(ledger: &Ledger, first: BatchId) -> impl Stream<Item = Result<(BatchI
     })
 }
 
-/// Fetches the batch that lies under `key` and is called `id` in the plan that is read.
+/// Fetches the batch that lies under `key` and is called `id` in the plan that is read. Reads the object again when it
+/// arrives damaged.
 async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mut lease: Lease) -> Result<Batch> {
-    let object = store.get(&key).await?;
+    let mut pauses = PAUSES.iter();
+    loop {
+        let data;
+        (lease, data) = fetch_once(&store, &key, &entry, lease).await?;
+        match (data, pauses.next()) {
+            (Ok(data), _) => {
+                lease.settle(data.len());
+                return Ok(Batch::new(id, entry.rows, data, entry.digest).with_lease(lease));
+            }
+            (Err(damaged), None) => return Err(damaged),
+            (Err(_), Some(pause)) => tokio::time::sleep(*pause).await,
+        }
+    }
+}
+
+/// The text of a batch, or in which way it is damaged.
+async fn fetch_once(store: &Arc<dyn Store>, key: &str, entry: &Entry, lease: Lease) -> Result<(Lease, Result<Bytes>)> {
+    let object = match store.get(key, entry.stored).await {
+        Err(error) if error.kind() == ErrorKind::Data => return Ok((lease, Err(error))),
+        object => object?,
+    };
+    let (entry, url) = (entry.clone(), store.url(key));
     // The lease goes along: should nobody wait any more, the bytes are still there until the work ends.
     let work = move || {
-        let data = unpack(&object, &entry)
-            .map_err(|why| Error::new(ErrorKind::Data, format!("{} is damaged: {why}", store.url(&key))))?;
-        drop(object);
-        lease.settle(data.len());
-        Ok(Batch::new(id, entry.rows, data, entry.digest).with_lease(lease))
+        let damaged = |why| Error::new(ErrorKind::Data, format!("{url} is damaged: {why}"));
+        (lease, unpack(&object, &entry).map_err(damaged))
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(stopped(error)))
+    tokio::task::spawn_blocking(work).await.map_err(stopped)
 }
 
 /// The text of a batch, if it is what the manifest says; else why not.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
+use super::layout::{LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::reader::{Reader, batches};
 use super::remove::remove;
 use crate::batch::{Batch, BatchId, Receipt};
@@ -132,7 +132,8 @@ impl Writer {
         if self.overwrite {
             return Ok(None);
         }
-        let (plan, manifest) = futures::try_join!(self.store.find(PLAN), self.store.find(MANIFEST))?;
+        let find = |key| self.store.find(key, LONGEST_DOCUMENT);
+        let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
         let what = match (plan, manifest) {
             (None, None) => return Ok(None),
             (_, Some(_)) => "an archive",

@@ -42,14 +42,14 @@ impl CloneJob {
 impl OpenJob {
     async fn compare(&self) -> Result<(Plan, Vec<String>, Verification)> {
         let (_, selection) = self.select().await?;
-        let findings = self.ends.source.check(&selection).await?;
+        let findings = self.asked("checking the source", || self.ends.source.check(&selection)).await?;
         if let Some(refusal) = report::refusal(&findings) {
             return Err(refusal);
         }
         let warnings: Vec<String> =
             findings.into_iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message).collect();
         self.phase(Phase::Snapshot);
-        let plan = Arc::new(self.ends.source.snapshot(&selection).await?);
+        let plan = Arc::new(self.asked("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.writing.store(true, Ordering::Relaxed);
         let verification = self.leg(LegName::Verify, &plan, self.options.memory).compare().await?;
         Ok((plan.as_ref().clone(), warnings, verification))

@@ -48,7 +48,7 @@ impl Stage {
 
     /// Whether the archive can be reached from here.
     pub(crate) async fn reach(&self) -> Result<()> {
-        self.store.find(&temporary_name("reach")).await.map(drop)
+        self.store.find(&temporary_name("reach"), 0).await.map(drop)
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,9 +1,10 @@
 //! The loop: readers take chunks, writers take batches, and a bounded channel between them carries the backpressure.
 
+mod readers;
+
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -195,40 +196,6 @@ impl Running {
             hand_over(&sender, Work::Complete(table.number)).await?;
         }
         Ok(())
-    }
-
-    async fn read_chunks(self: Arc<Self>, sender: mpsc::Sender<Work>) -> Result<()> {
-        loop {
-            let Some((table, index)) = self.chunks.lock().await.pop() else { return Ok(()) };
-            let Some(table) = self.leg.plan.tables.get(table) else { continue };
-            let Some(chunk) = table.chunks.get(index) else { continue };
-            if self.start(table.number) {
-                self.leg.events.emit(Event::Started { leg: self.leg.name, object: table.table.object() });
-            }
-            let named = |error: Error| error.with("table", Printable(&table.table.name));
-            let mut stream = self.leg.source.read(table, chunk, &self.leg.memory).await.map_err(named)?;
-            let (mut batches, mut digest) = (0, Digest::default());
-            while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(named)?;
-                batches += 1;
-                digest.add(&batch.digest);
-                if !self.done.loaded.contains(&batch.id) {
-                    self.budget.take(batch.data.len() as u64).await;
-                    self.change(table.number, |state| state.batches_unwritten += 1);
-                    hand_over(&sender, Work::Batch(batch)).await?;
-                }
-            }
-            self.tell(Staged::ChunkEnd { table: table.number, chunk: chunk.number, batches });
-            let read = |state: &mut TableState| {
-                state.chunks_unread -= 1;
-                if let Some(place) = state.digests.get_mut(index) {
-                    *place = digest;
-                }
-            };
-            if self.change(table.number, read) {
-                hand_over(&sender, Work::Complete(table.number)).await?;
-            }
-        }
     }
 
     async fn write_batches(self: Arc<Self>, receiver: Arc<Mutex<mpsc::Receiver<Work>>>, units: Units) -> Result<()> {

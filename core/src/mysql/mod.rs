@@ -19,6 +19,7 @@ mod load;
 mod loose_key;
 mod prepare;
 mod read;
+mod receipts;
 mod refusal;
 mod replaced;
 mod running;

@@ -1,6 +1,7 @@
 //! Reads a chunk: the statement, over a connection on loan. Both sides read in the same way, or they could not be
 //! compared.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt as _, stream};
@@ -22,31 +23,49 @@ use crate::source::BatchStream;
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Conn>>>,
     free: Arc<Semaphore>,
+    /// Of connections that cannot be replaced: how many are lost, and how many there were.
+    lost: Option<(Arc<AtomicUsize>, usize)>,
 }
 
 /// The right to read, until it is given back or dropped.
 pub(super) struct Loan {
     readers: Readers,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Readers {
-    /// These connections, and no others.
+    /// These connections, and no others. One that is not given back is lost, and the others go on without it.
     pub(super) fn of(conns: Vec<Conn>) -> Self {
-        Self { free: Arc::new(Semaphore::new(conns.len())), idle: Arc::new(Mutex::new(conns)) }
+        Self {
+            free: Arc::new(Semaphore::new(conns.len())),
+            lost: Some((Arc::default(), conns.len())),
+            idle: Arc::new(Mutex::new(conns)),
+        }
     }
 
     /// Connections that are opened when they are needed.
     pub(super) fn at_most(number: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(number)), idle: Arc::default() }
+        Self { free: Arc::new(Semaphore::new(number)), lost: None, idle: Arc::default() }
     }
 
     /// A connection that does nothing; `None` when one may be opened in the place of one that was never opened, or broke.
+    ///
+    /// # Errors
+    /// `Connection` when the last of those that cannot be replaced is lost.
     pub(super) async fn borrow(&self) -> Result<(Option<Conn>, Loan)> {
-        let closed = |_| Error::new(ErrorKind::Internal, "the readers are closed");
-        let permit = self.free.clone().acquire_owned().await.map_err(closed)?;
+        let lost = |_| {
+            let message = "the source's moment is lost: the last connection that held it broke, and another one would see \
+                           later rows: start the clone again";
+            Error::new(ErrorKind::Connection, message)
+        };
+        let permit = self.free.clone().acquire_owned().await.map_err(lost)?;
         let conn = self.idle().pop();
-        Ok((conn, Loan { readers: self.clone(), _permit: permit }))
+        Ok((conn, Loan { readers: self.clone(), permit: Some(permit) }))
+    }
+
+    /// Whether one of those that cannot be replaced is lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.as_ref().is_some_and(|(lost, _)| lost.load(Ordering::Acquire) > 0)
     }
 
     /// Takes away those that do nothing.
@@ -60,8 +79,10 @@ impl Readers {
 }
 
 impl Loan {
-    fn give_back(self, conn: Conn) {
+    fn give_back(mut self, conn: Conn) {
         self.readers.idle().push(conn);
+        // Others may take it from now on.
+        self.permit = None;
     }
 
     /// Runs the statement, and gives its rows as the batches of a chunk. In the end these rows are inspected, if they are
@@ -95,6 +116,17 @@ impl Loan {
         let row = conn.row(sql).await?;
         self.give_back(conn);
         Ok(row.map_or(0, |row| row.number(0)))
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let (Some(permit), Some((lost, all))) = (self.permit.take(), &self.readers.lost) else { return };
+        permit.forget();
+        if lost.fetch_add(1, Ordering::AcqRel) + 1 == *all {
+            // Who waits for one hears that there is none.
+            self.readers.free.close();
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::connect::{Address, Conn};
 use super::ddl::{Dialect, quote_name, tokens};
 use super::generated::{self, Divided};
 use super::load::Loading;
+use super::receipts::Uptime;
 use super::scan::{self, Loan, Readers};
 use super::target::{Target, There};
 use super::undo::Made;
@@ -66,7 +67,11 @@ impl MySqlSink {
         let mut guard = self.target.running.watch(session::control(&self.target.address).await?).await?;
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
         let server = guard.server.clone();
-        self.target.state().guard = Some(guard);
+        let uptime = Uptime::read(&mut guard).await?;
+        {
+            let mut state = self.target.state();
+            (state.guard, state.uptime) = (Some(guard), Some(uptime));
+        }
         self.target.state().source = Some(plan.server.clone());
         let source = &plan.database;
         let plan = &*translate::plan(plan, &server);
@@ -78,8 +83,13 @@ impl MySqlSink {
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;
         if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
+            // The journal of a clone that was killed still says so when this one is undone.
+            let is_there = journal::exists(&mut conn, &self.target.address.database).await?;
             let create = journal::create(&mut conn, &self.target.address.database);
-            self.target.undo_log.making(Made::Journal, create).await?;
+            match is_there {
+                true => create.await?,
+                false => self.target.undo_log.making(Made::Journal, create).await?,
+            }
         }
         self.target.make_tables(&mut conn, plan).await?;
         self.target.state().definers.push(conn);
@@ -100,6 +110,10 @@ impl MySqlSink {
     }
 
     async fn make_objects_over(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
+        // Over the connection that does the rest: a crash from here on breaks it.
+        if journal::exists(conn, &self.target.address.database).await? {
+            self.target.check_receipts(conn, plan).await?;
+        }
         let mut notes: Vec<Note> = self.target.state().signs.iter().map(zero::told).collect();
         for (number, generated) in &self.target.state().generated {
             let table = plan.tables.get(*number as usize);
@@ -302,7 +316,9 @@ impl Sink for MySqlSink {
                 false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
             });
         }
-        self.target.state().loaders.push(conn);
+        let mut state = self.target.state();
+        state.loaders.push(conn);
+        state.receipts.add(batch.id);
         Ok(Receipt::of(&batch))
     }
 
@@ -387,7 +403,7 @@ impl Sink for MySqlSink {
 }
 
 /// Whether a batch goes into the table whole or not at all.
-fn is_transactional(table: &Table) -> bool {
+pub(super) fn is_transactional(table: &Table) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }
 

@@ -1,6 +1,7 @@
 //! A server of the MySQL family as a source.
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 
 use super::connect::{Address, Conn};
@@ -85,9 +86,15 @@ impl MySqlSource {
     /// A connection of the snapshot.
     async fn borrow(&self) -> Result<(Conn, Loan)> {
         let readers = self.snapshot.lock().await.clone();
-        let (conn, loan) = readers.borrow().await?;
-        let conn = conn.ok_or_else(|| Error::new(ErrorKind::Internal, "no connection of the snapshot is left"))?;
-        Ok((conn, loan))
+        loop {
+            let (conn, loan) = readers.borrow().await?;
+            let mut conn =
+                conn.ok_or_else(|| Error::new(ErrorKind::Internal, "no connection of the snapshot is left"))?;
+            // Where one is lost, others that do nothing may have gone with it.
+            if !readers.has_lost() || conn.exec("DO 1").await.is_ok() {
+                return Ok((conn, loan));
+            }
+        }
     }
 
     /// Reads the catalog again and refuses what is no longer as it was chosen.
@@ -139,7 +146,12 @@ impl Source for MySqlSource {
         let partial = tables.len() < self.chosen_catalog().await?.tables.len();
         let (address, options) = (&self.address, &self.options);
         let wanted = snapshot::Wanted { address, tables: &tables, partial, threads, options };
-        let taken = snapshot::take(&wanted, &self.running).await?;
+        let taken = snapshot::take(&wanted, &self.running).await;
+        if taken.is_err() {
+            // It may be called again, and must not wait for a lock of its own.
+            let _ = self.running.kill_all().await;
+        }
+        let taken = taken?;
         *self.snapshot.lock().await = Readers::of(taken.readers);
         let catalog = self.unchanged_catalog(selection).await?;
         self.cut(&catalog, selection, taken.position).await
@@ -151,12 +163,15 @@ impl Source for MySqlSource {
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
         let sql = scan::select(table, &from);
         let inspection = Inspection { inspector: &self.inspector, table, chunk: chunk.number, from };
-        loan.read(conn, &sql, first, memory, Some(inspection)).await
+        let changed = |error: Error| if is_change(&error) { changed(table, error) } else { error };
+        let rows = loan.read(conn, &sql, first, memory, Some(inspection)).await.map_err(changed)?;
+        Ok(rows.map_err(changed).boxed())
     }
 
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
         let (conn, loan) = self.borrow().await?;
-        loan.number(conn, &scan::counting(&self.address.database, table, chunk)).await
+        let counted = loan.number(conn, &scan::counting(&self.address.database, table, chunk)).await;
+        counted.map_err(|error| if is_change(&error) { changed(table, error) } else { error })
     }
 
     fn reads_any_range(&self) -> bool {
@@ -173,6 +188,21 @@ impl Source for MySqlSource {
         }
         self.running.kill_all().await
     }
+}
+
+/// Whether the server says that the table, its columns or its keys are no longer those that were planned.
+fn is_change(error: &Error) -> bool {
+    // A table, a column or a key that is not there; a definition that is newer than the snapshot; a tablespace discarded.
+    matches!(error.code(), Some(1054 | 1072 | 1091 | 1146 | 1176 | 1412 | 1814))
+}
+
+fn changed(table: &TablePlan, error: Error) -> Error {
+    let name = Printable(&table.table.name);
+    let message = format!(
+        "table {name} was altered, renamed or dropped at the source in mid-clone, and its rows can no longer be read as \
+         they were: keep such statements away, and start the clone again"
+    );
+    Error::new(ErrorKind::Changed, message).caused_by(error)
 }
 
 /// Whether the table's rows are those of other tables, or nowhere: reading them would double them at the other end.

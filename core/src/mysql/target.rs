@@ -7,6 +7,7 @@ use super::apply::Rewriting;
 use super::connect::{Address, Conn};
 use super::ddl::{self, TableDdl, quote_name};
 use super::generated::Generated;
+use super::receipts::{Receipts, Uptime};
 use super::running::Running;
 use super::undo::UndoLog;
 use super::{check, session};
@@ -47,6 +48,10 @@ pub(super) struct State {
     pub(super) loose_keys: BTreeSet<(String, String)>,
     /// What is known of the generated columns of each table, by its number.
     pub(super) generated: BTreeMap<u32, Generated>,
+    /// The batches that were called durable.
+    pub(super) receipts: Receipts,
+    /// Of the server, when the clone began.
+    pub(super) uptime: Option<Uptime>,
     /// How many values lost the sign of their zero, by table and column.
     pub(super) signs: BTreeMap<(String, String), u64>,
 }

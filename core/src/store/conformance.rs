@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::{Directory, S3, S3Location, Store, TEMPORARY, memory::Memory, temporary_name};
 use crate::error::{ErrorKind, Result};
 
+/// Longer than every object here.
+const LIMIT: u64 = 1 << 30;
+
 async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     let mut keys = store.list(prefix).await.unwrap();
     keys.sort();
@@ -16,18 +19,22 @@ async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
 /// Every promise of [`Store`], on an empty store, which it leaves empty.
 pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
     assert_eq!(keys(&*store, "").await, [""; 0], "nothing is there at first");
-    let missing = store.get("a/none").await.unwrap_err();
+    let missing = store.get("a/none", LIMIT).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Storage);
     assert!(missing.to_string().contains(&store.url("a/none")), "{missing}");
-    assert_eq!(store.find("a/none").await?, None);
+    assert_eq!(store.find("a/none", LIMIT).await?, None);
 
     store.put("a/1", Bytes::from_static(b"one")).await?;
     store.put("a/1", Bytes::from_static(b"two")).await?;
     store.put("a/b/2", Bytes::new()).await?;
     store.put("ab", Bytes::from(vec![7; 3 << 20])).await?;
-    assert_eq!(store.get("a/1").await?, "two", "the later object replaces the earlier");
-    assert_eq!(store.find("a/b/2").await?, Some(Bytes::new()));
-    assert_eq!(store.get("ab").await?.len(), 3 << 20);
+    assert_eq!(store.get("a/1", LIMIT).await?, "two", "the later object replaces the earlier");
+    assert_eq!(store.find("a/b/2", LIMIT).await?, Some(Bytes::new()));
+    assert_eq!(store.get("ab", LIMIT).await?.len(), 3 << 20);
+    assert_eq!(store.get("ab", 3 << 20).await?.len(), 3 << 20);
+    let long = store.get("ab", (3 << 20) - 1).await.unwrap_err();
+    assert_eq!(long.to_string(), format!("{} is damaged: it is longer than 3145727 bytes", store.url("ab")));
+    assert_eq!((long.kind(), long.is_retryable()), (ErrorKind::Data, false));
 
     assert_eq!(keys(&*store, "").await, ["a/1", "a/b/2", "ab"]);
     assert_eq!(keys(&*store, "a").await, ["a/1", "a/b/2", "ab"], "a prefix is of text, not of directories");
@@ -79,12 +86,23 @@ async fn a_directory_takes_no_key_that_leads_elsewhere() {
     let store = Directory::open(&root).unwrap();
     for key in ["../x", "a/../../x", "/x", "a//x", "", ".", "a/./b", "a/"] {
         assert!(store.put(key, Bytes::new()).await.is_err(), "{key}");
-        assert!(store.find(key).await.is_err(), "{key}");
+        assert!(store.find(key, LIMIT).await.is_err(), "{key}");
         assert!(store.remove(&[key.to_owned()]).await.is_err(), "{key}");
     }
     assert!(!root.exists());
     assert_eq!(Directory::open("relative").unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(Directory::open("/a/../b").unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_directory_follows_no_link_to_what_never_ends() {
+    let root = std::env::temp_dir().join(temporary_name("test"));
+    std::fs::create_dir_all(&root).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", root.join("a")).unwrap();
+    let error = Directory::open(&root).unwrap().get("a", LIMIT).await.unwrap_err();
+    assert!(error.to_string().ends_with("/a: it is no regular file"), "{error}");
+    std::fs::remove_dir_all(&root).unwrap();
 }
 
 #[tokio::test]
@@ -172,7 +190,7 @@ async fn s3_takes_its_endpoint_from_the_url() {
     let closed = S3Location { endpoint: Some("http://127.0.0.1:9".into()), ..location("b", "") };
     let error = S3::open(closed).unwrap().put("a", Bytes::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Connection, true), "{error}");
-    let error = S3::open(location("b", "")).unwrap().find("a").await.unwrap_err();
+    let error = S3::open(location("b", "")).unwrap().find("a", LIMIT).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().contains("no AWS region is known for s3://b: set AWS_REGION or add ?region="), "{error}");
     for strange in ["localhost:9000", "ftp://h", "http://user:pass@h"] {
@@ -196,7 +214,7 @@ async fn s3_reads_again_when_a_body_breaks_off() {
         }
     });
     let store = S3::open(S3Location { endpoint, ..location("b", "") }).unwrap();
-    assert_eq!(store.get("a").await.unwrap(), "short enough");
+    assert_eq!(store.get("a", LIMIT).await.unwrap(), "short enough");
     serving.await.unwrap();
     let shown = format!("{store:?}");
     assert!(!shown.contains(&std::env::var("DBGRAFT_TEST_KEY").unwrap()), "{shown}");

@@ -1,7 +1,7 @@
 //! Objects as files below a directory.
 
 use std::fs;
-use std::io::{self, ErrorKind as IoKind, Write as _};
+use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, temporary_name};
+use super::{Store, temporary_name, too_long};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A directory as a store. It is created with the first object, and what was created goes when it becomes empty again.
@@ -123,14 +123,16 @@ impl Store for Directory {
         self.run("write", key, move |this| this.write(&path, &data, &dropped)).await
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        self.run("read", key, move |_| match fs::read(path) {
-            Ok(data) => Ok(Some(Bytes::from(data))),
+        let found = self.run("read", key, move |_| match read(&path, limit) {
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(None),
-            Err(error) => Err(error),
-        })
-        .await
+            read => read.map(Some),
+        });
+        match found.await? {
+            Some(data) if data.len() as u64 > limit => Err(too_long(&self.url(key), limit)),
+            found => Ok(found.map(Bytes::from)),
+        }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
@@ -155,6 +157,16 @@ impl Store for Directory {
         let root = self.root.display();
         if key.is_empty() { format!("file://{root}") } else { format!("file://{root}/{key}") }
     }
+}
+
+/// Reads a file, and at most one byte more than `limit`. A link may lead to a device or a pipe that never ends.
+fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut data = Vec::new();
+    fs::File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut data)?;
+    Ok(data)
 }
 
 /// Collects the keys below `directory` that start with `prefix`; `base` is the directory's own key with a slash.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Store;
+use super::{Store, too_long};
 use crate::error::Result;
 
 /// Objects in memory.
@@ -29,8 +29,11 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
-        Ok(self.objects().get(key).cloned())
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
+        match self.objects().get(key).cloned() {
+            Some(data) if data.len() as u64 > limit => Err(too_long(&self.url(key), limit)),
+            found => Ok(found),
+        }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {

@@ -34,8 +34,11 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
     /// the old object or the new one.
     async fn put(&self, key: &str, data: Bytes) -> Result<()>;
 
-    /// The object, or `None` when there is none.
-    async fn find(&self, key: &str) -> Result<Option<Bytes>>;
+    /// The object, or `None` when there is none. Reads no more than `limit` bytes.
+    ///
+    /// # Errors
+    /// `Data` when the object is longer than `limit`.
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>>;
 
     /// Every key that starts with `prefix`, in no particular order.
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
@@ -67,14 +70,19 @@ pub(crate) trait Store: Send + Sync + fmt::Debug {
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 
-    /// The object.
+    /// The object. Reads no more than `limit` bytes.
     ///
     /// # Errors
-    /// `Storage` when there is none.
-    async fn get(&self, key: &str) -> Result<Bytes> {
-        let found = self.find(key).await?;
+    /// `Storage` when there is none, `Data` when it is longer than `limit`.
+    async fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
+        let found = self.find(key, limit).await?;
         found.ok_or_else(|| Error::new(ErrorKind::Storage, format!("{} does not exist", self.url(key))))
     }
+}
+
+/// The error of an object that is longer than it may be.
+fn too_long(url: &str, limit: u64) -> Error {
+    Error::new(ErrorKind::Data, format!("{url} is damaged: it is longer than {limit} bytes"))
 }
 
 /// What a lent URL is good for.

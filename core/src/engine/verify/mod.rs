@@ -178,13 +178,14 @@ impl Comparing {
     /// The digests of the source and of the target, or why one of them is not what it should be.
     async fn digests(&self, unit: Unit) -> Result<Result<(Digest, Digest), String>> {
         let warn = |error: &Error| {
-            let message = format!("reading back is tried again: {}", self.difference(unit, error.to_string()));
+            let message =
+                format!("reading for the comparison is tried again: {}", self.difference(unit, error.to_string()));
             self.leg.events.emit(Event::Warning { message });
         };
         let here = async {
             match unit.read {
                 Some(read) => Ok(read),
-                None => self.digest(unit, Side::Source).await,
+                None => self.leg.retry.run(|| self.digest(unit, Side::Source), warn).await,
             }
         };
         let there = self.leg.retry.run(|| self.digest(unit, Side::Target), warn);

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::Verb;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::s3::error::{Answer, REGION, innermost, refusal};
+use crate::store::too_long;
 
 /// How often a request is tried.
 const ATTEMPTS: u32 = 5;
@@ -39,11 +40,13 @@ pub(super) struct Matter<'a> {
     verb: Verb,
     /// `s3://bucket/key`
     at: &'a str,
+    /// An object that is longer is not read.
+    limit: u64,
 }
 
 impl<'a> Matter<'a> {
-    pub(super) fn new(verb: Verb, at: &'a str) -> Self {
-        Self { verb, at }
+    pub(super) fn new(verb: Verb, at: &'a str, limit: u64) -> Self {
+        Self { verb, at, limit }
     }
 
     fn doing(&self) -> &'static str {
@@ -133,7 +136,11 @@ impl Http {
         let status = response.status();
         if status.is_success() {
             return match matter.verb {
-                Verb::Get => Ok(Some(self.body(response, usize::MAX).await.map_err(lost)?)),
+                Verb::Get => {
+                    let most = usize::try_from(matter.limit).unwrap_or(usize::MAX);
+                    let body = self.body(response, most.saturating_add(1)).await.map_err(lost)?;
+                    if body.len() > most { Err(too_long(matter.at, matter.limit)) } else { Ok(Some(body)) }
+                }
                 Verb::Put | Verb::Delete => Ok(None),
             };
         }

@@ -122,9 +122,9 @@ impl Lent {
         Ok(loan.url)
     }
 
-    async fn use_loan(&self, key: &str, verb: Verb, data: Bytes) -> Result<Option<Bytes>> {
+    async fn use_loan(&self, key: &str, verb: Verb, data: Bytes, limit: u64) -> Result<Option<Bytes>> {
         let at = self.url(key);
-        let matter = Matter::new(verb, &at);
+        let matter = Matter::new(verb, &at, limit);
         let url = self.borrow(key, verb).await?;
         match self.http.exchange(&matter, &url, &data).await {
             // It may have been waiting for too long, or be signed by credentials that have ended meanwhile.
@@ -145,12 +145,12 @@ impl Lent {
 impl Store for Lent {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         let _on_its_way = self.on_their_way.read().await;
-        let stored = self.ended.run_until_cancelled(self.use_loan(key, Verb::Put, data)).await;
+        let stored = self.ended.run_until_cancelled(self.use_loan(key, Verb::Put, data, 0)).await;
         stored.unwrap_or_else(|| Err(self.ended())).map(drop)
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
-        self.use_loan(key, Verb::Get, Bytes::new()).await
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
+        self.use_loan(key, Verb::Get, Bytes::new(), limit).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
@@ -179,7 +179,7 @@ impl Store for Lent {
         let orphans: Vec<_> = self.removers().iter().map(|(key, url)| (key.clone(), url.clone())).collect();
         let removals = orphans.into_iter().map(async |(key, url)| {
             let at = self.url(&key);
-            self.http.exchange(&Matter::new(Verb::Delete, &at), &url, &Bytes::new()).await?;
+            self.http.exchange(&Matter::new(Verb::Delete, &at, 0), &url, &Bytes::new()).await?;
             self.removers().remove(&key);
             Ok::<(), Error>(())
         });

@@ -7,6 +7,9 @@ use super::*;
 use crate::store::conformance::{again, conforms, holds_many, location};
 use crate::store::{S3, S3Location};
 
+/// Longer than every object here.
+const LIMIT: u64 = 1 << 30;
+
 /// Lends what is its own, and can be gone.
 #[derive(Debug)]
 pub(crate) struct Owner {
@@ -106,7 +109,7 @@ async fn conforms_by_urls() {
     assert_eq!(lent.removers().len(), 0, "what was removed needs no further care");
     let large = Bytes::from(vec![7; 20 << 20]);
     lent.put("large", large.clone()).await.unwrap();
-    assert_eq!(lent.find("large").await.unwrap(), Some(large));
+    assert_eq!(lent.find("large", LIMIT).await.unwrap(), Some(large));
     lent.remove(&["large".to_owned()]).await.unwrap();
 }
 
@@ -119,7 +122,7 @@ async fn a_url_that_ended_is_asked_for_anew() {
         owner.stale.store(true, Ordering::SeqCst);
         match turn {
             1 => lent.put("a", Bytes::from_static(b"kept")).await.unwrap(),
-            _ => assert_eq!(lent.get("a").await.unwrap(), "kept"),
+            _ => assert_eq!(lent.get("a", LIMIT).await.unwrap(), "kept"),
         }
         assert_eq!(owner.lent.load(Ordering::SeqCst), expected);
     }
@@ -185,20 +188,20 @@ async fn a_bad_line_is_tried_again_and_told() {
     proxy.cut_after(3 << 20);
     lent.put("a", large.clone()).await.unwrap();
     proxy.cut_after(3 << 20);
-    assert_eq!(lent.get("a").await.unwrap(), large);
+    assert_eq!(lent.get("a", LIMIT).await.unwrap(), large);
     assert_eq!(owner.lent.load(Ordering::SeqCst), 2, "the same URL serves for every try");
 
     // As slow as it may be, as long as something moves.
     proxy.set_rate(Some(6 << 20));
     lent.put("a", large.clone()).await.unwrap();
-    assert_eq!(lent.get("a").await.unwrap(), large);
+    assert_eq!(lent.get("a", LIMIT).await.unwrap(), large);
     proxy.set_rate(None);
 
     proxy.stall(true);
     let begun = Instant::now();
     // More than what the line takes by itself.
     let huge = Bytes::from(vec![7; 40 << 20]);
-    let (huge, put, find) = tokio::join!(lent.put("a", huge), lent.put("a", large.slice(..5)), lent.find("a"));
+    let (huge, put, find) = tokio::join!(lent.put("a", huge), lent.put("a", large.slice(..5)), lent.find("a", LIMIT));
     for (outcome, doing) in [(huge, "write"), (put, "write"), (find.map(drop), "read")] {
         let error = outcome.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Connection, true));
@@ -237,7 +240,7 @@ async fn no_url_is_ever_told() {
         (says("418 No", "Teapot", "/a?X-Amz-Signature=secret").await, ErrorKind::Storage, "Teapot (418): no message"),
         ("X-Amz-Signature=secret".to_owned(), ErrorKind::Internal, "what was lent is no URL"),
     ] {
-        let matter = Matter::new(Verb::Put, "s3://no-such-bucket/a");
+        let matter = Matter::new(Verb::Put, "s3://no-such-bucket/a", 0);
         let error = lent.http.exchange(&matter, &url.into(), &Bytes::new()).await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (kind, false), "{error}");
         assert_eq!(
@@ -311,7 +314,7 @@ async fn over_tls() {
     });
     let mut http = Http::default();
     http.pause = Duration::from_millis(1);
-    let matter = Matter::new(Verb::Get, "s3://bucket/key");
+    let matter = Matter::new(Verb::Get, "s3://bucket/key", LIMIT);
     let read = http.exchange(&matter, &format!("{host}/key").into(), &Bytes::new()).await;
     if std::fs::exists(path("SSL_CERT_FILE")).unwrap() {
         return assert_eq!(read.unwrap().unwrap(), "read");

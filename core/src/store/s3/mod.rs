@@ -12,15 +12,15 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{Store, Verb};
+use super::{Store, Verb, too_long};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How many keys one request removes at most; the protocol's own limit.
@@ -174,6 +174,18 @@ impl S3 {
     }
 }
 
+/// The whole body; `None` when it is longer than `limit`.
+async fn collect(mut body: ByteStream, limit: u64) -> Result<Option<Bytes>, ByteStreamError> {
+    let mut data = BytesMut::new();
+    while let Some(piece) = body.try_next().await? {
+        if (data.len() + piece.len()) as u64 > limit {
+            return Ok(None);
+        }
+        data.extend_from_slice(&piece);
+    }
+    Ok(Some(data.freeze()))
+}
+
 /// Without the client, which knows the keys.
 impl fmt::Debug for S3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,13 +202,14 @@ impl Store for S3 {
         Ok(())
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
             let Some(body) = self.request(key).await? else { return Ok(None) };
-            match body.collect().await {
-                Ok(data) => return Ok(Some(data.into_bytes())),
+            match collect(body, limit).await {
+                Ok(Some(data)) => return Ok(Some(data)),
+                Ok(None) => return Err(too_long(&self.url(key), limit)),
                 // A body that breaks off is ours to retry.
                 Err(_) if tries < READS => tokio::time::sleep(pause).await,
                 Err(error) => {

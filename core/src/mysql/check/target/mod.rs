@@ -39,6 +39,8 @@ struct Target<'a> {
     stored: Option<String>,
     /// What the database holds, also if it is to be dropped first.
     holds: Vec<ObjectRef>,
+    /// Whether the journal of a clone is there, which is under way or was killed.
+    journal: bool,
     /// The selected tables, and how their definitions come apart.
     tables: Vec<(&'a Table, Option<TableDdl>)>,
     /// The selected other objects.
@@ -69,7 +71,7 @@ pub(super) async fn check(
     }
     findings.extend(loading::check(conn, &target).await?);
     if !has_error(&findings) {
-        findings.extend(probe::check(conn, &target).await?);
+        findings.extend(probe::check(conn, address, &target).await?);
     }
     Ok(findings)
 }
@@ -89,7 +91,7 @@ impl<'a> Target<'a> {
         let party = Party::read(conn).await?;
         let stored = facts::stored_database(conn, &party.settings, &address.database).await?;
         let mut holds = facts::existing(conn, &address.database).await?;
-        holds.retain(|object| object.name != journal::NAME);
+        let journal = holds.extract_if(.., |object| object.name == journal::NAME).count() > 0;
         let tables = selection.tables.iter().filter_map(|chosen| catalog.table(&chosen.name));
         let objects: BTreeSet<&ObjectRef> = selection.objects.iter().collect();
         Ok(Self {
@@ -101,6 +103,7 @@ impl<'a> Target<'a> {
             party,
             stored,
             holds,
+            journal,
             tables: tables.map(|table| (table, split_table(&table.create, Dialect::default()).ok())).collect(),
             definitions: catalog.definitions.iter().filter(|d| objects.contains(&d.object)).collect(),
         })

@@ -7,12 +7,13 @@ use super::super::words::named;
 use super::{Target, settable};
 use crate::catalog::Printable;
 use crate::error::Result;
-use crate::mysql::connect::Conn;
+use crate::mysql::connect::{Address, Conn, Done};
 use crate::mysql::ddl::quote_name;
+use crate::mysql::session;
 use crate::report::Finding;
 
 /// Only where the database is there and stays, and where the grants promise that the table can be dropped.
-pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding>> {
+pub(super) async fn check(conn: &mut Conn, address: &Address, target: &Target<'_>) -> Result<Option<Finding>> {
     let Some(database) = target.stored.as_deref().filter(|_| !target.options.recreate_database) else {
         return Ok(None);
     };
@@ -23,7 +24,15 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Option
     let random = RandomState::new().build_hasher().finish();
     let probe = format!("{}.`_dbgraft_probe_{random:016x}`", quote_name(database));
     let made = conn.exec(&format!("CREATE TABLE {probe} (a INT NOT NULL PRIMARY KEY)")).await;
-    let dropped = conn.exec(&format!("DROP TABLE IF EXISTS {probe}")).await;
+    let drop = format!("DROP TABLE IF EXISTS {probe}");
+    let dropped = conn.exec(&drop).await;
+    let lost = |result: &Result<Done>| result.as_ref().is_err_and(|error| error.code().is_none());
+    if (lost(&made) || lost(&dropped))
+        && let Ok(mut other) = session::definer(address, target.options).await
+    {
+        // The table may be there, and would stay.
+        let _ = other.exec(&drop).await;
+    }
     if quiet {
         conn.exec(&format!("SET SESSION sql_log_bin = {}", target.party.settings.text("sql_log_bin"))).await?;
     }

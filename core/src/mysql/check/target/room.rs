@@ -4,9 +4,11 @@ use super::super::words::{list, named, names, object, plural};
 use super::{Target, columns, is_relation};
 use crate::catalog::{Database, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
+use crate::fidelity::Severity;
 use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
 use crate::mysql::introspect::{self, is};
+use crate::mysql::journal;
 use crate::options::IfExists;
 use crate::report::Finding;
 
@@ -15,6 +17,14 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
     if target.options.recreate_database {
         findings.extend(dropped_database(target));
         return Ok(findings);
+    }
+    if target.journal {
+        let unfinished = unfinished(conn, target).await?;
+        if unfinished.severity == Severity::Error {
+            // What is there is no ground for any other advice.
+            return Ok(vec![unfinished]);
+        }
+        findings.push(unfinished);
     }
     findings.extend(defaults(conn, target).await?);
     findings.extend(clashes(target));
@@ -44,6 +54,40 @@ fn dropped_database(target: &Target<'_>) -> Option<Finding> {
         "--recreate-database drops database {name} of the target with all that it holds: {count} {}",
         plural(count, "object", "objects")
     )))
+}
+
+/// A clone that has not come to its end: its tables are there, but may lack rows, indexes or foreign keys.
+async fn unfinished(conn: &mut Conn, target: &Target<'_>) -> Result<Finding> {
+    if let Some(holder) = journal::holder(conn, target.database).await? {
+        return Ok(Finding::error(journal::occupied(target.database(), &holder)));
+    }
+    let killed = format!(
+        "a clone into database {} of the target was killed: its journal {} is there",
+        named(target.database()),
+        journal::NAME
+    );
+    let incomplete = "its tables may lack rows, indexes, foreign keys and their AUTO_INCREMENT";
+    if !target.selection.schema {
+        return Ok(Finding::error(format!(
+            "{killed}, and {incomplete}: clone the definitions too, by --if-exists drop; or, if that clone was \
+             --data-only as well, drop table {} and say --if-exists truncate",
+            journal::NAME
+        )));
+    }
+    if target.options.if_exists != IfExists::Drop {
+        return Ok(Finding::error(format!(
+            "{killed}, and {incomplete}: start again with --if-exists drop, or --recreate-database"
+        )));
+    }
+    let replaced = |there: &ObjectRef| wanted(target).any(|wanted| target.meet(there, &wanted));
+    let stay: Vec<String> = target.holds.iter().filter(|there| !replaced(there)).map(object).collect();
+    Ok(match stay.is_empty() {
+        true => Finding::note(format!("{killed}; all that it left is dropped and made anew")),
+        false => Finding::warning(format!(
+            "{killed}; what is not cloned now stays as it is, and may be what that clone left: {}",
+            list(&stay)
+        )),
+    })
 }
 
 /// Defaults of a database that is there, which a whole clone would have brought. What is cloned keeps its own.
