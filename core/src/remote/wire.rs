@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The lengths of head and body, little-endian.
 const LENGTHS: usize = 12;
 /// No head is longer: a plan of very many tables has some hundred megabytes.
-const LONGEST_HEAD: u32 = 1 << 30;
+const LONGEST_HEAD: u32 = 256 << 20;
 /// No body is longer: a row cannot be.
 const LONGEST_BODY: u64 = 1 << 33;
 

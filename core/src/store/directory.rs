@@ -125,7 +125,7 @@ impl Store for Directory {
 
     async fn find(&self, key: &str) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        self.run("read", key, move |_| match fs::read(path) {
+        self.run("read", key, move |_| match read_regular(&path) {
             Ok(data) => Ok(Some(Bytes::from(data))),
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
@@ -178,6 +178,14 @@ fn walk(directory: &Path, base: &str, prefix: &str, keys: &mut Vec<String>) -> i
         }
     }
     Ok(())
+}
+
+/// The bytes of a regular file: a device or a pipe, also behind a link, may have no end.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(IoKind::InvalidData, "it is no regular file"));
+    }
+    fs::read(path)
 }
 
 /// A rename lasts once its directory is on the disk.
