@@ -1,6 +1,8 @@
 //! URLs and sites to sources and sinks: the only room that names every concrete kind.
 
 mod opening;
+mod option_file;
+mod server;
 mod shelf;
 mod stage;
 mod url;

@@ -1,10 +1,13 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bounded_file;
 use crate::dial::{Dial, Straight};
 use crate::error::{Error, Result};
 
@@ -48,7 +51,7 @@ pub(crate) struct Pem {
 impl Pem {
     /// Reads the file that the URL's `parameter` names.
     pub(crate) fn read(parameter: &str, path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
+        let text = bounded_file::read_text(path)
             .map_err(|error| Error::usage(format!("{parameter}: cannot use {}", path.display())).caused_by(error))?;
         Ok(Self { path: path.to_owned(), text: text.into() })
     }
@@ -68,9 +71,30 @@ pub(crate) struct Address {
     pub(crate) password: SecretString,
     pub(crate) database: String,
     pub(crate) tls: TlsOptions,
+    /// The server's own key, to encrypt the password with.
+    pub(crate) server_key: Option<Pem>,
+    /// Whether a server that nobody has verified may get the password.
+    pub(crate) cleartext_password: bool,
     /// The way to the server.
     #[serde(skip, default = "straight")]
     pub(crate) dial: Arc<dyn Dial>,
+    /// How long the server may be silent before a second connection asks what it does.
+    #[serde(skip, default = "silence")]
+    pub(crate) silence: Duration,
+}
+
+/// As [`Address::silence`], everywhere but in tests.
+pub(crate) const SILENCE: Duration = Duration::from_secs(20);
+
+fn silence() -> Duration {
+    SILENCE
+}
+
+impl Address {
+    /// Whether the name can only mean the machine itself.
+    pub(crate) fn is_loopback(host: &str) -> bool {
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
 }
 
 /// The way without anybody between.

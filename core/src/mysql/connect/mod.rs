@@ -11,7 +11,7 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-pub(crate) use address::{Address, Pem, TlsMode, TlsOptions, straight};
+pub(crate) use address::{Address, Pem, SILENCE, TlsMode, TlsOptions, straight};
 pub(super) use packet::PacketStream;
 
 use crate::catalog::{Flavor, Server};

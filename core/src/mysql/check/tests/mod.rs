@@ -14,7 +14,7 @@ use testkit::pair_of;
 
 use crate::catalog::Catalog;
 use crate::fidelity::Severity;
-use crate::mysql::connect::{Address, Conn, TlsOptions, straight};
+use crate::mysql::connect::{Address, Conn, SILENCE, TlsOptions, straight};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
@@ -135,7 +135,10 @@ fn address(server: &testkit::Database, database: &str) -> Address {
         password: server.password.clone().into(),
         database: database.to_owned(),
         tls: TlsOptions::default(),
+        server_key: None,
+        cleartext_password: false,
         dial: straight(),
+        silence: SILENCE,
     }
 }
 
