@@ -8,13 +8,13 @@ use url::Url;
 use super::option_file::OptionFile;
 use super::url::unknown;
 use crate::error::{Error, Result};
-use crate::mysql::{Address, Pem, SILENCE, TlsMode, TlsOptions, straight};
+use crate::mysql::{Address, Pem, SILENCE, ServerRole, TlsMode, TlsOptions, straight};
 use crate::url_syntax::{decoded, parameters, with_value};
 
 const KNOWN: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
 
 /// The server that the URL names; `variable` may hold its password.
-pub(super) fn address(url: &Url, variable: &str, password: Option<SecretString>) -> Result<Address> {
+pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Option<SecretString>) -> Result<Address> {
     let path = url.path().strip_prefix('/').unwrap_or_default();
     if path.is_empty() || path.contains('/') {
         return Err(Error::usage(
@@ -40,6 +40,7 @@ pub(super) fn address(url: &Url, variable: &str, password: Option<SecretString>)
         None => (file.port, file.socket.take().filter(|_| url.port().is_none() && file.host.is_none())),
     };
     let mut address = Address {
+        role,
         host: named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned()),
         port: url.port().or(port).unwrap_or(3306),
         socket,
@@ -61,7 +62,7 @@ pub(super) fn address(url: &Url, variable: &str, password: Option<SecretString>)
             "ssl-cert" => cert = Some(value),
             "ssl-key" => key = Some(value),
             "socket" => address.socket = Some(PathBuf::from(value)),
-            "server-public-key" => address.server_key = Some(Pem::read("server-public-key", Path::new(&value))?),
+            "server-public-key" => address.server_key = Some(Pem::server_key(Path::new(&value))?),
             "cleartext-password" if value == "allow" => address.cleartext_password = true,
             "cleartext-password" => {
                 return Err(Error::usage(format!(
@@ -127,7 +128,7 @@ mod tests {
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
     fn parsed(text: &str) -> Result<Address> {
-        address(&parse(text)?, "DBGRAFT_NO_SUCH_VARIABLE", None)
+        address(&parse(text)?, ServerRole::Source, "DBGRAFT_NO_SUCH_VARIABLE", None)
     }
 
     fn message(text: &str) -> String {

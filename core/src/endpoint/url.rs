@@ -7,7 +7,7 @@ use super::option_file::OptionFile;
 use super::server::address;
 use super::shelf::Shelf;
 use crate::error::{Error, Result};
-use crate::mysql::Address;
+use crate::mysql::{Address, ServerRole};
 use crate::store::{S3Location, unique_name};
 use crate::url_syntax::{self, decoded, parameters, with_value};
 
@@ -49,10 +49,10 @@ fn is_mysql(url: &Url) -> bool {
 }
 
 /// What the URL of an endpoint names.
-pub(super) fn locate(text: &str, variable: &str, password: Option<SecretString>) -> Result<Location> {
+pub(super) fn locate(text: &str, role: ServerRole, variable: &str, password: Option<SecretString>) -> Result<Location> {
     let url = parse(text)?;
     if is_mysql(&url) {
-        return Ok(Location::MySql(Box::new(address(&url, variable, password)?)));
+        return Ok(Location::MySql(Box::new(address(&url, role, variable, password)?)));
     }
     shelf(&url).map(Location::Archive)
 }
@@ -132,7 +132,10 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        locate(text, "DBGRAFT_NO_SUCH_VARIABLE", None).err().map(|error| error.to_string()).unwrap_or_default()
+        locate(text, ServerRole::Source, "DBGRAFT_NO_SUCH_VARIABLE", None)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -155,7 +158,7 @@ mod tests {
             assert!(staging(url).is_err(), "{url}");
         }
         for right in ["s3://b", "s3://b/", "s3://b/x/", "s3://b/x//y", "file:///x/", "file:///", "file://localhost/x"] {
-            assert!(locate(right, "", None).is_ok() && staging(right).is_ok(), "{right}");
+            assert!(locate(right, ServerRole::Source, "", None).is_ok() && staging(right).is_ok(), "{right}");
         }
     }
 }

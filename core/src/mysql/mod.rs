@@ -34,6 +34,6 @@ mod trial;
 mod undo;
 mod zero;
 
-pub(crate) use connect::{Address, Pem, SILENCE, TlsMode, TlsOptions, straight};
+pub(crate) use connect::{Address, Pem, SILENCE, ServerRole, TlsMode, TlsOptions, straight};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

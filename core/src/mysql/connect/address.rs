@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_common::crypto::rsa::PublicKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -49,6 +50,21 @@ pub(crate) struct Pem {
 }
 
 impl Pem {
+    /// Reads the server's own public key.
+    pub(crate) fn server_key(path: &Path) -> Result<Self> {
+        let pem = Self::read("server-public-key", path)?;
+        match PublicKey::from_pem(pem.text.expose_secret()) {
+            Ok(_) => Ok(pem),
+            Err(error) => {
+                let message = format!(
+                    "server-public-key: {} holds no RSA key in PEM form, as the server's public_key.pem does",
+                    path.display()
+                );
+                Err(Error::usage(message).caused_by(error))
+            }
+        }
+    }
+
     /// Reads the file that the URL's `parameter` names.
     pub(crate) fn read(parameter: &str, path: &Path) -> Result<Self> {
         let text = bounded_file::read_text(path)
@@ -57,11 +73,29 @@ impl Pem {
     }
 }
 
+/// Which end of a clone a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ServerRole {
+    Source,
+    Target,
+}
+
+impl ServerRole {
+    /// What its server is called in messages.
+    pub(crate) fn server(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
 /// Where a database is, how it is reached, and who we are there: a parsed `mysql://` URL.
 ///
 /// It may travel to the machine that makes the connection, password included: only over a line that is encrypted.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Address {
+    pub(crate) role: ServerRole,
     pub(crate) host: String,
     pub(crate) port: u16,
     /// A Unix socket, in the place of host and port.

@@ -14,7 +14,7 @@ use testkit::pair_of;
 
 use crate::catalog::Catalog;
 use crate::fidelity::Severity;
-use crate::mysql::connect::{Address, Conn, SILENCE, TlsOptions, straight};
+use crate::mysql::connect::{Address, Conn, SILENCE, ServerRole, TlsOptions, straight};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
@@ -128,6 +128,7 @@ impl Drop for Account {
 
 fn address(server: &testkit::Database, database: &str) -> Address {
     Address {
+        role: ServerRole::Source,
         host: server.host.clone(),
         port: server.port,
         socket: None,
