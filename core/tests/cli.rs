@@ -179,6 +179,16 @@ fn a_password_is_never_shown() {
     }
 }
 
+#[test]
+fn without_aws_keys_it_says_where_it_has_looked() {
+    let mut command = command(DBGRAFT);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_PROFILE", "nobody");
+    let output = command.args(["plan", "s3://bucket/x?region=eu-west-1", TARGET]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(said.contains("AWS_ACCESS_KEY_ID") && said.contains("the profile `nobody`"), "{said}");
+    assert!(!said.contains("Attempted"), "{said}");
+}
+
 /// `ssh -G` runs the commands of `Match exec`.
 #[test]
 fn a_command_of_the_ssh_settings_sees_no_secret() {

@@ -8,7 +8,7 @@ use url::Url;
 use super::option_file::OptionFile;
 use super::url::unknown;
 use crate::error::{Error, Result};
-use crate::mysql::{Address, Pem, SILENCE, ServerRole, TlsMode, TlsOptions, straight};
+use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 use crate::url_syntax::{decoded, parameters, with_value};
 
 const KNOWN: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
@@ -39,20 +39,10 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
         Some(_) => (None, None),
         None => (file.port, file.socket.take().filter(|_| url.port().is_none() && file.host.is_none())),
     };
-    let mut address = Address {
-        role,
-        host: named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned()),
-        port: url.port().or(port).unwrap_or(3306),
-        socket,
-        user,
-        password,
-        database: decoded("database", path)?,
-        tls: TlsOptions::default(),
-        server_key: None,
-        cleartext_password: false,
-        dial: straight(),
-        silence: SILENCE,
-    };
+    let place = named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned());
+    let place = (place.as_str(), url.port().or(port).unwrap_or(3306));
+    let mut address = Address::new(role, place, (user, password), decoded("database", path)?);
+    address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
     for (name, value) in parameters(url)? {
         let value = with_value(&name, value)?;

@@ -34,6 +34,6 @@ mod trial;
 mod undo;
 mod zero;
 
-pub(crate) use connect::{Address, Pem, SILENCE, ServerRole, TlsMode, TlsOptions, straight};
+pub(crate) use connect::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

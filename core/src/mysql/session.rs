@@ -117,3 +117,36 @@ pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result
     .await?;
     Ok(conn)
 }
+
+#[cfg(test)]
+mod tests {
+    use dbgraft_testkit::{Flavor as Family, ServerOptions};
+
+    use super::*;
+    use crate::mysql::connect::ServerRole;
+
+    #[tokio::test]
+    async fn no_session_has_a_limit_of_the_server() {
+        for family in [Family::MySql, Family::MariaDb] {
+            let server = ServerOptions::new(family).start().unwrap();
+            let limits: &[&str] = if family == Family::MySql { &MYSQL_LIMITS } else { &MARIADB_LIMITS };
+            let limits: Vec<&str> = limits.iter().map(|limit| limit.split(' ').next().unwrap()).collect();
+            server.sql("CREATE DATABASE d").unwrap();
+            for limit in &limits {
+                server.sql(&format!("SET GLOBAL {limit} = 3600")).unwrap();
+            }
+            let account = (server.user.clone(), server.password.clone().into());
+            let address = Address::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
+            let sessions = [
+                control(&address).await,
+                reader(&address).await,
+                writer(&address, false).await,
+                definer(&address, false).await,
+            ];
+            for session in sessions {
+                let row = session.unwrap().row(&format!("SELECT @@{}", limits.join(" + @@"))).await.unwrap();
+                assert_eq!(row.unwrap().text(0).unwrap().parse(), Ok(0.0), "{family}");
+            }
+        }
+    }
+}

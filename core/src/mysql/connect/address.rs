@@ -125,6 +125,24 @@ fn silence() -> Duration {
 }
 
 impl Address {
+    /// A server at a port, reached as the URL says that says nothing else.
+    pub(crate) fn new(role: ServerRole, place: (&str, u16), account: (String, SecretString), database: String) -> Self {
+        Self {
+            role,
+            host: place.0.to_owned(),
+            port: place.1,
+            socket: None,
+            user: account.0,
+            password: account.1,
+            database,
+            tls: TlsOptions::default(),
+            server_key: None,
+            cleartext_password: false,
+            dial: straight(),
+            silence: SILENCE,
+        }
+    }
+
     /// Whether the name can only mean the machine itself.
     pub(crate) fn is_loopback(host: &str) -> bool {
         host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
@@ -132,7 +150,7 @@ impl Address {
 }
 
 /// The way without anybody between.
-pub(crate) fn straight() -> Arc<dyn Dial> {
+fn straight() -> Arc<dyn Dial> {
     Arc::new(Straight)
 }
 

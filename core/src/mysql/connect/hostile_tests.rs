@@ -104,20 +104,9 @@ impl Dial for Elsewhere {
 }
 
 fn address(port: u16) -> Address {
-    Address {
-        role: ServerRole::Source,
-        host: "127.0.0.1".to_owned(),
-        port,
-        socket: None,
-        user: "app".to_owned(),
-        password: SECRET.into(),
-        database: "shop".to_owned(),
-        tls: TlsOptions::default(),
-        server_key: None,
-        cleartext_password: false,
-        dial: straight(),
-        silence: Duration::from_millis(400),
-    }
+    let account = ("app".to_owned(), SECRET.into());
+    let silence = Duration::from_millis(400);
+    Address { silence, ..Address::new(ServerRole::Source, ("127.0.0.1", port), account, "shop".to_owned()) }
 }
 
 /// Serves each connection by `serve`, which gets its number from 1 on.
@@ -281,7 +270,7 @@ async fn asking(plugin: &'static str) -> (Address, Arc<Mutex<Vec<u8>>>) {
             match plugin {
                 "caching_sha2_password" => fake.send(sequence, b"\x01\x04").await,
                 plugin => {
-                    let switch = [b"\xFE", plugin.as_bytes(), b"\012345678901234567890\0"].concat();
+                    let switch = [b"\xFE", plugin.as_bytes(), b"\x0012345678901234567890\0"].concat();
                     fake.send(sequence, &switch).await;
                 }
             }

@@ -15,7 +15,7 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-pub(crate) use address::{Address, Pem, SILENCE, ServerRole, TlsMode, TlsOptions, straight};
+pub(crate) use address::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 pub(super) use packet::PacketStream;
 
 use crate::catalog::{Flavor, Server};
