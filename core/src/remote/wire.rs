@@ -158,7 +158,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_frame_is_refused_and_takes_no_memory() {
-        for noise in [&b"Welcome to the host!"[..], b"\x03\0\0\0\0\0\0\0\0\0\0\0{a}", &[0xFF; 12]] {
+        for noise in
+            [&b"Welcome to the host!"[..], b"\x03\0\0\0\0\0\0\0\0\0\0\0{a}", &[0xFF; 12], b"\0\0\0\x40\0\0\0\0\0\0\0\0"]
+        {
             let error = through(noise).await.unwrap_err();
             assert!(error.to_string().contains("no message of dbgraft"), "{error}");
         }

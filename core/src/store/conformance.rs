@@ -87,6 +87,17 @@ async fn a_directory_takes_no_key_that_leads_elsewhere() {
     assert_eq!(Directory::open("/a/../b").unwrap_err().kind(), ErrorKind::Usage);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn an_object_that_is_no_file_is_not_read() {
+    let root = std::env::temp_dir().join(temporary_name("test"));
+    std::fs::create_dir_all(&root).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", root.join("endless")).unwrap();
+    let error = Directory::open(&root).unwrap().find("endless").await.unwrap_err();
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(error.to_string().contains("no regular file"), "{error}");
+}
+
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_says_so() {
     let file = std::env::temp_dir().join(temporary_name("test"));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dbgraft_testkit::{Flavor, pair_of};
+use dbgraft_testkit::{Flavor, Proxy, pair_of};
 use rustls::ServerConfig;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -253,6 +253,27 @@ async fn an_error_before_the_login_has_its_number() {
     let error = opened(&address).await.map(drop).unwrap_err();
     assert!(error.code() == Some(1040) && error.is_retryable(), "{error}");
     assert!(error.to_string().starts_with("Too many connections (source mysql://app@127"), "{error}");
+}
+
+/// The same with real servers, whose lists of processes differ.
+#[tokio::test]
+async fn a_statement_that_runs_is_told_from_a_line_that_is_dead() {
+    for flavor in [Flavor::MySql, Flavor::MariaDb] {
+        let server = &pair_of(flavor).source;
+        let proxy = Proxy::start((server.host.as_str(), server.port)).unwrap();
+        let mut address = address(proxy.port());
+        (address.user, address.password) = (server.user.clone(), server.password.clone().into());
+        address.silence = Duration::from_secs(1);
+        let mut conn = opened(&address).await.unwrap();
+        let row = timeout(END, conn.row("SELECT SLEEP(3)")).await.expect("it hangs").unwrap();
+        assert_eq!(row.unwrap().string(0), "0");
+        // Its answer gets lost, though others get theirs.
+        let other = Address { dial: Arc::new(Elsewhere(server.port)), ..address.clone() };
+        conn.stream.patience.watch(&other, conn.id);
+        proxy.stall(true);
+        let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
+        assert!(error.to_string().contains("does not run the statement") && error.is_retryable(), "{error}");
+    }
 }
 
 /// A server with a certificate of its own that asks for the password.
