@@ -178,7 +178,9 @@ async fn a_server_that_says_nothing_or_drips_is_given_up() {
     assert!(error.to_string().contains("does not run the statement"), "{error}");
     let error = told(Some(&["7", "Query", "executing"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
-    // The rows that it sends get lost on the way.
+    // What we have sent, or the rows that it sends, got lost on the way.
+    let error = told(Some(&["1", "Query", "Reading from net"]), |fake| async { fake }).await.unwrap_err();
+    assert!(error.to_string().contains("does not run the statement"), "{error}");
     let error = told(Some(&["1", "Query", "Sending to client"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::patience::Patience;
+use super::patience::{Patience, Way};
 use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Lease;
@@ -101,7 +101,7 @@ impl PacketStream {
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            match self.patience.wait(self.io.write(bytes)).await? {
+            match self.patience.wait(Way::Out, self.io.write(bytes)).await? {
                 0 => return Err(self.patience.closed()),
                 written => bytes = bytes.get(written..).unwrap_or_default(),
             }
@@ -111,7 +111,7 @@ impl PacketStream {
 
     pub(crate) async fn flush(&mut self) -> Result<()> {
         let io = &mut self.io;
-        self.patience.wait(async { io.flush().await.map(|()| 0) }).await.map(drop)
+        self.patience.wait(Way::Out, async { io.flush().await.map(|()| 0) }).await.map(drop)
     }
 
     /// The next packet if it is already here, without waiting. Large packets are never reported.
@@ -199,7 +199,7 @@ impl PacketStream {
             self.start += here;
             let mut rest = (&mut self.io).take((length - here) as u64);
             while rest.limit() > 0 {
-                if self.patience.wait(rest.read_buf(&mut self.large)).await? == 0 {
+                if self.patience.wait(Way::In, rest.read_buf(&mut self.large)).await? == 0 {
                     return Err(self.patience.closed());
                 }
             }
@@ -216,7 +216,7 @@ impl PacketStream {
             self.start = 0;
         }
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        let read = self.patience.wait(self.io.read(space)).await?;
+        let read = self.patience.wait(Way::In, self.io.read(space)).await?;
         if read == 0 {
             return Err(self.patience.closed());
         }

@@ -12,8 +12,20 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A statement that is alive moves as many bytes within the silence that is allowed; one that drips does not.
 const ENOUGH: usize = 4 << 10;
-/// What the servers say of a statement that waits for its client, in both families.
-const WAITING_FOR_US: [&str; 4] = ["Sending to client", "Receiving from client", "Writing to net", "Reading from net"];
+/// What the servers say of a statement that sends to its client, or reads from it, in both families.
+const SENDING: [&str; 2] = ["Sending to client", "Writing to net"];
+const RECEIVING: [&str; 2] = ["Receiving from client", "Reading from net"];
+/// After so many looks at a statement that waits for us, as we wait for it, the line is dead.
+const DEAD: u32 = 2;
+/// The same where all was handed to the system and may still be on its way over a slow line.
+const DEAD_AFTER_SENDING: u32 = 6;
+
+/// Which way bytes are to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    In,
+    Out,
+}
 
 /// Bounds every wait of one connection. The time that nobody waits does not count: a reader may pause for long.
 pub(super) struct Patience {
@@ -21,8 +33,8 @@ pub(super) struct Patience {
     /// What is left of the silence since enough has moved.
     left: Duration,
     moved: usize,
-    /// Whether the last look found the server waiting for us.
-    stuck: bool,
+    /// How many looks in a row have found the server waiting for us.
+    stuck: u32,
     /// The connection, once it is logged in.
     connection: Option<(Box<Address>, u32)>,
 }
@@ -31,15 +43,16 @@ pub(super) struct Patience {
 enum Seen {
     /// It runs; or nobody can tell, as behind a proxy with numbers of its own.
     Runs,
-    /// It waits for us, as we wait for it.
-    WaitsForUs,
+    /// It sends, or waits for what we send.
+    Sends,
+    Receives,
     /// Nothing runs on the connection, or it is not there.
     Over,
 }
 
 impl Patience {
     pub(super) fn new(silence: Duration) -> Self {
-        Self { silence, left: silence, moved: 0, stuck: false, connection: None }
+        Self { silence, left: silence, moved: 0, stuck: 0, connection: None }
     }
 
     /// Lets a second connection look what this one does, before it is given up.
@@ -49,14 +62,14 @@ impl Patience {
 
     /// Begins anew with each statement.
     pub(super) fn restart(&mut self) {
-        (self.left, self.moved, self.stuck) = (self.silence, 0, false);
+        (self.left, self.moved, self.stuck) = (self.silence, 0, 0);
     }
 
     /// Waits until `work` has moved some bytes.
     ///
     /// # Errors
     /// `Connection`, retryable, if the connection breaks, or is silent and its statement does not run any more.
-    pub(super) async fn wait(&mut self, work: impl Future<Output = io::Result<usize>>) -> Result<usize> {
+    pub(super) async fn wait(&mut self, way: Way, work: impl Future<Output = io::Result<usize>>) -> Result<usize> {
         let mut work = pin!(work);
         loop {
             let begun = Instant::now();
@@ -69,17 +82,23 @@ impl Patience {
                 }
                 return Ok(moved);
             }
-            match self.look().await? {
-                Seen::Runs => self.restart(),
-                Seen::WaitsForUs if !self.stuck => {
+            let looks = match (self.look().await?, way) {
+                (Seen::Runs, _) => {
                     self.restart();
-                    self.stuck = true;
+                    continue;
                 }
+                (Seen::Receives, Way::In) => DEAD_AFTER_SENDING,
+                (Seen::Sends | Seen::Receives, _) => DEAD,
+                (Seen::Over, _) => 1,
+            };
+            self.left = self.silence;
+            self.stuck += 1;
+            if self.stuck >= looks {
                 // The answer may have been on its way.
-                _ => match timeout(self.silence / 4, &mut work).await {
+                match timeout(self.silence / 4, &mut work).await {
                     Ok(moved) => return moved.map_err(|error| self.lost(error)),
                     Err(_) => return Err(self.silent("and it does not run the statement any more")),
-                },
+                }
             }
         }
     }
@@ -138,7 +157,8 @@ async fn look(address: &Address, id: u32) -> Result<Seen> {
         (None, _) => Seen::Runs,
         (_, None) => Seen::Over,
         (_, Some(row)) if row.string(1) == "Sleep" => Seen::Over,
-        (_, Some(row)) if WAITING_FOR_US.contains(&row.string(2).as_str()) => Seen::WaitsForUs,
+        (_, Some(row)) if SENDING.contains(&row.string(2).as_str()) => Seen::Sends,
+        (_, Some(row)) if RECEIVING.contains(&row.string(2).as_str()) => Seen::Receives,
         _ => Seen::Runs,
     })
 }
