@@ -24,7 +24,7 @@ impl Default for Retry {
 impl Retry {
     /// For cleaning up, whose end somebody waits for: four more tries within a quarter of a minute.
     pub(crate) fn of_clean_up() -> Self {
-        Self { waits: [1, 2, 4, 8].map(Duration::from_secs).to_vec() }
+        Self { waits: [1, 2, 4, 8].map(Duration::from_secs).to_vec(), ..Self::default() }
     }
 
     #[cfg(test)]

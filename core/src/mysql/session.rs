@@ -140,8 +140,8 @@ mod tests {
             let sessions = [
                 control(&address).await,
                 reader(&address).await,
-                writer(&address, false).await,
-                definer(&address, false).await,
+                writer(&address, &CloneOptions::default()).await,
+                definer(&address, &CloneOptions::default()).await,
             ];
             for session in sessions {
                 let row = session.unwrap().row(&format!("SELECT @@{}", limits.join(" + @@"))).await.unwrap();
