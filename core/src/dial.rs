@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -48,6 +50,17 @@ pub(crate) trait Dial: Send + Sync {
     /// # Errors
     /// `Connection`, retryable where another try may help.
     async fn dial(&self, place: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>>;
+
+    /// Whether the way is encrypted, to a host that was verified.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+}
+
+/// Lets the system notice a line that is dead, also while nothing is sent: within a minute.
+pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(20)).with_interval(Duration::from_secs(10));
+    SockRef::from(stream).set_tcp_keepalive(&probes.with_retries(4))
 }
 
 /// From this machine, with nothing between.
@@ -64,6 +77,7 @@ impl Dial for Straight {
             Place::Port(host, port) => {
                 let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
+                keep_alive(&stream).map_err(unreachable)?;
                 Ok(Box::new(stream))
             }
             Place::Socket(path) => {

@@ -26,6 +26,7 @@
 mod agent;
 mod archive;
 mod batch;
+mod bounded_file;
 mod catalog;
 mod clone;
 mod dial;
@@ -47,6 +48,7 @@ mod site;
 mod source;
 mod ssh;
 mod store;
+mod url_syntax;
 mod verification;
 
 pub mod codec;

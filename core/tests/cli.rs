@@ -74,6 +74,16 @@ fn a_wrong_url_is_refused_by_name() {
         ("s3://bucket/prefix?zone=1", "`zone`"),
         ("s3://key:value@bucket/prefix", "AWS environment"),
         ("file:///tmp/x?y=1", "`y`"),
+        ("file:", "an endpoint is a URL"),
+        ("mysql://app@127.0.0.1:1/shop#copy", "`#copy`"),
+        ("s3://bucket/x#2026", "%23"),
+        ("s3://bucket:9000/x", ":9000"),
+        ("s3://bucket/../../x", "`/../../x`"),
+        ("s3://bucket/x?region=a&region=b", "`region` stands twice"),
+        ("file://host/x", "`host`"),
+        ("postgres://app@h/d", "mysql://"),
+        ("ssh://app@h", "--source-agent"),
+        ("mysql://app:a/b@127.0.0.1:1/shop", "%2F"),
     ] {
         refuses(&["clone", url, TARGET], names);
         refuses(&["clone", SOURCE, url], names);
@@ -102,6 +112,9 @@ fn a_wrong_option_is_refused_by_name() {
         (&["--via", SOURCE], "--via"),
         (&["--via", "s3://bucket/p?zone=1"], "`zone`"),
         (&["--via", "ftp://h/p"], "ftp://"),
+        (&["--via", "s3://bucket/p#1"], "`#1`"),
+        (&["--source-tunnel", "ssh://h#1"], "`#1`"),
+        (&["--target-agent", "ssh://h?jump=a&jump=b"], "`jump` stands twice"),
         (&["--report", "/nonexistent/report.json"], "/nonexistent/report.json"),
         (&["--report", "/"], "--report /"),
     ] {
@@ -155,12 +168,49 @@ fn a_password_is_never_shown() {
         vec![&good],
         vec!["clone", &format!("mysql://app:{SECRET}/with-a-slash@127.0.0.1:1/shop"), TARGET],
         vec!["clone", &format!("mysql://app:{SECRET}"), TARGET],
+        vec!["clone", &format!("mysql://app:{SECRET}#1@127.0.0.1:1/shop"), TARGET],
+        vec!["clone", &format!("app:{SECRET}@127.0.0.1:1/shop"), TARGET],
+        vec!["clone", &with_password("127.0.0.1:1/shop?ssl-mode=x@y"), TARGET],
     ] {
         let output = dbgraft(&arguments);
         let said = text(&output.stdout) + &text(&output.stderr);
         assert_ne!(output.status.code(), Some(0), "{arguments:?}: {said}");
         assert!(!said.contains(SECRET) && !said.contains("panicked"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn without_aws_keys_it_says_where_it_has_looked() {
+    let mut command = command(DBGRAFT);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_PROFILE", "nobody");
+    let output = command.args(["plan", "s3://bucket/x?region=eu-west-1", TARGET]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(said.contains("AWS_ACCESS_KEY_ID") && said.contains("the profile `nobody`"), "{said}");
+    assert!(!said.contains("Attempted"), "{said}");
+}
+
+/// `ssh -G` runs the commands of `Match exec`.
+#[test]
+fn a_command_of_the_ssh_settings_sees_no_secret() {
+    let dir = std::env::temp_dir().join(format!("dbgraft-cli-ssh-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let (config, seen) = (dir.join("config"), dir.join("seen"));
+    fs::write(&config, format!("Match exec \"env > {}\"\n  Hostname 127.0.0.1\n  Port 1\n", seen.display())).unwrap();
+    let tunnel = format!("ssh://app@h?config={}", config.display());
+    let mut command = command(DBGRAFT);
+    let secrets = [
+        "DBGRAFT_SOURCE_PASSWORD",
+        "DBGRAFT_TARGET_SSH_PASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "MYSQL_PWD",
+    ];
+    command.envs(secrets.map(|name| (name, SECRET))).env("AWS_PROFILE", "kept");
+    let output = command.args(["plan", SOURCE, TARGET, "--source-tunnel", &tunnel]).output().unwrap();
+    let seen = fs::read_to_string(&seen).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    fs::remove_dir_all(&dir).unwrap();
+    assert!(seen.contains("AWS_PROFILE=kept") && !seen.contains(SECRET), "{seen}");
 }
 
 #[test]

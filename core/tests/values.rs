@@ -141,6 +141,19 @@ async fn every_type_at_its_limits_by_insert_where_the_target_takes_no_files() {
     }
 }
 
+/// The server would close the connection in the middle of the statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_fits_no_packet_is_told_where_the_target_takes_no_files() {
+    for flavor in FLAVORS {
+        let sql = "CREATE TABLE t (a LONGTEXT); INSERT INTO t VALUES (REPEAT('x', 3000000))";
+        let bench = Bench::new(flavor, sql);
+        let target = without_local_infile(flavor);
+        target.sql("SET GLOBAL max_allowed_packet = 2097152").unwrap();
+        let error = CloneJob::new(bench.source_url(), target.url_of(&bench.to)).run().await.unwrap_err().to_string();
+        assert!(error.contains("max_allowed_packet is 2097152"), "{error}");
+    }
+}
+
 /// What a server's administrator may have set, and what would change values, texts or their number.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_the_servers_change_no_value() {

@@ -1,6 +1,8 @@
 //! URLs and sites to sources and sinks: the only room that names every concrete kind.
 
 mod opening;
+mod option_file;
+mod server;
 mod shelf;
 mod stage;
 mod url;
@@ -15,7 +17,7 @@ use self::shelf::Shelf;
 use self::url::{Location, locate, staging};
 use crate::archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::{Address, MySqlSink, MySqlSource};
+use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{Agent, RemoteSink, RemoteSource};
 use crate::sink::Sink;
@@ -121,14 +123,20 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
     let options = request.options;
     let (tunnel, agent) = (options.source_tunnel.as_deref(), options.source_agent.as_deref());
     let site = request.source_site.map_or_else(|| Site::of("source", tunnel, agent), Ok)?;
-    let side = Side { name: "source", variable: "DBGRAFT_SOURCE", ask: request.ask.clone(), options };
+    let side = Side {
+        name: "source",
+        role: ServerRole::Source,
+        variable: "DBGRAFT_SOURCE",
+        ask: request.ask.clone(),
+        options,
+    };
     let source = match request.source {
         SourceEndpoint::Own(own) => side.own(own, &site)?,
         SourceEndpoint::Url(url) => side.end(&url, request.source_password, site)?,
     };
     let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
     let site = request.target_site.map_or_else(|| Site::of("target", tunnel, agent), Ok)?;
-    let side = Side { name: "target", variable: "DBGRAFT_TARGET", ask: request.ask, options };
+    let side = Side { name: "target", role: ServerRole::Target, variable: "DBGRAFT_TARGET", ask: request.ask, options };
     let sink = match request.target {
         SinkEndpoint::Own(own) => side.own(own, &site)?,
         SinkEndpoint::Url(url) => side.end(&url, request.target_password, site)?,
@@ -140,6 +148,7 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
 /// What is the same for everything that is opened for one side.
 struct Side<'a> {
     name: &'static str,
+    role: ServerRole,
     /// What its environment variables begin with.
     variable: &'static str,
     ask: Option<Ask>,
@@ -160,7 +169,7 @@ impl Side<'_> {
     }
 
     fn end<T: ?Sized>(&self, url: &str, password: Option<SecretString>, site: Site) -> Result<End<T>> {
-        let location = locate(url, &format!("{}_PASSWORD", self.variable), password)?;
+        let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)?;
         let (mut address, site) = match (location, site) {
             (Location::Archive(shelf), Site::Here) => return Ok(End::Archive(shelf)),
             (Location::Archive(_), _) => {

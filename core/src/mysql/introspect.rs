@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connect::{Conn, Row};
 use super::ddl::{Dialect, Header, quote_name, quote_text, readable, with_header};
-use super::{column, replaced};
+use super::{check, column, replaced};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,10 +48,11 @@ pub(super) async fn base_tables(conn: &mut Conn, database: &str) -> Result<Vec<T
 /// # Errors
 /// `Usage` where there is none of that name at this side of the clone.
 pub(super) async fn existing_database(conn: &mut Conn, name: &str, side: &str) -> Result<Database> {
-    database(conn, name).await?.ok_or_else(|| {
-        let message = format!("there is no database {} at the {side}, or the account may not see it", Printable(name));
-        Error::new(ErrorKind::Usage, message)
-    })
+    if let Some(database) = database(conn, name).await? {
+        return Ok(database);
+    }
+    let (name, hint) = (Printable(name), check::roles_hint(conn).await?);
+    Err(Error::usage(format!("there is no database {name} at the {side}, or the account may not see it{hint}")))
 }
 
 /// The database and its defaults, or `None` where there is none of that name.

@@ -187,7 +187,12 @@ pub(super) async fn by_insert(
         if sql.len() > head.len() {
             sql.push(b',');
         }
+        let before = sql.len();
         wrong += push_row(&mut sql, &columns, row, loading);
+        let needed = head.len() + sql.len() - before + 1;
+        if needed > packet {
+            return Err(too_long(needed, packet));
+        }
     }
     inserted += insert(conn, table, &sql, wrong, loading).await?;
     loading.leave(conn, lenient).await?;
@@ -195,6 +200,15 @@ pub(super) async fn by_insert(
         return Ok(());
     }
     Err(Error::new(ErrorKind::Data, format!("the target took {inserted} of {} rows", batch.rows)))
+}
+
+/// The server would only close the connection.
+fn too_long(needed: usize, packet: usize) -> Error {
+    let message = format!(
+        "a row is {needed} bytes long as an INSERT, and the target's max_allowed_packet is {packet}: SET GLOBAL \
+         max_allowed_packet to more there, or SET GLOBAL local_infile = 1, which loads rows of any length"
+    );
+    Error::new(ErrorKind::Data, message)
 }
 
 /// Inserts rows of which so many fields hold an ENUM's error value.

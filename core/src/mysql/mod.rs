@@ -35,6 +35,6 @@ mod trial;
 mod undo;
 mod zero;
 
-pub(crate) use connect::{Address, Pem, TlsMode, TlsOptions, straight};
+pub(crate) use connect::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

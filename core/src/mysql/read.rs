@@ -56,7 +56,10 @@ impl RowReader {
         }
         let prepared =
             StmtPacket::deserialize((), &mut ParseBuf(packet)).map_err(|error| garbled().caused_by(error))?;
-        for _ in 0..usize::from(prepared.num_columns()) + usize::from(prepared.num_params()) {
+        if prepared.num_params() > 0 {
+            return Err(garbled());
+        }
+        for _ in 0..prepared.num_columns() {
             conn.stream.packet().await?;
         }
         let mut execute = prepared.statement_id().to_le_bytes().to_vec();

@@ -94,7 +94,7 @@ impl Running {
         };
         tokio::time::timeout(PATIENCE, kill).await.unwrap_or_else(|_| {
             let message = "the server does not answer, and statements of this clone may still run";
-            Err(Error::new(ErrorKind::Connection, message).retryable().with("server", &self.address))
+            Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.server(), &self.address))
         })
     }
 }

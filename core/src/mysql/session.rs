@@ -12,6 +12,25 @@ use crate::options::CloneOptions;
 const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
                       wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
 
+/// Limits of the server that would end a statement, or a session that waits. They are of one family or another version.
+const MYSQL_LIMITS: [&str; 1] = ["max_execution_time = 0"];
+const MARIADB_LIMITS: [&str; 4] = [
+    "max_statement_time = 0",
+    "idle_transaction_timeout = 0",
+    "idle_readonly_transaction_timeout = 0",
+    "idle_write_transaction_timeout = 0",
+];
+
+/// A session with what all have in common.
+async fn open(address: &Address, traffic: Traffic, settings: &str) -> Result<Conn> {
+    let mut conn = Conn::open(address, traffic, &format!("SET {settings}, {COMMON}")).await?;
+    match conn.server.flavor {
+        Flavor::MySql => conn.set_each(&MYSQL_LIMITS).await?,
+        Flavor::MariaDb => conn.set_each(&MARIADB_LIMITS).await?,
+    }
+    Ok(conn)
+}
+
 /// Compares with every date that a column may hold: MySQL refuses a literal that is none in the calendar.
 const READING: &str = "ALLOW_INVALID_DATES";
 /// Takes what the source took, and changes no value without an error.
@@ -24,33 +43,29 @@ pub(super) const DEFINING: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
-    let settings = format!("SET NAMES utf8mb4, sql_mode = '{READING}', {COMMON}");
-    let mut conn = Conn::open(address, Traffic::Control, &settings).await?;
+    let mut conn = open(address, Traffic::Control, &format!("NAMES utf8mb4, sql_mode = '{READING}'")).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
-    conn.set_each(match conn.server.flavor {
-        Flavor::MySql => &[
+    if conn.server.flavor == Flavor::MySql {
+        conn.set_each(&[
             "information_schema_stats_expiry = 0",
             "show_gipk_in_create_table_and_information_schema = 1",
             "show_create_table_skip_secondary_engine = 0",
-        ],
-        Flavor::MariaDb => &["max_statement_time = 0"],
-    })
-    .await?;
+        ])
+        .await?;
+    }
     Ok(conn)
 }
 
 /// A session that reads rows: text comes in each column's own character set.
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
-    let settings = format!("SET NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}', {COMMON}");
-    let mut conn = Conn::open(address, Traffic::Bulk, &settings).await?;
+    let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}'");
+    let mut conn = open(address, Traffic::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may name other tables.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
-    conn.set_each(match conn.server.flavor {
-        Flavor::MySql => &["max_execution_time = 0", "show_gipk_in_create_table_and_information_schema = 1"],
-        Flavor::MariaDb => &["max_statement_time = 0"],
-    })
-    .await?;
+    if conn.server.flavor == Flavor::MySql {
+        conn.set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
+    }
     Ok(conn)
 }
 
@@ -58,11 +73,11 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
 pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!(
-        "SET NAMES utf8mb4, sql_mode = '{STRICT}', \
-         foreign_key_checks = 0, unique_checks = 1, lock_wait_timeout = {}, {COMMON}",
+        "NAMES utf8mb4, sql_mode = '{STRICT}', \
+         foreign_key_checks = 0, unique_checks = 1, lock_wait_timeout = {}",
         options.lock_wait
     );
-    let mut conn = Conn::open(address, Traffic::Bulk, &settings).await?;
+    let mut conn = open(address, Traffic::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],
@@ -96,10 +111,42 @@ pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result
             "innodb_strict_mode = 0",
             "max_heap_table_size = 18446744073709551615",
             "explicit_defaults_for_timestamp = 1",
-            "max_statement_time = 0",
             "system_versioning_alter_history = KEEP",
         ],
     })
     .await?;
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use dbgraft_testkit::{Flavor as Family, ServerOptions};
+
+    use super::*;
+    use crate::mysql::connect::ServerRole;
+
+    #[tokio::test]
+    async fn no_session_has_a_limit_of_the_server() {
+        for family in [Family::MySql, Family::MariaDb] {
+            let server = ServerOptions::new(family).start().unwrap();
+            let limits: &[&str] = if family == Family::MySql { &MYSQL_LIMITS } else { &MARIADB_LIMITS };
+            let limits: Vec<&str> = limits.iter().map(|limit| limit.split(' ').next().unwrap()).collect();
+            server.sql("CREATE DATABASE d").unwrap();
+            for limit in &limits {
+                server.sql(&format!("SET GLOBAL {limit} = 3600")).unwrap();
+            }
+            let account = (server.user.clone(), server.password.clone().into());
+            let address = Address::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
+            let sessions = [
+                control(&address).await,
+                reader(&address).await,
+                writer(&address, &CloneOptions::default()).await,
+                definer(&address, &CloneOptions::default()).await,
+            ];
+            for session in sessions {
+                let row = session.unwrap().row(&format!("SELECT @@{}", limits.join(" + @@"))).await.unwrap();
+                assert_eq!(row.unwrap().text(0).unwrap().parse(), Ok(0.0), "{family}");
+            }
+        }
+    }
 }

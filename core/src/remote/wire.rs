@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The lengths of head and body, little-endian.
 const LENGTHS: usize = 12;
 /// No head is longer: a plan of very many tables has some hundred megabytes.
-const LONGEST_HEAD: u32 = 1 << 30;
+const LONGEST_HEAD: u32 = 256 << 20;
 /// No body is longer: a row cannot be.
 const LONGEST_BODY: u64 = 1 << 33;
 
@@ -158,7 +158,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_frame_is_refused_and_takes_no_memory() {
-        for noise in [&b"Welcome to the host!"[..], b"\x03\0\0\0\0\0\0\0\0\0\0\0{a}", &[0xFF; 12]] {
+        for noise in
+            [&b"Welcome to the host!"[..], b"\x03\0\0\0\0\0\0\0\0\0\0\0{a}", &[0xFF; 12], b"\0\0\0\x40\0\0\0\0\0\0\0\0"]
+        {
             let error = through(noise).await.unwrap_err();
             assert!(error.to_string().contains("no message of dbgraft"), "{error}");
         }

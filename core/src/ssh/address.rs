@@ -1,12 +1,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use percent_encoding::percent_decode_str;
 use russh::keys::ssh_key::Fingerprint;
 use secrecy::SecretString;
-use url::{Host, Url};
+use url::Host;
 
 use crate::error::{Error, Result};
+use crate::url_syntax::{self, decoded, parameters};
 
 /// A host and how to log in there: a parsed `ssh://` URL. What it leaves open comes from the user's SSH settings.
 #[derive(Debug, Clone)]
@@ -38,19 +38,15 @@ impl SshAddress {
     /// `Usage`, by the name of the option and of what is wrong.
     pub(crate) fn parse(option: &str, url: &str) -> Result<Self> {
         let wrong = |what: &str| Error::usage(format!("{option}: {what}"));
-        // The text is not repeated: it may hold a password.
         let form = "a host is a URL: ssh://user@host:22";
-        let url = Url::parse(url).map_err(|error| wrong(form).caused_by(error))?;
-        if url.scheme() != "ssh" {
-            return Err(wrong(&format!("{}:// is not the way to a host; {form}", url.scheme())));
+        if let Some(scheme) = url_syntax::scheme(url).filter(|scheme| scheme != "ssh" && url.contains("://")) {
+            return Err(wrong(&format!("{scheme}:// is not the way to a host; {form}")));
         }
-        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-            return Err(wrong("an ssh:// URL has no path and no `#`: remove what follows the port"));
+        let url = url_syntax::parse(url, form).map_err(|error| wrong(&error.to_string()))?;
+        if !matches!(url.path(), "" | "/") {
+            return Err(wrong("an ssh:// URL has no path: remove what follows the port"));
         }
-        let decoded = |text: &str| {
-            let text = percent_decode_str(text).decode_utf8();
-            text.map(String::from).map_err(|error| wrong("the URL is not UTF-8").caused_by(error))
-        };
+        let decoded = |text: &str| decoded("address", text).map_err(|error| wrong(&error.to_string()));
         let host = match url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
             Some(host) => decoded(&host.to_string())?,
@@ -61,10 +57,8 @@ impl SshAddress {
         stop.check().map_err(|what| wrong(&what))?;
         let mut address = Self::new(stop);
         address.password = url.password().map(decoded).transpose()?.map(SecretString::from);
-        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            // A `+` is a `+`: fingerprints have them.
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            address.set(&decoded(name)?, decoded(value)?).map_err(|what| wrong(&what))?;
+        for (name, value) in parameters(&url).map_err(|error| wrong(&error.to_string()))? {
+            address.set(&name, value).map_err(|what| wrong(&what))?;
         }
         Ok(address)
     }
@@ -216,6 +210,8 @@ mod tests {
     fn wrong_urls_are_refused_by_name() {
         assert!(message("ssh://h?identiti=/k").contains("--source-tunnel: unknown parameter `identiti`"));
         assert!(message("ssh://h/etc").contains("no path"));
+        assert!(message("ssh://h#x").contains("`#x`"));
+        assert!(message("ssh://h?jump=a&jump=b").contains("`jump` stands twice"));
         assert!(message("mysql://h").contains("mysql://"));
         assert!(message("ssh://-oProxyCommand=x").contains("not the name of a host"));
         assert!(message("ssh://h%20x").contains("not the name of a host"));

@@ -19,7 +19,7 @@ use super::login::login;
 use super::settings::{Settings, at_home, resolve};
 use super::tunnel::over;
 use super::{Login, Session, SshAddress};
-use crate::dial::{Duplex, Place};
+use crate::dial::{Duplex, Place, keep_alive};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long it may take to connect, and to log in, each by itself.
@@ -50,6 +50,11 @@ impl Host {
             route: OnceCell::new(),
             handshakes: Semaphore::new(HANDSHAKES),
         }
+    }
+
+    /// Whether only a host of the right key is spoken to.
+    pub(crate) fn is_verified(&self) -> bool {
+        !self.any_host_key
     }
 
     pub(crate) fn address(&self) -> &SshAddress {
@@ -149,6 +154,7 @@ async fn line(hop: &Settings) -> Result<(Line, Cut)> {
     };
     let stream = TcpStream::connect((hop.host.as_str(), hop.port)).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
+    keep_alive(&stream).map_err(unreachable)?;
     Line::new(stream).map_err(unreachable)
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::known_hosts::{KnownHosts, Spot, Verdict, name};
 use super::settings::Settings;
+use crate::bounded_file;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which keys of one host are trusted.
@@ -34,7 +35,7 @@ impl Trust {
         let mut known = KnownHosts::default();
         let files = own.map_or(settings.known_hosts.clone(), |file| vec![file.to_owned()]);
         for file in &files {
-            match std::fs::read(file) {
+            match bounded_file::read(file) {
                 Ok(text) => known.add(file, &String::from_utf8_lossy(&text)),
                 Err(error) if own.is_none() && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {

@@ -10,9 +10,11 @@ use russh::keys::signature::Signer as _;
 use russh::keys::ssh_encoding::Encode;
 use russh::keys::ssh_key::Signature;
 use russh::keys::ssh_key::private::KeypairData;
-use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key, load_public_key};
+use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::UnixStream;
+
+use crate::bounded_file;
 
 /// A file with a private key, which may be locked by a passphrase.
 #[derive(Clone)]
@@ -40,12 +42,12 @@ impl KeyFile {
         if is_open_to_others(&metadata) {
             return Err(format!("is not used, since others can read it: chmod 600 {}", path.display()));
         }
-        let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let text = bounded_file::read_text(path).map_err(|error| format!("cannot be read: {error}"))?;
         let text = SecretString::from(text);
         let sealed = PrivateKey::from_openssh(text.expose_secret()).ok();
         let mut file = Self { path: path.to_owned(), text, public: None, open: None };
         if sealed.as_ref().is_some_and(PrivateKey::is_encrypted) || file.text.expose_secret().contains("ENCRYPTED") {
-            let beside = || load_public_key(with_suffix(path, ".pub")).ok();
+            let beside = || read_public(&with_suffix(path, ".pub"));
             file.public = sealed.map(|key| key.public_key().clone()).or_else(beside);
         } else {
             let key = decode_secret_key(file.text.expose_secret(), None);
@@ -58,7 +60,7 @@ impl KeyFile {
 
     /// A public key, whose private half an agent may have.
     fn public_only(path: &Path, public: &Path) -> Option<Self> {
-        let public = load_public_key(public).ok()?;
+        let public = read_public(public)?;
         Some(Self { path: path.to_owned(), text: SecretString::default(), public: Some(public), open: None })
     }
 
@@ -72,6 +74,13 @@ impl KeyFile {
         let work = move || decode_secret_key(text.expose_secret(), Some(passphrase.expose_secret())).ok();
         tokio::task::spawn_blocking(work).await.ok().flatten().map(Arc::new)
     }
+}
+
+/// The public key in a file; its first line that is no comment holds it.
+fn read_public(path: &Path) -> Option<PublicKey> {
+    let text = bounded_file::read_text(path).ok()?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    PublicKey::from_openssh(line).ok()
 }
 
 /// `ssh` refuses a key of one's own that others can read.

@@ -65,6 +65,9 @@ pub(super) async fn by_ssh(stop: &Stop, config: Option<&Path>) -> Result<Option<
         |what: String| Error::new(ErrorKind::Usage, format!("cannot read the SSH settings of {}: {what}", stop.host));
     let mut command = Command::new("ssh");
     command.arg("-G").stdin(Stdio::null()).kill_on_drop(true);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     if let Some(config) = config {
         command.arg("-F").arg(at_home(config));
     }
@@ -87,6 +90,13 @@ pub(super) async fn by_ssh(stop: &Stop, config: Option<&Path>) -> Result<Option<
     let text = String::from_utf8_lossy(&output.stdout);
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     Ok(Some(pairs.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect()))
+}
+
+/// Whether a variable of our environment may hold a secret: a command of the user's settings (`Match exec`) has no need
+/// of it.
+pub(super) fn is_secret(name: &str) -> bool {
+    let of_aws = name.starts_with("AWS_") && (name.contains("_KEY") || name.contains("TOKEN"));
+    name == "MYSQL_PWD" || of_aws || (name.starts_with("DBGRAFT_") && name.ends_with("PASSWORD"))
 }
 
 /// Makes sense of the settings; what the URL says wins.

@@ -7,6 +7,7 @@ use globset::Glob;
 
 use super::known_hosts::matches_list;
 use super::settings::{Pairs, at_home, home, words};
+use crate::bounded_file;
 use crate::error::{Error, Result};
 
 /// How deep files may include each other, as in `ssh`.
@@ -47,7 +48,8 @@ impl Reader<'_> {
         if depth > DEPTH {
             return Err(wrong("files include each other too deeply".to_owned()));
         }
-        let text = fs::read(file).map_err(|error| wrong("cannot read the file".to_owned()).caused_by(error))?;
+        let text =
+            bounded_file::read(file).map_err(|error| wrong("cannot read the file".to_owned()).caused_by(error))?;
         let mut counts = active;
         for line in String::from_utf8_lossy(&text).lines().map(str::trim) {
             let Some((name, value)) = setting(line) else { continue };

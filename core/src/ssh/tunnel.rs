@@ -43,6 +43,10 @@ impl Dial for Tunnel {
         };
         over(session, place).await
     }
+
+    fn is_encrypted(&self) -> bool {
+        self.host.is_verified()
+    }
 }
 
 /// A connection over an SSH connection, which it keeps open.

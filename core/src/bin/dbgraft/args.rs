@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use dbgraft::{AgentCredentials, CloneOptions, Definer, Error, IfExists, OnUnsupported, Result, Verify};
 
 #[derive(Parser)]
@@ -44,6 +44,15 @@ pub(crate) enum Command {
     Agent,
 }
 
+/// Whether `option` takes a value that is no URL.
+pub(crate) fn takes_text(option: &str) -> bool {
+    let Some(name) = option.strip_prefix("--") else { return false };
+    let command = Cli::command();
+    let mut all = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let is_url = name == "via" || name.ends_with("-tunnel") || name.ends_with("-agent");
+    !is_url && all.any(|argument| argument.get_long() == Some(name) && argument.get_action().takes_values())
+}
+
 const WHAT: &str = "What is cloned";
 const HOW: &str = "How";
 const MEANS: &str = "With what means";
@@ -55,13 +64,14 @@ Endpoints:
   mysql://user@host:3306/database
       ssl-mode=disabled|preferred|required|verify-ca|verify-identity
       ssl-ca=FILE, ssl-cert=FILE, ssl-key=FILE, socket=FILE
+      server-public-key=FILE, cleartext-password=allow
   s3://bucket/prefix
       region=NAME, endpoint=URL; keys come from the AWS environment
   file:///dir
       a directory in the place of S3
 
 Passwords are best left out of a URL. Then DBGRAFT_SOURCE_PASSWORD and
-DBGRAFT_TARGET_PASSWORD are used, or the [client] section of ~/.my.cnf, or you
+DBGRAFT_TARGET_PASSWORD are used, or the [client] group of ~/.my.cnf, or you
 are asked on the terminal.
 
 Exit codes: 0 done; 1 failed, `plan` found a problem, or a comparison found a

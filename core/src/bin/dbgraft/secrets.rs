@@ -15,6 +15,8 @@ use std::process::Command;
 use dbgraft::{Error, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
 
+use crate::args;
+
 /// The first argument of the new process.
 const FLAG: &str = "--passwords-in-pipe=";
 /// What any pipe holds before somebody reads from it.
@@ -58,33 +60,38 @@ pub(crate) fn hide() -> Result<(Vec<OsString>, Secrets)> {
 
 fn take(arguments: &mut [OsString]) -> Secrets {
     let mut secrets = Secrets::default();
-    for argument in arguments.iter_mut() {
-        let Some(text) = argument.to_str() else { continue };
-        let (option, url) = match text.split_once('=') {
+    let mut is_text = false;
+    for argument in arguments.iter_mut().skip(1) {
+        let whole = argument.to_string_lossy().into_owned();
+        let was_text = std::mem::replace(&mut is_text, args::takes_text(&whole));
+        let (option, url) = match whole.split_once('=') {
+            Some((option, _)) if args::takes_text(option) => continue,
             Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
-            _ => (String::new(), text),
+            _ => (String::new(), whole.as_str()),
         };
-        if let Some(shown) = without_password(url) {
-            let given = url.to_owned();
+        if let Some(shown) = without_password(url).filter(|_| !was_text) {
             *argument = format!("{option}{shown}").into();
-            secrets.0.push((shown, given));
+            secrets.0.push((shown, url.to_owned()));
         }
     }
     secrets
 }
 
-/// The URL without its password, if it has one.
+/// The URL without what may be a password, if there is any. It may be wrong in any way, which is found out later.
 fn without_password(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !scheme.chars().all(|c| c.is_ascii_alphanumeric()) {
-        return None;
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let rest = url.get(authority..)?;
+    let (user, after) = rest.split_once(':')?;
+    let shown = url.get(..authority + user.len())?;
+    // A password may hold what should have been written as %2F or %40, so that it ends at the last `@`.
+    if let Some((_, place)) = after.rsplit_once('@') {
+        return Some(format!("{shown}@{place}"));
     }
-    // A password may hold a `/` that should have been written %2F: such a URL is refused later, but seen now.
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let end = authority.rfind('@').or_else(|| rest.rfind('@'))?;
-    let (account, place) = rest.split_at(end);
-    let (user, _) = account.split_once(':')?;
-    Some(format!("{scheme}://{user}{place}"))
+    // Without a host what follows is no port.
+    let (word, path) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
+    let is_port = word.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = is_port || authority == 0 || rest.starts_with('[') || user.contains(['/', '?', '#']);
+    (!plain).then(|| format!("{shown}{path}"))
 }
 
 /// Executes this program with other arguments; comes back only with an error.
@@ -121,16 +128,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_taken_out_of_a_url_and_nothing_else_is() {
+    fn a_password_is_taken_out_of_a_url_whatever_is_wrong_with_it() {
         let shown = |url: &str| without_password(url).unwrap_or_else(|| url.to_owned());
         assert_eq!(shown("mysql://u:secret@h:3306/d?ssl-mode=required"), "mysql://u@h:3306/d?ssl-mode=required");
         assert_eq!(shown("mysql://u:@[::1]:3306/d"), "mysql://u@[::1]:3306/d");
         assert_eq!(shown("mysql://u:a:b@c@h/d"), "mysql://u@h/d");
         assert_eq!(shown("mysql://u:se/cr?et@h/d"), "mysql://u@h/d");
-        for clean in ["mysql://u@h:3306/d", "mysql://h:3306/d", "s3://bucket/a:b", "orders=url = 'x://a:b@c'", "a:b@c"]
+        assert_eq!(shown("mysql://u:s@cr/et@h/d"), "mysql://u@h/d");
+        assert_eq!(shown("mysql://u@x:secret@h/d"), "mysql://u@x@h/d");
+        for wrong in [
+            "mysql://u:secret@h/d?ssl-mode=x@y",
+            "mysql://u:se/cr@et",
+            "mysql://u:secret",
+            "mysql://u:secret/d",
+            "mysql:/u:secret@h/d",
+            "mysql:u:secret@h/d",
+            "mysql+tls://u:secret@h/d",
+            " mysql://u:secret@h/d",
+            "u:secret@h/d",
+        ] {
+            assert!(!shown(wrong).contains("secret"), "{wrong}: {}", shown(wrong));
+        }
+        for clean in
+            ["mysql://u@h:3306/d", "mysql://h:3306/d", "mysql://[::1]:3306/d", "s3://bucket/a:b", "file:///a:b"]
         {
             assert_eq!(shown(clean), clean);
         }
+    }
+
+    #[test]
+    fn what_is_no_url_stays() {
+        let given = [
+            "dbgraft",
+            "clone",
+            "--where",
+            "t=a = 'x://a:b@c'",
+            "--include=a:b@c",
+            "--exclude",
+            "view:v@x",
+            "--list-rows",
+            "u:p@h",
+        ];
+        let mut arguments: Vec<OsString> = given.iter().map(Into::into).collect();
+        let secrets = take(&mut arguments);
+        assert_eq!(arguments[..7], given[..7]);
+        assert_eq!(secrets.0, [("u@h".to_owned(), "u:p@h".to_owned())]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! line that names the thing and says what to do.
 
 mod condition;
+mod connections;
 mod facts;
 mod grants;
 mod party;
@@ -49,6 +50,11 @@ pub(super) async fn target(
 /// The objects that are in the database now; none if there is no such database.
 pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
     facts::existing(conn, database).await
+}
+
+/// What helps where a role of the account has the rights, and is not active.
+pub(super) async fn roles_hint(conn: &mut Conn) -> Result<String> {
+    Ok(party::Party::read(conn).await?.roles_hint())
 }
 
 /// What a catalog should say of the server: its identity, how large a value may be, and how it compares names.

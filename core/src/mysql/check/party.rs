@@ -34,12 +34,16 @@ impl Party {
     /// The statement that gives what is missing, and whether a sleeping role may have it.
     pub(super) fn remedy(&self, privileges: &str, on: &str) -> String {
         let account = words::account(&self.account);
+        format!("GRANT {privileges} ON {on} TO {account}{}", self.roles_hint())
+    }
+
+    /// What helps where a role that is not active has the right; empty without such a role.
+    pub(super) fn roles_hint(&self) -> String {
         let idle = self.grants.idle_roles(&self.account, &self.active_roles);
-        let hint = match idle.is_empty() {
+        match idle.is_empty() {
             true => String::new(),
             false => format!(" (or SET DEFAULT ROLE, if it is in {}, which is not active)", words::names(idle)),
-        };
-        format!("GRANT {privileges} ON {on} TO {account}{hint}")
+        }
     }
 
     /// [`remedy`](Self::remedy) for a whole database.

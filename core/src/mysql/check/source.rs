@@ -1,7 +1,7 @@
 //! The checks of the source.
 
 use super::party::Party;
-use super::{condition, readable, rung, visible};
+use super::{condition, connections, readable, rung, visible};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::mysql::connect::Conn;
@@ -23,6 +23,7 @@ pub(super) async fn check(
     }
     findings.extend(readable::check(conn, &party, catalog, selection).await?);
     if selection.rows {
+        findings.extend(connections::check("source", 1, &party, options));
         findings.extend(condition::check(conn, &catalog.database.name, selection).await?);
         findings.extend(lone_reader(&party, catalog, selection, options));
         if !options.no_consistency {

@@ -1,10 +1,14 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use mysql_common::crypto::rsa::PublicKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bounded_file;
 use crate::dial::{Dial, Straight};
 use crate::error::{Error, Result};
 
@@ -46,11 +50,43 @@ pub(crate) struct Pem {
 }
 
 impl Pem {
+    /// Reads the server's own public key.
+    pub(crate) fn server_key(path: &Path) -> Result<Self> {
+        let pem = Self::read("server-public-key", path)?;
+        match PublicKey::from_pem(pem.text.expose_secret()) {
+            Ok(_) => Ok(pem),
+            Err(error) => {
+                let message = format!(
+                    "server-public-key: {} holds no RSA key in PEM form, as the server's public_key.pem does",
+                    path.display()
+                );
+                Err(Error::usage(message).caused_by(error))
+            }
+        }
+    }
+
     /// Reads the file that the URL's `parameter` names.
     pub(crate) fn read(parameter: &str, path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
+        let text = bounded_file::read_text(path)
             .map_err(|error| Error::usage(format!("{parameter}: cannot use {}", path.display())).caused_by(error))?;
         Ok(Self { path: path.to_owned(), text: text.into() })
+    }
+}
+
+/// Which end of a clone a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ServerRole {
+    Source,
+    Target,
+}
+
+impl ServerRole {
+    /// What its server is called in messages.
+    pub(crate) fn server(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
     }
 }
 
@@ -59,6 +95,7 @@ impl Pem {
 /// It may travel to the machine that makes the connection, password included: only over a line that is encrypted.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Address {
+    pub(crate) role: ServerRole,
     pub(crate) host: String,
     pub(crate) port: u16,
     /// A Unix socket, in the place of host and port.
@@ -68,13 +105,52 @@ pub(crate) struct Address {
     pub(crate) password: SecretString,
     pub(crate) database: String,
     pub(crate) tls: TlsOptions,
+    /// The server's own key, to encrypt the password with.
+    pub(crate) server_key: Option<Pem>,
+    /// Whether a server that nobody has verified may get the password.
+    pub(crate) cleartext_password: bool,
     /// The way to the server.
     #[serde(skip, default = "straight")]
     pub(crate) dial: Arc<dyn Dial>,
+    /// How long the server may be silent before a second connection asks what it does.
+    #[serde(skip, default = "silence")]
+    pub(crate) silence: Duration,
+}
+
+/// As [`Address::silence`], everywhere but in tests.
+pub(crate) const SILENCE: Duration = Duration::from_secs(20);
+
+fn silence() -> Duration {
+    SILENCE
+}
+
+impl Address {
+    /// A server at a port, reached as the URL says that says nothing else.
+    pub(crate) fn new(role: ServerRole, place: (&str, u16), account: (String, SecretString), database: String) -> Self {
+        Self {
+            role,
+            host: place.0.to_owned(),
+            port: place.1,
+            socket: None,
+            user: account.0,
+            password: account.1,
+            database,
+            tls: TlsOptions::default(),
+            server_key: None,
+            cleartext_password: false,
+            dial: straight(),
+            silence: SILENCE,
+        }
+    }
+
+    /// Whether the name can only mean the machine itself.
+    pub(crate) fn is_loopback(host: &str) -> bool {
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
 }
 
 /// The way without anybody between.
-pub(crate) fn straight() -> Arc<dyn Dial> {
+fn straight() -> Arc<dyn Dial> {
     Arc::new(Straight)
 }
 

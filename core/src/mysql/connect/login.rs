@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mysql_common::auth::plugins::{AuthProc, ChallengeResponsePlugin, Context, Response};
+use mysql_common::auth::plugins::{self, AuthProc, ChallengeResponsePlugin, Context, Response};
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
@@ -8,8 +8,9 @@ use mysql_common::proto::{MyDeserialize, MySerialize};
 use rustls_pki_types::ServerName;
 use secrecy::ExposeSecret;
 
-use super::address::{Address, TlsMode};
+use super::address::{Address, TlsMode, TlsOptions};
 use super::packet::PacketStream;
+use super::password::{Channel, Disclosure, refused};
 use super::{server_error, tls};
 use crate::dial::{Place, Traffic};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,31 +18,72 @@ use crate::error::{Error, ErrorKind, Result};
 /// Reaching the server, TLS and login together may take this long.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_PACKET: u32 = 1 << 30;
+const COM_QUIT: u8 = 0x01;
+/// By which caching_sha2_password asks for the password itself.
+const FULL_AUTHENTICATION: u8 = 0x04;
+/// What is encrypted with RSA is as long as the key; a proof is shorter.
+const SHORTEST_RSA: usize = 64;
 /// utf8mb4_general_ci, which every server of both families knows.
 const COLLATION: u8 = 45;
 
 /// What the server said of itself.
 pub(super) struct Greeting {
     pub(super) version: String,
+    pub(super) connection_id: u32,
     pub(super) capabilities: CapabilityFlags,
 }
 
 /// Connects and logs in.
 pub(super) async fn login(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
-    match tokio::time::timeout(LOGIN_TIMEOUT, greet(address, traffic)).await {
-        Ok(result) => result.map_err(|error| error.with("server", address)),
-        Err(_) => Err(Error::new(ErrorKind::Connection, format!("no answer within {} s", LOGIN_TIMEOUT.as_secs()))
-            .retryable()
-            .with("server", address)),
+    let result = match tokio::time::timeout(LOGIN_TIMEOUT, reach(address, traffic)).await {
+        Ok(result) => result,
+        Err(_) => {
+            let message = format!("no answer within {} s", LOGIN_TIMEOUT.as_secs());
+            Err(Error::new(ErrorKind::Connection, message).retryable())
+        }
+    };
+    result.map_err(|error| error.with(address.role.server(), address))
+}
+
+/// What became of a try to log in.
+enum Login {
+    Done {
+        stream: Box<PacketStream>,
+        greeting: Greeting,
+        by_rsa: bool,
+    },
+    /// This plugin asks for the password over TLS that nobody has verified; RSA is the way.
+    NeedsRsa(AuthPlugin<'static>),
+}
+
+async fn reach(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+    let plugin = match greet(address, traffic, false).await? {
+        Login::Done { stream, greeting, .. } => return Ok((*stream, greeting)),
+        Login::NeedsRsa(plugin) => plugin,
+    };
+    // Over a connection that carries nothing else. From then on the server knows the password by its digest.
+    let plain = Address { tls: TlsOptions { mode: TlsMode::Disabled, ..TlsOptions::default() }, ..address.clone() };
+    let by_rsa = match greet(&plain, traffic, false).await {
+        Ok(Login::Done { mut stream, by_rsa, .. }) => {
+            stream.command(COM_QUIT, &[]).await?;
+            by_rsa
+        }
+        Ok(Login::NeedsRsa(_)) => return Err(refused(address, &plugin)),
+        Err(error) if error.kind() == ErrorKind::Authentication || error.is_retryable() => return Err(error),
+        Err(error) => return Err(refused(address, &plugin).caused_by(error)),
+    };
+    match greet(address, traffic, by_rsa).await? {
+        Login::Done { stream, greeting, .. } => Ok((*stream, greeting)),
+        Login::NeedsRsa(plugin) => Err(refused(address, &plugin)),
     }
 }
 
-async fn greet(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+async fn greet(address: &Address, traffic: Traffic, after_rsa: bool) -> Result<Login> {
     let place = match &address.socket {
         Some(socket) => Place::Socket(socket),
         None => Place::Port(&address.host, address.port),
     };
-    let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?);
+    let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?, address.silence);
     let packet = stream.packet().await?;
     if packet.first() == Some(&0xFF) {
         return Err(server_error(packet));
@@ -66,10 +108,17 @@ async fn greet(address: &Address, traffic: Traffic) -> Result<(PacketStream, Gre
         capabilities |= CapabilityFlags::CLIENT_SSL;
         stream = encrypt(stream, address, capabilities).await?;
     }
-    let login = Login { address, encrypted, nonce: handshake.nonce() };
-    login.run(&mut stream, &handshake, capabilities).await?;
-    let greeting = Greeting { version: handshake.server_version_str().into_owned(), capabilities };
-    Ok((stream, greeting))
+    let attempt = Attempt { address, channel: Channel { encrypted, after_rsa }, nonce: handshake.nonce() };
+    let by_rsa = match attempt.run(&mut stream, &handshake, capabilities).await? {
+        Outcome::LoggedIn { by_rsa } => by_rsa,
+        Outcome::NeedsRsa(plugin) => return Ok(Login::NeedsRsa(plugin)),
+    };
+    let greeting = Greeting {
+        version: handshake.server_version_str().into_owned(),
+        connection_id: handshake.connection_id(),
+        capabilities,
+    };
+    Ok(Login::Done { stream: Box::new(stream), greeting, by_rsa })
 }
 
 fn wants_tls(address: &Address, handshake: &HandshakePacket<'_>) -> Result<bool> {
@@ -98,22 +147,31 @@ async fn encrypt(mut stream: PacketStream, address: &Address, capabilities: Capa
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
             let message = "the connection to the server broke while TLS began";
-            return Error::new(ErrorKind::Connection, message).retryable().caused_by(error);
+            return Error::new(ErrorKind::Connection, message).retryable();
         }
         Error::new(ErrorKind::Connection, "TLS with the server failed; see ssl-mode and ssl-ca").caused_by(error)
     })?;
-    let mut stream = PacketStream::new(Box::new(encrypted));
+    let mut stream = PacketStream::new(Box::new(encrypted), address.silence);
     stream.set_sequence(sequence);
     Ok(stream)
 }
 
-struct Login<'a> {
+/// What became of the exchange of packets.
+enum Outcome {
+    /// `by_rsa`: the server has got the password itself, encrypted with its key.
+    LoggedIn {
+        by_rsa: bool,
+    },
+    NeedsRsa(AuthPlugin<'static>),
+}
+
+struct Attempt<'a> {
     address: &'a Address,
-    encrypted: bool,
+    channel: Channel,
     nonce: Vec<u8>,
 }
 
-impl Context for &Login<'_> {
+impl Context for &Attempt<'_> {
     fn pass(&self) -> &[u8] {
         self.address.password.expose_secret().as_bytes()
     }
@@ -121,26 +179,32 @@ impl Context for &Login<'_> {
         self.address.socket.is_some()
     }
     fn is_tls_transport(&self) -> bool {
-        self.encrypted
+        self.channel.encrypted
     }
     fn scramble(&self) -> &[u8] {
         &self.nonce
     }
     fn server_key_pem(&self) -> Option<&[u8]> {
-        None
+        self.address.server_key.as_ref().map(|key| key.text.expose_secret().as_bytes())
     }
 }
 
-impl Login<'_> {
+impl Attempt<'_> {
+    /// Logs in, or says which plugin needs RSA first.
     async fn run(
         mut self,
         stream: &mut PacketStream,
         handshake: &HandshakePacket<'_>,
         capabilities: CapabilityFlags,
-    ) -> Result<()> {
+    ) -> Result<Outcome> {
         let offered = handshake.auth_plugin().map(AuthPlugin::into_owned).unwrap_or(AuthPlugin::MysqlNativePassword);
         // A plugin that we do not know may be the server's default and still not the account's: offer another.
-        let plugin = if self.procedure(&offered).is_ok() { offered } else { AuthPlugin::MysqlNativePassword };
+        let mut plugin = match offered {
+            // What the account asks for comes as a switch; until then nothing is given away.
+            AuthPlugin::Sha256Password | AuthPlugin::MysqlClearPassword => AuthPlugin::MysqlNativePassword,
+            offered if self.procedure(&offered).is_ok() => offered,
+            _ => AuthPlugin::MysqlNativePassword,
+        };
         let mut procedure = self.procedure(&plugin)?;
         let first = self.step(&mut procedure, &self.nonce)?;
         let version = (8, 0, 0);
@@ -150,7 +214,7 @@ impl Login<'_> {
             version,
             user,
             None::<&[u8]>,
-            Some(plugin),
+            Some(plugin.clone()),
             capabilities,
             None,
             MAX_PACKET,
@@ -159,40 +223,60 @@ impl Login<'_> {
         response.serialize(&mut bytes);
         stream.send(&bytes).await?;
         stream.flush().await?;
+        let mut asked = false;
+        let mut by_rsa = false;
         loop {
             let packet = stream.packet().await?;
             let answer = match packet.first() {
-                Some(0x00) => return Ok(()),
+                Some(0x00) => return Ok(Outcome::LoggedIn { by_rsa }),
                 Some(0xFF) => return Err(server_error(packet)),
                 Some(0x01) => {
-                    let challenge = packet.get(1..).unwrap_or_default();
-                    self.step(&mut procedure, challenge)?
+                    let challenge = packet.get(1..).unwrap_or_default().to_vec();
+                    let full = plugin == AuthPlugin::CachingSha2Password && challenge == [FULL_AUTHENTICATION];
+                    if full && self.needs_rsa(&plugin)? {
+                        return Ok(Outcome::NeedsRsa(plugin));
+                    }
+                    asked |= full;
+                    self.step(&mut procedure, &challenge)?
                 }
                 Some(0xFE) if packet.len() > 1 => {
                     let switch = AuthSwitchRequest::deserialize((), &mut ParseBuf(packet)).map_err(garbled)?;
                     self.nonce = switch.plugin_data().to_vec();
-                    procedure = self.procedure(&switch.auth_plugin())?;
+                    plugin = switch.auth_plugin().into_owned();
+                    procedure = self.procedure(&plugin)?;
+                    let at_once = matches!(plugin, AuthPlugin::Sha256Password | AuthPlugin::MysqlClearPassword);
+                    if at_once && self.needs_rsa(&plugin)? {
+                        return Ok(Outcome::NeedsRsa(plugin));
+                    }
+                    asked = at_once;
                     self.step(&mut procedure, &self.nonce)?
                 }
                 _ => return Err(Error::new(ErrorKind::Authentication, "the server asks for a login that is too old")),
             };
             if let Some(answer) = answer {
+                by_rsa |= asked && !self.channel.encrypted && answer.len() >= SHORTEST_RSA;
                 stream.send(&answer).await?;
                 stream.flush().await?;
             }
         }
     }
 
-    /// The login procedure of a plugin, unless it is one that would give the password away.
+    /// Whether the plugin, which asks for the password itself, may have it only by RSA.
+    fn needs_rsa(&self, plugin: &AuthPlugin<'_>) -> Result<bool> {
+        match self.channel.disclosure(self.address, plugin) {
+            Disclosure::Allowed => Ok(false),
+            Disclosure::AfterRsa => Ok(true),
+            Disclosure::Refused => Err(refused(self.address, plugin)),
+        }
+    }
+
+    /// The login procedure of a plugin.
     fn procedure(&self, plugin: &AuthPlugin<'_>) -> Result<AuthProc> {
         let refused = |why: &str| {
             let name = String::from_utf8_lossy(plugin.as_bytes()).into_owned();
             Err(Error::new(ErrorKind::Authentication, format!("the server asks for login by `{name}`, {why}")))
         };
         match plugin {
-            AuthPlugin::MysqlClearPassword if !self.encrypted && self.address.socket.is_none() => {
-                refused("which would send the password in the clear: say ssl-mode=required")
-            }
             AuthPlugin::MysqlOldPassword => refused("which is broken: give the account a current plugin"),
             plugin => plugin.init().or_else(|_| refused("which is not supported")),
         }
@@ -201,10 +285,23 @@ impl Login<'_> {
     fn step(&self, procedure: &mut AuthProc, challenge: &[u8]) -> Result<Option<Vec<u8>>> {
         let response = procedure
             .run(self, challenge)
-            .map_err(|error| Error::new(ErrorKind::Authentication, "login failed").caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Authentication, why(&error)).caused_by(error))?;
         Ok(match response {
             Response::Next { packet } | Response::Last { packet } => packet,
         })
+    }
+}
+
+/// Why a plugin's procedure has failed.
+fn why(error: &plugins::Error) -> &'static str {
+    match error {
+        // The library says it in terms of the key.
+        plugins::Error::Other(_) => {
+            "the password is too long to be encrypted with the server's RSA key (214 bytes with one of 2048 bits): \
+             say ssl-mode=verify-ca&ssl-ca=FILE in the URL, or go over a socket"
+        }
+        plugins::Error::Challenge => "the server asks for a login in a way that makes no sense",
+        _ => "login failed",
     }
 }
 

@@ -1,17 +1,21 @@
 //! One connection to a server: login, statements, small results, `LOAD DATA LOCAL`, and raw packets for the bulk reader.
 
 mod address;
+#[cfg(test)]
+mod hostile_tests;
 mod login;
 mod packet;
+mod password;
+mod patience;
 mod tls;
 
 use bytes::Bytes;
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
-use mysql_common::packets::{CommonOkPacket, ErrPacket, OkPacketDeserializer};
+use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer};
 use mysql_common::proto::MyDeserialize;
 
-pub(crate) use address::{Address, Pem, TlsMode, TlsOptions, straight};
+pub(crate) use address::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 pub(super) use packet::PacketStream;
 
 use crate::catalog::{Flavor, Server};
@@ -21,6 +25,10 @@ use crate::error::{Error, ErrorKind, Result};
 const COM_QUERY: u8 = 0x03;
 /// The server bounds a packet by its `max_allowed_packet`, which is at least this on every server that runs.
 const LOAD_PIECE: usize = 512 << 10;
+/// No packet of an answer is longer but a row on a lease, and all rows of an answer are not longer than four.
+const LONGEST_PACKET: usize = 256 << 20;
+/// No table and no view has more columns.
+const MOST_COLUMNS: usize = 4096;
 
 /// What a statement without rows said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,6 +74,8 @@ impl Row {
 /// A logged-in connection. Dropping it closes the socket; a statement that still runs must be killed from another.
 pub(super) struct Conn {
     pub(super) stream: PacketStream,
+    /// The server's number of this connection, for a look at it; it proves nothing, so it is not for `KILL`.
+    id: u32,
     pub(super) server: Server,
     /// The user-level lock by which another connection finds this one, to kill it.
     pub(super) lock: Option<String>,
@@ -74,18 +84,29 @@ pub(super) struct Conn {
 impl Conn {
     /// Connects, logs in and sets up the session by one statement.
     pub(super) async fn open(address: &Address, traffic: Traffic, session: &str) -> Result<Self> {
-        let (stream, greeting) = login::login(address, traffic).await?;
+        let mut conn = Self::begin(address, traffic).await?;
+        conn.stream.patience.watch(address, conn.id);
+        conn.exec(session).await?;
+        Ok(conn)
+    }
+
+    /// A connection with the server's own settings, for a look at others. Nobody looks at this one.
+    async fn logged_in(address: &Address) -> Result<Self> {
+        Self::begin(address, Traffic::Control).await
+    }
+
+    async fn begin(address: &Address, traffic: Traffic) -> Result<Self> {
+        let (mut stream, greeting) = login::login(address, traffic).await?;
         if !greeting.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
             let message =
                 format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", greeting.version);
-            return Err(Error::new(ErrorKind::Unsupported, message).with("server", address));
+            return Err(Error::new(ErrorKind::Unsupported, message).with(address.role.server(), address));
         }
         let flavor = if greeting.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
         // MariaDB puts a prefix before its version for the sake of old replicas.
         let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
-        let mut conn = Self { stream, server: Server::new(flavor, version), lock: None };
-        conn.exec(session).await?;
-        Ok(conn)
+        stream.longest = LONGEST_PACKET;
+        Ok(Self { stream, id: greeting.connection_id, server: Server::new(flavor, version), lock: None })
     }
 
     /// Runs a statement that gives no rows.
@@ -101,7 +122,8 @@ impl Conn {
             Some(0x00) => done(packet),
             Some(0xFF) => Err(server_error(packet)),
             _ => {
-                self.skip_result().await?;
+                let columns = column_count(packet)?;
+                self.result(columns, false).await?;
                 Ok(Done::default())
             }
         }
@@ -139,16 +161,31 @@ impl Conn {
             Some(0xFF) => return Err(server_error(packet)),
             _ => column_count(packet)?,
         };
+        self.result(columns, true).await
+    }
+
+    /// Reads a result to its end, and keeps its rows where they are wanted.
+    async fn result(&mut self, columns: usize, wanted: bool) -> Result<Vec<Row>> {
         for _ in 0..columns {
             self.stream.packet().await?;
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes, longest) = (Vec::new(), 0, 4 * self.stream.longest);
         loop {
             let packet = self.stream.packet().await?;
             match packet.first() {
                 Some(0xFF) => return Err(server_error(packet)),
                 Some(0xFE) if is_end(packet) => return Ok(rows),
-                _ => rows.push(text_row(packet, columns)?),
+                _ => {}
+            }
+            // What each value costs beside its bytes counts too.
+            bytes += packet.len() + 48 * columns;
+            if bytes > longest {
+                let mib = longest >> 20;
+                let message = format!("the server sends a result of more than {mib} MiB where a short one is to come");
+                return Err(Error::new(ErrorKind::Connection, message));
+            }
+            if wanted {
+                rows.push(text_row(packet, columns)?);
             }
         }
     }
@@ -178,18 +215,6 @@ impl Conn {
             _ => Err(server_error(packet)),
         }
     }
-
-    /// Reads past a result that nobody wants.
-    async fn skip_result(&mut self) -> Result<()> {
-        loop {
-            let packet = self.stream.packet().await?;
-            match packet.first() {
-                Some(0xFF) => return Err(server_error(packet)),
-                Some(0xFE) if is_end(packet) => return Ok(()),
-                _ => {}
-            }
-        }
-    }
 }
 
 /// Whether a packet that begins with 0xFE ends a result: a row may begin so too, but then it is a huge one.
@@ -198,8 +223,13 @@ pub(super) fn is_end(packet: &[u8]) -> bool {
 }
 
 pub(super) fn column_count(packet: &[u8]) -> Result<usize> {
-    let count = ParseBuf(packet).checked_eat_lenenc_int().ok_or_else(garbled)?;
-    usize::try_from(count).map_err(|_| garbled())
+    if packet.first() == Some(&0xFB) {
+        let message = "the server asks for a file where no file is to be sent: it is none of the family, or somebody is in between";
+        return Err(Error::new(ErrorKind::Connection, message));
+    }
+    let mut rest = ParseBuf(packet);
+    let count = rest.checked_eat_lenenc_int().filter(|_| rest.is_empty()).ok_or_else(garbled)?;
+    usize::try_from(count).ok().filter(|count| (1..=MOST_COLUMNS).contains(count)).ok_or_else(garbled)
 }
 
 fn text_row(packet: &[u8], columns: usize) -> Result<Row> {
@@ -229,19 +259,27 @@ pub(super) fn garbled() -> Error {
     Error::new(ErrorKind::Connection, "the server sent a packet that makes no sense")
 }
 
+fn closed() -> Error {
+    Error::new(ErrorKind::Connection, "the server closed the connection").retryable()
+}
+
 /// The error that an error packet tells of.
 pub(super) fn server_error(packet: &[u8]) -> Error {
-    let parsed = ErrPacket::deserialize(CapabilityFlags::CLIENT_PROTOCOL_41, &mut ParseBuf(packet));
-    let Ok(ErrPacket::Error(error)) = parsed else { return garbled() };
-    let code = error.error_code();
+    // Before the login there is no SQL state.
+    let (code, text) = match packet {
+        [0xFF, low, high, b'#', _, _, _, _, _, text @ ..] | [0xFF, low, high, text @ ..] => {
+            (u16::from_le_bytes([*low, *high]), String::from_utf8_lossy(text).into_owned())
+        }
+        _ => return garbled(),
+    };
     let kind = match code {
-        1045 | 1698 | 1251 | 2059 | 3118 | 4151 => ErrorKind::Authentication,
+        1045 | 1129 | 1130 | 1698 | 1251 | 2059 | 3118 | 4151 => ErrorKind::Authentication,
         1044 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 | 1419 => ErrorKind::Permission,
         1040 | 1053 | 1077 | 1079 | 1927 | 3169 | 1203 | 1226 => ErrorKind::Connection,
         1412 => ErrorKind::Changed,
         _ => ErrorKind::Server,
     };
-    let failure = Error::new(kind, error.message_str()).with_code(code);
+    let failure = Error::new(kind, text).with_code(code);
     // Too many connections, shutdown, lock waits and deadlocks, killed connections: another try may pass.
     match code {
         1040 | 1053 | 1077 | 1079 | 1203 | 1205 | 1213 | 1927 | 3058 => failure.retryable(),

@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::patience::{Patience, Way};
 use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Lease;
@@ -14,6 +17,10 @@ const HEADER: usize = 4;
 const FULL: usize = 0xFF_FFFF;
 /// Large reads are what makes reading millions of small rows cheap.
 const BUFFER: usize = 1 << 20;
+/// No row is longer: the largest `max_allowed_packet`, and some more.
+const LONGEST_ROW: usize = (1 << 30) + FULL;
+/// Nothing before the end of the login is longer.
+const LONGEST_OF_LOGIN: usize = 1 << 20;
 
 /// Reads and writes packets.
 pub(crate) struct PacketStream {
@@ -24,11 +31,23 @@ pub(crate) struct PacketStream {
     /// A packet that does not fit the buffer.
     large: Vec<u8>,
     sequence: u8,
+    /// How long a packet may be that is no row on a lease.
+    pub(super) longest: usize,
+    pub(super) patience: Patience,
 }
 
 impl PacketStream {
-    pub(crate) fn new(io: Box<dyn Duplex>) -> Self {
-        Self { io, buffer: vec![0; 16 << 10], start: 0, end: 0, large: Vec::new(), sequence: 0 }
+    pub(crate) fn new(io: Box<dyn Duplex>, silence: Duration) -> Self {
+        Self {
+            io,
+            buffer: vec![0; 16 << 10],
+            start: 0,
+            end: 0,
+            large: Vec::new(),
+            sequence: 0,
+            longest: LONGEST_OF_LOGIN,
+            patience: Patience::new(silence),
+        }
     }
 
     /// Takes the stream back, to lay TLS over it. Nothing must be buffered.
@@ -55,6 +74,7 @@ impl PacketStream {
     /// Begins a new command: its packets are numbered from 0.
     pub(crate) async fn command(&mut self, command: u8, payload: &[u8]) -> Result<()> {
         self.sequence = 0;
+        self.patience.restart();
         let mut packet = Vec::with_capacity(payload.len() + 1);
         packet.push(command);
         packet.extend_from_slice(payload);
@@ -69,8 +89,8 @@ impl PacketStream {
             let (part, tail) = rest.split_at(rest.len().min(FULL));
             let length = u32::try_from(part.len()).unwrap_or_default().to_le_bytes();
             let [a, b, c, _] = length;
-            self.io.write_all(&[a, b, c, self.sequence]).await.map_err(lost)?;
-            self.io.write_all(part).await.map_err(lost)?;
+            self.write(&[a, b, c, self.sequence]).await?;
+            self.write(part).await?;
             self.sequence = self.sequence.wrapping_add(1);
             rest = tail;
             if part.len() < FULL {
@@ -79,8 +99,19 @@ impl PacketStream {
         }
     }
 
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            match self.patience.wait(Way::Out, self.io.write(bytes)).await? {
+                0 => return Err(self.patience.closed()),
+                written => bytes = bytes.get(written..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        self.io.flush().await.map_err(lost)
+        let io = &mut self.io;
+        self.patience.wait(Way::Out, async { io.flush().await.map(|()| 0) }).await.map(drop)
     }
 
     /// The next packet if it is already here, without waiting. Large packets are never reported.
@@ -108,6 +139,9 @@ impl PacketStream {
                     self.read_large(&mut lease).await?;
                     return Ok(&self.large);
                 }
+                Some((length, sequence)) if self.end - self.start >= length + HEADER => {
+                    return Err(out_of_order(sequence, self.sequence));
+                }
                 _ => self.fill().await?,
             }
         }
@@ -116,12 +150,18 @@ impl PacketStream {
     fn take_buffered(&mut self) -> Option<Range<usize>> {
         let (length, sequence) = self.header()?;
         let from = self.start + HEADER;
-        if length == FULL || from + length > self.end {
+        if length == FULL || from + length > self.end || !self.is_next(from, sequence) {
             return None;
         }
         self.sequence = sequence.wrapping_add(1);
         self.start = from + length;
         Some(from..self.start)
+    }
+
+    /// Whether the packet that begins at `from` is the one to come now. An error may come out of turn: the server says
+    /// good-bye also where it was not asked.
+    fn is_next(&self, from: usize, sequence: u8) -> bool {
+        sequence == self.sequence || (sequence == 0 && self.buffer.get(from) == Some(&0xFF))
     }
 
     /// Length and number of the packet that comes next, once its header is here.
@@ -139,6 +179,15 @@ impl PacketStream {
                 self.fill().await?;
             }
             let (length, sequence) = self.header().ok_or_else(out_of_step)?;
+            if sequence != self.sequence {
+                return Err(out_of_order(sequence, self.sequence));
+            }
+            let longest = if lease.is_some() { LONGEST_ROW } else { self.longest };
+            if self.large.len() + length > longest {
+                let message =
+                    format!("the server sends a packet of more than {} MiB, which makes no sense", longest >> 20);
+                return Err(Error::new(ErrorKind::Connection, message));
+            }
             self.start += HEADER;
             self.sequence = sequence.wrapping_add(1);
             if let Some((lease, held)) = lease {
@@ -150,8 +199,8 @@ impl PacketStream {
             self.start += here;
             let mut rest = (&mut self.io).take((length - here) as u64);
             while rest.limit() > 0 {
-                if rest.read_buf(&mut self.large).await.map_err(lost)? == 0 {
-                    return Err(closed());
+                if self.patience.wait(Way::In, rest.read_buf(&mut self.large)).await? == 0 {
+                    return Err(self.patience.closed());
                 }
             }
             if length < FULL {
@@ -167,21 +216,18 @@ impl PacketStream {
             self.start = 0;
         }
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        let read = self.io.read(space).await.map_err(lost)?;
+        let read = self.patience.wait(Way::In, self.io.read(space)).await?;
         if read == 0 {
-            return Err(closed());
+            return Err(self.patience.closed());
         }
         self.end += read;
         Ok(())
     }
 }
 
-fn lost(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Connection, "the connection to the server broke").retryable().caused_by(error)
-}
-
-fn closed() -> Error {
-    Error::new(ErrorKind::Connection, "the server closed the connection").retryable()
+fn out_of_order(found: u8, expected: u8) -> Error {
+    let message = format!("the server sends packet {found} where packet {expected} is to come");
+    Error::new(ErrorKind::Connection, message).retryable()
 }
 
 fn out_of_step() -> Error {
@@ -197,12 +243,13 @@ mod tests {
         let (near, far) = tokio::io::duplex(70_000);
         let sent = payload.clone();
         let writer = tokio::spawn(async move {
-            let mut stream = PacketStream::new(Box::new(near));
+            let mut stream = PacketStream::new(Box::new(near), Duration::from_secs(60));
             stream.send(&sent).await.unwrap();
             stream.send(b"next").await.unwrap();
             stream.flush().await.unwrap();
         });
-        let mut stream = PacketStream::new(Box::new(far));
+        let mut stream = PacketStream::new(Box::new(far), Duration::from_secs(60));
+        stream.longest = usize::MAX;
         let arrived = stream.packet().await.unwrap().to_vec();
         assert_eq!(stream.packet().await.unwrap(), b"next");
         writer.await.unwrap();

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::bounded_file;
 use crate::error::{Error, ErrorKind, Result};
+
+/// No executable is longer, with all its symbols.
+const LONGEST: u64 = 2 << 30;
 
 /// A file that may become the agent.
 pub(super) struct Executable {
@@ -21,7 +25,7 @@ impl Executable {
     pub(super) async fn read(path: &Path) -> Result<Self> {
         let file = path.to_owned();
         let read = tokio::task::spawn_blocking(move || {
-            let bytes = std::fs::read(&file)?;
+            let bytes = bounded_file::read_within(&file, LONGEST)?;
             let hash = format!("{:x}", Sha256::digest(&bytes));
             Ok(Self { path: file, built: Built::of(&bytes), bytes, hash })
         });

@@ -75,14 +75,21 @@ async fn credentials(provider: Option<impl ProvideCredentials>, bucket: &str) ->
         None => "none are configured".to_owned(),
         Some(provider) => match tokio::time::timeout(CREDENTIALS, provider.provide_credentials()).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => innermost(&error),
+            Ok(Err(error)) => Some(innermost(&error)).filter(|why| !why.contains("Attempted")).unwrap_or_else(looked),
             Err(_) => "their provider gave no answer in time".to_owned(),
         },
     };
-    let message = format!(
-        "no AWS credentials for s3://{bucket}: {why}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or run with a role"
-    );
+    let message = format!("no AWS credentials for s3://{bucket}: {why}; set one of them, or run with a role");
     Err(Error::new(ErrorKind::Authentication, message))
+}
+
+/// Where the SDK has looked in vain; its own list has nothing but names of Rust.
+fn looked() -> String {
+    let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
+    format!(
+        "none were found in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile `{profile}` of ~/.aws/config and \
+         ~/.aws/credentials, by AWS_WEB_IDENTITY_TOKEN_FILE, nor as the role of a container or of this machine"
+    )
 }
 
 /// The time limits for a request that sends `bytes`: the first byte of the answer comes only after the last one sent.

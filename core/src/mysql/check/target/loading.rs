@@ -1,5 +1,6 @@
 //! Whether the target takes writes, and how rows go in.
 
+use super::super::connections;
 use super::super::words::{bytes, names, plural};
 use super::{Target, settable};
 use crate::catalog::Flavor;
@@ -45,6 +46,7 @@ pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Fi
     if !target.selection.rows || target.tables.is_empty() {
         return Ok(findings);
     }
+    findings.extend(connections::check("target", 3, &target.party, target.options));
     if !settings.is_on("local_infile") {
         findings.push(Finding::note(
             "local_infile is off on the target, so rows go in by INSERT, which is slower: SET GLOBAL local_infile = 1 \

@@ -14,7 +14,7 @@ use testkit::pair_of;
 
 use crate::catalog::Catalog;
 use crate::fidelity::Severity;
-use crate::mysql::connect::{Address, Conn, TlsOptions, straight};
+use crate::mysql::connect::{Address, Conn, ServerRole};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
@@ -127,16 +127,8 @@ impl Drop for Account {
 }
 
 fn address(server: &testkit::Database, database: &str) -> Address {
-    Address {
-        host: server.host.clone(),
-        port: server.port,
-        socket: None,
-        user: server.user.clone(),
-        password: server.password.clone().into(),
-        database: database.to_owned(),
-        tls: TlsOptions::default(),
-        dial: straight(),
-    }
+    let account = (server.user.clone(), server.password.clone().into());
+    Address::new(ServerRole::Source, (&server.host, server.port), account, database.to_owned())
 }
 
 fn select(catalog: &Catalog, options: &CloneOptions) -> Selection {

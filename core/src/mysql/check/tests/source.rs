@@ -3,7 +3,7 @@
 use dbgraft_testkit::Flavor;
 
 use super::{Account, FLAVORS, Place, SHOP, check_source, check_source_of};
-use crate::mysql::session;
+use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Rung;
 
@@ -114,14 +114,22 @@ async fn rights_come_from_roles_that_are_active() {
             db = place.name
         ));
         let account = place.account(&[]);
+        place.sql(&format!("ALTER USER '{}'@'%' WITH MAX_USER_CONNECTIONS 4", account.user));
         place.sql(&format!("GRANT {role} TO '{}'@'%'", account.user));
         let catalog = place.catalog().await;
         let options = CloneOptions { exclude: vec!["twice".into(), "noop".into()], threads: 1, ..full() };
         let mut found = check_source_of(&catalog, &place.address_as(&account), &options).await;
         found.error(&["may not read tables item and sale", "SET DEFAULT ROLE", &role]);
+        let mut conn = session::control(&place.address_as(&account)).await.unwrap();
+        let error = introspect::existing_database(&mut conn, &place.name, "source").await.unwrap_err();
+        assert!(error.to_string().contains("SET DEFAULT ROLE"), "{error}");
+        drop(conn);
         let word = if flavor == Flavor::MySql { "TO" } else { "FOR" };
         place.sql(&format!("SET DEFAULT ROLE {role} {word} '{}'@'%'", account.user));
         check_source_of(&catalog, &place.address_as(&account), &options).await.nothing_else();
+        let mut found =
+            check_source_of(&catalog, &place.address_as(&account), &CloneOptions { threads: 9, ..options }).await;
+        found.error(&["4 connections to the source (max_user_connections)", "--threads 9 takes 10", "say --threads 3"]);
         place.sql(&format!("DROP ROLE {role}; DROP ROLE {inner}"));
     }
 }

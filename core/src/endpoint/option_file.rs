@@ -1,0 +1,189 @@
+//! `~/.my.cnf`, as the servers' own clients read it
+//! (<https://dev.mysql.com/doc/refman/8.4/en/option-files.html>, <https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::bounded_file;
+
+/// The groups that `mysql` and `mariadb` read. Whatever its group, the last line of a name counts.
+const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "mariadb-client"];
+/// How deep files may include each other, as in the servers' own clients.
+const DEPTH: usize = 10;
+
+/// What the option file says for all clients.
+#[derive(Debug, Default)]
+pub(super) struct OptionFile {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<SecretString>,
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) socket: Option<PathBuf>,
+}
+
+impl OptionFile {
+    /// Reads `~/.my.cnf`; a file that is not there, or cannot be read, says nothing.
+    pub(super) fn read() -> Self {
+        let mut found = Self::default();
+        if let Some(home) = std::env::var_os("HOME") {
+            found.include(&PathBuf::from(home).join(".my.cnf"), DEPTH);
+        }
+        found
+    }
+
+    fn include(&mut self, path: &Path, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        // Whoever may write it could name a server of his own.
+        let open_to_all =
+            |path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o002 != 0);
+        if open_to_all(path) {
+            tracing::warn!(file = %path.display(), "ignored, since everybody may write it");
+            return;
+        }
+        if let Ok(bytes) = bounded_file::read(path) {
+            self.lines(&String::from_utf8_lossy(&bytes), depth);
+        }
+    }
+
+    fn lines(&mut self, text: &str, depth: usize) {
+        let mut inside = false;
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+            if let Some(directive) = line.strip_prefix('!') {
+                match directive.split_once(char::is_whitespace) {
+                    Some(("include", file)) => self.include(Path::new(file.trim()), depth),
+                    Some(("includedir", directory)) => {
+                        for file in option_files(Path::new(directory.trim())) {
+                            self.include(&file, depth);
+                        }
+                    }
+                    _ => {}
+                }
+            } else if let Some(group) = line.strip_prefix('[') {
+                let name = group.split(']').next().unwrap_or_default().trim();
+                inside = GROUPS.contains(&name);
+            } else if let Some((name, value)) = without_comment(line).split_once('=').filter(|_| inside) {
+                self.set(name.trim(), unquoted(value.trim()));
+            }
+        }
+    }
+
+    fn set(&mut self, name: &str, value: String) {
+        let name = name.replace('_', "-");
+        match name.strip_prefix("loose-").unwrap_or(&name) {
+            "user" => self.user = Some(value),
+            "password" | "password1" => self.password = Some(value.into()),
+            "host" => self.host = Some(value),
+            "port" => self.port = value.parse().ok(),
+            "socket" => self.socket = Some(value.into()),
+            _ => {}
+        }
+    }
+}
+
+/// The option files of a directory, in the order of their names.
+fn option_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "cnf")).collect();
+    files.sort();
+    files
+}
+
+/// The line up to a `#` that stands in no quotes.
+fn without_comment(line: &str) -> &str {
+    let (mut quote, mut escaped) = (None, false);
+    for (at, c) in line.char_indices() {
+        match quote {
+            None if c == '#' => return line.get(..at).unwrap_or(line),
+            None if c == '"' || c == '\'' => quote = Some(c),
+            Some(open) if c == open && !escaped => quote = None,
+            _ => {}
+        }
+        escaped = quote.is_some() && c == '\\' && !escaped;
+    }
+    line
+}
+
+/// The value without the quotes around it and with its escapes undone.
+fn unquoted(value: &str) -> String {
+    let inner = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    let (mut text, mut rest) = (String::new(), inner.unwrap_or(value).chars());
+    while let Some(c) = rest.next() {
+        let escaped = if c == '\\' { rest.next() } else { None };
+        match escaped {
+            None => text.push(c),
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some('r') => text.push('\r'),
+            Some('b') => text.push('\u{8}'),
+            Some('s') => text.push(' '),
+            Some(plain @ ('"' | '\'' | '\\')) => text.push(plain),
+            Some(other) => text.extend([c, other]),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn read(text: &str) -> OptionFile {
+        let mut found = OptionFile::default();
+        found.lines(text, DEPTH);
+        found
+    }
+
+    fn password(line: &str) -> String {
+        read(&format!("[client]\n{line}")).password.unwrap().expose_secret().to_owned()
+    }
+
+    #[test]
+    fn the_groups_of_the_clients_count_and_the_last_line_wins() {
+        let found =
+            read("user=x\n[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
+        assert_eq!((found.user.as_deref(), found.port), (Some("me"), Some(3307)));
+        for group in GROUPS {
+            assert_eq!(read(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
+        }
+    }
+
+    #[test]
+    fn quotes_escapes_and_comments_are_those_of_the_clients() {
+        assert_eq!(password("password=\"p#w\""), "p#w");
+        assert_eq!(password("password = 'a # b' # c"), "a # b");
+        assert_eq!(password("password=p#w"), "p");
+        assert_eq!(password("password=a=b;c"), "a=b;c");
+        assert_eq!(password(r#"password="a\"b\\c\sd\x""#), r#"a"b\c d\x"#);
+        assert_eq!(password(r#"password="it's\" # x""#), r#"it's" # x"#);
+        assert_eq!(password("password=\"half"), "\"half");
+        assert_eq!(password("password='"), "'");
+        assert!(read("[client]\npassword\n").password.is_none());
+    }
+
+    #[test]
+    fn files_include_others_and_themselves_only_so_deep() {
+        let dir = std::env::temp_dir().join(format!("dbgraft-option-files-{}", std::process::id()));
+        fs::create_dir_all(dir.join("d")).unwrap();
+        let (main, open) = (dir.join("main"), dir.join("open.cnf"));
+        let text = format!(
+            "[client]\nuser=a\n!include {0}\n!includedir {1}\n!include {2}\n",
+            main.display(),
+            dir.join("d").display(),
+            open.display()
+        );
+        fs::write(&main, text).unwrap();
+        fs::write(dir.join("d/1.cnf"), "[client]\nuser=b\nsocket=/s").unwrap();
+        fs::write(dir.join("d/2.txt"), "[client]\nuser=c").unwrap();
+        fs::write(&open, "[client]\nuser=d").unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+        let mut found = OptionFile::default();
+        found.include(&main, DEPTH);
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!((found.user.as_deref(), found.socket), (Some("b"), Some("/s".into())));
+    }
+}
