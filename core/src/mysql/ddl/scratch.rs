@@ -39,8 +39,11 @@ pub(crate) fn temporary_table(create: &str, name: &str, counter: &str, keep: imp
     Some(format!("CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB{}", quote_name(name), items.join(","), charset(options)))
 }
 
-/// The columns with their tokens, and the tokens of the table's options.
-fn columns<'t, 'a>(all: &'t [Token<'a>]) -> Option<(Vec<(String, &'t [Token<'a>])>, &'t [Token<'a>])> {
+/// A column's name and its tokens.
+type Column<'t, 'a> = (String, &'t [Token<'a>]);
+
+/// The columns, and the tokens of the table's options.
+fn columns<'t, 'a>(all: &'t [Token<'a>]) -> Option<(Vec<Column<'t, 'a>>, &'t [Token<'a>])> {
     let mut cursor = Cursor::new(all);
     header(&mut cursor).ok()?;
     let body = cursor.eat_group()?;
