@@ -23,7 +23,7 @@ demo-regions: tools ## The same between two regions, over SSH: through S3, witho
 	$(TESTKIT) run --$(DEMO) --s3 --sshd -- examples/regions.sh
 
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
-	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace
+	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory test-python test-node
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
