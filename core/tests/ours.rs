@@ -272,6 +272,7 @@ async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
         let expected = [
             ("function f", "definition", Severity::Error),
             ("table child", "foreign key to_x", Severity::Warning),
+            ("table parent", "index x", Severity::Warning),
             ("view w", "definition", Severity::Error),
         ];
         assert_eq!(refused, expected.map(|(object, what, severity)| (object.to_owned(), what, severity)));
