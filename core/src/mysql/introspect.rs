@@ -293,9 +293,9 @@ fn layout(kind: ObjectKind) -> Layout {
 }
 
 /// Why an object has no definition in the catalog; `None` where the account may not see it.
-pub(super) async fn why_unreadable(conn: &mut Conn, object: &ObjectRef) -> Result<Option<Error>> {
+pub(super) async fn why_unreadable(conn: &mut Conn, database: &str, object: &ObjectRef) -> Result<Option<Error>> {
     let Layout { statement, create, .. } = layout(object.kind);
-    match conn.row(&format!("SHOW {statement} {}", quote_name(&object.name))).await {
+    match conn.row(&format!("SHOW {statement} {}.{}", quote_name(database), quote_name(&object.name))).await {
         Err(error) if error.code().is_none() => Err(error),
         Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => Ok(None),
         Err(error) => Ok(Some(error)),

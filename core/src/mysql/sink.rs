@@ -75,6 +75,8 @@ impl MySqlSink {
         self.target.state().source = Some(plan.server.clone());
         let source = &plan.database;
         let plan = &*translate::plan(plan, &server);
+        let definition = |table: &TablePlan| (table.table.name.clone(), table.table.create.clone());
+        self.target.state().definitions = plan.tables.iter().map(definition).collect();
         self.target.make_database(&plan.database).await?;
         if self.target.undo_log.contains(&Made::Database) {
             let defaults = translate::database_notes(source, &plan.database, &server);

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) notes: Vec<Note>,
     /// The server that the rows come from.
     pub(super) source: Option<Server>,
+    /// The definitions in the target's own dialect, by table.
+    pub(super) definitions: BTreeMap<String, String>,
     /// Foreign keys that the source keeps and the server may refuse, by table and name.
     pub(super) loose_keys: BTreeSet<(String, String)>,
     /// What is known of the generated columns of each table, by its number.

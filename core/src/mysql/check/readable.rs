@@ -146,10 +146,9 @@ pub(super) async fn broken(
     selection: &Selection,
 ) -> Result<Vec<(ObjectRef, Error)>> {
     let mut broken = Vec::new();
-    conn.exec(&format!("USE {}", quote_name(&catalog.database.name))).await?;
     let chosen = catalog.definitions.iter().filter(|definition| selection.objects.contains(&definition.object));
     for definition in chosen.filter(|definition| definition.create.is_empty()) {
-        let why = introspect::why_unreadable(conn, &definition.object).await?;
+        let why = introspect::why_unreadable(conn, &catalog.database.name, &definition.object).await?;
         broken.extend(why.map(|why| (definition.object.clone(), why)));
     }
     Ok(broken)

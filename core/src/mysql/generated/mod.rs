@@ -86,20 +86,21 @@ fn takes_offsets(server: &Server) -> bool {
 impl Target {
     /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
     pub(super) async fn divide(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<Divided> {
-        let table = &plan.table;
+        let table = &self.in_its_dialect(&plan.table);
         let is_generated: Vec<bool> = table.stored_columns().map(|column| column.generated).collect();
         let has_stored = is_generated.contains(&true);
         let whole = |settings| vec![Part { settings, batch: batch.clone() }];
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
-        let dependencies = settings::dependencies(table, takes_offsets(server));
-        let candidates = Settings::candidates(&dependencies, &source);
+        let candidates = Settings::candidates(&settings::dependencies(table, takes_offsets(server)), &source);
+        // What another family computes may be something else whatever the settings.
+        let doubtful = source.flavor != server.flavor || !settings::dependencies(table, true).is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
             true => lines(&batch.data).map(|line| projected(line, &is_generated)).collect(),
             false => Vec::new(),
         };
         let mut computed = Digest::default();
         read.iter().for_each(|row| computed.add_row(row));
-        if !has_stored || candidates.len() < 2 || table.history {
+        if !has_stored || !doubtful || table.history {
             let settings = candidates.into_iter().next().unwrap_or_default();
             return Ok(Divided { parts: whole(settings), computed, different: BTreeMap::new() });
         }
@@ -147,6 +148,12 @@ impl Target {
         Ok(Divided { parts: search.parts, computed, different })
     }
 
+    /// The table with its definition as this server writes it.
+    fn in_its_dialect(&self, table: &Table) -> Table {
+        let create = self.state().definitions.get(&table.name).cloned();
+        Table { create: create.unwrap_or_else(|| table.create.clone()), ..table.clone() }
+    }
+
     /// Has the server open a table anew where it opened it under other settings than these. Nothing does it where the
     /// account may not flush tables: then the comparison of the complete table tells.
     pub(super) async fn open_under(&self, conn: &mut Conn, table: &TablePlan, settings: &Settings) -> Result<()> {
@@ -175,7 +182,8 @@ impl Target {
 
     /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them.
     pub(super) async fn rows_fit(&self, table: &Table, batch: &Batch) -> Result<bool> {
-        let Some(mut scratch) = Scratch::open(self, table, Columns::Loaded).await? else { return Ok(false) };
+        let table = self.in_its_dialect(table);
+        let Some(mut scratch) = Scratch::open(self, &table, Columns::Loaded).await? else { return Ok(false) };
         match scratch.load(self, batch, &super::load::Loading::default()).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_retryable() => Err(error),
