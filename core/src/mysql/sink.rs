@@ -121,6 +121,9 @@ impl MySqlSink {
             let table = plan.tables.get(*number as usize);
             notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
         }
+        let made = self.target.state().tables.clone();
+        let made = plan.tables.iter().filter(|table| made.contains_key(&table.table.name));
+        notes.extend(made.flat_map(|table| generated::index_notes(&table.table)));
         notes.extend(self.target.add_foreign_keys(conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();

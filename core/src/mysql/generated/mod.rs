@@ -209,6 +209,21 @@ impl Target {
     }
 }
 
+/// What the report says of indexes whose entries are computed anew, under settings that may not have been the source's.
+pub(super) fn index_notes(table: &Table) -> Vec<Note> {
+    let note = |(index, variables): (String, Vec<&str>)| {
+        Note::Fidelity(Fidelity {
+            object: table.object(),
+            what: format!("entries of index {index}"),
+            severity: Severity::Warning,
+            source: format!("computed by the sessions that wrote the rows; they depend on {}", variables.join(", ")),
+            target: "computed anew, under the settings of the table's other columns or the source's global ones"
+                .to_owned(),
+        })
+    };
+    settings::dependent_indexes(table).into_iter().map(note).collect()
+}
+
 impl Generated {
     /// What the report says of the columns that the target computes otherwise.
     pub(super) fn notes(&self, table: &Table) -> Vec<Note> {

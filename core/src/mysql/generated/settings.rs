@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ddl::{Dialect, TokenKind, generated_columns, tokens};
+use super::super::ddl::{Dialect, Index, TokenKind, generated_columns, split_table, table_parts, tokens};
 use crate::catalog::{Column, Server, Table};
 
 /// No more combinations of values than this are tried.
@@ -108,6 +108,38 @@ pub(in crate::mysql) fn dependencies(table: &Table, offsets: bool) -> BTreeSet<S
         found.remove(&Setting::TimeZone);
     }
     found
+}
+
+/// The indexes of a table whose entries depend on settings and are in no column that could be compared: over virtual
+/// columns, or over expressions; with the variables that they depend on.
+pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>)> {
+    let (Some(parts), Ok(ddl)) = (table_parts(&table.create), split_table(&table.create, Dialect::default())) else {
+        return Vec::new();
+    };
+    let generated = generated_columns(&table.create);
+    let is_stored = |name: &str| table.columns.iter().any(|column| column.name == name && column.stored);
+    let of_index = |index: &Index| {
+        let mut found = BTreeSet::new();
+        for column in &index.columns {
+            let virtual_one = column.as_ref().and_then(|name| generated.iter().find(|other| other.name == *name));
+            match (column, virtual_one) {
+                (_, Some(other)) if !is_stored(&other.name) => {
+                    found.extend(of_expression(&other.expression, &table.columns));
+                }
+                (None, _) => {
+                    let text = parts.get(&format!("index {}", index.name));
+                    // The first characters of a column are no expression.
+                    let text = text.filter(|text| text.contains("( ("));
+                    found.extend(text.map(|text| of_expression(text, &table.columns)).unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        let mut variables: Vec<&str> = found.into_iter().map(Setting::variable).collect();
+        variables.dedup();
+        (!variables.is_empty()).then(|| (index.name.clone(), variables))
+    };
+    ddl.indexes.iter().filter_map(of_index).collect()
 }
 
 fn of_expression(expression: &str, columns: &[Column]) -> BTreeSet<Setting> {
@@ -250,6 +282,17 @@ mod tests {
         assert_eq!(of("`u` - 1"), [SUBTRACTION]);
         assert_eq!(of("week(date_format(`v`,'%M'))"), [Setting::Locale, Setting::WeekFormat]);
         assert_eq!(of("upper(`v`)"), []);
+    }
+
+    #[test]
+    fn indexes_that_depend_on_settings_are_found() {
+        let mut table = Table::define("t", [("at", "timestamp"), ("v", "varchar(9)")], &[]);
+        table.columns.push(Column { name: "d".into(), generated: true, ..table.columns[0].clone() });
+        let keys = "  `d` date GENERATED ALWAYS AS (cast(`at` as date)) VIRTUAL,\n  KEY `one` (`v`,`d`),\n  KEY `two` \
+            ((week(`v`))),\n  KEY `three` (`v`(3)),\n  KEY `four` (`at`),\n  KEY `five` ((upper(`v`)))\n) ENGINE";
+        table.create = table.create.replacen("\n) ENGINE", &format!(",\n{keys}"), 1);
+        let found = dependent_indexes(&table);
+        assert_eq!(found, [("one".into(), vec!["time_zone"]), ("two".into(), vec!["default_week_format"])]);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub(crate) fn run(wanted: Wanted, command: &[String]) -> Result<ExitCode, Failur
     let servers = Servers::start(wanted)?;
     // Should this process be killed, the kernel ends the command too.
     let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "TERM", "--"])
+        // A script's background job ignores SIGINT, and so would every child of it.
+        .args(["--pdeathsig", "TERM", "--", "env", "--default-signal"])
         .args(command)
         .env("DBGRAFT_TESTKIT_BIN", std::env::current_exe()?)
         .envs(servers.running().environment()?)
