@@ -86,6 +86,10 @@ fn takes_offsets(server: &Server) -> bool {
 impl Target {
     /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
     pub(super) async fn divide(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<Divided> {
+        if !plan.table.columns.iter().any(|column| column.generated) {
+            let parts = vec![Part { settings: Settings::default(), batch: batch.clone() }];
+            return Ok(Divided { parts, computed: Digest::default(), different: BTreeMap::new() });
+        }
         let table = &self.in_its_dialect(&plan.table);
         let is_generated: Vec<bool> = table.stored_columns().map(|column| column.generated).collect();
         let has_stored = is_generated.contains(&true);

@@ -46,10 +46,14 @@ impl Scratch {
         let mut conn = session::writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
         conn.set_each(match conn.server.flavor {
-            Flavor::MySql => &["innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],
-            Flavor::MariaDb => {
-                &["innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1", "check_constraint_checks = 0"]
-            }
+            // No replica needs to know of it, where the account may say so.
+            Flavor::MySql => &["sql_log_bin = 0", "innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],
+            Flavor::MariaDb => &[
+                "sql_log_bin = 0",
+                "innodb_strict_mode = 0",
+                "explicit_defaults_for_timestamp = 1",
+                "check_constraint_checks = 0",
+            ],
         })
         .await?;
         let table = Table { name: NAME.to_owned(), ..table.clone() };
