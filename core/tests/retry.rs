@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Bench, FLAVORS, Meanwhile, wait_for};
+use common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, Verify};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions};
 
@@ -206,17 +206,19 @@ fn large(flavor: Flavor) -> Bench {
     bench
 }
 
-/// Kills connections that read this database of the source, as soon as rows flow: one, or all again and again.
-fn killing(bench: &Bench, all: bool) -> impl Fn(Event) + Send + Sync + 'static {
-    let (source, from, begun) = (bench.pair.source.clone(), bench.from.clone(), AtomicBool::new(false));
+/// Kills connections of the source of which this holds, as soon as rows flow: one, or all again and again.
+fn killing(bench: &Bench, of: String, all: bool) -> impl Fn(Event) + Send + Sync + 'static {
+    let (source, done) = (bench.pair.source.clone(), AtomicBool::new(false));
     move |event| {
         if matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
-            && (all || !begun.swap(true, Ordering::Relaxed))
+            && (all || !done.load(Ordering::Relaxed))
         {
-            let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND INFO LIKE";
-            let ids = source.sql(&format!("{sql} 'SELECT%FROM `{from}`%'")).unwrap();
-            let most = if all { usize::MAX } else { 1 };
-            ids.lines().take(most).for_each(|id| drop(source.sql(&format!("KILL {id}"))));
+            let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND";
+            let ids = source.sql(&format!("{sql} {of}")).unwrap();
+            for id in ids.lines().take(if all { usize::MAX } else { 1 }) {
+                done.store(true, Ordering::Relaxed);
+                let _ = source.sql(&format!("KILL {id}"));
+            }
         }
     }
 }
@@ -227,7 +229,8 @@ async fn a_reader_that_is_killed_is_replaced_by_the_others() {
     for flavor in FLAVORS {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), threads: 4, verify: Verify::Checksum, ..options() };
-        let report = bench.job(options).on_event(killing(&bench, false)).run().await.unwrap();
+        let reading = format!("INFO LIKE 'SELECT%FROM `{}`%'", bench.from);
+        let report = bench.job(options).on_event(killing(&bench, reading, false)).run().await.unwrap();
         bench.assert_equal();
         let mut told = report.objects.iter().flat_map(|object| &object.warnings);
         assert!(told.any(|warning| warning.contains("reading chunk")), "{flavor}: {report:?}");
@@ -239,7 +242,10 @@ async fn the_moment_is_lost_with_the_last_reader() {
     for flavor in FLAVORS {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), ..options() };
-        let error = bench.job(options).on_event(killing(&bench, true)).run().await.unwrap_err();
+        let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
+        let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url()).options(options);
+        let ours = format!("USER = '{}'", account.name);
+        let error = job.on_event(killing(&bench, ours, true)).run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
         assert!(error.to_string().contains("the source's moment is lost"), "{error}");
         assert!(!bench.target_exists());

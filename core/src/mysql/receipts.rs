@@ -19,7 +19,11 @@ const LAG: u64 = 2;
 
 /// The batches of each table and chunk that the sink called durable.
 #[derive(Default)]
-pub(super) struct Receipts(BTreeMap<(u32, u32), Numbers>);
+pub(super) struct Receipts {
+    chunks: BTreeMap<(u32, u32), Numbers>,
+    /// Whether they were compared with the journal, and nothing was lost.
+    is_checked: bool,
+}
 
 /// A set of numbers that come almost in order.
 #[derive(Default)]
@@ -32,7 +36,7 @@ struct Numbers {
 impl Receipts {
     /// Adds a batch. One that was added before changes nothing.
     pub(super) fn add(&mut self, id: BatchId) {
-        let numbers = self.0.entry((id.table, id.chunk)).or_default();
+        let numbers = self.chunks.entry((id.table, id.chunk)).or_default();
         if id.batch >= numbers.next {
             numbers.others.insert(id.batch);
         }
@@ -44,7 +48,7 @@ impl Receipts {
     /// How many batches of each table the journal lacks. `counts` are its lines for each table and chunk.
     fn lost(&self, counts: &BTreeMap<(u32, u32), u64>) -> BTreeMap<u32, u64> {
         let mut lost = BTreeMap::new();
-        for (chunk, numbers) in &self.0 {
+        for (chunk, numbers) in &self.chunks {
             let acknowledged = u64::from(numbers.next) + numbers.others.len() as u64;
             let missing = acknowledged.saturating_sub(counts.get(chunk).copied().unwrap_or(0));
             if missing > 0 {
@@ -55,11 +59,12 @@ impl Receipts {
     }
 
     fn has(&self, table: &TablePlan) -> bool {
-        self.0.range((table.number, 0)..=(table.number, u32::MAX)).next().is_some()
+        self.chunks.range((table.number, 0)..=(table.number, u32::MAX)).next().is_some()
     }
 }
 
 /// When the target's server was looked at, and for how many seconds it had been running.
+#[derive(Clone, Copy)]
 pub(super) struct Uptime {
     seen: Instant,
     seconds: u64,
@@ -90,7 +95,9 @@ impl Target {
             let taken = plan.tables.iter().filter(|table| state.receipts.has(table));
             taken.partition(|table| is_transactional(&table.table))
         };
-        if !transactional.is_empty() {
+        // The DDL that removed the journal has flushed all that was committed before it.
+        let is_done = self.state().receipts.is_checked && !journal::exists(conn, &self.address.database).await?;
+        if !transactional.is_empty() && !is_done {
             let counts = journal::counts(conn, &self.address.database).await?;
             let lost = self.state().receipts.lost(&counts);
             let named = |table: &&TablePlan| {
@@ -112,6 +119,7 @@ impl Target {
             );
             return Err(Error::new(ErrorKind::Data, message));
         }
+        self.state().receipts.is_checked = true;
         Ok(())
     }
 
@@ -120,7 +128,7 @@ impl Target {
         let now = Uptime::read(conn).await?;
         let (begun, guard) = {
             let mut state = self.state();
-            (state.uptime.take(), state.guard.take())
+            (state.uptime, state.guard.take())
         };
         let Some(mut guard) = guard else { return Ok(false) };
         // A clock that was set back looks like a restart; a connection that lives does not.
@@ -156,7 +164,7 @@ mod tests {
             receipts.add(id(0, 3, batch));
         }
         receipts.add(id(7, 0, 0));
-        assert_eq!(receipts.0[&(0, 3)].next, 3, "what came in order takes no room");
+        assert_eq!(receipts.chunks[&(0, 3)].next, 3, "what came in order takes no room");
         let whole = BTreeMap::from([((0, 3), 4), ((7, 0), 1)]);
         assert_eq!(receipts.lost(&whole), BTreeMap::new());
         assert_eq!(receipts.lost(&BTreeMap::from([((0, 3), 2)])), BTreeMap::from([(0, 2), (7, 1)]));

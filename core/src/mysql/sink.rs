@@ -101,8 +101,15 @@ impl MySqlSink {
     /// Makes what comes after the rows. May be called again when a connection was lost: what is there is not made again.
     async fn make_objects(&self, plan: &Plan) -> Result<Vec<Note>> {
         let mut conn = self.target.definer().await?;
-        let plan = &*translate::plan(plan, &conn.server);
-        let made = self.make_objects_over(&mut conn, plan).await;
+        // Over the connection that does the rest: a crash from here on breaks it, and then this is asked again. By the
+        // source's engines, as the batches were written.
+        let made = match self.target.check_receipts(&mut conn, plan).await {
+            Ok(()) => {
+                let plan = &*translate::plan(plan, &conn.server);
+                self.make_objects_over(&mut conn, plan).await
+            }
+            Err(error) => Err(error),
+        };
         match &made {
             Ok(_) => self.target.running.close(conn),
             // Its last statement may run on. Where even that fails, the next try says so.
@@ -112,10 +119,6 @@ impl MySqlSink {
     }
 
     async fn make_objects_over(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
-        // Over the connection that does the rest: a crash from here on breaks it.
-        if journal::exists(conn, &self.target.address.database).await? {
-            self.target.check_receipts(conn, plan).await?;
-        }
         let mut notes: Vec<Note> = self.target.state().signs.iter().map(zero::told).collect();
         for (number, generated) in &self.target.state().generated {
             let table = plan.tables.get(*number as usize);
