@@ -11,7 +11,8 @@ from . import _model, _native
 class CloneError(Exception):
     """Something that dbgraft was asked for could not be done; its text is one line that says what to do.
 
-    Raise one in a `Source` or `Sink` of your own to choose its kind; with `retryable=True` a batch is written, or a chunk read, again.
+    Raise one in a `Source` or `Sink` of your own to choose its kind; with `retryable=True` a batch is written, or a
+    chunk read, again.
     """
 
     kind = "callback"
