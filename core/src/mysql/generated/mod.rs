@@ -236,7 +236,7 @@ impl Generated {
                 object: table.object(),
                 what: format!("column {column}"),
                 severity: Severity::Warning,
-                source: format!("values in {count} rows that were computed under other settings of a session"),
+                source: format!("values in {count} rows, as the sessions computed them that wrote these"),
                 target: "what the target computes, under every setting that was tried".to_owned(),
             })
         };
