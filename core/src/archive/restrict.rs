@@ -37,6 +37,7 @@ pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
     plan.left_out = archived.left_out.clone();
     plan.left_out.extend(selection.left_out.iter().filter(|left| !archived.left_out.contains(left)).cloned());
     plan.warnings.clone_from(&archived.warnings);
+    plan.invalid.clone_from(&archived.invalid);
     let chosen = |lost: &&Fidelity| plan.tables.iter().any(|table| table.table.object() == lost.object);
     plan.fidelity = archived.fidelity.iter().filter(chosen).cloned().collect();
     if selection.schema && !archived.schema {
