@@ -182,7 +182,10 @@ def test_a_program_that_ends_right_after_its_jobs_does_not_crash() -> None:
         )
         for _ in range(10)
     ]
-    assert [script.end() for script in scripts] == [(0, "", "")] * 10
+    for script in scripts:
+        code, out, err = script.end()
+        # A server that cannot be reached is tried again, which is a warning.
+        assert (code, out) == (0, "") and all("is tried again" in line for line in err.splitlines()), err
 
 
 def test_a_program_that_ends_leaves_nothing(mysql: Bench) -> None:
