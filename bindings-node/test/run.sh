@@ -14,6 +14,6 @@ rm -rf "$folder"/{*.js,*.mts,*.cts,examples,node_modules/dbgraft}
 cp "$here"/*.js "$here"/*.mts "$here"/*.cts "$folder"
 cp -r "$here/../../examples/node" "$folder/examples"
 cd "$folder"
-npm install --silent --no-save --no-package-lock --offline "$package"
+npm install --silent --no-save --no-package-lock --prefer-offline "$package"
 (( $# > 0 )) || set -- *.test.js
 exec node --test "$@"
