@@ -154,7 +154,7 @@ test('an error says what kind it is, whether to try again, and where it happened
   await assert.rejects(clone(names.source, 'mysql://a@127.0.0.1:1/b'), (error) => {
     assert.deepEqual([error.code, error.retryable], ['CONNECTION', true]);
     assert.ok(error.cause instanceof Error);
-    assert.match(error.context.server, /127\.0\.0\.1:1/);
+    assert.match(error.context.target, /127\.0\.0\.1:1/);
     return true;
   });
 });

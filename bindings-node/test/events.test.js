@@ -39,7 +39,10 @@ test('the events of a job come in order, by a loop and to a listener', async () 
 
 test('a loop throws what its job failed with', async () => {
   const job = new CloneJob('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c');
-  await assert.rejects(async () => { for await (const event of job) assert.equal(event.event, 'phase'); }, { code: 'CONNECTION' });
+  await assert.rejects(async () => {
+    // A server that cannot be reached is tried again, which is a warning.
+    for await (const event of job) assert.ok(['phase', 'warning'].includes(event.event));
+  }, { code: 'CONNECTION' });
 });
 
 test('a slow listener hears of every object, and holds up nobody', async () => {
