@@ -95,6 +95,13 @@ impl Error {
         self
     }
 
+    /// Says first which part of the request it is about: `the source: …`.
+    #[must_use]
+    pub(crate) fn about(mut self, part: &str) -> Self {
+        self.message = format!("{part}: {}", self.message);
+        self
+    }
+
     /// Adds the error underneath.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

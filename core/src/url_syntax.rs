@@ -38,11 +38,18 @@ pub(crate) fn parse(text: &str, form: &str) -> Result<Url> {
     }
     let url = Url::parse(text).map_err(|error| match error {
         ParseError::InvalidPort => {
-            wrong(&format!("what follows the `:` is no port; if it is a password, name the host, and {ENCODED}"))
+            let host_named = authority.contains('@');
+            wrong(&match host_named {
+                true => "what follows the `:` of the host is no port: a port is a number from 1 to 65535".to_owned(),
+                false => format!("what follows the `:` is no port; if it is a password, name the host, and {ENCODED}"),
+            })
         }
         error => Error::usage(form).caused_by(error),
     })?;
     let path = after.split('?').next().unwrap_or_default();
+    if path.is_empty() && url.scheme() == "file" {
+        return Err(wrong("the URL names no directory: a file:// URL is an absolute path, file:///dir"));
+    }
     if !percent_decode_str(path).eq(percent_decode_str(url.path())) {
         let what = format!(
             "the path `{path}` would be read as `{}`: name the place itself, without `.` and `..`, and write a `\\` as %5C",
@@ -79,7 +86,20 @@ pub(crate) fn with_value(name: &str, value: String) -> Result<String> {
 }
 
 /// Undoes percent-encoding.
+///
+/// # Errors
+/// `Usage`: a `%` that begins no code of two hexadecimal digits, what is not UTF-8, and a NUL, which no server and no
+/// store takes.
 pub(crate) fn decoded(part: &str, text: &str) -> Result<String> {
+    let is_code = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+    if !text.split('%').skip(1).all(is_code) {
+        return Err(Error::usage(format!(
+            "the {part} in the URL holds a `%` that is not followed by two hexadecimal digits: a `%` itself is %25"
+        )));
+    }
+    if text.contains("%00") {
+        return Err(Error::usage(format!("the {part} in the URL holds a NUL (%00), which is not possible there")));
+    }
     let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
     decoded.map_err(|error| Error::usage(format!("the {part} in the URL is not UTF-8")).caused_by(error))
 }
@@ -102,12 +122,14 @@ mod tests {
             ("mysql://u:a?b@h/d", "%3F"),
             ("mysql://u:secret", "no port"),
             ("mysql://u@h:0/d", "port 0"),
+            ("mysql://u@h:99999/d", "from 1 to 65535"),
             ("s3://b/../../x", "`/../../x`"),
             ("s3://b/%2e%2e/x", "`/%2e%2e/x`"),
             ("s3://b/./x", "would be read as `/x`"),
             ("file:///a/../b", "`/a/../b`"),
             ("file:///a\\b", "%5C"),
-            ("file://", "would be read as"),
+            ("file://", "names no directory"),
+            ("file://h", "names no directory"),
             ("file:", "the form"),
             ("file:/x", "the form"),
             ("mysql:/u:secret@h/d", "the form"),
@@ -121,6 +143,17 @@ mod tests {
         for right in ["mysql://u:p%23@h:3306/d%2Fb?x=%40", "s3://b/x y/%2Ez", "file:///", "mysql:///d", "s3://b"] {
             assert!(parse(right, "the form").is_ok(), "{right}");
         }
+    }
+
+    #[test]
+    fn what_is_badly_encoded_is_named_by_its_part() {
+        for (text, names) in [("a%", "%25"), ("a%2", "%25"), ("50%off", "%25"), ("a%00b", "NUL"), ("%ff", "not UTF-8")]
+        {
+            let message = decoded("password", text).unwrap_err().to_string();
+            assert!(message.contains(names) && message.contains("the password in the URL"), "{text}: {message}");
+            assert!(!message.contains("off"), "{message}");
+        }
+        assert_eq!(decoded("database", "50%25%41é").unwrap(), "50%Aé");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::bounded_file;
+use crate::error::{Error, Result};
 
 /// The groups that `mysql` and `mariadb` read. Whatever its group, the last line of a name counts.
 const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "mariadb-client"];
@@ -26,60 +27,89 @@ pub(super) struct OptionFile {
 
 impl OptionFile {
     /// Reads `~/.my.cnf`; a file that is not there, or cannot be read, says nothing.
-    pub(super) fn read() -> Self {
+    ///
+    /// # Errors
+    /// `Usage`, which names the file and the line: what the servers' own clients refuse, and a file that everybody may
+    /// write, which they pass over with a warning.
+    pub(super) fn read() -> Result<Self> {
         let mut found = Self::default();
         if let Some(home) = std::env::var_os("HOME") {
-            found.include(&PathBuf::from(home).join(".my.cnf"), DEPTH);
+            found.include(&PathBuf::from(home).join(".my.cnf"), DEPTH)?;
         }
-        found
+        Ok(found)
     }
 
-    fn include(&mut self, path: &Path, depth: usize) {
-        let Some(depth) = depth.checked_sub(1) else { return };
+    fn include(&mut self, path: &Path, depth: usize) -> Result<()> {
+        let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
         // Whoever may write it could name a server of his own.
         let open_to_all =
             |path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o002 != 0);
         if open_to_all(path) {
-            tracing::warn!(file = %path.display(), "ignored, since everybody may write it");
-            return;
+            let file = path.display();
+            return Err(Error::usage(format!(
+                "the option file {file} is not used, since everybody may write it: chmod go-w {file}"
+            )));
         }
-        if let Ok(bytes) = bounded_file::read(path) {
-            self.lines(&String::from_utf8_lossy(&bytes), depth);
+        match bounded_file::read(path) {
+            Ok(bytes) => self.lines(path, &String::from_utf8_lossy(&bytes), depth),
+            Err(_) => Ok(()),
         }
     }
 
-    fn lines(&mut self, text: &str, depth: usize) {
-        let mut inside = false;
-        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+    fn lines(&mut self, path: &Path, text: &str, depth: usize) -> Result<()> {
+        // `None` before the first group; then whether the group counts.
+        let mut group_counts = None;
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            let wrong = |what: &str| {
+                let number = index + 1;
+                Err(Error::usage(format!("the option file {}, line {number}: {what}", path.display())))
+            };
+            if line.is_empty() || line.starts_with(['#', ';']) {
+                continue;
+            }
             if let Some(directive) = line.strip_prefix('!') {
                 match directive.split_once(char::is_whitespace) {
-                    Some(("include", file)) => self.include(Path::new(file.trim()), depth),
+                    Some(("include", file)) => self.include(Path::new(file.trim()), depth)?,
                     Some(("includedir", directory)) => {
                         for file in option_files(Path::new(directory.trim())) {
-                            self.include(&file, depth);
+                            self.include(&file, depth)?;
                         }
                     }
                     _ => {}
                 }
             } else if let Some(group) = line.strip_prefix('[') {
-                let name = group.split(']').next().unwrap_or_default().trim();
-                inside = GROUPS.contains(&name);
-            } else if let Some((name, value)) = without_comment(line).split_once('=').filter(|_| inside) {
-                self.set(name.trim(), unquoted(value.trim()));
+                let Some((name, _)) = group.split_once(']') else { return wrong("a group has no `]` at its end") };
+                group_counts = Some(GROUPS.contains(&name.trim()));
+            } else if group_counts.is_none() {
+                // The line itself may hold a password.
+                return wrong("an option stands before the first group: say [client] before it");
+            } else if let Some((name, value)) = without_comment(line).split_once('=')
+                && group_counts == Some(true)
+                && !self.set(name.trim(), unquoted(value.trim()))
+            {
+                return wrong("the port is no number from 1 to 65535");
             }
         }
+        Ok(())
     }
 
-    fn set(&mut self, name: &str, value: String) {
-        let name = name.replace('_', "-");
+    /// Takes an option over; `false` where its value cannot be one.
+    fn set(&mut self, name: &str, value: String) -> bool {
+        let name = name.to_ascii_lowercase().replace('_', "-");
         match name.strip_prefix("loose-").unwrap_or(&name) {
             "user" => self.user = Some(value),
-            "password" | "password1" => self.password = Some(value.into()),
+            // MariaDB's clients take these for `password`; nothing else begins so.
+            "password" | "password1" | "pass" | "passw" | "passwo" | "passwor" => self.password = Some(value.into()),
             "host" => self.host = Some(value),
-            "port" => self.port = value.parse().ok(),
+            "port" => match value.parse::<u16>() {
+                // To the clients 0 is the port of the default.
+                Ok(port) => self.port = Some(port).filter(|port| *port != 0),
+                Err(_) => return false,
+            },
             "socket" => self.socket = Some(value.into()),
             _ => {}
         }
+        true
     }
 }
 
@@ -134,8 +164,12 @@ mod tests {
 
     fn read(text: &str) -> OptionFile {
         let mut found = OptionFile::default();
-        found.lines(text, DEPTH);
+        found.lines(Path::new("f.cnf"), text, DEPTH).unwrap();
         found
+    }
+
+    fn refusal(text: &str) -> String {
+        OptionFile::default().lines(Path::new("f.cnf"), text, DEPTH).unwrap_err().to_string()
     }
 
     fn password(line: &str) -> String {
@@ -144,8 +178,7 @@ mod tests {
 
     #[test]
     fn the_groups_of_the_clients_count_and_the_last_line_wins() {
-        let found =
-            read("user=x\n[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
+        let found = read("[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
         assert_eq!((found.user.as_deref(), found.port), (Some("me"), Some(3307)));
         for group in GROUPS {
             assert_eq!(read(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
@@ -166,6 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_clients_refuse_is_named_by_its_line() {
+        for (text, names) in [
+            ("\n# c\npassword=secret\n[client]\n", "f.cnf, line 3: an option stands before the first group"),
+            ("\u{feff}[client]\npassword=secret\n", "line 1: an option stands before"),
+            ("[client\npassword=secret", "line 1: a group has no `]`"),
+            ("[client]\nport=abc", "line 2: the port"),
+            ("[client]\nport=99999", "line 2: the port"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(names) && !message.contains("secret"), "{text:?}: {message}");
+        }
+        assert_eq!(read("[mysqld]\nport=abc\n[client]\nport=0\nUSER=a").user.as_deref(), Some("a"));
+        assert_eq!(password("pass=short"), "short");
+    }
+
+    #[test]
     fn files_include_others_and_themselves_only_so_deep() {
         let dir = std::env::temp_dir().join(format!("dbgraft-option-files-{}", std::process::id()));
         fs::create_dir_all(dir.join("d")).unwrap();
@@ -181,8 +230,11 @@ mod tests {
         fs::write(dir.join("d/2.txt"), "[client]\nuser=c").unwrap();
         fs::write(&open, "[client]\nuser=d").unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = OptionFile::default().include(&main, DEPTH).unwrap_err().to_string();
+        assert!(refused.contains("open.cnf is not used, since everybody may write it: chmod go-w"), "{refused}");
+        fs::remove_file(&open).unwrap();
         let mut found = OptionFile::default();
-        found.include(&main, DEPTH);
+        found.include(&main, DEPTH).unwrap();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!((found.user.as_deref(), found.socket), (Some("b"), Some("/s".into())));
     }

@@ -1,5 +1,6 @@
 //! What a `mysql://` URL says.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -11,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 use crate::url_syntax::{decoded, parameters, with_value};
 
+/// How many characters the name of a database has at most, in both families.
+const LONGEST_NAME: usize = 64;
 const KNOWN: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
 
 /// The server that the URL names; `variable` may hold its password.
@@ -21,19 +24,22 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
             "a mysql:// URL names its database: mysql://user@host:3306/database (a / in the name is %2F)",
         ));
     }
-    let mut file = OptionFile::read();
+    let password = match url.password() {
+        Some(given) => Some(decoded("password", given)?.into()),
+        None => match password {
+            Some(given) => Some(given),
+            None => environment(variable)?,
+        },
+    };
+    let named = url.host_str().filter(|host| !host.is_empty()).map(|host| host.trim_matches(['[', ']']).to_owned());
+    // A file that nothing is wanted of need not be right.
+    let is_wanted = url.username().is_empty() || password.is_none() || named.is_none();
+    let mut file = if is_wanted { OptionFile::read()? } else { OptionFile::default() };
     let user = match url.username() {
         "" => file.user.take().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned()),
         user => decoded("user", user)?,
     };
-    let password = match url.password() {
-        Some(given) => decoded("password", given)?.into(),
-        None => password
-            .or_else(|| std::env::var(variable).ok().map(SecretString::from))
-            .or(file.password.take())
-            .unwrap_or_else(|| SecretString::from("")),
-    };
-    let named = url.host_str().filter(|host| !host.is_empty()).map(|host| host.trim_matches(['[', ']']).to_owned());
+    let password = password.or(file.password.take()).unwrap_or_else(|| SecretString::from(""));
     // Where the URL names no server, the option file may.
     let (port, socket) = match named {
         Some(_) => (None, None),
@@ -41,7 +47,7 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
     };
     let place = named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned());
     let place = (place.as_str(), url.port().or(port).unwrap_or(3306));
-    let mut address = Address::new(role, place, (user, password), decoded("database", path)?);
+    let mut address = Address::new(role, place, (user, password), database(path)?);
     address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
     for (name, value) in parameters(url)? {
@@ -76,6 +82,41 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
         |parameter: &str, path: Option<String>| path.map(|path| Pem::read(parameter, Path::new(&path))).transpose();
     address.tls = TlsOptions { mode, ca: pem("ssl-ca", ca)?, cert: pem("ssl-cert", cert)?, key: pem("ssl-key", key)? };
     Ok(address)
+}
+
+/// The name of the database.
+///
+/// # Errors
+/// `Usage`: a name that no server of either family can hold, and that would be found only by the first statement that
+/// writes, or taken for another name.
+fn database(path: &str) -> Result<String> {
+    let name = decoded("database", path)?;
+    let wrong = |why: &str| Err(Error::usage(format!("no server can have a database `{name}`: {why}")));
+    if name.ends_with(' ') {
+        return wrong("its name ends with a space");
+    }
+    if name.chars().count() > LONGEST_NAME {
+        return wrong("its name is longer than 64 characters");
+    }
+    if name.chars().any(|c| c.len_utf8() > 3) {
+        return wrong("its name holds a character beyond U+FFFF");
+    }
+    if ["information_schema", "performance_schema"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err(Error::usage(format!("{name} is the server's own view of itself, and no database to clone")));
+    }
+    Ok(name)
+}
+
+/// The secret in a variable of the environment, if it is set.
+///
+/// # Errors
+/// `Usage` where it is not UTF-8: it would count as none.
+pub(super) fn environment(variable: &str) -> Result<Option<SecretString>> {
+    match std::env::var(variable) {
+        Ok(secret) => Ok(Some(SecretString::from(secret))),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Error::usage(format!("{variable} in the environment is not UTF-8"))),
+    }
 }
 
 fn tls_mode(text: &str) -> Result<TlsMode> {
@@ -138,6 +179,12 @@ mod tests {
     fn wrong_urls_are_refused_by_name() {
         assert!(message("mysql://u@h/").contains("names its database"));
         assert!(message("mysql://u@h//d").contains("names its database"));
+        assert!(message("mysql://u@h/d%20").contains("ends with a space"));
+        assert!(message(&format!("mysql://u@h/{}", "é".repeat(65))).contains("longer than 64"));
+        assert!(message("mysql://u@h/%F0%9F%98%80").contains("U+FFFF"));
+        assert!(message("mysql://u@h/Information_Schema").contains("no database to clone"));
+        assert!(message("mysql://u:50%off@h/d").contains("%25"));
+        assert!(parsed(&format!("mysql://u@h/{}", "é".repeat(64))).is_ok() && parsed("mysql://u@h/%20d").is_ok());
         assert!(message("mysql://u@h/d?sslmode=x").contains("`sslmode`"));
         assert!(message("mysql://u@h/d?ssl-mode=on").contains("`on`"));
         assert!(message(&format!("mysql://u@h/d?ssl-mode=required&ssl-ca={FILE}")).contains("no effect"));

@@ -19,12 +19,14 @@ pub(super) enum Location {
 
 /// Whether a password for this endpoint could only come from the person at the terminal: a `mysql://` URL without one,
 /// and none in the environment or in `~/.my.cnf`.
+///
+/// A `~/.my.cnf` that cannot be understood asks for nothing: the job then tells what is wrong with it.
 pub fn needs_password(url: &str, variable: &str) -> bool {
     let Ok(url) = parse(url) else { return false };
     is_mysql(&url)
         && url.password().is_none()
         && std::env::var_os(variable).is_none()
-        && OptionFile::read().password.is_none()
+        && OptionFile::read().is_ok_and(|file| file.password.is_none())
 }
 
 /// Parses the URL of an endpoint.
@@ -87,6 +89,7 @@ fn shelf(url: &Url) -> Result<Shelf> {
             if let Some((name, _)) = parameters(url)?.first() {
                 return Err(unknown(name, scheme, "none"));
             }
+            decoded("path", url.path())?;
             let path = url.to_file_path().map_err(|()| {
                 let host = url.host_str().unwrap_or_default();
                 Error::usage(format!("a file:// URL is an absolute path, file:///dir: `{host}` is taken for a host"))
@@ -144,6 +147,9 @@ mod tests {
             ("s3://b:9000/x", ":9000"),
             ("s3://b/x?region=a&region=b", "`region` stands twice"),
             ("s3://b/x?region=", "`region` needs a value"),
+            ("s3://b/x%2", "%25"),
+            ("file:///tmp/%zz", "%25"),
+            ("file:///tmp/%00", "NUL"),
             ("s3://b//x", "`//`"),
             ("s3://b/x//", "`//`"),
             ("s3://b/x#2026", "`#2026`"),
