@@ -64,6 +64,8 @@ pub(crate) struct Globs {
     triggers: bool,
     routines: bool,
     events: bool,
+    /// Whether nothing but the rows of tables is taken.
+    only_rows: bool,
 }
 
 impl Globs {
@@ -77,6 +79,7 @@ impl Globs {
             triggers: options.triggers.unwrap_or(full),
             routines: options.routines.unwrap_or(full),
             events: options.events.unwrap_or(full),
+            only_rows: options.data_only,
         })
     }
 
@@ -91,7 +94,39 @@ impl Globs {
                 return Err(Error::usage(message));
             }
         }
+        // A pattern of `exclude` may go together with one of `include`; whether something is left is seen in the plan.
+        for pattern in &self.include {
+            let found: Vec<&ObjectRef> = objects.iter().filter(|object| pattern.matches(object)).collect();
+            if !found.iter().any(|object| self.takes(pattern, object))
+                && let Some(first) = found.first()
+            {
+                let (kind, name) = (first.kind, Printable(&first.name));
+                let remedy = match self.only_rows {
+                    true => "--data-only takes the rows of tables only".to_owned(),
+                    false => format!("a partial clone takes it by --include {}:{name}", kind.name()),
+                };
+                let message =
+                    format!("--include {}: it matches {kind} {name}, which is not taken: {remedy}", pattern.text);
+                return Err(Error::usage(message));
+            }
+        }
         Ok(())
+    }
+
+    /// Whether a pattern of `include` that matches an object takes it.
+    fn takes(&self, pattern: &Pattern, object: &ObjectRef) -> bool {
+        (!self.only_rows || object.kind == ObjectKind::Table)
+            && (pattern.kind.is_some() || self.takes_kind(object.kind).unwrap_or(true))
+    }
+
+    /// What is said of a whole kind; `None` where the patterns choose.
+    fn takes_kind(&self, kind: ObjectKind) -> Option<bool> {
+        match kind {
+            ObjectKind::Trigger => Some(self.triggers),
+            ObjectKind::Event => Some(self.events),
+            kind if kind.is_routine() => Some(self.routines),
+            _ => None,
+        }
     }
 }
 
@@ -104,12 +139,8 @@ impl ObjectSelector for Globs {
         if self.include.iter().any(|pattern| pattern.kind.is_some() && pattern.matches(object)) {
             return true;
         }
-        match object.kind {
-            ObjectKind::Trigger => self.triggers,
-            ObjectKind::Event => self.events,
-            kind if kind.is_routine() => self.routines,
-            _ => self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object)),
-        }
+        self.takes_kind(object.kind)
+            .unwrap_or_else(|| self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object)))
     }
 }
 
@@ -133,6 +164,12 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
         }
     }
     let names: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    if let Some(name) = options.filters.keys().find(|name| !names.contains(name.as_str())) {
+        let name = Printable(name);
+        return Err(Error::usage(format!(
+            "--where {name}=…: table {name} is not cloned: leave it out, or include the table"
+        )));
+    }
     let mut objects = Vec::new();
     for definition in &catalog.definitions {
         let object = &definition.object;
@@ -186,6 +223,20 @@ mod tests {
         assert!(picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Event, "e1"));
         assert!(!picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Table, "e1"));
         assert!(!picks(&globs(&[], &[], |o| o.events = Some(false)), ObjectKind::Event, "e1"));
+    }
+
+    #[test]
+    fn a_pattern_of_include_takes_what_it_matches_or_is_told_why_not() {
+        let object = |kind| ObjectRef::new(kind, "f");
+        let takes = |globs: Globs, kind| globs.include.iter().all(|pattern| globs.takes(pattern, &object(kind)));
+        for kind in [ObjectKind::Function, ObjectKind::Event, ObjectKind::Trigger] {
+            assert!(!takes(globs(&["f"], &[], |_| ()), kind), "{kind}");
+            assert!(takes(globs(&[&format!("{kind}:f")], &[], |_| ()), kind), "{kind}");
+            assert!(!takes(globs(&[&format!("{kind}:f")], &[], |o| o.data_only = true), kind), "{kind}");
+        }
+        assert!(takes(globs(&["f"], &[], |o| o.routines = Some(true)), ObjectKind::Procedure));
+        assert!(takes(globs(&["f"], &[], |_| ()), ObjectKind::View));
+        assert!(takes(globs(&["f"], &[], |o| o.data_only = true), ObjectKind::Table));
     }
 
     #[test]
