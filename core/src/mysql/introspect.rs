@@ -51,8 +51,13 @@ pub(super) async fn existing_database(conn: &mut Conn, name: &str, side: &str) -
     if let Some(database) = database(conn, name).await? {
         return Ok(database);
     }
-    let (name, hint) = (Printable(name), check::roles_hint(conn).await?);
-    Err(Error::usage(format!("there is no database {name} at the {side}, or the account may not see it{hint}")))
+    let hint = check::roles_hint(conn).await?;
+    let right = format!("GRANT SELECT ON {}.*", Printable(&quote_name(name)));
+    Err(Error::usage(format!(
+        "there is no database {} at the {side}, or the account may not see it: see SHOW DATABASES, or {right} TO the \
+         account{hint}",
+        Printable(name)
+    )))
 }
 
 /// The database and its defaults, or `None` where there is none of that name.

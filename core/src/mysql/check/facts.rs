@@ -14,7 +14,7 @@ pub(super) struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 25] = [
+        const NAMES: [&str; 26] = [
             "datadir",
             "disabled_storage_engines",
             "enforce_storage_engine",
@@ -28,6 +28,7 @@ impl Settings {
             "lower_case_table_names",
             "max_allowed_packet",
             "max_binlog_cache_size",
+            "max_connections",
             "max_user_connections",
             "partial_revokes",
             "port",

@@ -17,6 +17,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Reaching the server, TLS and login together may take this long.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// By which a server refuses a login without TLS.
+const TLS_REQUIRED: u16 = 3159;
+/// How long a server's greeting is at most: its own parts are shorter.
+const LONGEST_GREETING: usize = 4 << 10;
 const MAX_PACKET: u32 = 1 << 30;
 const COM_QUIT: u8 = 0x01;
 /// By which caching_sha2_password asks for the password itself.
@@ -38,7 +42,10 @@ pub(super) async fn login(address: &Address, traffic: Traffic) -> Result<(Packet
     let result = match tokio::time::timeout(LOGIN_TIMEOUT, reach(address, traffic)).await {
         Ok(result) => result,
         Err(_) => {
-            let message = format!("no answer within {} s", LOGIN_TIMEOUT.as_secs());
+            let message = format!(
+                "no answer within {} s: a MySQL or MariaDB server speaks first; is it one that listens there, and has it time?",
+                LOGIN_TIMEOUT.as_secs()
+            );
             Err(Error::new(ErrorKind::Connection, message).retryable())
         }
     };
@@ -69,6 +76,8 @@ async fn reach(address: &Address, traffic: Traffic) -> Result<(PacketStream, Gre
             by_rsa
         }
         Ok(Login::NeedsRsa(_)) => return Err(refused(address, &plugin)),
+        // What the server says of the account, but not that it wants TLS, is the answer.
+        Err(error) if error.code().is_some_and(|code| code != TLS_REQUIRED) => return Err(error),
         Err(error) if error.kind() == ErrorKind::Authentication || error.is_retryable() => return Err(error),
         Err(error) => return Err(refused(address, &plugin).caused_by(error)),
     };
@@ -84,7 +93,7 @@ async fn greet(address: &Address, traffic: Traffic, after_rsa: bool) -> Result<L
         None => Place::Port(&address.host, address.port),
     };
     let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?, address.silence);
-    let packet = stream.packet().await?;
+    let packet = stream.greeting(LONGEST_GREETING).await?;
     if packet.first() == Some(&0xFF) {
         return Err(server_error(packet));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::patience::{Patience, Way};
+use crate::catalog::Printable;
 use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Lease;
@@ -123,6 +124,24 @@ impl PacketStream {
     /// The next packet.
     pub(crate) async fn packet(&mut self) -> Result<&[u8]> {
         self.packet_within(None).await
+    }
+
+    /// The packet with which a server begins.
+    ///
+    /// # Errors
+    /// `Connection` where something else answers, with the first line that it says.
+    pub(super) async fn greeting(&mut self, longest: usize) -> Result<&[u8]> {
+        while self.header().is_none() {
+            self.fill().await?;
+        }
+        if self.header().is_some_and(|(length, sequence)| sequence == 0 && length <= longest) {
+            return self.packet().await;
+        }
+        let said = String::from_utf8_lossy(self.buffer.get(self.start..self.end).unwrap_or_default());
+        let line: String = said.lines().next().unwrap_or_default().chars().take(40).collect();
+        let message =
+            format!("what answers there is no MySQL or MariaDB server: it begins with `{}`", Printable(&line));
+        Err(Error::new(ErrorKind::Connection, message).retryable())
     }
 
     /// The next packet, letting the lease grow with it when it is large.
@@ -254,6 +273,19 @@ mod tests {
         assert_eq!(stream.packet().await.unwrap(), b"next");
         writer.await.unwrap();
         arrived
+    }
+
+    #[tokio::test]
+    async fn what_is_no_server_is_told_by_its_first_line() {
+        for (answer, names) in
+            [("SSH-2.0-OpenSSH_9.2\r\n", "`SSH-2.0-OpenSSH_9.2`"), ("HTTP/1.1 400", "`HTTP/1.1 400`")]
+        {
+            let (near, mut far) = tokio::io::duplex(1 << 10);
+            far.write_all(answer.as_bytes()).await.unwrap();
+            let mut stream = PacketStream::new(Box::new(near), Duration::from_secs(60));
+            let message = stream.greeting(4 << 10).await.unwrap_err().to_string();
+            assert!(message.contains("no MySQL or MariaDB server") && message.contains(names), "{message}");
+        }
     }
 
     #[tokio::test]
