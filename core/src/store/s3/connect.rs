@@ -69,13 +69,24 @@ pub(super) async fn connect(location: &S3Location) -> Result<Client> {
     Ok(Client::from_conf(builder.build()))
 }
 
+/// The server's URL where it is not Amazon's own, as far as the URL and the environment say.
+pub(super) fn endpoint(location: &S3Location) -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let given = location.endpoint.clone();
+    given.or_else(|| variable("AWS_ENDPOINT_URL_S3")).or_else(|| variable("AWS_ENDPOINT_URL"))
+}
+
 /// Asks for the credentials once, so that their lack is told as what it is.
 async fn credentials(provider: Option<impl ProvideCredentials>, bucket: &str) -> Result<()> {
     let why = match provider {
         None => "none are configured".to_owned(),
         Some(provider) => match tokio::time::timeout(CREDENTIALS, provider.provide_credentials()).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => Some(innermost(&error)).filter(|why| !why.contains("Attempted")).unwrap_or_else(looked),
+            Ok(Err(error)) => match innermost(&error) {
+                // It says only what it tried.
+                why if why.contains("Attempted") => looked(),
+                why => format!("{}; the last place said: {}", looked(), why.trim_end_matches('.')),
+            },
             Err(_) => "their provider gave no answer in time".to_owned(),
         },
     };

@@ -55,7 +55,12 @@ pub(in crate::store) fn refusal(doing: &str, url: &str, bucket: &str, answer: &A
     let code = answer.code.unwrap_or("no code");
     // Some services repeat the rejected request in it, over several lines.
     let message = answer.message.unwrap_or("no message").lines().next().unwrap_or_default();
-    let said = format!("cannot {doing} {url}: {code} ({status}): {message}");
+    let said = match answer.code {
+        Some(code) => format!("cannot {doing} {url}: {code} ({status}): {message}"),
+        None => {
+            format!("cannot {doing} {url}: HTTP {status} without a code of S3: is this the address of an S3 server?")
+        }
+    };
     match code {
         "NoSuchBucket" => {
             Error::new(ErrorKind::Storage, format!("cannot {doing} {url}: bucket {bucket} does not exist"))
@@ -70,7 +75,8 @@ pub(in crate::store) fn refusal(doing: &str, url: &str, bucket: &str, answer: &A
         | "InvalidSecurity"
         | "NotSignedUp" => {
             // The message of a wrong signature carries nothing else than the access key's own text.
-            Error::new(ErrorKind::Authentication, format!("cannot {doing} {url}: {code} ({status})"))
+            let remedy = remedy(code);
+            Error::new(ErrorKind::Authentication, format!("cannot {doing} {url}: {code} ({status}): {remedy}"))
         }
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             let hint = |region| format!("; the bucket is in {region}, say ?region={region}");
@@ -86,6 +92,20 @@ pub(in crate::store) fn refusal(doing: &str, url: &str, bucket: &str, answer: &A
         _ if matches!(status, 429 | 500..) => Error::new(ErrorKind::Storage, said).retryable(),
         _ if status == 403 => Error::new(ErrorKind::Permission, said),
         _ => Error::new(ErrorKind::Storage, said),
+    }
+}
+
+/// What helps where the service does not accept who we are.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "InvalidAccessKeyId" => "no such access key is known there: see AWS_ACCESS_KEY_ID, or the profile",
+        "SignatureDoesNotMatch" => {
+            "the secret key is not that of the access key: see AWS_SECRET_ACCESS_KEY, or the profile"
+        }
+        "ExpiredToken" | "TokenRefreshRequired" => "the session has ended: log in again for new AWS keys",
+        "InvalidToken" => "the session token is not that of the access key: see AWS_SESSION_TOKEN",
+        "RequestTimeTooSkewed" => "the clock of this machine is wrong: set it",
+        _ => "see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
     }
 }
 

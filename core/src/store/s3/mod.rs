@@ -93,7 +93,13 @@ impl S3 {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        move |error| error::translate(doing, &self.url(key), self.bucket(), &error)
+        move |error| {
+            let error = error::translate(doing, &self.url(key), self.bucket(), &error);
+            match connect::endpoint(&self.location) {
+                Some(endpoint) if error.kind() == ErrorKind::Connection => error.with("endpoint", endpoint),
+                _ => error,
+            }
+        }
     }
 
     /// Asks for an object. The SDK retries up to the head of the answer.
