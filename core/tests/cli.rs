@@ -65,7 +65,7 @@ fn a_wrong_url_is_refused_by_name() {
         ("http://h/d", "http://"),
         ("mysql://app@127.0.0.1:1", "names its database"),
         ("mysql://app@127.0.0.1:1/a/b", "%2F"),
-        ("mysql://app@127.0.0.1:99999/a", "endpoint is a URL"),
+        ("mysql://app@127.0.0.1:99999/a", "from 1 to 65535"),
         ("mysql://app@127.0.0.1:1/d?sslmode=required", "`sslmode`"),
         ("mysql://app@127.0.0.1:1/d?ssl-mode=on", "`on`"),
         ("mysql://app@127.0.0.1:1/d?ssl-cert=/c", "ssl-key"),
@@ -83,11 +83,17 @@ fn a_wrong_url_is_refused_by_name() {
         ("file://host/x", "`host`"),
         ("postgres://app@h/d", "mysql://"),
         ("ssh://app@h", "--source-agent"),
+        ("mysql://app@h/d%zz", "%25"),
+        ("mysql://app@h/d%00", "NUL"),
+        ("mysql://app@h/d%20", "ends with a space"),
+        ("mysql://app@h/performance_schema", "no database to clone"),
         ("mysql://app:a/b@127.0.0.1:1/shop", "%2F"),
     ] {
         refuses(&["clone", url, TARGET], names);
+        refuses(&["clone", url, TARGET], "the source: ");
         refuses(&["clone", SOURCE, url], names);
         refuses(&["plan", SOURCE, url], names);
+        refuses(&["plan", SOURCE, url], "the target: ");
     }
 }
 
@@ -133,9 +139,66 @@ fn contradictions_are_refused_by_name() {
         (&["--triggers", "--no-triggers"], "--no-triggers"),
         (&["--routines", "--no-routines"], "--no-routines"),
         (&["--events", "--no-events"], "--no-events"),
+        (&["--recreate-database", "--if-exists", "skip"], "--if-exists"),
+        (&["--data-only", "--triggers"], "--triggers"),
+        (&["--data-only", "--definer", "keep"], "--definer"),
+        (&["--data-only", "--all-or-nothing"], "--all-or-nothing"),
+        (&["--schema-only", "--max-rate", "1M"], "--max-rate"),
+        (&["--schema-only", "--no-consistency"], "--no-consistency"),
     ] {
         refuses_option(options, names);
     }
+}
+
+#[test]
+fn an_option_without_an_effect_is_refused_by_name() {
+    let archive = "file:///nonexistent/archive";
+    for options in [
+        &["--recreate-database"][..],
+        &["--if-exists", "skip"],
+        &["--definer", "keep"],
+        &["--skip-binlog"],
+        &["--all-or-nothing"],
+        &["--on-unsupported", "degrade"],
+    ] {
+        refuses(&[&["clone", SOURCE, archive], options].concat(), &format!("{} ", options[0]));
+        refuses(&[&["plan", SOURCE, archive], options].concat(), "no effect: the target is an archive");
+    }
+    for options in [&["--no-consistency"][..], &["--lock-guard", "9"]] {
+        refuses(&[&["clone", archive, TARGET], options].concat(), "no effect: the source is an archive");
+    }
+    for options in
+        [&["--insecure-accept-any-host-key"][..], &["--agent-credentials", "inherit"], &["--agent-binary", DBGRAFT]]
+    {
+        refuses_option(options, &format!("{} has no effect", options[0]));
+    }
+}
+
+/// Reads no `~/.my.cnf` that nothing is wanted of.
+#[test]
+fn an_option_file_that_the_clients_refuse_is_refused_by_its_line() {
+    let home = std::env::temp_dir().join(format!("dbgraft-cli-home-{}", std::process::id()));
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join(".my.cnf"), format!("password={SECRET}\n[client]\n")).unwrap();
+    let mut plan = command(DBGRAFT);
+    let output = plan.env("HOME", &home).args(["plan", SOURCE, TARGET]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(".my.cnf, line 1") && said.contains("[client]") && !said.contains(SECRET), "{said}");
+    let mut plan = command(DBGRAFT);
+    plan.env("HOME", &home).env("DBGRAFT_SOURCE_PASSWORD", "").env("DBGRAFT_TARGET_PASSWORD", "");
+    assert_eq!(plan.args(["plan", SOURCE, TARGET]).output().unwrap().status.code(), Some(1));
+    fs::remove_dir_all(&home).unwrap();
+}
+
+#[test]
+fn a_password_that_is_not_utf_8_is_refused_by_its_variable() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut plan = command(DBGRAFT);
+    plan.env("DBGRAFT_TARGET_PASSWORD", std::ffi::OsStr::from_bytes(b"\xFF"));
+    let output = plan.args(["plan", SOURCE, TARGET]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("DBGRAFT_TARGET_PASSWORD in the environment is not UTF-8"));
 }
 
 #[test]
