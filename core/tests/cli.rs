@@ -156,7 +156,7 @@ fn an_option_without_an_effect_is_refused_by_name() {
     for options in [
         &["--recreate-database"][..],
         &["--if-exists", "skip"],
-        &["--definer", "app@h"],
+        &["--definer", "keep"],
         &["--skip-binlog"],
         &["--all-or-nothing"],
         &["--on-unsupported", "degrade"],

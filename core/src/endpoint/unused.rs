@@ -26,8 +26,7 @@ pub(super) fn check(
             "--if-exists truncate or skip",
             "the target is an archive: choose --if-exists drop to replace it",
         ),
-        // To keep the definers is what an archive does.
-        (matches!(options.definer, Definer::Account { .. }), "--definer USER@HOST", import),
+        (options.definer != Definer::Strip, "--definer", import),
         (options.skip_binlog, "--skip-binlog", import),
         (options.all_or_nothing, "--all-or-nothing", import),
         (options.on_unsupported != OnUnsupported::Refuse, "--on-unsupported", import),
