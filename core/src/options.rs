@@ -291,14 +291,10 @@ impl Default for CloneOptions {
 }
 
 impl CloneOptions {
-    /// The kinds that are asked for, or asked to be left out.
-    fn kinds(&self) -> [Option<bool>; 3] {
-        [self.triggers, self.routines, self.events]
-    }
-
     /// Refuses what a selector by code would pass over in silence.
     pub(crate) fn check_free_choice(&self) -> Result<()> {
-        if self.include.is_empty() && self.exclude.is_empty() && self.kinds().into_iter().all(|kind| kind.is_none()) {
+        let kinds = self.triggers.or(self.routines).or(self.events);
+        if self.include.is_empty() && self.exclude.is_empty() && kinds.is_none() {
             return Ok(());
         }
         Err(Error::usage(
@@ -320,30 +316,6 @@ impl CloneOptions {
             (
                 self.data_only && self.recreate_database,
                 "--data-only needs the tables that --recreate-database would drop: say one of them",
-            ),
-            (
-                self.recreate_database && self.if_exists != IfExists::Fail,
-                "--recreate-database drops the tables that --if-exists is about: say one of them",
-            ),
-            (
-                self.data_only && self.kinds().into_iter().any(|kind| kind == Some(true)),
-                "--data-only takes rows only, no triggers, routines and events: leave --triggers, --routines, --events out",
-            ),
-            (
-                self.data_only && self.definer != Definer::Strip,
-                "--data-only makes nothing that has a definer: leave --definer out",
-            ),
-            (
-                self.data_only && self.all_or_nothing,
-                "--data-only makes no objects that the target could refuse in the end: leave --all-or-nothing out",
-            ),
-            (
-                self.schema_only && self.max_rate.is_some(),
-                "--max-rate bounds the reading of rows, and --schema-only takes none: say one of them",
-            ),
-            (
-                self.schema_only && self.no_consistency,
-                "--no-consistency is about rows, and --schema-only takes none: say one of them",
             ),
             (
                 self.data_only && self.if_exists == IfExists::Drop,
@@ -390,9 +362,5 @@ mod tests {
         assert!(CloneOptions::default().check().is_ok());
         assert!(CloneOptions { schema_only: true, data_only: true, ..CloneOptions::default() }.check().is_err());
         assert!(CloneOptions { threads: 0, ..CloneOptions::default() }.check().is_err());
-        let rows = || CloneOptions { data_only: true, ..CloneOptions::default() };
-        assert!(rows().check().is_ok());
-        assert!(CloneOptions { triggers: Some(false), ..rows() }.check().is_ok());
-        assert!(CloneOptions { events: Some(true), ..rows() }.check().is_err());
     }
 }

@@ -5,7 +5,6 @@ mod option_file;
 mod server;
 mod shelf;
 mod stage;
-mod unused;
 mod url;
 
 use std::sync::Arc;
@@ -124,7 +123,6 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
     let options = request.options;
     let (tunnel, agent) = (options.source_tunnel.as_deref(), options.source_agent.as_deref());
     let site = request.source_site.map_or_else(|| Site::of("source", tunnel, agent), Ok)?;
-    let mut sites = vec![site.clone()];
     let side = Side {
         name: "source",
         role: ServerRole::Source,
@@ -138,14 +136,12 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
     };
     let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
     let site = request.target_site.map_or_else(|| Site::of("target", tunnel, agent), Ok)?;
-    sites.push(site.clone());
     let side = Side { name: "target", role: ServerRole::Target, variable: "DBGRAFT_TARGET", ask: request.ask, options };
     let sink = match request.target {
         SinkEndpoint::Own(own) => side.own(own, &site)?,
         SinkEndpoint::Url(url) => side.end(&url, request.target_password, site)?,
     };
-    let via = options.via.as_deref().map(staging).transpose().map_err(|error| error.about("--via"))?;
-    unused::check(&source, &sink, &sites, options)?;
+    let via = options.via.as_deref().map(staging).transpose()?;
     assemble(&source, &sink, via.as_ref(), options)
 }
 
@@ -173,8 +169,7 @@ impl Side<'_> {
     }
 
     fn end<T: ?Sized>(&self, url: &str, password: Option<SecretString>, site: Site) -> Result<End<T>> {
-        let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)
-            .map_err(|error| error.about(&format!("the {}", self.name)))?;
+        let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)?;
         let (mut address, site) = match (location, site) {
             (Location::Archive(shelf), Site::Here) => return Ok(End::Archive(shelf)),
             (Location::Archive(_), _) => {
@@ -196,10 +191,7 @@ impl Side<'_> {
     fn host(&self, option: &str, url: &str) -> Result<Arc<Host>> {
         let address = SshAddress::parse(option, url)?;
         let variable = format!("{}_SSH_PASSWORD", self.variable);
-        let password = match &address.password {
-            Some(given) => Some(given.clone()),
-            None => server::environment(&variable)?,
-        };
+        let password = address.password.clone().or_else(|| std::env::var(variable).ok().map(SecretString::from));
         let any_host_key = self.options.insecure_accept_any_host_key;
         Ok(Arc::new(Host::new(address, Login { password, ask: self.ask.clone(), any_host_key })))
     }

@@ -77,8 +77,7 @@ async fn execute(command: Command, mut secrets: Secrets) -> Result<ExitCode> {
     for url in [via, source_tunnel, target_tunnel, source_agent, target_agent].into_iter().flatten() {
         *url = secrets.restored(url);
     }
-    let has_agent = options.source_agent.is_some() || options.target_agent.is_some();
-    if options.agent_binary.is_none() && has_agent {
+    if options.agent_binary.is_none() {
         options.agent_binary = std::env::current_exe().ok();
     }
     let job = job(common, options, &mut secrets)?;
