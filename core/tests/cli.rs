@@ -139,38 +139,8 @@ fn contradictions_are_refused_by_name() {
         (&["--triggers", "--no-triggers"], "--no-triggers"),
         (&["--routines", "--no-routines"], "--no-routines"),
         (&["--events", "--no-events"], "--no-events"),
-        (&["--recreate-database", "--if-exists", "skip"], "--if-exists"),
-        (&["--data-only", "--triggers"], "--triggers"),
-        (&["--data-only", "--definer", "keep"], "--definer"),
-        (&["--data-only", "--all-or-nothing"], "--all-or-nothing"),
-        (&["--schema-only", "--max-rate", "1M"], "--max-rate"),
-        (&["--schema-only", "--no-consistency"], "--no-consistency"),
     ] {
         refuses_option(options, names);
-    }
-}
-
-#[test]
-fn an_option_without_an_effect_is_refused_by_name() {
-    let archive = "file:///nonexistent/archive";
-    for options in [
-        &["--recreate-database"][..],
-        &["--if-exists", "skip"],
-        &["--definer", "keep"],
-        &["--skip-binlog"],
-        &["--all-or-nothing"],
-        &["--on-unsupported", "degrade"],
-    ] {
-        refuses(&[&["clone", SOURCE, archive], options].concat(), &format!("{} ", options[0]));
-        refuses(&[&["plan", SOURCE, archive], options].concat(), "no effect: the target is an archive");
-    }
-    for options in [&["--no-consistency"][..], &["--lock-guard", "9"]] {
-        refuses(&[&["clone", archive, TARGET], options].concat(), "no effect: the source is an archive");
-    }
-    for options in
-        [&["--insecure-accept-any-host-key"][..], &["--agent-credentials", "inherit"], &["--agent-binary", DBGRAFT]]
-    {
-        refuses_option(options, &format!("{} has no effect", options[0]));
     }
 }
 
