@@ -354,8 +354,12 @@ impl OpenJob {
         };
         let closed = self.ends.source.close().await;
         self.ends.farewell().await;
-        let result = result?;
-        closed.map(|()| result)
+        if let (Ok(_), Err(error)) = (&result, closed) {
+            // The work is done, and stays so.
+            let message = format!("all is done, but the source could not be closed: {error}");
+            self.events.emit(Event::Warning { message });
+        }
+        result
     }
 
     /// Removes what the job made; what could not be removed becomes part of the error.

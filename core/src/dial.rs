@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -64,26 +65,62 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 /// From this machine, with nothing between.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Straight;
+#[derive(Debug, Default)]
+pub(crate) struct Straight {
+    /// Whether a server has been there. Before that nothing at the address is a wrong address, or a server that is off, and
+    /// trying again would only keep somebody waiting; later it is a server that restarts.
+    reached: AtomicBool,
+}
+
+impl Straight {
+    fn unreachable(&self, error: std::io::Error) -> Error {
+        let away = Error::new(ErrorKind::Connection, "cannot reach the server");
+        let may_pass = self.reached.load(Ordering::Relaxed) || error.kind() == std::io::ErrorKind::TimedOut;
+        if may_pass { away.retryable() } else { away }.caused_by(error)
+    }
+}
 
 #[async_trait]
 impl Dial for Straight {
     async fn dial(&self, place: Place<'_>, _traffic: Traffic) -> Result<Box<dyn Duplex>> {
-        let unreachable = |error: std::io::Error| {
-            Error::new(ErrorKind::Connection, "cannot reach the server").retryable().caused_by(error)
-        };
-        match place {
+        let unreachable = |error| self.unreachable(error);
+        let stream: Box<dyn Duplex> = match place {
             Place::Port(host, port) => {
                 let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 keep_alive(&stream).map_err(unreachable)?;
-                Ok(Box::new(stream))
+                Box::new(stream)
             }
             Place::Socket(path) => {
                 let stream = UnixStream::connect(path).await;
-                Ok(Box::new(stream.map_err(|error| unreachable(error).with("socket", path.display()))?))
+                Box::new(stream.map_err(|error| unreachable(error).with("socket", path.display()))?)
             }
-        }
+        };
+        self.reached.store(true, Ordering::Relaxed);
+        Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_server_that_was_never_there_but_for_one_that_restarts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = Place::Port("127.0.0.1", listener.local_addr().unwrap().port());
+        let dial = Straight::default();
+        dial.dial(place, Traffic::Control).await.map(drop).unwrap();
+        drop(listener);
+        let refused = |error: Error| (error.kind(), error.is_retryable());
+        let error = dial.dial(place, Traffic::Control).await.map(drop).unwrap_err();
+        assert_eq!(refused(error), (ErrorKind::Connection, true));
+        let error = Straight::default().dial(place, Traffic::Control).await.map(drop).unwrap_err();
+        assert_eq!(refused(error), (ErrorKind::Connection, false));
+        let nowhere = Place::Socket(Path::new("/nowhere/socket"));
+        let error = Straight::default().dial(nowhere, Traffic::Control).await.map(drop).unwrap_err();
+        assert_eq!(refused(error), (ErrorKind::Connection, false));
     }
 }

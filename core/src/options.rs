@@ -240,7 +240,7 @@ pub struct CloneOptions {
     /// routine, a trigger, an event. By default the rest stays, and the job fails with an error of kind `Incomplete`,
     /// which has the report.
     pub all_or_nothing: bool,
-    /// So many seconds a statement waits for a lock that another session holds: on an object at the target, and for the
+    /// So many seconds a statement waits for a lock that another session holds: on an object at either end, and for the
     /// moment of the rows at the source.
     #[serde(deserialize_with = "reading::seconds")]
     pub lock_wait: u64,

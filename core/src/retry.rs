@@ -22,9 +22,10 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// For cleaning up, whose end somebody waits for: four more tries within a quarter of a minute.
+    /// For cleaning up, whose end somebody waits for: four more tries within a quarter of a minute, fewer where the server
+    /// does not answer at all.
     pub(crate) fn of_clean_up() -> Self {
-        Self { waits: [1, 2, 4, 8].map(Duration::from_secs).to_vec(), ..Self::default() }
+        Self { waits: [1, 2, 4, 8].map(Duration::from_secs).to_vec(), away: Duration::from_secs(20) }
     }
 
     /// For the time before the first row. Somebody may be waiting, and a server that does not answer at all is mostly a

@@ -5,8 +5,8 @@
 mod common;
 
 use common::{Bench, FLAVORS, unique};
-use dbgraft::CloneOptions;
-use dbgraft_testkit::{CompareOptions, Flavor, compare_with};
+use dbgraft::{CloneJob, CloneOptions};
+use dbgraft_testkit::{CompareOptions, Flavor, ServerOptions, compare_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_every_kind() {
@@ -72,4 +72,18 @@ async fn keys_that_wait_for_the_rows_come_back_as_they_were() {
         let options = CompareOptions { auto_increment: true, ..CompareOptions::default() };
         compare_with(&bench.pair.source, &bench.from, &bench.pair.target, &bench.to, &options).unwrap();
     }
+}
+
+/// As many threads as the clone may use, where no other table waits for its keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_keys_are_built_by_all_threads() {
+    let table = "CREATE TABLE heavy (id INT AUTO_INCREMENT PRIMARY KEY, filling LONGTEXT, KEY (filling(20)));";
+    let bench = Bench::new(Flavor::MySql, &format!("{table} {HEAVY}"));
+    let server = ServerOptions::new(Flavor::MySql).start().unwrap();
+    server.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON").unwrap();
+    let options = CloneOptions { threads: 6, ..CloneOptions::default() };
+    CloneJob::new(bench.source_url(), server.url_of("d")).options(options).run().await.unwrap();
+    let asked =
+        "SELECT CAST(argument AS CHAR) FROM mysql.general_log WHERE argument LIKE 'SET SESSION innodb_ddl_threads%'";
+    assert!(server.sql(asked).unwrap().contains("GREATEST(6, @@GLOBAL.innodb_ddl_threads)"));
 }

@@ -4,9 +4,14 @@
 
 mod common;
 
-use common::{Account, Bench, FLAVORS, Meanwhile};
-use dbgraft::{CloneJob, CloneOptions, Report, Rung};
-use dbgraft_testkit::{Database, Flavor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, Rung};
+use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions};
+use tokio_util::sync::CancellationToken;
 
 const TABLES: u32 = 8;
 
@@ -125,5 +130,42 @@ async fn without_consistency_the_report_says_so_and_no_lock_is_taken() {
         // Each row is there, of whatever moment.
         assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
         println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));
+    }
+}
+
+/// Nobody can unlock over a line that is dead, so the server has to.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_go_on_when_the_line_dies_while_the_source_is_locked() {
+    for flavor in FLAVORS {
+        // A server of its own: the lock is on all of it.
+        let server = ServerOptions::new(flavor).start().unwrap();
+        server.sql("CREATE DATABASE d").unwrap();
+        server.sql_in("d", "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES ()").unwrap();
+        let bench = Bench::names(flavor);
+        let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
+        let behind = server.with_address("127.0.0.1", line.port());
+        let begun = Arc::new(AtomicBool::new(false));
+        let (begins, slow) = (begun.clone(), line.clone());
+        let hear = move |event: Event| {
+            if matches!(event, Event::Phase { phase: Phase::Snapshot, .. }) {
+                slow.set_latency(Duration::from_millis(700));
+                begins.store(true, Ordering::Relaxed);
+            }
+        };
+        let token = CancellationToken::new();
+        let job = CloneJob::new(behind.url_of("d"), bench.target_url()).on_event(hear).cancellation(token.clone());
+        let running = tokio::spawn(job.run());
+        assert!(wait_for(Duration::from_secs(20), || begun.load(Ordering::Relaxed)));
+        let is_locked = || {
+            let insert = server.sql_in("d", "SET lock_wait_timeout = 1; INSERT INTO t VALUES ()");
+            insert.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
+        };
+        // Over so long a line it takes some time until all connections are there.
+        assert!(wait_for(Duration::from_secs(90), is_locked), "{flavor}: nothing was locked");
+        line.stall(true);
+        assert!(wait_for(Duration::from_secs(40), || !is_locked()), "{flavor}: writers still wait");
+        token.cancel();
+        line.cut();
+        running.await.unwrap().unwrap_err();
     }
 }

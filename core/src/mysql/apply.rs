@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
+use super::refusal::{is_lock_wait, wait_shorter};
 use super::target::Target;
 use super::undo::{Made, UndoLog};
 use super::{schedule, session};
@@ -114,7 +115,12 @@ async fn views(
             match create_once(conn, definition, rewriting, &target.undo_log).await {
                 Ok(note) => notes.extend(note),
                 Err(error) if error.code().is_none() && error.kind() != ErrorKind::Unsupported => return Err(error),
-                Err(error) => failed.push((*definition, error)),
+                Err(error) => {
+                    if is_lock_wait(&error) {
+                        wait_shorter(conn).await?;
+                    }
+                    failed.push((*definition, error));
+                }
             }
         }
         let names: BTreeSet<_> = failed.iter().map(|(definition, _)| &definition.object.name).collect();
@@ -151,7 +157,12 @@ pub(super) async fn create_or_tell(
         {
             Ok((false, Some(missing(definition, &error))))
         }
-        Err(error) => Ok((false, Some(target.late(&definition.object, "definition", Severity::Error, error).await?))),
+        Err(error) => {
+            if is_lock_wait(&error) {
+                wait_shorter(conn).await?;
+            }
+            Ok((false, Some(target.late(&definition.object, "definition", Severity::Error, error).await?)))
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::connect::Conn;
 use super::ddl::{self, KeyKind, TableDdl, quote_name};
+use super::refusal::{is_lock_wait, wait_shorter};
 use super::session;
 use super::target::{Target, There};
-use crate::catalog::{ObjectKind, ObjectRef, Printable};
+use crate::catalog::{Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, Result};
 use crate::fidelity::Severity;
 use crate::plan::TablePlan;
@@ -19,12 +20,27 @@ impl Target {
         let settings = self.settings_of(table, &conn.server);
         let name = &table.table.name;
         conn.exec(&format!("SET SESSION {}", settings.assignments(session::DEFINING))).await?;
+        if conn.server.flavor == Flavor::MySql && self.is_last_build(name) {
+            let all = |variable: &str, most: u32| {
+                let threads = self.options.threads;
+                format!("{variable} = CAST(LEAST({most}, GREATEST({threads}, @@GLOBAL.{variable})) AS SIGNED)")
+            };
+            let (build, read) = (all("innodb_ddl_threads", 64), all("innodb_parallel_read_threads", 256));
+            conn.set_each(&[build.as_str(), read.as_str()]).await?;
+        }
         match self.add_missing_keys(conn, name, ddl).await {
             // A statement whose answer was lost came to its end meanwhile.
             Err(error) if error.code() == Some(DUPLICATE_KEY_NAME) => self.add_missing_keys(conn, name, ddl).await?,
             other => other?,
         }
         conn.exec(&format!("SET SESSION {}", settings.defaults(session::DEFINING))).await.map(drop)
+    }
+
+    /// Whether no other table waits for its keys: then the threads that would build these are free.
+    fn is_last_build(&self, name: &str) -> bool {
+        let state = self.state();
+        let waits = |other: &String, ddl: &TableDdl| !ddl.deferred_keys.is_empty() && !state.indexed.contains(other);
+        !state.tables.iter().any(|(other, ddl)| other != name && waits(other, ddl))
     }
 
     async fn add_missing_keys(&self, conn: &mut Conn, name: &str, ddl: &TableDdl) -> Result<()> {
@@ -72,9 +88,8 @@ impl Target {
                 |key: &ddl::ForeignKey| key.referenced_database.is_some() || there.has_table(&key.referenced_table);
             let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
             notes.extend(orphans.iter().map(|key| {
-                let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
-                let why = format!("left out, as table {} is not there", Printable(parent));
-                Note::lost(&object, format!("foreign key {}", Printable(key)), why)
+                let why = format!("left out, as table {} is not there", Printable(&key.referenced_table));
+                Note::lost(&object, named(key), why)
             }));
             let is_made = |key: &ddl::ForeignKey| {
                 made.iter().any(|row| there.same(&row.string(0), &name) && Some(row.string(1)) == key.name)
@@ -85,6 +100,12 @@ impl Target {
             }
             match conn.exec(&ddl::add_foreign_keys(&name, &keys)).await {
                 Ok(_) => continue,
+                Err(error) if is_lock_wait(&error) => {
+                    wait_shorter(conn).await?;
+                    let names: Vec<_> = keys.iter().map(named).collect();
+                    notes.push(self.late(&object, &names.join(", "), Severity::Warning, error).await?);
+                    continue;
+                }
                 Err(error) if error.code().is_none() || error.is_retryable() => return Err(error),
                 Err(_) => {}
             }
@@ -101,7 +122,7 @@ impl Target {
     /// What is told of a foreign key that the server refuses. One that is loose at the source too costs nothing.
     async fn refused_foreign_key(&self, table: &ObjectRef, key: &ddl::ForeignKey, error: Error) -> Result<Note> {
         let name = key.name.clone().unwrap_or_default();
-        let what = format!("foreign key {}", Printable(if name.is_empty() { "without a name" } else { &name }));
+        let what = named(key);
         if self.state().loose_keys.contains(&(table.name.clone(), name)) && error.code().is_some() {
             return Ok(Note::lost(
                 table,
@@ -111,4 +132,11 @@ impl Target {
         }
         self.late(table, &what, Severity::Warning, error.with("foreign keys of table", Printable(&table.name))).await
     }
+}
+
+fn named(key: &ddl::ForeignKey) -> String {
+    format!(
+        "foreign key {}",
+        Printable(key.name.as_deref().filter(|name| !name.is_empty()).unwrap_or("without a name"))
+    )
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connect::{Conn, Row};
 use super::ddl::{Dialect, Header, quote_name, quote_text, readable, with_header};
+use super::refusal::{is_lock_wait, wait_shorter};
 use super::{check, column, replaced};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -113,6 +114,11 @@ async fn tables(
         let name = row.exact(0)?;
         let create = match conn.row(&format!("SHOW CREATE TABLE {}", quote_name(&name))).await {
             Err(error) if error.code().is_none() => return Err(error.with("table", Printable(&name))),
+            // If it is chosen, the preflight says who holds it.
+            Err(error) if is_lock_wait(&error) => {
+                wait_shorter(conn).await?;
+                None
+            }
             // A broken table, or one that the account may not see: if it is chosen, the preflight says why.
             Err(_) => None,
             Ok(row) => row,
@@ -301,7 +307,7 @@ fn layout(kind: ObjectKind) -> Layout {
 pub(super) async fn why_unreadable(conn: &mut Conn, database: &str, object: &ObjectRef) -> Result<Option<Error>> {
     let Layout { statement, create, .. } = layout(object.kind);
     match conn.row(&format!("SHOW {statement} {}.{}", quote_name(database), quote_name(&object.name))).await {
-        Err(error) if error.code().is_none() => Err(error),
+        Err(error) if error.code().is_none() || error.is_retryable() => Err(error),
         Err(error) if matches!(error.code(), Some(1142 | 1227 | 1305 | 1370)) => Ok(None),
         Err(error) => Ok(Some(error)),
         Ok(row) if row.as_ref().is_none_or(|row| row.bytes(create).is_empty()) => Ok(None),

@@ -23,7 +23,8 @@ const MARIADB_LIMITS: [&str; 4] = [
 
 /// A session with what all have in common.
 async fn open(address: &Address, traffic: Traffic, settings: &str) -> Result<Conn> {
-    let mut conn = Conn::open(address, traffic, &format!("SET {settings}, {COMMON}")).await?;
+    let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON}", address.lock_wait);
+    let mut conn = Conn::open(address, traffic, &settings).await?;
     match conn.server.flavor {
         Flavor::MySql => conn.set_each(&MYSQL_LIMITS).await?,
         Flavor::MariaDb => conn.set_each(&MARIADB_LIMITS).await?,
@@ -72,11 +73,7 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
 /// A session that loads rows or changes definitions.
 pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
-    let settings = format!(
-        "NAMES utf8mb4, sql_mode = '{STRICT}', \
-         foreign_key_checks = 0, unique_checks = 1, lock_wait_timeout = {}",
-        options.lock_wait
-    );
+    let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT}', foreign_key_checks = 0, unique_checks = 1");
     let mut conn = open(address, Traffic::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
     conn.set_each(match conn.server.flavor {

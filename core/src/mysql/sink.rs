@@ -84,8 +84,9 @@ impl MySqlSink {
         }
         let mut conn = self.target.definer().await?;
         self.choose_way(&mut conn).await?;
-        if plan.tables.iter().any(|table| !table.chunks.is_empty()) {
-            // The journal of a clone that was killed still says so when this one is undone.
+        if !plan.tables.is_empty() || !plan.definitions.is_empty() {
+            // Without rows too: tables wait for their foreign keys, and events are disabled until the end. The journal
+            // of a clone that was killed still says so when this one is undone.
             let is_there = journal::exists(&mut conn, &self.target.address.database).await?;
             let create = journal::create(&mut conn, &self.target.address.database);
             match is_there {
@@ -110,12 +111,17 @@ impl MySqlSink {
             }
             Err(error) => Err(error),
         };
-        match &made {
-            Ok(_) => self.target.running.close(conn),
-            // Its last statement may run on. Where even that fails, the next try says so.
-            Err(_) => drop(self.target.running.kill(conn).await),
+        match made {
+            Ok(notes) => {
+                self.target.running.close(conn);
+                Ok(notes)
+            }
+            Err(error) => {
+                // Its last statement may run on. Where even that fails, the next try says so.
+                let _ = self.target.running.kill(conn).await;
+                Err(self.target.explained(error).await)
+            }
         }
-        made
     }
 
     async fn make_objects_over(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
@@ -269,7 +275,11 @@ impl Sink for MySqlSink {
     async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
         let mut conn = session::control(&self.target.address).await?;
         let (catalog, _) = translate::catalog(catalog, &conn.server);
-        check::target(&mut conn, &self.target.address, &catalog, selection, &self.target.options).await
+        let checked = check::target(&mut conn, &self.target.address, &catalog, selection, &self.target.options).await;
+        match checked {
+            Err(error) => Err(self.target.explained(error).await),
+            checked => checked,
+        }
     }
 
     async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
@@ -303,7 +313,10 @@ impl Sink for MySqlSink {
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         let mut conn = session::control(&self.target.address).await?;
-        check::existing(&mut conn, &self.target.address.database).await
+        match check::existing(&mut conn, &self.target.address.database).await {
+            Err(error) => Err(self.target.explained(error).await),
+            existing => existing,
+        }
     }
 
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
@@ -347,6 +360,7 @@ impl Sink for MySqlSink {
             } else {
                 self.target.state().definers.push(conn);
             }
+            self.target.state().indexed.insert(name.clone());
         }
         self.check_generated(table).await
     }

@@ -1,9 +1,10 @@
 //! The ladder: how several connections come to see the same moment, by what the account may do.
 //!
 //! While a lock is asked for, statements that write wait behind it. So each try is short, and a MySQL server is not asked
-//! for its global read lock while a long statement runs there: the tables of that statement would stay blocked until it
-//! ends, also after the try was given up.
+//! for its global read lock while a long statement runs there, or one that may become long: the tables of that statement
+//! would stay blocked until it ends, also after the try was given up.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -24,7 +25,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// How often the server is asked whether its long statements have ended.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long a connection may be silent while a lock is held, and writers wait, before another one asks what it does.
+const SILENCE: Duration = Duration::from_secs(4);
+/// The server ends the connection that holds a lock when it is idle for so many seconds: whoever cannot be reached, or is
+/// stopped, cannot unlock. Longer than a pause.
+const IDLE_SECONDS: u32 = 10;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
+/// What the list of processes says of a statement of somebody else.
+const OTHERS_RUN: &str = "ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch')";
 const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Connections that all see one moment, and what is known of it.
@@ -52,7 +60,9 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
         return Ok(Snapshot { readers, position: Position::unknown(Rung::None) });
     }
     let mut locker = running.watch(session::control(address).await?).await?;
-    locker.exec(&format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}")).await?;
+    let limits = format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}, SESSION wait_timeout = {IDLE_SECONDS}");
+    locker.exec(&limits).await?;
+    locker.allow_silence(address, SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
     for rung in rungs(locker.server.flavor, wanted.partial) {
         let asked = match hold(&mut locker, rung, wanted, &mut waited).await? {
@@ -62,7 +72,10 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
                 continue;
             }
         };
+        readers.iter_mut().for_each(|reader| reader.allow_silence(address, SILENCE));
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
+        readers.iter_mut().for_each(|reader| reader.allow_silence(address, address.silence));
+        // It answers only if it has held the lock until now.
         let mut position = position(&mut locker, rung).await?;
         unlock(&mut locker).await?;
         running.close(locker);
@@ -108,9 +121,17 @@ enum Held {
 async fn hold(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>, waited: &mut Duration) -> Result<Held> {
     let until = Instant::now() + Duration::from_secs(wanted.options.lock_wait);
     let mut next_pause = FIRST_PAUSE;
+    let mut young = Young::default();
     loop {
         let (why, pause) = match obstacle(conn, rung, wanted.options.lock_guard).await? {
-            Some(why) => (why, LOOK),
+            Some(why) => {
+                young = Young::default();
+                (why, LOOK)
+            }
+            None if young.still_run(conn, rung, wanted.options.lock_guard).await? => {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
             None => {
                 let asked = Instant::now();
                 let Err(error) = lock(conn, rung, wanted).await else { return Ok(Held::Since(asked)) };
@@ -135,6 +156,36 @@ async fn hold(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>, waited: &mut Dur
     }
 }
 
+/// Statements that ran at the first look and still run: each may become one that takes long.
+#[derive(Default)]
+struct Young {
+    since: Option<Instant>,
+    statements: BTreeSet<(u64, String)>,
+}
+
+impl Young {
+    /// Looks at them once more. After `guard` seconds those that are left are old, or were followed by others alike. Only
+    /// MySQL leaves tables blocked after a lock that was asked for in vain.
+    async fn still_run(&mut self, conn: &mut Conn, rung: Rung, guard: u64) -> Result<bool> {
+        if rung != Rung::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
+            return Ok(false);
+        }
+        let sql = format!("SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE {OTHERS_RUN}");
+        let rows = match conn.rows(&sql).await {
+            Err(error) if error.code().is_none() => return Err(error),
+            other => other.unwrap_or_default(),
+        };
+        let now: BTreeSet<_> = rows.iter().map(|row| (row.number(0), row.string(1))).collect();
+        let is_first = self.since.is_none();
+        let since = *self.since.get_or_insert_with(Instant::now);
+        match is_first {
+            true => self.statements = now,
+            false => self.statements.retain(|statement| now.contains(statement)),
+        }
+        Ok(!self.statements.is_empty() && since.elapsed() < Duration::from_secs(guard))
+    }
+}
+
 /// A statement that would hold the global read lock off, and all others behind it. Without the right `PROCESS` none is
 /// seen.
 async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<String>> {
@@ -150,7 +201,7 @@ async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<Stri
     };
     let sql = format!(
         "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM information_schema.PROCESSLIST \
-         WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch') AND {kind} \
+         WHERE {OTHERS_RUN} AND {kind} \
          AND (TIME >= {guard} OR STATE IN ('Waiting for global read lock', 'Waiting for table flush')) \
          ORDER BY TIME DESC LIMIT 1"
     );

@@ -9,7 +9,7 @@ use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::inspect::{Inspection, Inspector};
 use super::running::Running;
 use super::scan::{self, Loan, Readers};
-use super::{check, chunk, introspect, replaced, session, snapshot};
+use super::{check, chunk, introspect, refusal, replaced, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +34,7 @@ pub(crate) struct MySqlSource {
 impl MySqlSource {
     /// Nothing is connected before the first call.
     pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
+        let address = Address { lock_wait: options.lock_wait, ..address };
         Self {
             running: Running::new(address.clone()),
             address,
@@ -83,6 +84,43 @@ impl MySqlSource {
         catalog.ok_or_else(|| Error::new(ErrorKind::Internal, "asked before the catalog was read"))
     }
 
+    /// Says which session holds the lock that was waited for in vain.
+    async fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) => Err(refusal::explained(&self.address, &self.running, error).await),
+            done => done,
+        }
+    }
+
+    async fn take_snapshot(&self, selection: &Selection) -> Result<Plan> {
+        let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
+        let threads = if selection.rows { self.options.threads } else { 1 };
+        let partial = tables.len() < self.chosen_catalog().await?.tables.len();
+        let (address, options) = (&self.address, &self.options);
+        let wanted = snapshot::Wanted { address, tables: &tables, partial, threads, options };
+        let taken = snapshot::take(&wanted, &self.running).await;
+        if taken.is_err() {
+            // It may be called again, and must not wait for a lock of its own.
+            let _ = self.running.kill_all().await;
+        }
+        let taken = taken?;
+        *self.snapshot.lock().await = Readers::of(taken.readers);
+        let catalog = self.unchanged_catalog(selection).await?;
+        self.cut(&catalog, selection, taken.position).await
+    }
+
+    /// The error of a statement that reads rows.
+    fn reading(&self, table: &TablePlan, error: Error) -> Error {
+        if is_change(&error) {
+            changed(table, error)
+        } else if refusal::is_lock_wait(&error) {
+            // The connection is lost to the snapshot. Another try would wait as long, and lose the next.
+            refusal::unexplained(&self.address, error)
+        } else {
+            error
+        }
+    }
+
     /// A connection of the snapshot.
     async fn borrow(&self) -> Result<(Conn, Loan)> {
         let readers = self.snapshot.lock().await.clone();
@@ -119,7 +157,7 @@ impl MySqlSource {
 #[async_trait]
 impl Source for MySqlSource {
     async fn catalog(&self) -> Result<Catalog> {
-        let catalog = self.read_catalog().await?;
+        let catalog = self.explained(self.read_catalog().await).await?;
         *self.catalog.lock().await = Some(catalog.clone());
         Ok(catalog)
     }
@@ -127,7 +165,8 @@ impl Source for MySqlSource {
     async fn check(&self, selection: &Selection) -> Result<Vec<Finding>> {
         let catalog = self.chosen_catalog().await?;
         let mut conn = session::control(&self.address).await?;
-        check::source(&mut conn, &self.address, &catalog, selection, &self.options).await
+        let checked = check::source(&mut conn, &self.address, &catalog, selection, &self.options).await;
+        self.explained(checked).await
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
@@ -137,24 +176,11 @@ impl Source for MySqlSource {
         let partial = selection.tables.len() < catalog.tables.len();
         let database = &self.address.database;
         let rung = check::expected_rung(&mut conn, flavor, &self.options, database, partial).await?;
-        self.cut(&catalog, selection, Position::unknown(rung)).await
+        self.explained(self.cut(&catalog, selection, Position::unknown(rung)).await).await
     }
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
-        let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
-        let threads = if selection.rows { self.options.threads } else { 1 };
-        let partial = tables.len() < self.chosen_catalog().await?.tables.len();
-        let (address, options) = (&self.address, &self.options);
-        let wanted = snapshot::Wanted { address, tables: &tables, partial, threads, options };
-        let taken = snapshot::take(&wanted, &self.running).await;
-        if taken.is_err() {
-            // It may be called again, and must not wait for a lock of its own.
-            let _ = self.running.kill_all().await;
-        }
-        let taken = taken?;
-        *self.snapshot.lock().await = Readers::of(taken.readers);
-        let catalog = self.unchanged_catalog(selection).await?;
-        self.cut(&catalog, selection, taken.position).await
+        self.explained(self.take_snapshot(selection).await).await
     }
 
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
@@ -163,15 +189,15 @@ impl Source for MySqlSource {
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
         let sql = scan::select(table, &from);
         let inspection = Inspection { inspector: &self.inspector, table, chunk: chunk.number, from };
-        let changed = |error: Error| if is_change(&error) { changed(table, error) } else { error };
-        let rows = loan.read(conn, &sql, first, memory, Some(inspection)).await.map_err(changed)?;
-        Ok(rows.map_err(changed).boxed())
+        let named = move |error| self.reading(table, error);
+        let rows = loan.read(conn, &sql, first, memory, Some(inspection)).await.map_err(named)?;
+        Ok(rows.map_err(named).boxed())
     }
 
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
         let (conn, loan) = self.borrow().await?;
         let counted = loan.number(conn, &scan::counting(&self.address.database, table, chunk)).await;
-        counted.map_err(|error| if is_change(&error) { changed(table, error) } else { error })
+        counted.map_err(|error| self.reading(table, error))
     }
 
     fn reads_any_range(&self) -> bool {

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) definers: Vec<Conn>,
     /// How each table's definition was taken apart, by its name.
     pub(super) tables: BTreeMap<String, TableDdl>,
+    /// The tables whose deferred keys have been added, or refused.
+    pub(super) indexed: BTreeSet<String>,
     /// Whether the server takes `LOAD DATA LOCAL`.
     pub(super) files: bool,
     /// Its `max_allowed_packet`.
@@ -60,6 +62,7 @@ pub(super) struct State {
 
 impl Target {
     pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
+        let address = Address { lock_wait: options.lock_wait, ..address };
         let running = Running::new(address.clone());
         Self { running, address, options: options.clone(), undo_log: UndoLog::default(), state: Mutex::default() }
     }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::connect::Conn;
-use super::ddl::quote_name;
+use super::ddl::{quote_name, quote_text};
+use super::refusal::{is_lock_wait, wait_shorter};
 use super::target::{Target, There};
 use super::{apply, journal, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
@@ -180,14 +181,23 @@ impl Target {
         let mut failed = Failed::default();
         match session::definer(&self.address, &self.options).await {
             Ok(mut conn) => {
+                // A connection that breaks is told by the next step.
+                let _ = wait_shorter(&mut conn).await;
                 if let Err(error) = self.undo_whole(&mut conn, left).await {
+                    let error = self.explained(error).await;
                     failed.because(&Made::Database, &self.address.database, error);
                 } else {
+                    let mut is_locked = false;
                     for entry in std::mem::take(left).into_iter().rev() {
-                        if let Err(error) = self.undo_one(&mut conn, &entry).await {
-                            failed.because(&entry.made, &self.address.database, error);
-                            left.insert(0, entry);
+                        let Err(mut error) = self.undo_one(&mut conn, &entry, left).await else { continue };
+                        if is_lock_wait(&error) && !is_locked {
+                            is_locked = true;
+                            error = self.explained(error).await;
+                            // What else is locked must not add up to minutes.
+                            let _ = conn.exec("SET SESSION lock_wait_timeout = 1").await;
                         }
+                        failed.because(&entry.made, &self.address.database, error);
+                        left.insert(0, entry);
                     }
                 }
             }
@@ -196,6 +206,7 @@ impl Target {
                 let names = whole.map_or_else(|| left.iter().collect(), |whole| vec![whole]);
                 let names: Vec<String> =
                     names.iter().map(|entry| entry.made.describe(&self.address.database)).collect();
+                failed.is_unreachable = error.kind() == ErrorKind::Connection;
                 failed.because_of_all(&names.join(", "), error);
             }
         }
@@ -237,15 +248,32 @@ impl Target {
         }
     }
 
-    async fn undo_one(&self, conn: &mut Conn, entry: &Entry) -> Result<()> {
+    /// A trigger on the table. Ours are gone before their table goes; another would go with it.
+    async fn trigger_on(&self, conn: &mut Conn, object: &ObjectRef) -> Result<Option<String>> {
+        if object.kind != ObjectKind::Table {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
+             WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {} LIMIT 1",
+            quote_text(&self.address.database),
+            quote_text(&object.name)
+        );
+        Ok(conn.row(&sql).await?.and_then(|row| row.text(0)))
+    }
+
+    async fn undo_one(&self, conn: &mut Conn, entry: &Entry, left: &[Entry]) -> Result<()> {
         let name = quote_name(&self.address.database);
         let removed = match &entry.made {
             Made::Database => {
-                // What was ours in it is gone by now.
-                let strangers = self.strangers(conn, &[]).await?;
-                if !strangers.is_empty() {
+                // What was ours in it is gone by now, or is to stay.
+                if !self.strangers(conn, &[]).await?.is_empty() {
+                    let strangers = self.strangers(conn, left).await?;
                     let names: Vec<String> = strangers.iter().map(ToString::to_string).collect();
-                    return Err(stays(format!("somebody else made {} in it", names.join(", "))));
+                    return Err(stays(match names.as_slice() {
+                        [] => "it is not empty".to_owned(),
+                        names => format!("somebody else made {} in it", names.join(", ")),
+                    }));
                 }
                 conn.exec(&format!("DROP DATABASE IF EXISTS {name}")).await
             }
@@ -257,6 +285,9 @@ impl Target {
                 // The answer to its CREATE was lost; there were no rows yet.
                 if !entry.certain && self.has_rows(conn, object).await? {
                     return Err(stays("it has rows, and nobody knows who made it".to_owned()));
+                }
+                if let Some(trigger) = self.trigger_on(conn, object).await? {
+                    return Err(stays(format!("somebody else made trigger {} on it", Printable(&trigger))));
                 }
                 match conn.exec(&format!("USE {name}")).await {
                     Ok(_) => conn.exec(&apply::drop_statement(object)).await,
@@ -281,6 +312,8 @@ fn stays(why: String) -> Error {
 struct Failed {
     reasons: BTreeMap<String, Vec<String>>,
     again: bool,
+    /// Whether the server could not even be asked.
+    is_unreachable: bool,
 }
 
 impl Failed {
@@ -299,7 +332,8 @@ impl Failed {
         }
         let lines: Vec<String> =
             self.reasons.iter().map(|(reason, names)| format!("{} ({reason})", names.join(", "))).collect();
-        let error = Error::new(ErrorKind::Server, format!("left at the target: {}", lines.join("; ")));
+        let kind = if self.is_unreachable { ErrorKind::Connection } else { ErrorKind::Server };
+        let error = Error::new(kind, format!("left at the target: {}", lines.join("; ")));
         Err(if self.again { error.retryable() } else { error })
     }
 }

@@ -50,7 +50,7 @@ async fn undefined(conn: &mut Conn, catalog: &Catalog, selection: &Selection) ->
     for table in chosen.filter(|table| table.create.is_empty()) {
         let name = format!("{}.{}", quote_name(&catalog.database.name), quote_name(&table.name));
         let reason = match conn.row(&format!("SHOW CREATE TABLE {name}")).await {
-            Err(error) if error.code().is_none() => return Err(error),
+            Err(error) if error.code().is_none() || error.is_retryable() => return Err(error),
             Err(error) => error,
             Ok(_) => Error::new(ErrorKind::Changed, "it had no definition a moment ago"),
         };
@@ -97,14 +97,14 @@ async fn failures(conn: &mut Conn, trials: &[Trial]) -> Result<Vec<(ObjectRef, E
     let all: Vec<&str> = trials.iter().map(|trial| trial.sql.as_str()).collect();
     match conn.rows(&all.join(" UNION ALL ")).await {
         Ok(_) => return Ok(Vec::new()),
-        Err(error) if error.code().is_none() => return Err(error),
+        Err(error) if error.code().is_none() || error.is_retryable() => return Err(error),
         Err(_) => {}
     }
     let mut failed = Vec::new();
     for trial in trials {
         match conn.rows(&trial.sql).await {
             Ok(_) => {}
-            Err(error) if error.code().is_none() => return Err(error),
+            Err(error) if error.code().is_none() || error.is_retryable() => return Err(error),
             Err(error) => failed.push((trial.object.clone(), error)),
         }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bounded_file;
 use crate::dial::{Dial, Straight};
 use crate::error::{Error, Result};
+use crate::options::CloneOptions;
 
 /// How the connection is protected: the modes of MySQL's own clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,9 @@ pub(crate) struct Address {
     /// How long the server may be silent before a second connection asks what it does.
     #[serde(skip, default = "silence")]
     pub(crate) silence: Duration,
+    /// How many seconds a statement waits for a lock of another session.
+    #[serde(skip, default = "lock_wait")]
+    pub(crate) lock_wait: u64,
 }
 
 /// As [`Address::silence`], everywhere but in tests.
@@ -122,6 +126,10 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 
 fn silence() -> Duration {
     SILENCE
+}
+
+fn lock_wait() -> u64 {
+    CloneOptions::default().lock_wait
 }
 
 impl Address {
@@ -140,6 +148,7 @@ impl Address {
             cleartext_password: false,
             dial: straight(),
             silence: SILENCE,
+            lock_wait: lock_wait(),
         }
     }
 
@@ -151,7 +160,7 @@ impl Address {
 
 /// The way without anybody between.
 fn straight() -> Arc<dyn Dial> {
-    Arc::new(Straight)
+    Arc::new(Straight::default())
 }
 
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {

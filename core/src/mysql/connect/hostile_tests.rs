@@ -99,7 +99,7 @@ struct Elsewhere(u16);
 #[async_trait]
 impl Dial for Elsewhere {
     async fn dial(&self, _: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>> {
-        Straight.dial(Place::Port("127.0.0.1", self.0), traffic).await
+        Straight::default().dial(Place::Port("127.0.0.1", self.0), traffic).await
     }
 }
 
@@ -172,8 +172,13 @@ async fn a_server_that_says_nothing_or_drips_is_given_up() {
         }
         fake
     };
-    let error = told(None, drip).await.unwrap_err();
-    assert!(error.to_string().contains("next to nothing"), "{error}");
+    // Also where the server says that it has sent everything.
+    let sent: [Option<&'static [&'static str]>; 3] =
+        [None, Some(&["1", "Query", "Sending to client"]), Some(&["1", "Sleep", ""])];
+    for seen in sent {
+        let error = told(seen, drip).await.unwrap_err();
+        assert!(error.to_string().contains("next to nothing"), "{error}");
+    }
     let error = told(Some(&["1", "Sleep", ""]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
     let error = told(Some(&["7", "Query", "executing"]), |fake| async { fake }).await.unwrap_err();
@@ -183,6 +188,26 @@ async fn a_server_that_says_nothing_or_drips_is_given_up() {
     assert!(error.to_string().contains("does not run the statement"), "{error}");
     let error = told(Some(&["1", "Query", "Sending to client"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
+}
+
+/// The statement may run: the server takes no other connection that could look.
+#[tokio::test]
+async fn a_control_statement_that_nobody_can_see_is_given_up() {
+    let (address, _) = fake(|mut fake, id| async move {
+        if id > 1 {
+            fake.send(0, b"\xFF\x10\x04Too many connections").await;
+            return;
+        }
+        fake.log_in(id).await;
+        fake.hear().await;
+        fake.send(1, OK).await;
+        sleep(2 * END).await;
+        drop(fake);
+    })
+    .await;
+    let mut conn = opened(&address).await.unwrap();
+    let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
+    assert!(error.to_string().contains("nobody can see") && error.is_retryable(), "{error}");
 }
 
 #[tokio::test]
@@ -271,7 +296,7 @@ async fn a_statement_that_runs_is_told_from_a_line_that_is_dead() {
         assert_eq!(row.unwrap().string(0), "0");
         // Its answer gets lost, though others get theirs.
         let other = Address { dial: Arc::new(Elsewhere(server.port)), ..address.clone() };
-        conn.stream.patience.watch(&other, conn.id);
+        conn.stream.patience.watch(&other, Traffic::Control, conn.id);
         proxy.stall(true);
         let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
         assert!(error.to_string().contains("does not run the statement") && error.is_retryable(), "{error}");

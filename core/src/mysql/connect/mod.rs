@@ -9,6 +9,8 @@ mod password;
 mod patience;
 mod tls;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
@@ -85,7 +87,7 @@ impl Conn {
     /// Connects, logs in and sets up the session by one statement.
     pub(super) async fn open(address: &Address, traffic: Traffic, session: &str) -> Result<Self> {
         let mut conn = Self::begin(address, traffic).await?;
-        conn.stream.patience.watch(address, conn.id);
+        conn.stream.patience.watch(address, traffic, conn.id);
         conn.exec(session).await?;
         Ok(conn)
     }
@@ -107,6 +109,12 @@ impl Conn {
         let version = greeting.version.strip_prefix("5.5.5-").unwrap_or(&greeting.version).to_owned();
         stream.longest = LONGEST_PACKET;
         Ok(Self { stream, id: greeting.connection_id, server: Server::new(flavor, version), lock: None })
+    }
+
+    /// Allows the server to be silent for so long before a second connection asks what it does; never longer than the
+    /// address says.
+    pub(super) fn allow_silence(&mut self, address: &Address, silence: Duration) {
+        self.stream.patience.allow(silence.min(address.silence));
     }
 
     /// Runs a statement that gives no rows.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::address::Address;
 use super::{Conn, closed};
+use crate::dial::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A statement that is alive moves as many bytes within the silence that is allowed; one that drips does not.
@@ -18,7 +19,12 @@ const RECEIVING: [&str; 2] = ["Receiving from client", "Reading from net"];
 /// After so many looks at a statement that waits for us, as we wait for it, the line is dead.
 const DEAD: u32 = 2;
 /// The same where all was handed to the system and may still be on its way over a slow line.
-const DEAD_AFTER_SENDING: u32 = 6;
+const DEAD_AFTER_SENDING: u32 = 4;
+
+/// After so many looks in a row that see nothing, a statement that has no reason to take long is given up; and one that
+/// may, like the building of an index.
+const UNSEEN_CONTROL: u32 = 6;
+const UNSEEN_BULK: u32 = 180;
 
 /// Which way bytes are to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +41,18 @@ pub(super) struct Patience {
     moved: usize,
     /// How many looks in a row have found the server waiting for us.
     stuck: u32,
+    /// How many looks in a row have seen nothing, and how many may.
+    unseen: u32,
+    most_unseen: u32,
     /// The connection, once it is logged in.
     connection: Option<(Box<Address>, u32)>,
 }
 
 /// What a second connection sees of the statement.
 enum Seen {
-    /// It runs; or nobody can tell, as behind a proxy with numbers of its own.
     Runs,
+    /// Nobody can tell: the server takes no other connection, or a proxy has numbers of its own.
+    Nothing,
     /// It sends, or waits for what we send.
     Sends,
     Receives,
@@ -52,17 +62,24 @@ enum Seen {
 
 impl Patience {
     pub(super) fn new(silence: Duration) -> Self {
-        Self { silence, left: silence, moved: 0, stuck: 0, connection: None }
+        Self { silence, left: silence, moved: 0, stuck: 0, unseen: 0, most_unseen: UNSEEN_CONTROL, connection: None }
+    }
+
+    /// Allows another silence from now on.
+    pub(super) fn allow(&mut self, silence: Duration) {
+        self.silence = silence;
+        self.restart();
     }
 
     /// Lets a second connection look what this one does, before it is given up.
-    pub(super) fn watch(&mut self, address: &Address, id: u32) {
+    pub(super) fn watch(&mut self, address: &Address, traffic: Traffic, id: u32) {
         self.connection = Some((Box::new(address.clone()), id));
+        self.most_unseen = if traffic == Traffic::Control { UNSEEN_CONTROL } else { UNSEEN_BULK };
     }
 
     /// Begins anew with each statement.
     pub(super) fn restart(&mut self) {
-        (self.left, self.moved, self.stuck) = (self.silence, 0, 0);
+        (self.left, self.moved, self.stuck, self.unseen) = (self.silence, 0, 0, 0);
     }
 
     /// Waits until `work` has moved some bytes.
@@ -87,18 +104,28 @@ impl Patience {
                     self.restart();
                     continue;
                 }
+                (Seen::Nothing, _) => {
+                    self.left = self.silence;
+                    self.unseen += 1;
+                    if self.unseen >= self.most_unseen {
+                        return Err(self.silent("and nobody can see whether it still runs the statement"));
+                    }
+                    continue;
+                }
                 (Seen::Receives, Way::In) => DEAD_AFTER_SENDING,
                 (Seen::Sends | Seen::Receives, _) => DEAD,
                 (Seen::Over, _) => 1,
             };
             self.left = self.silence;
             self.stuck += 1;
+            // The answer may have been on its way. One that drips gets this time only once.
+            if self.stuck == looks
+                && let Ok(moved) = timeout(self.silence / 4, &mut work).await
+            {
+                return moved.map_err(|error| self.lost(error));
+            }
             if self.stuck >= looks {
-                // The answer may have been on its way.
-                match timeout(self.silence / 4, &mut work).await {
-                    Ok(moved) => return moved.map_err(|error| self.lost(error)),
-                    Err(_) => return Err(self.silent("and it does not run the statement any more")),
-                }
+                return Err(self.silent("and it does not run the statement any more"));
             }
         }
     }
@@ -111,14 +138,14 @@ impl Patience {
         match timeout(self.silence / 2, look).await {
             Ok(Ok(seen)) => Ok(seen),
             // The server is there: too many connections, for example.
-            Ok(Err(error)) if error.code().is_some() => Ok(Seen::Runs),
+            Ok(Err(error)) if error.code().is_some() => Ok(Seen::Nothing),
             Ok(Err(error)) => Err(nobody().caused_by(error)),
             Err(_) => Err(nobody()),
         }
     }
 
     fn silent(&self, why: &str) -> Error {
-        let seconds = self.silence.as_secs();
+        let seconds = self.silence.as_secs() * u64::from(self.unseen.max(1));
         self.broken(format!("the server has sent and taken next to nothing for {seconds} s, {why}"))
     }
 
@@ -154,7 +181,7 @@ async fn look(address: &Address, id: u32) -> Result<Seen> {
         .await?;
     let row = |id: u32| rows.iter().find(|row| row.number(0) == u64::from(id));
     Ok(match (row(conn.id), row(id)) {
-        (None, _) => Seen::Runs,
+        (None, _) => Seen::Nothing,
         (_, None) => Seen::Over,
         (_, Some(row)) if row.string(1) == "Sleep" => Seen::Over,
         (_, Some(row)) if SENDING.contains(&row.string(2).as_str()) => Seen::Sends,
