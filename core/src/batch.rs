@@ -48,6 +48,18 @@ impl Batch {
         Self { id, rows, data, digest, lease: None }
     }
 
+    /// A batch of these lines, without their line breaks.
+    pub(crate) fn of_lines<'a>(id: BatchId, lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut text = Vec::new();
+        let mut digest = Digest::default();
+        for line in lines {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+            digest.add_row(line);
+        }
+        Self::new(id, digest.rows, Bytes::from(text), digest)
+    }
+
     /// Counts the batch's bytes against a memory budget until the batch is gone.
     #[must_use]
     pub fn with_lease(mut self, lease: Lease) -> Self {

@@ -141,7 +141,7 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
         SinkEndpoint::Own(own) => side.own(own, &site)?,
         SinkEndpoint::Url(url) => side.end(&url, request.target_password, site)?,
     };
-    let via = options.via.as_deref().map(staging).transpose()?;
+    let via = options.via.as_deref().map(staging).transpose().map_err(|error| error.about("--via"))?;
     assemble(&source, &sink, via.as_ref(), options)
 }
 
@@ -169,7 +169,8 @@ impl Side<'_> {
     }
 
     fn end<T: ?Sized>(&self, url: &str, password: Option<SecretString>, site: Site) -> Result<End<T>> {
-        let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)?;
+        let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)
+            .map_err(|error| error.about(&format!("the {}", self.name)))?;
         let (mut address, site) = match (location, site) {
             (Location::Archive(shelf), Site::Here) => return Ok(End::Archive(shelf)),
             (Location::Archive(_), _) => {
@@ -191,7 +192,10 @@ impl Side<'_> {
     fn host(&self, option: &str, url: &str) -> Result<Arc<Host>> {
         let address = SshAddress::parse(option, url)?;
         let variable = format!("{}_SSH_PASSWORD", self.variable);
-        let password = address.password.clone().or_else(|| std::env::var(variable).ok().map(SecretString::from));
+        let password = match &address.password {
+            Some(given) => Some(given.clone()),
+            None => server::environment(&variable)?,
+        };
         let any_host_key = self.options.insecure_accept_any_host_key;
         Ok(Arc::new(Host::new(address, Login { password, ask: self.ask.clone(), any_host_key })))
     }

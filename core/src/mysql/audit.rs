@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::apply::Rewriting;
 use super::connect::Conn;
 use super::ddl::{self, Definer, Dialect, Parts, quote_name, table_parts, with_definer};
-use super::target::Target;
+use super::target::{Target, There};
 use super::{introspect, session};
 use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
@@ -30,13 +30,15 @@ impl Audit<'_> {
     pub(super) async fn run(&self, target: &Target) -> Result<Vec<Note>> {
         let made = introspect::catalog(&mut session::control(&target.address).await?, &target.address.database).await?;
         let mut conn = target.definer().await?;
+        // Where it keeps names in lower case, all that names a table reads otherwise.
+        let folds = There::look(&mut conn, &target.address.database).await?.folds;
         let mut notes = Vec::new();
         let exact = self.plan.server.is_same_release(&made.server);
         for planned in self.plan.tables.iter().map(|plan| &plan.table) {
             if !self.tables.contains(&planned.name) {
                 continue;
             }
-            let Some(table) = find(&made, &planned.name, self.plan.server.folds_names) else {
+            let Some(table) = find(&made, &planned.name, folds || self.plan.server.folds_names) else {
                 if !self.is_told(&planned.object(), "definition") {
                     notes.push(Note::different(planned.object(), "the table is not there"));
                 }
@@ -44,12 +46,19 @@ impl Audit<'_> {
             };
             let text = self.rewriting.renamed(&planned.object(), planned.create.clone(), Dialect::default()).0;
             let (Some(wanted), Some(found)) = (table_parts(&text), table_parts(&table.create)) else { continue };
-            self.compare_table(&mut conn, planned, &wanted, &found, exact, &mut notes).await?;
+            let both = if folds { (folded(&wanted), folded(&found)) } else { (wanted, found) };
+            self.compare_table(&mut conn, planned, &both.0, &both.1, exact, &mut notes).await?;
         }
         target.state().definers.push(conn);
         for planned in &self.plan.definitions {
-            let found = made.definitions.iter().find(|made| made.object == planned.object);
-            self.compare_definition(planned, found, exact, &mut notes);
+            let same = |made: &&Definition| {
+                let object = &planned.object;
+                made.object == *object
+                    || folds
+                        && made.object.kind == object.kind
+                        && made.object.name.to_lowercase() == object.name.to_lowercase()
+            };
+            self.compare_definition(planned, made.definitions.iter().find(same), exact && !folds, &mut notes);
         }
         Ok(notes)
     }
@@ -130,6 +139,8 @@ impl Audit<'_> {
                 .map(|token| token.text)
                 .collect::<Vec<_>>()
                 .join(" ")
+                // A view whose definer is not there is shown with its database in every name.
+                .replace(&format!("{} . ", quote_name(&self.rewriting.rename.to)), "")
         };
         let (wanted, there) = (text(&self.rewriting.apply(planned).0), text(&found.create));
         if wanted != there {
@@ -150,7 +161,9 @@ impl Audit<'_> {
         let says = |found: &Fidelity| {
             // An option that was left out is told by its name.
             found.object == *object
-                && (found.what == what || found.target == what || what == "options" && found.what == "option")
+                && (found.what.to_lowercase() == what.to_lowercase()
+                    || found.target == what
+                    || what == "options" && found.what == "option")
         };
         self.told.iter().any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if says(found)))
     }
@@ -176,6 +189,11 @@ fn told(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
 /// Whether a part of this name has it in every release.
 fn names_the_same(what: &str) -> bool {
     ["column ", "index ", "foreign key "].iter().any(|kind| what.starts_with(kind)) || what == "primary key"
+}
+
+/// The parts in lower case.
+fn folded(parts: &Parts) -> Parts {
+    parts.iter().map(|(what, text)| (what.to_lowercase(), text.to_lowercase())).collect()
 }
 
 fn find<'c>(catalog: &'c Catalog, name: &str, folds: bool) -> Option<&'c Table> {

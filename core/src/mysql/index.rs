@@ -2,6 +2,7 @@
 
 use super::connect::Conn;
 use super::ddl::{self, KeyKind, TableDdl, quote_name};
+use super::define::define;
 use super::refusal::{is_lock_wait, wait_shorter};
 use super::session;
 use super::target::{Target, There};
@@ -52,7 +53,7 @@ impl Target {
         // The last first. One that the server refuses does not keep the others from being built.
         each.reverse();
         while let Some(keys) = each.pop() {
-            let Err(error) = conn.exec(&ddl::add_keys(name, &keys)).await else { continue };
+            let Err(error) = define(conn, &ddl::add_keys(name, &keys)).await else { continue };
             match keys.as_slice() {
                 _ if error.code().is_none() || error.is_retryable() || error.code() == Some(DUPLICATE_KEY_NAME) => {
                     return Err(error);

@@ -35,7 +35,7 @@ impl Loading {
     }
 
     /// Sets the session back.
-    async fn leave(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+    pub(super) async fn leave(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
         if !lenient && self.settings == Settings::default() {
             return Ok(());
         }

@@ -8,6 +8,7 @@ mod chunk;
 mod column;
 mod connect;
 mod ddl;
+mod define;
 mod generated;
 mod halve;
 mod history;
@@ -33,6 +34,7 @@ mod target;
 mod translate;
 mod trial;
 mod undo;
+mod write;
 mod zero;
 
 pub(crate) use connect::{Address, Pem, ServerRole, TlsMode, TlsOptions};

@@ -5,6 +5,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::apply::{self, Rewriting};
 use super::connect::Conn;
 use super::ddl::{self, Dialect, ForeignKey, TableDdl, quote_name};
+use super::define::define;
 use super::target::{Target, There};
 use super::undo::Made;
 use super::{introspect, loose_key, session};
@@ -74,7 +75,7 @@ impl Target {
             ddl.deferred_keys.clear();
         }
         let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
-        self.undo_log.making(Made::Object(object.clone()), conn.exec(&create)).await?;
+        self.undo_log.making(Made::Object(object.clone()), define(conn, &create)).await?;
         let mut state = self.state();
         state.notes.extend(note);
         let left = ddl.removed_options.iter();

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::connect::Conn;
 use super::journal;
-use super::sink::is_transactional;
 use super::target::Target;
+use super::write::is_transactional;
 use crate::batch::BatchId;
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::audit::Audit;
 use super::connect::{Address, Conn};
-use super::ddl::{Dialect, quote_name, tokens};
-use super::generated::{self, Divided};
-use super::load::Loading;
+use super::ddl::quote_name;
+use super::generated;
 use super::receipts::Uptime;
 use super::scan::{self, Loan, Readers};
 use super::target::{Target, There};
 use super::undo::Made;
-use super::{apply, check, column, history, introspect, journal, load, session, translate, zero};
+use super::write::is_transactional;
+use super::{apply, check, introspect, journal, session, translate, zero};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
 use crate::codec::Digest;
@@ -166,82 +166,6 @@ impl MySqlSink {
         Ok((conn, loan))
     }
 
-    /// Writes the batch, by what its tables compute: strictly, or where only that raises warnings, leniently.
-    async fn write_in(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
-        let divided = self.target.divide(table, batch, &conn.server).await?;
-        if let Some(part) = divided.parts.first() {
-            self.target.open_under(conn, table, &part.settings).await?;
-        }
-        if is_transactional(&table.table) {
-            let written = self.write_once(conn, table, batch, &divided, false).await;
-            let refused =
-                |error: &Error| !error.is_retryable() && (error.code().is_some() || error.kind() == ErrorKind::Data);
-            match written {
-                Err(error) if refused(&error) => {
-                    conn.exec("ROLLBACK").await?;
-                    if !self.target.rows_fit(&table.table, batch).await? {
-                        return Err(error);
-                    }
-                    self.write_once(conn, table, batch, &divided, true).await?;
-                }
-                other => other?,
-            }
-        } else {
-            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs. And in one try: half of a
-            // batch that was refused would stay.
-            let lenient = computes(&table.table) && self.target.rows_fit(&table.table, batch).await?;
-            self.put_each(conn, table, &divided, lenient).await?;
-        }
-        self.target.expect(table.number, batch, &divided);
-        Ok(())
-    }
-
-    async fn write_once(
-        &self,
-        conn: &mut Conn,
-        table: &TablePlan,
-        batch: &Batch,
-        divided: &Divided,
-        lenient: bool,
-    ) -> Result<()> {
-        conn.exec("START TRANSACTION").await?;
-        if !journal::note(conn, &self.target.address.database, batch.id).await? {
-            return conn.exec("ROLLBACK").await.map(drop);
-        }
-        self.put_each(conn, table, divided, lenient).await?;
-        conn.exec("COMMIT").await.map(drop)
-    }
-
-    async fn put_each(&self, conn: &mut Conn, table: &TablePlan, divided: &Divided, lenient: bool) -> Result<()> {
-        for part in &divided.parts {
-            let loading = Loading { lenient, settings: part.settings.clone() };
-            self.put(conn, table, &part.batch, &loading).await?;
-        }
-        Ok(())
-    }
-
-    async fn put(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, loading: &Loading) -> Result<()> {
-        let database = &self.target.address.database;
-        let (files, packet) = {
-            let state = self.target.state();
-            (state.files, state.packet)
-        };
-        let current = history::current(&table.table, batch).filter(|_| conn.server.flavor == Flavor::MySql);
-        let (table, batch) = current.as_ref().map_or((&table.table, batch), |(table, batch)| (table, batch));
-        let signed = zero::signed(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
-        let batch = match &signed {
-            Some((signed, lost)) => {
-                self.target.state().lost_signs(&table.name, lost);
-                signed
-            }
-            None => batch,
-        };
-        match files && column::loads_by_file(table) {
-            true => load::by_file(conn, database, table, batch, loading).await,
-            false => load::by_insert(conn, database, table, batch, packet, loading).await,
-        }
-    }
-
     /// The number of a chunk, and the digest of its rows as they are there.
     async fn digest_of(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<(u32, Digest)> {
         Ok((chunk.number, digest(self.read_back(table, chunk, memory).await?, &()).await?))
@@ -328,7 +252,7 @@ impl Sink for MySqlSink {
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let mut conn = self.target.loader().await?;
-        if let Err(error) = self.write_in(&mut conn, table, &batch).await {
+        if let Err(error) = self.target.write_batch(&mut conn, table, &batch).await {
             // Where even that fails, the next try says so.
             let _ = self.target.running.kill(conn).await;
             // Without transactions half a batch may be in, and the next try would double it.
@@ -422,14 +346,4 @@ impl Sink for MySqlSink {
     async fn abort(&self) -> Result<()> {
         self.target.undo().await
     }
-}
-
-/// Whether a batch goes into the table whole or not at all.
-pub(super) fn is_transactional(table: &Table) -> bool {
-    ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
-}
-
-/// Whether the server computes something from the rows of the table.
-fn computes(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
 }

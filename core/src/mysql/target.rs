@@ -121,7 +121,7 @@ impl Target {
 pub(super) struct There {
     objects: Vec<ObjectRef>,
     /// Whether the server takes `Orders` and `orders` for one table.
-    folds: bool,
+    pub(super) folds: bool,
 }
 
 impl There {

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
+use super::define::define;
 use super::session;
 use super::target::Target;
 use super::undo::Made;
@@ -93,6 +94,6 @@ async fn row_format(conn: &mut Conn) -> Result<String> {
 async fn try_table(conn: &mut Conn, table: &Table, rename: &ddl::Rename) -> Result<()> {
     // What is not understood here is named by the other checks.
     let Ok(ddl) = ddl::split_table(&table.create, Dialect::default()) else { return Ok(()) };
-    conn.exec(&ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;
+    define(conn, &ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;
     conn.exec(&format!("DROP TABLE {}", quote_name(&table.name))).await.map(drop)
 }

@@ -68,7 +68,8 @@ impl Settings {
 /// The server's global values of the settings that an expression may depend on.
 pub(super) async fn computing_settings(conn: &mut Conn) -> Result<BTreeMap<String, String>> {
     const SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-                       ('time_zone', 'lc_time_names', 'default_week_format', 'div_precision_increment', 'sql_mode')";
+                       ('time_zone', 'lc_time_names', 'default_week_format', 'div_precision_increment', 'sql_mode', \
+                       'block_encryption_mode')";
     let rows = conn.rows(SQL).await?;
     Ok(rows.iter().map(|row| (row.string(0).to_ascii_lowercase(), row.string(1))).collect())
 }

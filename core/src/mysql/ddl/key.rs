@@ -172,7 +172,9 @@ fn definition(item: &[Token<'_>]) -> String {
     use super::lex::TokenKind::{Comment, Space};
     let outer = |token: &Token<'_>| !matches!(token.kind, Comment | Space);
     let start = item.iter().position(outer).unwrap_or(item.len());
-    let end = item.iter().rposition(outer).map_or(start, |last| last + 1);
+    // Options that the engine does not know stand in a comment.
+    let last = |token: &Token<'_>| outer(token) || token.kind == Comment && token.text.starts_with("/*");
+    let end = item.iter().rposition(last).map_or(start, |last| last + 1);
     text_of(within(item, start..end))
 }
 

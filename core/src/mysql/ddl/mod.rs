@@ -16,6 +16,7 @@
 //! | [`event`] | create an event disabled |
 //! | [`parts`] | take a table apart into named parts, to compare it |
 //! | [`readable`] | make text of a definition with literals in other character sets |
+//! | [`leftover`] | find options that the engine does not know |
 //! | [`literal`] | read and replace members and defaults |
 //! | [`scratch`] | write a temporary table that takes the same values |
 //! | [`rename`] | move qualified names to a database of another name |
@@ -26,6 +27,7 @@ mod definer;
 mod event;
 mod header;
 mod key;
+mod leftover;
 mod lex;
 mod literal;
 mod options;
@@ -40,6 +42,7 @@ pub(crate) use definer::{Definer, definer_clause, definer_of, with_definer};
 pub(crate) use event::{EventStatus, disabled_event};
 pub(crate) use header::{Header, with_header};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
+pub(crate) use leftover::with_leftover_options;
 pub(crate) use lex::{Token, TokenKind, text_of, tokens};
 pub(crate) use literal::{literal_default, type_with_member, with_default, with_member};
 pub(crate) use parts::{Parts, table_parts};

@@ -5,14 +5,15 @@
 //! then its rows are written under the settings that gave them. When a table is complete, the digests of these columns
 //! are compared, whatever they depend on.
 
+mod depend;
 mod scratch;
+mod search;
 mod settings;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use self::scratch::{Columns, Scratch};
+use self::search::{Compared, Search};
 use super::connect::Conn;
 use super::ddl::quote_name;
 use super::target::Target;
@@ -26,8 +27,6 @@ use crate::report::Note;
 
 pub(super) use settings::Settings;
 
-/// So many rows decide which settings are worth a look at all.
-const SAMPLE: usize = 64;
 /// Settings are searched for in vain so often in one table, and then no more.
 const SEARCHES: u32 = 3;
 
@@ -65,9 +64,9 @@ fn stored(table: &Table) -> impl Iterator<Item = &Column> {
     table.stored_columns().filter(|column| column.generated)
 }
 
-/// Of a row the values of its generated columns.
-fn projected(line: &[u8], is_generated: &[bool]) -> Vec<u8> {
-    let kept = fields(line).zip(is_generated).filter(|(_, is_generated)| **is_generated);
+/// Of a row the fields that are chosen.
+fn projected(line: &[u8], chosen: &[bool]) -> Vec<u8> {
+    let kept = fields(line).zip(chosen).filter(|(_, chosen)| **chosen);
     let texts: Vec<&[u8]> = kept
         .map(|(field, _)| match field {
             Field::Null => br"\N".as_slice(),
@@ -75,6 +74,11 @@ fn projected(line: &[u8], is_generated: &[bool]) -> Vec<u8> {
         })
         .collect();
     texts.join(&b'\t')
+}
+
+/// Whether a row may hold a date whose month or day is zero.
+fn has_zeros(batch: &Batch) -> bool {
+    batch.data.windows(3).any(|bytes| bytes == b"-00")
 }
 
 /// Whether the server takes a time with its offset, whatever the session's time zone is. Source: "Date and Time Literals"
@@ -91,36 +95,30 @@ impl Target {
             return Ok(Divided { parts, computed: Digest::default(), different: BTreeMap::new() });
         }
         let table = &self.in_its_dialect(&plan.table);
-        let is_generated: Vec<bool> = table.stored_columns().map(|column| column.generated).collect();
-        let has_stored = is_generated.contains(&true);
+        let zeros = has_zeros(batch);
+        let anywhere = depend::dependencies(table, true, zeros);
+        let compared = Compared::of(table, &anywhere);
+        let has_stored = stored(table).next().is_some();
         let whole = |settings| vec![Part { settings, batch: batch.clone() }];
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
-        let candidates = Settings::candidates(&settings::dependencies(table, takes_offsets(server)), &source);
+        let dependencies = depend::dependencies(table, takes_offsets(server), zeros);
+        let candidates = Settings::candidates(&dependencies, &source);
+        let usual = candidates.first().map(Settings::taking_dates).unwrap_or_default();
         // What another family computes may be something else whatever the settings.
-        let doubtful = source.flavor != server.flavor || !settings::dependencies(table, true).is_empty();
+        let doubtful = source.flavor != server.flavor || !anywhere.is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
-            true => lines(&batch.data).map(|line| projected(line, &is_generated)).collect(),
+            true => lines(&batch.data).map(|line| compared.of_batch(line)).collect(),
             false => Vec::new(),
         };
         let mut computed = Digest::default();
-        read.iter().for_each(|row| computed.add_row(row));
+        read.iter().for_each(|row| computed.add_row(&compared.generated(row)));
         if !has_stored || !doubtful || table.history {
-            let settings = candidates.into_iter().next().unwrap_or_default();
-            return Ok(Divided { parts: whole(settings), computed, different: BTreeMap::new() });
+            return Ok(Divided { parts: whole(usual), computed, different: BTreeMap::new() });
         }
         let Some(scratch) = Scratch::open(self, table, Columns::All).await? else {
-            return Ok(Divided { parts: whole(Settings::default()), computed, different: BTreeMap::new() });
+            return Ok(Divided { parts: whole(usual), computed, different: BTreeMap::new() });
         };
-        let mut search = Search {
-            target: self,
-            batch,
-            scratch: Some(scratch),
-            read,
-            left: Vec::new(),
-            parts: Vec::new(),
-            texts: lines(&batch.data).collect(),
-        };
-        search.left = (0..search.read.len()).collect();
+        let mut search = Search::new(self, batch, scratch, compared, read);
         let (mut known, mut fruitless) = self
             .state()
             .generated
@@ -131,7 +129,7 @@ impl Target {
             search.take(settings).await?;
         }
         let others: Vec<&Settings> = candidates.iter().filter(|settings| !known.contains(settings)).collect();
-        while fruitless < SEARCHES && !search.left.is_empty() {
+        while fruitless < SEARCHES && search.has_rows() {
             let Some(settings) = search.best_of(&others).await? else {
                 fruitless += 1;
                 break;
@@ -139,7 +137,7 @@ impl Target {
             search.take(settings).await?;
             known.push(settings.clone());
         }
-        let usual = known.last().cloned().or_else(|| candidates.into_iter().next()).unwrap_or_default();
+        let usual = known.last().map_or(usual, Settings::taking_dates);
         let (different, computed) = search.rest(&usual, table).await?;
         let mut state = self.state();
         let table = state.generated.entry(plan.number).or_default();
@@ -184,14 +182,15 @@ impl Target {
         }
     }
 
-    /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them.
-    pub(super) async fn rows_fit(&self, table: &Table, batch: &Batch) -> Result<bool> {
+    /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them; `None`
+    /// where it cannot be tried.
+    pub(super) async fn rows_fit(&self, table: &Table, batch: &Batch) -> Result<Option<bool>> {
         let table = self.in_its_dialect(table);
-        let Some(mut scratch) = Scratch::open(self, &table, Columns::Loaded).await? else { return Ok(false) };
-        match scratch.load(self, batch, &super::load::Loading::default()).await {
-            Ok(()) => Ok(true),
+        let Some(mut scratch) = Scratch::open(self, &table, Columns::Loaded).await? else { return Ok(None) };
+        match scratch.load_strictly(self, batch).await {
+            Ok(()) => Ok(Some(true)),
             Err(error) if error.is_retryable() => Err(error),
-            Err(_) => Ok(false),
+            Err(_) => Ok(Some(false)),
         }
     }
 
@@ -205,11 +204,23 @@ impl Target {
     pub(super) fn settings_of(&self, table: &TablePlan, server: &Server) -> Settings {
         let state = self.state();
         let known = state.generated.get(&table.number).and_then(|table| table.known.last().cloned());
-        known.unwrap_or_else(|| {
-            let dependencies = settings::dependencies(&table.table, takes_offsets(server));
+        let known = known.unwrap_or_else(|| {
+            let dependencies = depend::dependencies(&table.table, takes_offsets(server), false);
             let candidates = Settings::candidates(&dependencies, state.source.as_ref().unwrap_or(server));
             candidates.into_iter().next().unwrap_or_default()
-        })
+        });
+        known.taking_dates()
+    }
+
+    /// The settings to try for rows that the rules of the table refuse under these: its checks, its partitions, and what it
+    /// computes for indexes.
+    pub(super) fn settings_for_rules(&self, table: &Table, server: &Server, under: &Settings) -> Vec<Settings> {
+        let table = self.in_its_dialect(table);
+        let dependencies = depend::of_rules(&table, takes_offsets(server));
+        let source = self.state().source.clone().unwrap_or_else(|| server.clone());
+        let mut candidates = Settings::candidates(&dependencies, &source);
+        candidates.sort_by_key(|settings| !settings.agrees_with(under));
+        candidates
     }
 }
 
@@ -225,7 +236,7 @@ pub(super) fn index_notes(table: &Table) -> Vec<Note> {
                 .to_owned(),
         })
     };
-    settings::dependent_indexes(table).into_iter().map(note).collect()
+    depend::dependent_indexes(table).into_iter().map(note).collect()
 }
 
 impl Generated {
@@ -263,99 +274,4 @@ pub(super) fn unexpected(table: &Table, wrong: usize, all: usize) -> String {
         "{what} {}: the target computed other values than were read, in {wrong} of {all} key ranges",
         names.join(", ")
     )
-}
-
-/// The rows of a batch that still have to find their settings.
-struct Search<'a> {
-    target: &'a Target,
-    batch: &'a Batch,
-    /// Gone after an error only.
-    scratch: Option<Scratch>,
-    texts: Vec<&'a [u8]>,
-    /// The values that were read.
-    read: Vec<Vec<u8>>,
-    left: Vec<usize>,
-    parts: Vec<Part>,
-}
-
-impl Search<'_> {
-    fn batch_of(&self, rows: &[usize]) -> Batch {
-        let mut text = Vec::new();
-        let mut digest = Digest::default();
-        for line in rows.iter().filter_map(|row| self.texts.get(*row)) {
-            text.extend_from_slice(line);
-            text.push(b'\n');
-            digest.add_row(line);
-        }
-        Batch::new(self.batch.id, digest.rows, Bytes::from(text), digest)
-    }
-
-    async fn compute(&mut self, rows: &[usize], settings: &Settings) -> Result<Vec<Vec<u8>>> {
-        let batch = self.batch_of(rows);
-        let scratch = match self.scratch.take() {
-            Some(scratch) => scratch,
-            None => return Ok(Vec::new()),
-        };
-        let (scratch, computed) = scratch.compute(self.target, &batch, settings).await?;
-        self.scratch = Some(scratch);
-        Ok(computed)
-    }
-
-    /// The settings under which most of the rows that are left have their values; `None` where none has.
-    async fn best_of<'s>(&mut self, candidates: &[&'s Settings]) -> Result<Option<&'s Settings>> {
-        let step = self.left.len().div_ceil(SAMPLE).max(1);
-        let sample: Vec<usize> = self.left.iter().copied().step_by(step).collect();
-        let mut best = (0, None);
-        for settings in candidates {
-            let computed = self.compute(&sample, settings).await?;
-            let fits =
-                sample.iter().zip(&computed).filter(|(row, computed)| self.read.get(**row) == Some(computed)).count();
-            if fits > best.0 {
-                best = (fits, Some(*settings));
-            }
-            if fits == sample.len() {
-                break;
-            }
-        }
-        Ok(best.1)
-    }
-
-    /// Makes a part of the rows that have their values under these settings.
-    async fn take(&mut self, settings: &Settings) -> Result<()> {
-        if self.left.is_empty() {
-            return Ok(());
-        }
-        let left = std::mem::take(&mut self.left);
-        let computed = self.compute(&left, settings).await?;
-        let same = |(row, computed): &(&usize, &Vec<u8>)| self.read.get(**row) == Some(*computed);
-        let (fitting, others): (Vec<_>, Vec<_>) = left.iter().zip(&computed).partition(same);
-        let fitting: Vec<usize> = fitting.into_iter().map(|(row, _)| *row).collect();
-        self.left = others.into_iter().map(|(row, _)| *row).collect();
-        if !fitting.is_empty() {
-            let batch = self.batch_of(&fitting);
-            self.parts.push(Part { settings: settings.clone(), batch });
-        }
-        Ok(())
-    }
-
-    /// Makes a last part of what is left, and says in how many rows each column differs and what the whole batch will hold.
-    async fn rest(&mut self, settings: &Settings, table: &Table) -> Result<(BTreeMap<String, u64>, Digest)> {
-        let mut different = BTreeMap::new();
-        let left = std::mem::take(&mut self.left);
-        if !left.is_empty() {
-            let computed = self.compute(&left, settings).await?;
-            for (row, computed) in left.iter().zip(computed) {
-                let Some(read) = self.read.get_mut(*row) else { continue };
-                for (column, _) in stored(table).zip(fields(read).zip(fields(&computed))).filter(|(_, (a, b))| a != b) {
-                    *different.entry(column.name.clone()).or_default() += 1;
-                }
-                *read = computed;
-            }
-            let batch = self.batch_of(&left);
-            self.parts.push(Part { settings: settings.clone(), batch });
-        }
-        let mut digest = Digest::default();
-        self.read.iter().for_each(|row| digest.add_row(row));
-        Ok((different, digest))
-    }
 }

@@ -26,13 +26,13 @@ pub(super) enum Columns {
     Loaded,
 }
 
-/// A connection with its scratch table. An error in between costs the connection.
+/// A connection with its scratch table. A lost connection costs it.
 pub(super) struct Scratch {
     conn: Conn,
     table: Table,
     create: String,
-    /// The settings under which the server opened it.
-    opened: Settings,
+    /// The settings under which the server opened it; `None` where it is not there.
+    opened: Option<Settings>,
 }
 
 impl Scratch {
@@ -57,25 +57,52 @@ impl Scratch {
         })
         .await?;
         let table = Table { name: NAME.to_owned(), ..table.clone() };
-        let mut scratch = Self { conn, table, create, opened: Settings::default() };
-        match scratch.make(&Settings::default()).await {
+        let mut scratch = Self { conn, table, create, opened: None };
+        // Some tables can be made under other settings than ours only.
+        let made = scratch.make_under(&Settings::default()).await? || scratch.make_under(&Settings::signed()).await?;
+        Ok(made.then_some(scratch))
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Makes the table, and has the server open it, under these settings; says whether the server does so.
+    pub(super) async fn make_under(&mut self, settings: &Settings) -> Result<bool> {
+        let wanted = settings.fixed_at_open();
+        if self.opened.as_ref() == Some(&wanted) {
+            return Ok(true);
+        }
+        self.conn.exec(&format!("DROP TEMPORARY TABLE IF EXISTS {}", quote_name(NAME))).await?;
+        self.opened = None;
+        self.conn.exec(&format!("SET SESSION {}", wanted.assignments(session::LENIENT))).await?;
+        let made = self.conn.exec(&self.create).await;
+        self.conn.exec(&format!("SET SESSION {}", wanted.defaults(session::STRICT))).await?;
+        match made {
             Err(error) if error.code().is_none() => Err(error),
-            Err(_) => Ok(None),
-            Ok(()) => Ok(Some(scratch)),
+            Err(_) => Ok(false),
+            Ok(_) => {
+                self.opened = Some(wanted);
+                Ok(true)
+            }
         }
     }
 
-    /// Makes the table, and has the server open it, under these settings.
-    async fn make(&mut self, settings: &Settings) -> Result<()> {
-        self.conn.exec(&format!("SET SESSION {}", settings.assignments(session::LENIENT))).await?;
-        self.conn.exec(&self.create).await?;
-        self.conn.exec(&format!("SET SESSION {}", settings.defaults(session::STRICT))).await?;
-        self.opened = settings.clone();
-        Ok(())
+    /// Loads the rows as a strict server would.
+    pub(super) async fn load_strictly(&mut self, target: &Target, batch: &Batch) -> Result<()> {
+        self.fill(target, batch, &Loading::default()).await
     }
 
-    /// Loads the rows, and fails where a strict server would not take them as they are.
-    pub(super) async fn load(&mut self, target: &Target, batch: &Batch, loading: &Loading) -> Result<()> {
+    /// Loads the rows under these settings, with all that the server warns of.
+    pub(super) async fn load(&mut self, target: &Target, batch: &Batch, settings: &Settings) -> Result<()> {
+        let filled = self.fill(target, batch, &Loading { lenient: true, settings: settings.clone() }).await;
+        if filled.as_ref().is_err_and(|error| error.code().is_some()) {
+            self.conn.exec(&format!("SET SESSION {}", settings.defaults(session::STRICT))).await?;
+        }
+        filled
+    }
+
+    async fn fill(&mut self, target: &Target, batch: &Batch, loading: &Loading) -> Result<()> {
         // TRUNCATE would have the server open it anew, under the settings of the moment.
         self.conn.exec(&format!("DELETE FROM {}", quote_name(NAME))).await?;
         let (files, packet) = {
@@ -89,22 +116,9 @@ impl Scratch {
         }
     }
 
-    /// What the target computes of the rows under these settings: the stored generated columns of each row, as text.
-    pub(super) async fn compute(
-        mut self,
-        target: &Target,
-        batch: &Batch,
-        settings: &Settings,
-    ) -> Result<(Self, Vec<Vec<u8>>)> {
-        let opened = settings.fixed_at_open();
-        if self.opened != opened {
-            self.conn.exec(&format!("DROP TEMPORARY TABLE {}", quote_name(NAME))).await?;
-            self.make(&opened).await?;
-        }
-        let loading = Loading { lenient: true, settings: settings.clone() };
-        self.load(target, batch, &loading).await?;
-        let columns: Vec<String> =
-            self.table.stored_columns().filter(|column| column.generated).map(column::read_expression).collect();
+    /// What these columns of the rows of a batch are now, as text.
+    pub(super) async fn values(mut self, batch: &Batch, columns: &[Column]) -> Result<(Self, Vec<Vec<u8>>)> {
+        let columns: Vec<String> = columns.iter().map(column::read_expression).collect();
         // As stored: a conversion would be another value.
         self.conn.exec("SET SESSION character_set_results = NULL").await?;
         let order = quote_name(COUNTER);

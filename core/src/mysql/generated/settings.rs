@@ -1,30 +1,31 @@
-//! Which session settings an expression depends on, and which values of them to try. Pure.
-//!
-//! Source: "CREATE TABLE and Generated Columns" (<https://dev.mysql.com/doc/refman/9.7/en/create-table-generated-columns.html>):
-//! a stored value is what the session computed that wrote the row.
+//! Session settings that expressions depend on, and which values of them to try. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ddl::{Dialect, Index, TokenKind, generated_columns, split_table, table_parts, tokens};
-use crate::catalog::{Column, Server, Table};
+use crate::catalog::Server;
 
 /// No more combinations of values than this are tried.
 const MOST: usize = 1200;
 
 /// A session setting that changes what an expression gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::mysql) enum Setting {
+pub(super) enum Setting {
     TimeZone,
     Locale,
     WeekFormat,
     DivisionScale,
+    /// How AES_ENCRYPT and AES_DECRYPT work.
+    Encryption,
     /// A flag of `sql_mode`.
     Mode(&'static str),
 }
 
-const PAD: Setting = Setting::Mode("PAD_CHAR_TO_FULL_LENGTH");
-const SUBTRACTION: Setting = Setting::Mode("NO_UNSIGNED_SUBTRACTION");
-const TRUNCATE: Setting = Setting::Mode("TIME_TRUNCATE_FRACTIONAL");
+pub(super) const PAD: Setting = Setting::Mode("PAD_CHAR_TO_FULL_LENGTH");
+pub(super) const SUBTRACTION: Setting = Setting::Mode("NO_UNSIGNED_SUBTRACTION");
+pub(super) const TRUNCATE: Setting = Setting::Mode("TIME_TRUNCATE_FRACTIONAL");
+/// These decide what is a date, and so also what the row's own columns take.
+pub(super) const DATES: [Setting; 3] =
+    [Setting::Mode("ALLOW_INVALID_DATES"), Setting::Mode("NO_ZERO_DATE"), Setting::Mode("NO_ZERO_IN_DATE")];
 
 /// The names of months and days in each of these languages differ.
 const LOCALES: [&str; 56] = [
@@ -43,12 +44,13 @@ const ODD_OFFSETS: [&str; 12] = [
 
 impl Setting {
     /// The name of the server's variable.
-    pub(in crate::mysql) fn variable(self) -> &'static str {
+    pub(super) fn variable(self) -> &'static str {
         match self {
             Self::TimeZone => "time_zone",
             Self::Locale => "lc_time_names",
             Self::WeekFormat => "default_week_format",
             Self::DivisionScale => "div_precision_increment",
+            Self::Encryption => "block_encryption_mode",
             Self::Mode(_) => "sql_mode",
         }
     }
@@ -80,6 +82,11 @@ impl Setting {
                 values.push("4".to_owned());
                 values.extend((0..=30).map(|scale| scale.to_string()));
             }
+            Self::Encryption => {
+                let sizes = ["128", "256", "192"].into_iter();
+                let modes = ["ecb", "cbc", "cfb1", "cfb8", "cfb128", "ofb"];
+                values.extend(sizes.flat_map(|size| modes.map(|mode| format!("aes-{size}-{mode}"))));
+            }
             Self::Mode(_) => values.extend(strings(&["OFF", "ON"])),
         }
         let mut seen = BTreeSet::new();
@@ -96,80 +103,6 @@ fn has(modes: &str, flag: &str) -> bool {
 
 fn on(is_on: bool) -> String {
     (if is_on { "ON" } else { "OFF" }).to_owned()
-}
-
-/// The settings that the generated columns of a table depend on, on a server that has `offsets` in its time literals.
-pub(in crate::mysql) fn dependencies(table: &Table, offsets: bool) -> BTreeSet<Setting> {
-    let mut found = BTreeSet::new();
-    for column in generated_columns(&table.create) {
-        found.extend(of_expression(&column.expression, &table.columns));
-    }
-    if !offsets {
-        found.remove(&Setting::TimeZone);
-    }
-    found
-}
-
-/// The indexes of a table whose entries depend on settings and are in no column that could be compared: over virtual
-/// columns, or over expressions; with the variables that they depend on.
-pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>)> {
-    let (Some(parts), Ok(ddl)) = (table_parts(&table.create), split_table(&table.create, Dialect::default())) else {
-        return Vec::new();
-    };
-    let generated = generated_columns(&table.create);
-    let is_stored = |name: &str| table.columns.iter().any(|column| column.name == name && column.stored);
-    let of_index = |index: &Index| {
-        let mut found = BTreeSet::new();
-        for column in &index.columns {
-            let virtual_one = column.as_ref().and_then(|name| generated.iter().find(|other| other.name == *name));
-            match (column, virtual_one) {
-                (_, Some(other)) if !is_stored(&other.name) => {
-                    found.extend(of_expression(&other.expression, &table.columns));
-                }
-                (None, _) => {
-                    let text = parts.get(&format!("index {}", index.name));
-                    // The first characters of a column are no expression.
-                    let text = text.filter(|text| text.contains("( ("));
-                    found.extend(text.map(|text| of_expression(text, &table.columns)).unwrap_or_default());
-                }
-                _ => {}
-            }
-        }
-        let mut variables: Vec<&str> = found.into_iter().map(Setting::variable).collect();
-        variables.dedup();
-        (!variables.is_empty()).then(|| (index.name.clone(), variables))
-    };
-    ddl.indexes.iter().filter_map(of_index).collect()
-}
-
-fn of_expression(expression: &str, columns: &[Column]) -> BTreeSet<Setting> {
-    let mut found = BTreeSet::new();
-    for token in tokens(expression, Dialect::default()) {
-        let column = token.ident().filter(|_| token.kind == TokenKind::QuotedIdent);
-        if let Some(column) = column.and_then(|name| columns.iter().find(|column| column.name == *name)) {
-            match column.data_type.as_str() {
-                "timestamp" => found.extend([Setting::TimeZone]),
-                "char" => found.extend([PAD]),
-                _ => {}
-            }
-        } else if token.is_any_word(&["FROM_UNIXTIME", "UNIX_TIMESTAMP", "CONVERT_TZ"]) {
-            found.insert(Setting::TimeZone);
-        } else if token.is_any_word(&["DATE_FORMAT", "TIME_FORMAT", "DAYNAME", "MONTHNAME"]) {
-            found.insert(Setting::Locale);
-        } else if token.is_word("WEEK") {
-            found.insert(Setting::WeekFormat);
-        } else if token.is_punct("/") {
-            found.insert(Setting::DivisionScale);
-        } else if token.is_punct("-") {
-            let is_unsigned = |column: &Column| column.column_type.contains("unsigned");
-            if columns.iter().any(is_unsigned) || expression.to_ascii_lowercase().contains("unsigned") {
-                found.insert(SUBTRACTION);
-            }
-        } else if token.is_any_word(&["DATETIME", "TIME"]) {
-            found.insert(TRUNCATE);
-        }
-    }
-    found
 }
 
 /// Values of the settings that a table depends on; nothing where it depends on none.
@@ -200,13 +133,13 @@ impl Settings {
 
     /// The assignments of a `SET`; `modes` is the session's own `sql_mode`.
     pub(in crate::mysql) fn assignments(&self, modes: &str) -> String {
-        let mut parts = vec![format!("sql_mode = '{modes}{}'", self.modes())];
+        let mut parts = vec![format!("sql_mode = '{}'", self.modes(modes))];
         parts.extend(self.0.iter().filter_map(|(setting, value)| {
             let variable = setting.variable();
             match setting {
                 Setting::Mode(_) => None,
                 Setting::WeekFormat | Setting::DivisionScale => Some(format!("{variable} = {value}")),
-                Setting::TimeZone | Setting::Locale => Some(format!("{variable} = '{value}'")),
+                Setting::TimeZone | Setting::Locale | Setting::Encryption => Some(format!("{variable} = '{value}'")),
             }
         }));
         parts.join(", ")
@@ -225,13 +158,32 @@ impl Settings {
         parts.join(", ")
     }
 
-    fn modes(&self) -> String {
-        let set = self.0.iter().filter(|(_, value)| value == "ON");
-        let flag = |(setting, _): &(Setting, String)| match setting {
-            Setting::Mode(flag) => format!(",{flag}"),
-            _ => String::new(),
+    /// The session's own modes, without those that are off and with those that are on.
+    fn modes(&self, own: &str) -> String {
+        let flag = |wanted: &'static str| {
+            move |(setting, value): &(Setting, String)| match setting {
+                Setting::Mode(flag) if value == wanted => Some(*flag),
+                _ => None,
+            }
         };
-        set.map(flag).collect()
+        let off: Vec<&str> = self.0.iter().filter_map(flag("OFF")).collect();
+        let kept = own.split(',').filter(|mode| !off.contains(mode));
+        kept.chain(self.0.iter().filter_map(flag("ON"))).collect::<Vec<_>>().join(",")
+    }
+
+    /// Those of a server that subtracts numbers without a sign into ones with it: some tables can be made there only.
+    pub(in crate::mysql) fn signed() -> Self {
+        Self(vec![(SUBTRACTION, "ON".to_owned())])
+    }
+
+    /// The same, but with every date taken: for rows that are not known to have none that is refused.
+    pub(super) fn taking_dates(&self) -> Self {
+        Self(self.0.iter().filter(|(setting, _)| !DATES.contains(setting)).cloned().collect())
+    }
+
+    /// Whether no setting has another value in these.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        self.0.iter().all(|(setting, value)| other.0.iter().all(|(same, there)| same != setting || there == value))
     }
 
     /// Whether the session's time zone is another one than the one that times travel in.
@@ -253,6 +205,7 @@ impl Settings {
             Setting::Locale => value == "en_US",
             Setting::WeekFormat => value == "0",
             Setting::DivisionScale => value == "4",
+            Setting::Encryption => value == "aes-128-ecb",
             Setting::Mode(_) => value == "OFF",
         };
         let one = |(setting, value): &(Setting, String)| match setting {
@@ -268,31 +221,14 @@ mod tests {
     use super::*;
     use crate::catalog::Flavor;
 
-    fn of(expression: &str) -> Vec<Setting> {
-        let columns = [("at", "timestamp"), ("c", "char(9)"), ("u", "int unsigned"), ("v", "varchar(9)")];
-        let table = Table::define("t", columns, &[]);
-        of_expression(expression, &table.columns).into_iter().collect()
-    }
-
     #[test]
-    fn an_expression_tells_what_it_depends_on() {
-        assert_eq!(of("cast(`at` as date)"), [Setting::TimeZone]);
-        assert_eq!(of("concat(`c`,_utf8mb4'/ week')"), [PAD]);
-        assert_eq!(of("(`v` / 2)"), [Setting::DivisionScale]);
-        assert_eq!(of("`u` - 1"), [SUBTRACTION]);
-        assert_eq!(of("week(date_format(`v`,'%M'))"), [Setting::Locale, Setting::WeekFormat]);
-        assert_eq!(of("upper(`v`)"), []);
-    }
-
-    #[test]
-    fn indexes_that_depend_on_settings_are_found() {
-        let mut table = Table::define("t", [("at", "timestamp"), ("v", "varchar(9)")], &[]);
-        table.columns.push(Column { name: "d".into(), generated: true, ..table.columns[0].clone() });
-        let keys = "  `d` date GENERATED ALWAYS AS (cast(`at` as date)) VIRTUAL,\n  KEY `one` (`v`,`d`),\n  KEY `two` \
-            ((week(`v`))),\n  KEY `three` (`v`(3)),\n  KEY `four` (`at`),\n  KEY `five` ((upper(`v`)))\n) ENGINE";
-        table.create = table.create.replacen("\n) ENGINE", &format!(",\n{keys}"), 1);
-        let found = dependent_indexes(&table);
-        assert_eq!(found, [("one".into(), vec!["time_zone"]), ("two".into(), vec!["default_week_format"])]);
+    fn what_is_off_leaves_the_modes_of_the_session() {
+        let settings =
+            Settings(vec![(DATES[0], "OFF".to_owned()), (DATES[1], "ON".to_owned()), (PAD, "OFF".to_owned())]);
+        assert_eq!(settings.assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,NO_ZERO_DATE'");
+        assert_eq!(settings.taking_dates().assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,ALLOW_INVALID_DATES'");
+        assert!(settings.agrees_with(&Settings::signed()));
+        assert!(!settings.agrees_with(&Settings(vec![(PAD, "ON".to_owned())])));
     }
 
     #[test]

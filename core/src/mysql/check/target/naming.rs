@@ -1,9 +1,11 @@
 //! Names that would meet or change on the target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::words::{list, named, names, plural};
+use super::super::words::{self, list, named, names, plural};
 use super::{Target, is_relation};
+use crate::catalog::Definition;
+use crate::mysql::ddl::{Dialect, Token, tokens};
 use crate::mysql::journal;
 use crate::report::Finding;
 
@@ -24,7 +26,32 @@ pub(super) fn check(target: &Target<'_>) -> Vec<Finding> {
     if target.party.settings.text("lower_case_table_names") == "1" {
         findings.extend(lowered(target, &all));
     }
+    if target.catalog.server.folds_names && !target.party.settings.folds_names() {
+        findings.extend(miswritten(target, &all));
+    }
     findings
+}
+
+/// Code that names tables in another case of letters, which the source lets pass. Its headers are put right.
+fn miswritten(target: &Target<'_>, all: &[&str]) -> Option<Finding> {
+    let lower: BTreeSet<String> = all.iter().map(|name| name.to_lowercase()).collect();
+    let is_other = |name: &str| lower.contains(&name.to_lowercase()) && !all.contains(&name);
+    let names_otherwise = |definition: &&Definition| {
+        let all = tokens(&definition.create, Dialect::of(&definition.sql_mode));
+        let mut names = all.iter().filter_map(Token::ident);
+        names.any(|name| is_other(&name) && *name != definition.object.name)
+    };
+    let code = target.of_kind(|kind| !is_relation(kind)).filter(names_otherwise);
+    let code: Vec<String> = code.map(|definition| words::object(&definition.object)).collect();
+    if code.is_empty() {
+        return None;
+    }
+    Some(Finding::warning(format!(
+        "the source takes Orders and orders for one table, and the target does not (lower_case_table_names): {} may name \
+         tables in another case of letters than they have there, and then {} when used",
+        list(&code),
+        plural(code.len(), "fails", "fail"),
+    )))
 }
 
 fn collisions(all: &[&str]) -> Option<Finding> {
