@@ -23,7 +23,7 @@ demo-regions: tools ## The same between two regions, over SSH: through S3, witho
 	$(TESTKIT) run --$(DEMO) --s3 --sshd -- examples/regions.sh
 
 test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
-	$(TESTKIT) run --mysql --mariadb --s3 -- cargo test --workspace --no-fail-fast
+	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory test-python test-node
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
@@ -37,7 +37,7 @@ test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, an
 	cargo build --workspace --bins
 	install -D "$${CARGO_TARGET_DIR:-target}/debug/dbgraft" bindings-python/python/dbgraft/bin/dbgraft
 	rm -rf target/python/wheel target/python/env && python3 -m venv target/python/env
-	$(PYTHON)/maturin build --quiet --manifest-path bindings-python/Cargo.toml --out target/python/wheel
+	$(PYTHON)/maturin build --quiet --features workspace --manifest-path bindings-python/Cargo.toml --out target/python/wheel
 	target/python/env/bin/pip install --quiet --disable-pip-version-check target/python/wheel/*.whl \
 		-r bindings-python/tests/requirements.txt
 	cd bindings-python && ../target/python/env/bin/mypy

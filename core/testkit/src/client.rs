@@ -1,157 +1,219 @@
-//! SQL through the flavor's own command-line client: another reader than dbgraft's.
+//! SQL through the driver `mysql_async`: a reader that shares no code with dbgraft's.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder, Row, SslOpts, Value};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::database::Database;
 use crate::error::{Context, Error, Result};
-use crate::flavor::Flavor;
-use crate::programs::Programs;
+use crate::script::statements;
+
+/// What the driver would otherwise ask the server for in a statement of its own.
+const MAX_PACKET: usize = 1 << 30;
+const WAIT_SECONDS: usize = 28_800;
 
 impl Database {
-    /// Runs statements, separated by `;`, and returns what they print: columns parted by tabs, rows by line feeds,
-    /// values as they are, no column names.
+    /// Runs statements, separated by `;` or by what a line `DELIMITER …` says, and returns the rows: columns parted by
+    /// tabs, rows by line feeds, values as they are, NULL as `NULL`. Stops at the first error.
     pub fn sql(&self, statements: &str) -> Result<String> {
-        self.text(None, statements)
+        self.text(None, statements.as_bytes())
     }
 
-    /// The same in the database `name`.
+    /// Runs statements in the database `name`, as [`Database::sql`] does.
     pub fn sql_in(&self, name: &str, statements: &str) -> Result<String> {
+        self.text(Some(name), statements.as_bytes())
+    }
+
+    /// Runs statements that need not be UTF-8 in the database `name`, as [`Database::sql`] does.
+    pub fn bytes_in(&self, name: &str, statements: &[u8]) -> Result<String> {
         self.text(Some(name), statements)
     }
 
-    /// Reads the rows of `query` one by one, each as its values; NULL is `NULL`.
-    pub(crate) fn each_row(&self, query: &str, mut row: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.run(None, query, &["--quick"], |output| {
-            let mut line = Vec::new();
-            loop {
-                line.clear();
-                let read = output.read_until(b'\n', &mut line).context("cannot read the client's output")?;
-                if read == 0 {
-                    return Ok(());
-                }
-                row(line.strip_suffix(b"\n").unwrap_or(&line))?;
-            }
-        })
+    /// Runs statements over TLS with these parameters, as [`Database::sql`] does.
+    pub fn sql_over_tls(&self, tls: SslOpts, statements: &str) -> Result<String> {
+        let mut text = Vec::new();
+        self.each_result(self.options(None).ssl_opts(tls), statements.as_bytes(), |row| write_line(&mut text, row))?;
+        Ok(into_text(&text))
     }
 
-    /// All rows of a small query, unescaped.
+    /// Starts statements on a connection that stays open until the [`Session`] is dropped.
+    pub fn session(&self, statements: &str) -> Result<Session> {
+        Session::start(self.options(None), statements.as_bytes().to_vec())
+    }
+
+    /// Reads the rows of `query` one by one, each as a line: values parted by tabs; a tab, line feed, NUL or backslash
+    /// in a value is escaped.
+    pub(crate) fn each_row(&self, query: &str, mut row: impl FnMut(&[u8]) -> Result<()> + Send) -> Result<()> {
+        let mut line = Vec::new();
+        let mut failure = Ok(());
+        self.each_result(self.options(None), query.as_bytes(), |values| {
+            line.clear();
+            for (number, value) in values.iter().enumerate() {
+                if number > 0 {
+                    line.push(b'\t');
+                }
+                escape(&mut line, value);
+            }
+            if failure.is_ok() {
+                failure = row(&line);
+            }
+        })?;
+        failure
+    }
+
+    /// Returns all rows of a small query; NULL is `NULL`.
     pub(crate) fn rows(&self, query: &str) -> Result<Vec<Vec<String>>> {
         let mut rows = Vec::new();
-        self.each_row(query, |line| {
-            let line = String::from_utf8_lossy(line).into_owned();
-            rows.push(line.split('\t').map(unescaped).collect());
-            Ok(())
+        self.each_result(self.options(None), query.as_bytes(), |values| {
+            rows.push(values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect());
         })?;
         Ok(rows)
     }
 
-    /// The client as a command that connects to this server; its standard input takes statements.
-    ///
-    /// The password is in its environment, not in its arguments.
-    pub fn client(&self) -> Result<Command> {
-        let programs = Programs::find(self.flavor)?;
-        let mut command = Command::new(programs.client);
-        command
-            .args([
-                "--no-defaults",
-                "--protocol=tcp",
-                "--default-character-set=utf8mb4",
-                "--local-infile=1",
-                "--max-allowed-packet=1G",
-                // Comments in bodies belong to them.
-                "--comments",
-            ])
-            .arg(format!("--host={}", self.host))
-            .arg(format!("--port={}", self.port))
-            .arg(format!("--user={}", self.user))
-            .env("MYSQL_PWD", &self.password);
-        if self.flavor == Flavor::MySql {
-            command.arg("--get-server-public-key");
-        }
-        Ok(command)
-    }
-
-    fn text(&self, database: Option<&str>, statements: &str) -> Result<String> {
-        let mut bytes = Vec::new();
-        self.run(database, statements, &["--raw"], |output| {
-            output.read_to_end(&mut bytes).context("cannot read the client's output").map(drop)
-        })?;
-        let text = String::from_utf8_lossy(&bytes);
-        Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
-    }
-
-    fn run(
-        &self,
-        database: Option<&str>,
-        statements: &str,
-        options: &[&str],
-        read: impl FnOnce(&mut dyn BufRead) -> Result<()>,
-    ) -> Result<()> {
-        let mut command = self.client()?;
-        command.args(["--batch", "--skip-column-names"]).args(options);
-        command.args(database.map(|name| format!("--database={name}")));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run the command-line client")?;
-        let complaint = thread::scope(|scope| converse(scope, &mut child, statements, read))?;
-        let status = child.wait().context("the client vanished")?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Error::new(format!("{}: {}", self.flavor, complaint.trim())))
-    }
-}
-
-/// Writes, reads, and reads the errors, all at once so that no pipe blocks another.
-fn converse<'scope, 'a: 'scope>(
-    scope: &'scope thread::Scope<'scope, 'a>,
-    child: &mut Child,
-    statements: &'a str,
-    read: impl FnOnce(&mut dyn BufRead) -> Result<()>,
-) -> Result<String> {
-    let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err(Error::new("the client has no pipes"));
-    };
-    // A client that stops at an error closes its input early; it says why on its standard error.
-    scope.spawn(move || stdin.write_all(statements.as_bytes()));
-    let complaint = scope.spawn(move || {
+    fn text(&self, database: Option<&str>, statements: &[u8]) -> Result<String> {
         let mut text = Vec::new();
-        let _ = stderr.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    });
-    let result = read(&mut BufReader::with_capacity(1 << 16, stdout));
-    if result.is_err() {
-        let _ = child.kill();
+        self.each_result(self.options(database), statements, |row| write_line(&mut text, row))?;
+        Ok(into_text(&text))
     }
-    let complaint = complaint.join().unwrap_or_default();
-    result.map(|()| complaint)
+
+    fn options(&self, database: Option<&str>) -> OptsBuilder {
+        OptsBuilder::default()
+            .ip_or_hostname(self.host.clone())
+            .tcp_port(self.port)
+            .user(Some(self.user.clone()))
+            .pass(Some(self.password.clone()))
+            .db_name(database.map(str::to_owned))
+            .prefer_socket(false)
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(WAIT_SECONDS))
+            // The server's default collation of utf8mb4, as its own client would have it.
+            .setup(vec!["SET NAMES utf8mb4"])
+    }
+
+    /// Runs `script` and hands over each row of each result.
+    fn each_result(&self, options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>]) + Send) -> Result<()> {
+        let run = || runtime()?.block_on(run(options, script, row));
+        // A thread of its own, because a caller may itself be in a runtime, where another cannot block.
+        let result = blocking(|| thread::scope(|scope| scope.spawn(run).join()));
+        let result = result.unwrap_or_else(|_| Err(Error::new("the client panicked")));
+        result.map_err(|error| Error::new(format!("{}: {error}", self.flavor)))
+    }
 }
 
-/// Undoes the escapes of the client's batch mode.
-fn unescaped(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    let mut signs = value.chars();
-    while let Some(sign) = signs.next() {
-        if sign != '\\' {
-            text.push(sign);
-            continue;
-        }
-        match signs.next() {
-            Some('n') => text.push('\n'),
-            Some('t') => text.push('\t'),
-            Some('0') => text.push('\0'),
-            Some(other) => text.push(other),
-            None => text.push('\\'),
+/// A connection that runs statements by itself and then stays open. Dropping it closes the connection, also in the
+/// middle of a statement.
+#[derive(Debug)]
+pub struct Session {
+    runtime: Option<Runtime>,
+    ended: mpsc::Receiver<Result<()>>,
+}
+
+impl Session {
+    fn start(options: OptsBuilder, script: Vec<u8>) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("no runtime")?;
+        let (end, ended) = mpsc::channel();
+        runtime.spawn(async move {
+            let connection = Conn::new(options).await.map_err(|error| Error::new(describe(&error)));
+            let mut connection = match connection {
+                Ok(connection) => connection,
+                Err(error) => return drop(end.send(Err(error))),
+            };
+            let result = execute(&mut connection, &script, |_| {}).await;
+            let _ = end.send(result);
+            std::future::pending::<()>().await;
+        });
+        Ok(Self { runtime: Some(runtime), ended })
+    }
+
+    /// Waits until the statements end; fails with the error of the one that failed.
+    pub fn wait(&self) -> Result<()> {
+        blocking(|| self.ended.recv()).unwrap_or_else(|_| Err(Error::new("the session is gone")))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
-    text
+}
+
+/// Lets the caller's runtime go on meanwhile, where it has other threads: what it runs may be what the server waits for.
+fn blocking<T>(wait: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("no runtime")
+}
+
+async fn run(options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>])) -> Result<()> {
+    let mut connection = Conn::new(options).await.map_err(|error| Error::new(describe(&error)))?;
+    execute(&mut connection, script, row).await?;
+    // Whether the server hears of the end is of no interest.
+    let _ = connection.disconnect().await;
+    Ok(())
+}
+
+async fn execute(connection: &mut Conn, script: &[u8], mut row: impl FnMut(&[Vec<u8>])) -> Result<()> {
+    let described = |error| Error::new(describe(&error));
+    for statement in statements(script) {
+        let mut results = connection.query_iter(statement).await.map_err(described)?;
+        while !results.is_empty() {
+            while let Some(next) = results.next().await.map_err(described)? {
+                row(&values(next));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn values(row: Row) -> Vec<Vec<u8>> {
+    let bytes = |value| match value {
+        Value::Bytes(bytes) => bytes,
+        // The text protocol knows nothing else.
+        _ => b"NULL".to_vec(),
+    };
+    row.unwrap().into_iter().map(bytes).collect()
+}
+
+/// The error as the servers' own clients print it.
+fn describe(error: &mysql_async::Error) -> String {
+    match error {
+        mysql_async::Error::Server(server) => {
+            format!("ERROR {} ({}): {}", server.code, server.state, server.message)
+        }
+        other => other.to_string(),
+    }
+}
+
+fn write_line(text: &mut Vec<u8>, values: &[Vec<u8>]) {
+    text.extend_from_slice(&values.join(&b'\t'));
+    text.push(b'\n');
+}
+
+fn into_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.strip_suffix('\n').unwrap_or(&text).to_owned()
+}
+
+fn escape(line: &mut Vec<u8>, value: &[u8]) {
+    for &byte in value {
+        match byte {
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            b'\0' => line.extend_from_slice(b"\\0"),
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            other => line.push(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +221,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone() {
-        assert_eq!(unescaped(r"a\nb\tc\\n"), "a\nb\tc\\n");
+    fn a_line_is_unambiguous() {
+        let mut line = Vec::new();
+        escape(&mut line, b"a\nb\tc\\n\0");
+        assert_eq!(line, br"a\nb\tc\\n\0");
     }
 }

@@ -30,11 +30,13 @@ mod random;
 mod running;
 mod s3;
 mod sample;
+mod script;
 mod server;
 mod shared;
 mod sshd;
 mod template;
 
+pub use client::Session;
 pub use compare::{CompareOptions, Dump, compare, compare_with, dump};
 pub use database::Database;
 pub use error::{Error, Result};

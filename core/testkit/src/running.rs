@@ -31,12 +31,14 @@ pub struct Wanted {
     pub s3: bool,
     /// Two SSH servers.
     pub sshd: bool,
+    /// Database servers flush their files to the disk: for benchmarks.
+    pub fsync: bool,
 }
 
 impl Wanted {
     /// Every kind.
     pub fn all() -> Self {
-        Self { mysql: true, mariadb: true, s3: true, sshd: true }
+        Self { mysql: true, mariadb: true, s3: true, sshd: true, fsync: false }
     }
 }
 
@@ -93,8 +95,8 @@ impl Servers {
     /// Starts what is wanted, all at the same time.
     pub fn start(wanted: Wanted) -> Result<Self> {
         thread::scope(|scope| {
-            let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql)));
-            let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb)));
+            let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql, wanted.fsync)));
+            let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb, wanted.fsync)));
             let s3 = wanted.s3.then(|| scope.spawn(S3::start));
             let sshd = wanted.sshd.then(|| scope.spawn(|| Ok((Sshd::start()?, Sshd::start()?))));
             Ok(Self {
@@ -122,10 +124,10 @@ fn pair<S, T: Clone>((source, target): &(S, S), reached: impl Fn(&S) -> &T) -> P
 }
 
 /// The target's server id is 2, as a replica's would be.
-pub(crate) fn start_pair(flavor: Flavor) -> Result<(Server, Server)> {
+pub(crate) fn start_pair(flavor: Flavor, fsync: bool) -> Result<(Server, Server)> {
     thread::scope(|scope| {
-        let target = scope.spawn(|| ServerOptions::new(flavor).arg("--server-id=2").start());
-        let source = ServerOptions::new(flavor).start();
+        let target = scope.spawn(|| ServerOptions::new(flavor).fsync(fsync).arg("--server-id=2").start());
+        let source = ServerOptions::new(flavor).fsync(fsync).start();
         Ok((source?, joined(target)?))
     })
 }

@@ -66,12 +66,13 @@ pub struct ServerOptions {
     flavor: Flavor,
     args: Vec<String>,
     tls: Tls,
+    fsync: bool,
 }
 
 impl ServerOptions {
     /// The test kit's defaults for `flavor`.
     pub fn new(flavor: Flavor) -> Self {
-        Self { flavor, args: Vec::new(), tls: Tls::Auto }
+        Self { flavor, args: Vec::new(), tls: Tls::Auto, fsync: false }
     }
 
     /// Adds an argument of the server's command line, e.g. `--local-infile=0`. It wins over the test kit's own.
@@ -85,6 +86,14 @@ impl ServerOptions {
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Whether the server flushes its files to the disk, as it does by default. Without, a killed server recovers and a
+    /// killed machine may not, and each change of a table takes a part of the time. Default: false.
+    #[must_use]
+    pub fn fsync(mut self, fsync: bool) -> Self {
+        self.fsync = fsync;
         self
     }
 
@@ -150,7 +159,6 @@ impl ServerOptions {
         }
     }
 
-    /// Fast, and as durable as a test needs: a killed server recovers, a killed machine may not.
     fn command_line(&self, dir: &Path, port: u16) -> Vec<OsString> {
         let at = |option: &str, name: &str| format!("--{option}={}", dir.join(name).display());
         let mut args = vec![
@@ -179,7 +187,12 @@ impl ServerOptions {
             Flavor::MySql => &["--mysqlx=OFF", "--innodb-redo-log-capacity=256M"],
             Flavor::MariaDb => &["--innodb-log-file-size=96M"],
         };
-        args.extend(common.iter().chain(own).map(|arg| (*arg).to_owned()));
+        let unsynced: &[&str] = match (self.fsync, self.flavor) {
+            (true, _) => &[],
+            (false, Flavor::MySql) => &["--innodb-flush-method=nosync"],
+            (false, Flavor::MariaDb) => &["--innodb-flush-method=nosync", "--debug-no-sync"],
+        };
+        args.extend(common.iter().chain(own).chain(unsynced).map(|arg| (*arg).to_owned()));
         match (self.certificates(), self.flavor) {
             (Tls::Auto, _) => {}
             (Tls::WithSan, _) => args.extend([

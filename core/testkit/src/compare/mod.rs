@@ -1,4 +1,4 @@
-//! Says whether two databases hold the same, without a line of dbgraft: the servers' own clients read both.
+//! Says whether two databases hold the same, without a line of dbgraft: `mysql_async` reads both.
 
 mod definitions;
 mod rows;

@@ -92,12 +92,16 @@ struct Which {
     /// Two SSH servers, source and target
     #[arg(long)]
     sshd: bool,
+    /// Database servers flush their files to the disk, as they do by default: for benchmarks
+    #[arg(long)]
+    fsync: bool,
 }
 
 impl Which {
     fn wanted(&self) -> Wanted {
-        let wanted = Wanted { mysql: self.mysql, mariadb: self.mariadb, s3: self.s3, sshd: self.sshd };
-        if wanted == Wanted::default() { Wanted::all() } else { wanted }
+        let Self { mysql, mariadb, s3, sshd, fsync } = *self;
+        let some = mysql || mariadb || s3 || sshd;
+        if some { Wanted { mysql, mariadb, s3, sshd, fsync } } else { Wanted { fsync, ..Wanted::all() } }
     }
 }
 

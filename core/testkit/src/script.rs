@@ -1,0 +1,115 @@
+//! Cuts a script into statements, as the servers' own clients do.
+
+/// The statements of `script`, without what parts them. A line `DELIMITER …` says what parts those after it; in quotes
+/// and comments nothing does. Text that is blank or a comment at the end of the script is no statement.
+pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut delimiter = b";".to_vec();
+    let mut rest = script;
+    let mut statement: Vec<u8> = Vec::new();
+    let mut at_line = true;
+    let mut has_code = false;
+    while let Some(&first) = rest.first() {
+        if at_line
+            && !has_code
+            && let Some((next, after)) = delimiter_line(rest)
+        {
+            delimiter = next.to_vec();
+            rest = after;
+            continue;
+        }
+        if rest.starts_with(&delimiter) {
+            if has_code {
+                found.push(std::mem::take(&mut statement));
+            }
+            statement.clear();
+            has_code = false;
+            rest = rest.get(delimiter.len()..).unwrap_or_default();
+            at_line = false;
+            continue;
+        }
+        let length = token(rest);
+        let (token, after) = rest.split_at(length);
+        has_code |= !first.is_ascii_whitespace()
+            && (!is_comment(token) || token.starts_with(b"/*!") || token.starts_with(b"/*M!"));
+        at_line = first == b'\n' || (at_line && first.is_ascii_whitespace()) || token.ends_with(b"\n");
+        statement.extend_from_slice(token);
+        rest = after;
+    }
+    if has_code {
+        found.push(statement);
+    }
+    found
+}
+
+/// The new delimiter and what comes after the line, if the text begins with a line that sets one.
+fn delimiter_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (word, rest) = text.split_at_checked("DELIMITER".len())?;
+    if !word.eq_ignore_ascii_case(b"DELIMITER") || !matches!(rest.first(), Some(b' ' | b'\t')) {
+        return None;
+    }
+    let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let (line, after) = rest.split_at(end);
+    let delimiter = line.trim_ascii();
+    (!delimiter.is_empty()).then_some((delimiter, after))
+}
+
+/// The length of what the text begins with: a quoted part, a comment, or one byte.
+fn token(text: &[u8]) -> usize {
+    match text {
+        [quote @ (b'\'' | b'"' | b'`'), rest @ ..] => 1 + quoted(rest, *quote),
+        [b'/', b'*', ..] => find(text, b"*/").map_or(text.len(), |at| at + 2),
+        [b'#', ..] | [b'-', b'-', b' ' | b'\t' | b'\n', ..] => line(text),
+        _ => 1,
+    }
+}
+
+fn is_comment(token: &[u8]) -> bool {
+    token.len() > 1 && (token.starts_with(b"/*") || token.starts_with(b"#") || token.starts_with(b"--"))
+}
+
+/// The length of a quoted text after its first quote, with the last.
+fn quoted(text: &[u8], quote: u8) -> usize {
+    let mut bytes = text.iter().enumerate();
+    while let Some((at, &byte)) = bytes.next() {
+        if byte == b'\\' && quote != b'`' {
+            bytes.next();
+        } else if byte == quote {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+fn line(text: &[u8]) -> usize {
+    text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| at + 1)
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|part| part == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(script: &str) -> Vec<String> {
+        statements(script.as_bytes()).into_iter().map(|one| String::from_utf8(one).unwrap().trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn quotes_and_comments_part_nothing() {
+        assert_eq!(
+            cut("SELECT ';', \"a;\\\";\", `;`; -- x;\n# y;\n/* ; */ DO 1;\n-- end\n"),
+            ["SELECT ';', \"a;\\\";\", `;`", "-- x;\n# y;\n/* ; */ DO 1"]
+        );
+        assert_eq!(cut(" ;; \n;"), [""; 0]);
+        assert_eq!(cut("/*!50001 SET @a = 1 */; SELECT 'it''s'"), ["/*!50001 SET @a = 1 */", "SELECT 'it''s'"]);
+    }
+
+    #[test]
+    fn a_line_sets_another_delimiter() {
+        let script = "DELIMITER $$\nCREATE PROCEDURE p() BEGIN\n  -- DELIMITER ;\n  DO 1; END $$\nDELIMITER ;\nDO 2;";
+        assert_eq!(cut(script), ["CREATE PROCEDURE p() BEGIN\n  -- DELIMITER ;\n  DO 1; END", "DO 2"]);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the test kit promises: servers that start, serve and leave nothing behind, and a comparison that sees everything.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
+
+mod compare;
+mod nothing_left;
+mod s3_and_sshd;
+mod servers;

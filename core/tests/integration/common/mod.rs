@@ -1,0 +1,204 @@
+//! What the tests share: servers of both families, databases of each test's own, and an independent comparison.
+
+pub mod comparing;
+pub mod region;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dbgraft::{CloneJob, CloneOptions, Report};
+use dbgraft_testkit::{Database, Flavor, Pair, Server, ServerOptions, Tls, compare, pair_of, s3};
+
+pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
+
+/// A pair of servers and names of databases that no other test uses.
+pub struct Bench {
+    pub pair: &'static Pair,
+    pub from: String,
+    pub to: String,
+}
+
+impl Bench {
+    /// Databases for one test; the source's is made of these statements.
+    pub fn new(flavor: Flavor, statements: &str) -> Self {
+        let bench = Self::names(flavor);
+        bench.pair.source.sql(&format!("CREATE DATABASE {}", quoted(&bench.from))).unwrap();
+        bench.pair.source.sql_in(&bench.from, statements).unwrap();
+        bench
+    }
+
+    /// Names for databases of one test; nothing is made yet.
+    pub fn names(flavor: Flavor) -> Self {
+        let unique = unique();
+        Self { pair: pair_of(flavor), from: format!("from_{unique}"), to: format!("to_{unique}") }
+    }
+
+    pub fn source_url(&self) -> String {
+        self.pair.source.url_of(&self.from)
+    }
+
+    pub fn target_url(&self) -> String {
+        self.pair.target.url_of(&self.to)
+    }
+
+    /// An archive location in the test bucket.
+    pub fn s3(&self, prefix: &str) -> String {
+        let told = std::env::var("AWS_SECRET_ACCESS_KEY");
+        assert!(told.is_ok(), "S3 keys come from the environment only: run the tests by `testkit run -- cargo test`");
+        format!("{}?endpoint={}", s3().url_of(prefix), s3().endpoint)
+    }
+
+    pub fn source(&self, sql: &str) -> String {
+        self.pair.source.sql_in(&self.from, sql).unwrap().trim_end().to_owned()
+    }
+
+    pub fn target(&self, sql: &str) -> String {
+        self.pair.target.sql_in(&self.to, sql).unwrap().trim_end().to_owned()
+    }
+
+    pub fn job(&self, options: CloneOptions) -> CloneJob {
+        CloneJob::new(self.source_url(), self.target_url()).options(options)
+    }
+
+    pub async fn clone(&self, options: CloneOptions) -> dbgraft::Result<Report> {
+        self.job(options).run().await
+    }
+
+    /// Compares source and target by a tool that knows nothing of the engine.
+    pub fn assert_equal(&self) {
+        compare(&self.pair.source, &self.from, &self.pair.target, &self.to).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    pub fn target_exists(&self) -> bool {
+        exists(&self.pair.target, &self.to)
+    }
+}
+
+/// A server of one test's own, with an empty database `tls`.
+pub fn started(flavor: Flavor, tls: Tls) -> Server {
+    let server = ServerOptions::new(flavor).tls(tls).start().unwrap();
+    server.sql("CREATE DATABASE tls").unwrap();
+    server
+}
+
+/// A part of a name that no other test has.
+pub fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// `name` as an identifier in SQL.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+pub fn exists(server: &Database, name: &str) -> bool {
+    let name = name.replace('\\', "\\\\").replace('\'', "''");
+    let sql = format!("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{name}'");
+    server.sql(&sql).unwrap().trim() == "1"
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = self.pair.source.sql(&format!("DROP DATABASE IF EXISTS {}", quoted(&self.from)));
+        let _ = self.pair.target.sql(&format!("DROP DATABASE IF EXISTS {}", quoted(&self.to)));
+    }
+}
+
+/// An account of one test, removed with it; its processes can be told from all others.
+pub struct Account {
+    server: Database,
+    pub name: String,
+}
+
+impl Account {
+    /// An account with these rights: `SELECT ON a.*, RELOAD ON *.*`.
+    pub fn new(server: &Database, grants: &[&str]) -> Self {
+        let name = format!("u{}", unique());
+        server.sql(&format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'Secret-{name}'")).unwrap();
+        for grant in grants {
+            server.sql(&format!("GRANT {grant} TO '{name}'@'%'")).unwrap();
+        }
+        Self { server: server.clone(), name }
+    }
+
+    /// The server as this account sees it.
+    pub fn server(&self) -> Database {
+        self.server.with_account(&self.name, &format!("Secret-{}", self.name))
+    }
+
+    /// What the account's connections are doing; with `idle`, also that they do nothing.
+    pub fn processes(&self, idle: bool) -> Vec<String> {
+        let sql = format!(
+            "SELECT CONCAT(ID, ' ', COMMAND, ' ', COALESCE(STATE, ''), ' ', COALESCE(LEFT(INFO, 60), '')) \
+             FROM information_schema.PROCESSLIST WHERE USER = '{}' AND ({idle} OR COMMAND <> 'Sleep')",
+            self.name
+        );
+        self.server.sql(&sql).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until the account has no connection left.
+    pub fn assert_gone(&self) {
+        let gone = wait_for(Duration::from_secs(3), || self.processes(true).is_empty());
+        assert!(gone, "left on {}: {:?}", self.server.flavor, self.processes(true));
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let _ = self.server.sql(&format!("DROP USER IF EXISTS '{}'@'%'", self.name));
+    }
+}
+
+/// Whether `done` became true in time.
+pub fn wait_for(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !done() {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Something that goes on in a thread of its own until this is dropped.
+pub struct Meanwhile {
+    stop: Arc<AtomicBool>,
+    rounds: Arc<AtomicU32>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Meanwhile {
+    /// Calls `round` with 0, 1, 2, … again and again; it says whether the round worked.
+    pub fn new(mut round: impl FnMut(u32) -> bool + Send + 'static) -> Self {
+        let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stopped, counted) = (stop.clone(), rounds.clone());
+        let thread = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                if round(number) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                number += 1;
+            }
+        });
+        Self { stop, rounds, thread: Some(thread) }
+    }
+
+    /// How many rounds worked.
+    pub fn rounds(&self) -> u32 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Meanwhile {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

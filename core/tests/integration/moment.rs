@@ -1,0 +1,167 @@
+//! Promise: all tables of a clone are of one moment, while the source is being written to, whatever the account may do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, Rung};
+use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions};
+use tokio_util::sync::CancellationToken;
+
+const TABLES: u32 = 8;
+
+/// Tables of accounts: whatever is moved between them, their sum stays.
+fn bank(flavor: Flavor) -> Bench {
+    let bench = Bench::new(flavor, "CREATE TABLE seed (n INT PRIMARY KEY); INSERT INTO seed VALUES (0)");
+    for _ in 0..8 {
+        bench.source("SET @m = (SELECT MAX(n) + 1 FROM seed); INSERT INTO seed SELECT n + @m FROM seed");
+    }
+    for table in 0..TABLES {
+        bench.source(&format!(
+            "CREATE TABLE a{table} (id INT PRIMARY KEY, amount BIGINT NOT NULL, moves INT NOT NULL, filler VARCHAR(2000)); \
+             INSERT INTO a{table} SELECT n, 1000, 0, REPEAT('x', 2000) FROM seed"
+        ));
+    }
+    bench
+}
+
+/// Moves amounts between tables, a transaction each, many in a round.
+fn trade(bench: &Bench) -> Meanwhile {
+    let (server, database) = (bench.pair.source.clone(), bench.from.clone());
+    Meanwhile::new(move |round| {
+        let moves = (0..40).map(|n| {
+            let seed = round * 40 + n;
+            let (from, to) = (seed % TABLES, (seed / 3 + 1 + seed % TABLES) % TABLES);
+            let (id, other, amount) = (seed % 256, (seed * 7) % 256, seed % 90 + 1);
+            format!(
+                "START TRANSACTION; UPDATE a{from} SET amount = amount - {amount}, moves = moves + 1 WHERE id = {id}; \
+                 UPDATE a{to} SET amount = amount + {amount}, moves = moves + 1 WHERE id = {other}; COMMIT;"
+            )
+        });
+        server.sql_in(&database, &moves.collect::<String>()).is_ok()
+    })
+}
+
+/// The sum over all tables, and the number of moves, which is even when every transaction is there whole.
+fn sums(bench: &Bench) -> (i64, i64) {
+    let each: Vec<String> =
+        (0..TABLES).map(|table| format!("SELECT SUM(amount) s, SUM(moves) m FROM a{table}")).collect();
+    let row = bench.target(&format!("SELECT SUM(s), SUM(m) FROM ({}) AS each_table", each.join(" UNION ALL ")));
+    let (sum, moves) = row.split_once('\t').unwrap();
+    (sum.parse().unwrap(), moves.parse().unwrap())
+}
+
+/// Slow enough that the first tables are read long before the last ones.
+fn slowly() -> CloneOptions {
+    CloneOptions { threads: 2, memory: 8 << 20, max_rate: Some(3 << 20), ..CloneOptions::default() }
+}
+
+async fn clone_as(bench: &Bench, source: &Database, options: CloneOptions) -> Report {
+    let trading = trade(bench);
+    let begun = crate::common::wait_for(std::time::Duration::from_secs(20), || trading.rounds() > 1);
+    assert!(begun, "nobody writes");
+    let before = trading.rounds();
+    let job = CloneJob::new(source.url_of(&bench.from), bench.target_url()).options(options);
+    let report = job.run().await.unwrap();
+    assert!(trading.rounds() > before + 3, "nobody wrote meanwhile");
+    report
+}
+
+fn assert_whole(bench: &Bench) {
+    let (sum, moves) = sums(bench);
+    assert_eq!(sum, i64::from(TABLES) * 256 * 1000, "the tables are of different moments");
+    assert!(moves > 0 && moves % 2 == 0, "half a transaction arrived: {moves} moves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_do_everything_reads_one_moment_and_tells_its_position() {
+    for flavor in FLAVORS {
+        let bench = bank(flavor);
+        let report = clone_as(&bench, &bench.pair.source, slowly()).await;
+        assert_whole(&bench);
+        assert_eq!(report.position.rung, Rung::GlobalReadLock);
+        assert!(report.position.binlog_file.as_deref().is_some_and(|file| file.starts_with("binlog.")));
+        assert!(report.position.binlog_position.is_some_and(|position| position > 4));
+        let has_gtid = flavor == Flavor::MariaDb || bench.source("SELECT @@gtid_mode") == "ON";
+        assert_eq!(report.position.gtid.is_some(), has_gtid, "{:?}", report.position);
+        assert!(report.position.refused.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_without_reload_reads_one_moment_under_table_locks() {
+    for flavor in FLAVORS {
+        let bench = bank(flavor);
+        let account = Account::new(&bench.pair.source, &[&format!("SELECT, LOCK TABLES ON `{}`.*", bench.from)]);
+        let report = clone_as(&bench, &account.server(), slowly()).await;
+        assert_whole(&bench);
+        assert_eq!(report.position.rung, Rung::TableLocks, "{:?}", report.position);
+        assert!(!report.position.refused.is_empty());
+        // Everything is unlocked, and nothing of the account is left.
+        account.assert_gone();
+        bench.source("UPDATE a0 SET amount = 0 WHERE id = 1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_may_only_select_reads_one_moment_on_one_connection() {
+    for flavor in FLAVORS {
+        let bench = bank(flavor);
+        let account = Account::new(&bench.pair.source, &[&format!("SELECT ON `{}`.*", bench.from)]);
+        let report = clone_as(&bench, &account.server(), slowly()).await;
+        assert_whole(&bench);
+        assert_eq!(report.position.rung, Rung::SingleTransaction, "{:?}", report.position);
+        assert_eq!(report.position.binlog_file, None);
+        account.assert_gone();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_consistency_the_report_says_so_and_no_lock_is_taken() {
+    for flavor in FLAVORS {
+        let bench = bank(flavor);
+        let report = clone_as(&bench, &bench.pair.source, CloneOptions { no_consistency: true, ..slowly() }).await;
+        assert_eq!(report.position.rung, Rung::None);
+        // Each row is there, of whatever moment.
+        assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
+        println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));
+    }
+}
+
+/// Nobody can unlock over a line that is dead, so the server has to.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_go_on_when_the_line_dies_while_the_source_is_locked() {
+    for flavor in FLAVORS {
+        // A server of its own: the lock is on all of it.
+        let server = ServerOptions::new(flavor).start().unwrap();
+        server.sql("CREATE DATABASE d").unwrap();
+        server.sql_in("d", "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES ()").unwrap();
+        let bench = Bench::names(flavor);
+        let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
+        let behind = server.with_address("127.0.0.1", line.port());
+        let begun = Arc::new(AtomicBool::new(false));
+        let (begins, slow) = (begun.clone(), line.clone());
+        let hear = move |event: Event| {
+            if matches!(event, Event::Phase { phase: Phase::Snapshot, .. }) {
+                slow.set_latency(Duration::from_millis(700));
+                begins.store(true, Ordering::Relaxed);
+            }
+        };
+        let token = CancellationToken::new();
+        let job = CloneJob::new(behind.url_of("d"), bench.target_url()).on_event(hear).cancellation(token.clone());
+        let running = tokio::spawn(job.run());
+        assert!(wait_for(Duration::from_secs(20), || begun.load(Ordering::Relaxed)));
+        let is_locked = || {
+            let insert = server.sql_in("d", "SET lock_wait_timeout = 1; INSERT INTO t VALUES ()");
+            insert.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
+        };
+        // Over so long a line it takes some time until all connections are there.
+        assert!(wait_for(Duration::from_secs(90), is_locked), "{flavor}: nothing was locked");
+        line.stall(true);
+        assert!(wait_for(Duration::from_secs(40), || !is_locked()), "{flavor}: writers still wait");
+        token.cancel();
+        line.cut();
+        running.await.unwrap().unwrap_err();
+    }
+}

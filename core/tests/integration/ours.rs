@@ -1,0 +1,369 @@
+//! Promise: what somebody else has on a server is never touched, locks do not hold others up, and what can be had stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Rung, Severity};
+use dbgraft_testkit::{Flavor, Proxy, ServerOptions, Session};
+use tokio_util::sync::CancellationToken;
+
+/// Some tables with rows, one with the rest of what a database has.
+const SHOP: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(200), KEY (a)); \
+    INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 999) \
+    SELECT n, CONCAT(n, REPEAT('x', 180)) FROM n; \
+    CREATE TABLE u LIKE t; INSERT INTO u SELECT * FROM t; INSERT INTO u SELECT id + 1000, a FROM t; \
+    CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; CREATE VIEW v AS SELECT f() AS a, id FROM t; \
+    CREATE VIEW w AS SELECT a FROM v; CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x = 1; \
+    CREATE EVENT e ON SCHEDULE EVERY 1 YEAR STARTS '2038-01-01 00:00:00' DO DO 1";
+
+fn slowly() -> CloneOptions {
+    CloneOptions { memory: 8 << 20, max_rate: Some(150_000), ..CloneOptions::default() }
+}
+
+fn rows_flow(event: &Event) -> bool {
+    matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
+}
+
+fn objects_begin(event: &Event) -> bool {
+    matches!(event, Event::Phase { phase: Phase::Objects, .. })
+}
+
+/// Does something once, when an event says so.
+fn once(when: fn(&Event) -> bool, what: impl Fn() + Send + Sync + 'static) -> impl Fn(Event) + Send + Sync + 'static {
+    let done = AtomicBool::new(false);
+    move |event: Event| {
+        if when(&event) && !done.swap(true, Ordering::Relaxed) {
+            what();
+        }
+    }
+}
+
+/// After a restart the server gives its connection numbers anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_others_outlive_the_cleaning_up_after_a_restart() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        let mut server = ServerOptions::new(flavor).start().unwrap();
+        let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
+        let behind = server.with_address("127.0.0.1", line.port());
+        let token = CancellationToken::new();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let cut = line.clone();
+        let job = CloneJob::new(bench.source_url(), behind.url_of("d")).options(slowly()).cancellation(token.clone());
+        let running = tokio::spawn(
+            job.on_event(once(rows_flow, move || {
+                cut.refuse(true);
+                cut.cut();
+                sender.send(()).unwrap();
+            }))
+            .run(),
+        );
+        tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(60)).unwrap()).await.unwrap();
+        server.kill().unwrap();
+        server.restart().unwrap();
+        let account = Account::new(&server, &[]);
+        let others: Vec<Session> = (0..40).map(|_| account.server().session("SELECT 1").unwrap()).collect();
+        assert!(wait_for(Duration::from_secs(20), || account.processes(true).len() == others.len()));
+        line.refuse(false);
+        token.cancel();
+        let error = running.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+        assert!(!error.to_string().contains("not cleaned up"), "{error}");
+        assert_eq!(account.processes(true).len(), others.len(), "sessions of others were killed");
+        assert!(!crate::common::exists(&server, "d"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_make_meanwhile_outlives_a_clone_that_fails() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        let (server, to) = (bench.pair.target.clone(), bench.to.clone());
+        let make = move || {
+            let theirs = "CREATE TABLE theirs (a INT); INSERT INTO theirs VALUES (1); \
+                          CREATE TRIGGER their_trigger BEFORE INSERT ON u FOR EACH ROW SET @y = 1; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 2";
+            server.sql_in(&to, theirs).unwrap();
+        };
+        let options = CloneOptions { all_or_nothing: true, ..CloneOptions::default() };
+        let error = bench.job(options).on_event(once(objects_begin, make)).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+        let told = error.to_string();
+        assert!(told.contains("not cleaned up") && told.contains("table theirs, function f"), "{error}");
+        // A trigger goes with its table, which stays for its sake.
+        assert!(told.contains("table u (somebody else made trigger their_trigger on it)"), "{error}");
+        assert_eq!(bench.target("SHOW TABLES; SELECT a FROM theirs; SELECT f()"), "theirs\nu\n1\n2");
+    }
+}
+
+/// Between our look for the database and our CREATE.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_somebody_else_made_a_moment_earlier_stays() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY)");
+        let server = ServerOptions::new(flavor).start().unwrap();
+        server.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON").unwrap();
+        let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
+        let behind = server.with_address("127.0.0.1", line.port());
+        let other = server.database().clone();
+        let (began, slow) = (Arc::new(AtomicBool::new(false)), line.clone());
+        let begun = began.clone();
+        let thread = Meanwhile::new(move |_| {
+            let looked = "SELECT COUNT(*) FROM mysql.general_log WHERE CAST(argument AS CHAR) LIKE '%SCHEMATA WHERE SCHEMA_NAME = ''d''%' \
+                          AND CAST(argument AS CHAR) NOT LIKE '%general_log%'";
+            if begun.load(Ordering::Relaxed) && other.sql(looked).unwrap().trim() != "0" {
+                begun.store(false, Ordering::Relaxed);
+                other.sql("CREATE DATABASE d; CREATE TABLE d.theirs (a INT)").unwrap();
+            }
+            true
+        });
+        let other = server.database().clone();
+        let begin = move || {
+            other.sql("TRUNCATE TABLE mysql.general_log").unwrap();
+            slow.set_latency(Duration::from_millis(300));
+            began.store(true, Ordering::Relaxed);
+        };
+        let tables = |event: &Event| matches!(event, Event::Phase { phase: Phase::Tables, .. });
+        let job = CloneJob::new(bench.source_url(), behind.url_of("d")).on_event(once(tables, begin));
+        let error = job.run().await.unwrap_err();
+        drop(thread);
+        assert_eq!(error.code(), Some(1007), "{error}");
+        assert_eq!(server.sql("SHOW TABLES FROM d").unwrap().trim(), "theirs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cleaning_up_is_tried_again_while_the_target_is_read_only() {
+    let bench = Bench::new(Flavor::MySql, SHOP);
+    let server = ServerOptions::new(Flavor::MySql).start().unwrap();
+    let (token, database) = (CancellationToken::new(), server.database().clone());
+    let cancel = token.clone();
+    let freeze = once(rows_flow, move || {
+        database.sql("SET GLOBAL super_read_only = ON").unwrap();
+        cancel.cancel();
+        let database = database.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(3));
+            database.sql("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").unwrap();
+        });
+    });
+    let job = CloneJob::new(bench.source_url(), server.url_of("d")).options(slowly());
+    let error = job.on_event(freeze).cancellation(token).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    assert!(!error.to_string().contains("not cleaned up"), "{error}");
+    assert!(!crate::common::exists(&server, "d"));
+}
+
+/// A lock of another session at the target is waited for as long as was said, and its holder is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_at_the_target_is_named_and_not_waited_for_long() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
+        bench.target("CREATE TABLE t (a INT) ENGINE=InnoDB");
+        let account = Account::new(&bench.pair.target, &[&format!("ALL ON `{}`.*", bench.to)]);
+        let sql = format!("START TRANSACTION; SELECT * FROM `{}`.t", bench.to);
+        let holder = account.server().session(&sql).unwrap();
+        let holds = "SELECT COUNT(*) FROM information_schema.INNODB_TRX";
+        let _ = wait_for(Duration::from_secs(3), || bench.target(holds) != "0");
+        let options = CloneOptions { if_exists: IfExists::Drop, lock_wait: 1, ..CloneOptions::default() };
+        let error = bench.clone(options.clone()).await.unwrap_err();
+        assert_eq!(error.code(), Some(1205), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(&account.name) && told.contains("--lock-wait"), "{flavor}: {error}");
+        drop(holder);
+        bench.clone(options).await.unwrap();
+        bench.assert_equal();
+    }
+}
+
+/// The same at the source, where the definition of a locked table cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_at_the_source_is_named_and_not_waited_for_long() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
+        let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from));
+        let is_locked = || {
+            let select = bench.pair.source.sql_in(&bench.from, "SET lock_wait_timeout = 1; SELECT 1 FROM t LIMIT 1");
+            select.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
+        };
+        assert!(wait_for(Duration::from_secs(20), is_locked));
+        let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
+        let error = bench.clone(options.clone()).await.unwrap_err();
+        assert_eq!(error.code(), Some(1205), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(&account.name) && told.contains("end it at the source"), "{flavor}: {error}");
+        drop(holder);
+        bench.clone(options).await.unwrap();
+        bench.assert_equal();
+    }
+}
+
+/// The same when the rows are in: they stay, and what could not be locked is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_at_the_target_does_not_undo_the_rows() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        bench.source(
+            "CREATE TABLE parent (id INT PRIMARY KEY); CREATE TABLE child (id INT PRIMARY KEY, p INT, \
+             CONSTRAINT to_id FOREIGN KEY (p) REFERENCES parent (id)); INSERT INTO child VALUES (1, NULL)",
+        );
+        let account = Arc::new(Account::new(&bench.pair.target, &["ALL ON *.*"]));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (server, name) = (account.clone(), account.name.clone());
+        let (look, sql) =
+            (bench.pair.target.clone(), format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to));
+        let hold = move || {
+            sender.send(server.server().session(&sql)).unwrap();
+            let holds = format!(
+                "SELECT COUNT(*) FROM information_schema.INNODB_TRX JOIN information_schema.PROCESSLIST \
+                 ON ID = trx_mysql_thread_id WHERE USER = '{name}'"
+            );
+            assert!(wait_for(Duration::from_secs(20), || look.sql(&holds).unwrap().trim() == "1"));
+        };
+        let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
+        let error = bench.job(options).on_event(once(objects_begin, hold)).run().await.unwrap_err();
+        let holder = receiver.try_recv().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        let told = error.to_string();
+        assert!(told.contains("foreign key to_id") && told.contains(&account.name), "{flavor}: {error}");
+        assert_eq!(Report::of(&error).unwrap().rows, 999 + 1998 + 1);
+        assert_eq!(bench.target("SELECT COUNT(*) FROM u; SELECT COUNT(*) FROM w"), "1998\n999");
+        drop(holder);
+    }
+}
+
+/// Without rows too: tables wait for their foreign keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_clone_of_definitions_left_is_not_kept() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        let options = CloneOptions { schema_only: true, ..CloneOptions::default() };
+        let (begun, made) = tokio::sync::oneshot::channel();
+        let begun = std::sync::Mutex::new(Some(begun));
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let stop = once(objects_begin, move || {
+            let _ = begun.lock().unwrap().take().unwrap().send(());
+            let _ = wait.lock().unwrap().recv();
+        });
+        let running = tokio::spawn(bench.job(options.clone()).on_event(stop).run());
+        made.await.unwrap();
+        running.abort();
+        go_on.send(()).unwrap();
+        assert!(running.await.unwrap_err().is_cancelled());
+        let skip = CloneOptions { if_exists: IfExists::Skip, ..options.clone() };
+        let error = bench.clone(skip).await.unwrap_err();
+        assert!(error.to_string().contains("--if-exists drop"), "{error}");
+        bench.clone(CloneOptions { if_exists: IfExists::Drop, ..options }).await.unwrap();
+        assert_eq!(bench.target("SHOW TABLES"), "t\nu\nv\nw");
+    }
+}
+
+/// `FLUSH TABLES WITH READ LOCK` would wait for a long statement, and all others for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_statement_at_the_source_is_not_queued_behind() {
+    // A server of its own: a lock for another test would make the table wait for the statement.
+    let server = ServerOptions::new(Flavor::MySql).start().unwrap();
+    server.sql("CREATE DATABASE d").unwrap();
+    server.sql_in("d", SHOP).unwrap();
+    let bench = Bench::names(Flavor::MySql);
+    let account = Account::new(&server, &["ALL ON *.*"]);
+    let long = server.session("SELECT SLEEP(60) FROM d.t LIMIT 1").unwrap();
+    let runs = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(60)%'";
+    assert!(wait_for(Duration::from_secs(20), || server.sql(runs).unwrap().trim() == "1"));
+    let queued = Arc::new(AtomicBool::new(false));
+    let (seen, watched, name) = (queued.clone(), server.database().clone(), account.name.clone());
+    let watch = Meanwhile::new(move |_| {
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{name}' AND STATE LIKE 'Waiting for%'"
+        );
+        seen.fetch_or(watched.sql(&sql).unwrap().trim() != "0", Ordering::Relaxed);
+        true
+    });
+    let options = CloneOptions { lock_wait: 2, ..CloneOptions::default() };
+    let job = CloneJob::new(account.server().url_of("d"), bench.target_url()).options(options);
+    let report = job.run().await.unwrap();
+    drop((watch, long));
+    assert_eq!(report.position.rung, Rung::TableLocks, "{:?}", report.position);
+    assert!(report.position.refused.iter().any(|why| why.contains("SELECT SLEEP(60)")), "{:?}", report.position);
+    assert!(report.position.writers_waited_ms.is_some());
+    assert!(!queued.load(Ordering::Relaxed), "a lock stood in the queue");
+    assert_eq!(report.rows, 999 + 1998);
+}
+
+/// Of some tables only these are locked, where the account may do both.
+#[tokio::test(flavor = "multi_thread")]
+async fn for_some_tables_the_others_are_not_locked() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        let options = CloneOptions { include: vec!["table:t".into()], ..CloneOptions::default() };
+        let planned = bench.job(options.clone()).plan().await.unwrap();
+        let report = bench.clone(options).await.unwrap();
+        assert_eq!((planned.plan.position.rung, report.position.rung), (Rung::TableLocks, Rung::TableLocks));
+        assert!(report.position.binlog_file.is_some() && report.position.refused.is_empty(), "{:?}", report.position);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(flavor, SHOP);
+        bench.source(
+            "CREATE TABLE parent (id INT PRIMARY KEY, x INT UNIQUE); \
+             CREATE TABLE child (id INT PRIMARY KEY, p INT, x INT, CONSTRAINT to_id FOREIGN KEY (p) REFERENCES parent (id), CONSTRAINT to_x FOREIGN KEY (x) REFERENCES parent (x))",
+        );
+        let (server, to) = (bench.pair.target.clone(), bench.to.clone());
+        let spoil = move || {
+            let theirs = "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; ALTER TABLE parent DROP KEY x; \
+                          CREATE VIEW w AS SELECT 1 AS a";
+            server.sql_in(&to, theirs).unwrap();
+        };
+        let error = bench.job(CloneOptions::default()).on_event(once(objects_begin, spoil)).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        let report = Report::of(&error).unwrap();
+        let mut refused: Vec<(String, &str, Severity)> =
+            report.fidelity.iter().map(|f| (f.object.to_string(), f.what.as_str(), f.severity)).collect();
+        refused.sort();
+        let expected = [
+            ("function f", "definition", Severity::Error),
+            ("table child", "foreign key to_x", Severity::Warning),
+            ("table parent", "index x", Severity::Warning),
+            ("view w", "definition", Severity::Error),
+        ];
+        assert_eq!(refused, expected.map(|(object, what, severity)| (object.to_owned(), what, severity)));
+        assert!(error.to_string().contains("foreign key to_x") && error.to_string().contains("function f"), "{error}");
+        // The rest is there, and nothing that was only for the way.
+        assert_eq!(report.rows, 999 + 1998);
+        assert_eq!(bench.target("SHOW TABLES"), "child\nparent\nt\nu\nv\nw");
+        assert_eq!(bench.target("SELECT COUNT(*) FROM v; SELECT COUNT(*) FROM u"), "999\n1998");
+        let rest = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE(); \
+                    SELECT EVENT_NAME, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE(); \
+                    SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE()";
+        assert_eq!(bench.target(rest), "tr\ne\tENABLED\nto_id");
+    }
+}
+
+/// An index that cannot be built does not keep the others from being there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_the_target_refuses_is_told() {
+    for flavor in FLAVORS {
+        let bench = Bench::new(
+            flavor,
+            "CREATE TABLE t (id INT PRIMARY KEY, n INT, a VARCHAR(2000), UNIQUE KEY once (n), KEY (a(10))); \
+             INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) SELECT n, n, REPEAT('x', 2000) FROM n; ANALYZE TABLE t",
+        );
+        let (server, to) = (bench.pair.target.clone(), bench.to.clone());
+        let spoil = move || drop(server.sql_in(&to, "INSERT INTO t VALUES (-1, 1, 'theirs')").unwrap());
+        let rows = |event: &Event| matches!(event, Event::Phase { phase: Phase::Rows, .. });
+        let error = bench.job(CloneOptions::default()).on_event(once(rows, spoil)).run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        assert!(error.to_string().contains("index once"), "{error}");
+        let keys =
+            "SELECT DISTINCT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1";
+        assert_eq!(bench.target(keys), "a\nPRIMARY");
+        assert_eq!(bench.target("SELECT COUNT(*) FROM t"), "901");
+    }
+}

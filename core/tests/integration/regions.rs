@@ -1,0 +1,323 @@
+//! Promise: the work runs next to each server; the rows do not pass the machine that started the clone, and nothing stays.
+
+#![cfg(feature = "cli")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::common::region::{Region, kill};
+use crate::common::{Account, Bench, FLAVORS, unique, wait_for};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Site, Verify};
+use dbgraft_testkit::{Flavor, s3};
+
+/// How soon everything of a job is gone after it ended.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Some objects, and about `2 << doublings` times 100 KB of rows that do not compress well.
+fn filled(flavor: Flavor, doublings: u32) -> Bench {
+    let bench = Bench::new(
+        flavor,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, a VARCHAR(200) NOT NULL, KEY (a(10))); \
+         INSERT INTO t (a) WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 999) \
+         SELECT CONCAT(SHA2(RAND(), 256), SHA2(RAND(), 256), SHA2(n, 256)) FROM n; \
+         CREATE TABLE none (id INT PRIMARY KEY); CREATE VIEW v AS SELECT * FROM t; \
+         CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @x = 1; CREATE PROCEDURE p() SELECT 1",
+    );
+    for _ in 0..doublings {
+        bench.source("INSERT INTO t (a) SELECT CONCAT(SHA2(RAND(), 256), SHA2(id, 256), SHA2(RAND(), 256)) FROM t");
+    }
+    bench
+}
+
+fn agents(source: &Region, target: &Region) -> CloneOptions {
+    CloneOptions { source_agent: Some(source.url()), target_agent: Some(target.url()), ..CloneOptions::default() }
+}
+
+fn staged(prefix: &str) -> Vec<String> {
+    s3().keys(prefix).unwrap()
+}
+
+#[tokio::test]
+async fn the_database_is_reached_through_a_tunnel() {
+    for flavor in FLAVORS {
+        let (bench, near, far) = (filled(flavor, 3), Region::new(), Region::new());
+        let options = CloneOptions {
+            source_tunnel: Some(near.url()),
+            target_tunnel: Some(far.url()),
+            verify: Verify::Checksum,
+            ..CloneOptions::default()
+        };
+        let report = bench.clone(options).await.unwrap();
+        assert!(near.carried() > report.bytes && far.carried() > report.bytes, "{flavor}: not through the tunnels");
+        bench.assert_equal();
+    }
+}
+
+#[tokio::test]
+async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
+    for flavor in FLAVORS {
+        let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
+        let prefix = format!("regions-{}", unique());
+        let options = CloneOptions { via: Some(bench.s3(&prefix)), verify: Verify::Checksum, ..agents(&near, &far) };
+        let report = bench.clone(options).await.unwrap();
+        bench.assert_equal();
+        assert!(report.bytes > 20_000_000, "{}", report.bytes);
+        let carried = near.carried() + far.carried();
+        assert!(carried < report.bytes / 50, "{flavor}: {carried} bytes passed, of {} bytes of rows", report.bytes);
+        assert_eq!(staged(&prefix), [""; 0]);
+        near.assert_no_agent(SOON);
+        far.assert_no_agent(SOON);
+    }
+}
+
+#[tokio::test]
+async fn without_s3_the_rows_flow_from_agent_to_agent_through_here() {
+    for flavor in FLAVORS {
+        let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
+        let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
+        let report = bench.clone(options).await.unwrap();
+        bench.assert_equal();
+        // Compressed, and what --verify reads back stays there.
+        let (read, written) = (near.line.sent_down(), far.line.sent_up());
+        let back = far.line.sent_down();
+        let bytes = report.bytes;
+        assert!(read < bytes && written < bytes && back < bytes / 10, "{read} {written} {back} of {bytes}");
+        assert!(near.line.accepted() > 2, "one connection for everything");
+        near.assert_no_agent(SOON);
+        far.assert_no_agent(SOON);
+    }
+}
+
+#[tokio::test]
+async fn one_end_alone_may_have_an_agent() {
+    let (bench, there) = (filled(Flavor::MySql, 3), Region::new());
+    let prefix = format!("one-{}", unique());
+    for via in [None, Some(bench.s3(&prefix))] {
+        let from = CloneOptions { source_agent: Some(there.url()), via: via.clone(), ..CloneOptions::default() };
+        bench.clone(CloneOptions { recreate_database: true, ..from }).await.unwrap();
+        bench.assert_equal();
+        let into = CloneOptions { target_agent: Some(there.url()), via, ..CloneOptions::default() };
+        bench.clone(CloneOptions { recreate_database: true, ..into }).await.unwrap();
+        bench.assert_equal();
+    }
+    assert_eq!(staged(&prefix), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_export_and_an_import_run_where_the_server_is() {
+    let (bench, there) = (filled(Flavor::MariaDb, 6), Region::new());
+    let prefix = format!("export-{}", unique());
+    let archive = bench.s3(&prefix);
+    let site = || Site::Agent(there.url());
+    let report = CloneJob::new(bench.source_url(), archive.as_str()).source_site(site()).run().await.unwrap();
+    CloneJob::new(archive.as_str(), bench.target_url()).target_site(site()).run().await.unwrap();
+    bench.assert_equal();
+    assert!(there.carried() < report.bytes / 20, "{} of {}", there.carried(), report.bytes);
+    assert!(staged(&prefix).iter().any(|key| key.ends_with("manifest.json")));
+    there.assert_no_agent(SOON);
+}
+
+#[tokio::test]
+async fn a_comparison_between_regions_moves_no_rows() {
+    let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
+    let bytes = bench.clone(CloneOptions::default()).await.unwrap().bytes;
+    bench.target("UPDATE t SET a = 'other' WHERE id = 77");
+    // The rate holds there, and how far it is is told here.
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let options = CloneOptions { max_rate: Some(bytes / 2), memory: 8 << 20, ..agents(&near, &far) };
+    let job = bench.job(options).on_event(move |event| {
+        if let Event::Progress { amount, .. } = event {
+            heard.lock().unwrap().push((amount.rows, amount.bytes));
+        }
+    });
+    let begun = Instant::now();
+    let found = job.verify().await.unwrap().verification;
+    assert_eq!((found.differences.len(), found.rows), (1, 999 << 6));
+    assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.last(), Some(&(999 << 6, bytes)));
+    assert!(told.iter().any(|(rows, _)| (1..999 << 5).contains(rows)), "{told:?}");
+    let carried = near.carried() + far.carried();
+    assert!(carried < bytes / 20, "{carried} bytes passed, of {bytes} bytes of rows");
+
+    let options = CloneOptions { list_rows: true, verify: Verify::Checksum, threads: 1, ..agents(&near, &far) };
+    let found = bench.job(options).verify().await.unwrap().verification;
+    assert_eq!((found.differences.len(), found.differences[0].rows[0].key.as_str()), (1, "id = 77"));
+    assert!(near.carried() < 3 * bytes, "{} of {bytes}", near.carried());
+}
+
+/// A job whose ends have accounts of their own, at the moment when its rows flow.
+struct Midway {
+    bench: Bench,
+    near: Region,
+    far: Region,
+    prefix: String,
+    reading: Account,
+    writing: Account,
+    running: tokio::task::JoinHandle<dbgraft::Result<dbgraft::Report>>,
+    token: dbgraft::CancellationToken,
+}
+
+impl Midway {
+    /// Rows flow at 2 MB/s, so that there is time to disturb them.
+    async fn start(via_s3: bool) -> Self {
+        let (bench, near, far) = (filled(Flavor::MySql, 7), Region::new(), Region::new());
+        let all = ["ALL ON *.*"];
+        let (reading, writing) = (Account::new(&bench.pair.source, &all), Account::new(&bench.pair.target, &all));
+        let prefix = format!("midway-{}", unique());
+        let via = via_s3.then(|| bench.s3(&prefix));
+        let options = CloneOptions { via, max_rate: Some(2 << 20), memory: 8 << 20, threads: 2, ..agents(&near, &far) };
+        let (source, target) = (reading.server().url_of(&bench.from), writing.server().url_of(&bench.to));
+        let token = dbgraft::CancellationToken::new();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let sender = std::sync::Mutex::new(Some(sender));
+        let job = CloneJob::new(source, target).options(options).cancellation(token.clone()).on_event(move |event| {
+            if matches!(event, Event::Progress { amount, .. } if amount.rows > 0) {
+                let _ = sender.lock().unwrap().take().map(|sender| sender.send(()));
+            }
+        });
+        let running = tokio::spawn(job.run());
+        let flows = tokio::time::timeout(Duration::from_secs(60), receiver).await;
+        if flows.is_err() || flows.unwrap().is_err() {
+            panic!("no rows came: {:?}", running.await);
+        }
+        Self { bench, near, far, prefix, reading, writing, running, token }
+    }
+
+    /// Waits for the failure, and sees that nothing is left.
+    async fn fails(mut self) -> dbgraft::Error {
+        let error = self.error().await;
+        self.near.assert_no_agent(SOON);
+        self.far.assert_no_agent(SOON);
+        let gone = wait_for(SOON, || !self.bench.target_exists() && staged(&self.prefix).is_empty());
+        assert!(gone, "after `{error}`: database {}, {:?}", self.bench.target_exists(), staged(&self.prefix));
+        self.reading.assert_gone();
+        self.writing.assert_gone();
+        error
+    }
+
+    async fn error(&mut self) -> dbgraft::Error {
+        tokio::time::timeout(Duration::from_secs(90), &mut self.running).await.unwrap().unwrap().unwrap_err()
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_stands_still_is_given_up_and_ends_when_it_wakes() {
+    let mut midway = Midway::start(false).await;
+    let agent = midway.near.agents()[0];
+    kill("STOP", agent);
+    let error = midway.error().await;
+    assert!(error.to_string().contains("silent"), "{error}");
+    kill("CONT", agent);
+    midway.near.assert_no_agent(SOON);
+    midway.far.assert_no_agent(SOON);
+    assert!(!midway.bench.target_exists());
+}
+
+#[tokio::test]
+async fn a_cancelled_clone_leaves_nothing_in_any_region() {
+    for via_s3 in [true, false] {
+        let midway = Midway::start(via_s3).await;
+        midway.token.cancel();
+        assert_eq!(midway.fails().await.kind(), ErrorKind::Cancelled);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_ends_the_clone_and_another_cleans_up_after_it() {
+    for (via_s3, of_the_source) in [(true, true), (true, false), (false, true), (false, false)] {
+        let midway = Midway::start(via_s3).await;
+        let region = if of_the_source { &midway.near } else { &midway.far };
+        kill("KILL", region.agents()[0]);
+        let error = midway.fails().await;
+        assert!(error.to_string().contains("signal KILL"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_rows_that_breaks_is_tried_again_or_ends_the_clone() {
+    let mut midway = Midway::start(false).await;
+    let lanes = midway.far.agents();
+    assert!(lanes.len() > 1, "{lanes:?}");
+    kill("KILL", lanes[1]);
+    let report = (&mut midway.running).await.unwrap().unwrap();
+    assert!(report.rows > 100_000);
+    midway.bench.assert_equal();
+}
+
+#[tokio::test]
+async fn a_line_that_breaks_or_stands_still_ends_everything_at_both_of_its_ends() {
+    for stalls in [false, true] {
+        let midway = Midway::start(true).await;
+        if stalls {
+            midway.near.line.stall(true)
+        } else {
+            midway.near.line.cut()
+        }
+        let error = midway.fails().await;
+        assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_can_be_seen_where_the_work_runs() {
+    for via_s3 in [true, false] {
+        let midway = Midway::start(via_s3).await;
+        let seen = midway.near.visible() + &midway.far.visible();
+        let key = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap();
+        for secret in [format!("Secret-{}", midway.reading.name), format!("Secret-{}", midway.writing.name), key] {
+            assert!(!seen.contains(&secret), "{secret} can be seen");
+        }
+        assert!(!seen.contains("AWS_"), "{seen}");
+        midway.token.cancel();
+        midway.fails().await;
+    }
+}
+
+#[test]
+fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
+    let values = names.map(|name| format!("{name}={}", std::env::var(name).unwrap())).join(" ");
+    let region = || Region::with(&format!("SetEnv {values}"));
+    let (bench, near, far) = (filled(Flavor::MariaDb, 3), region(), region());
+    let prefix = format!("inherited-{}", unique());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));
+    command.args(["clone", &bench.source_url(), &bench.target_url(), "--via", &bench.s3(&prefix)]);
+    command.args(["--source-agent", &near.url(), "--target-agent", &far.url(), "--progress=none"]);
+    for name in names {
+        command.env_remove(name);
+    }
+    let refused = command.output().unwrap();
+    assert!(!refused.status.success(), "without credentials anywhere");
+    let done = command.arg("--agent-credentials=inherit").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    bench.assert_equal();
+    assert_eq!(staged(&prefix), [""; 0]);
+}
+
+#[test]
+fn a_coordinator_that_is_killed_takes_its_agents_with_it_and_they_clean_up() {
+    for via_s3 in [true, false] {
+        let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
+        let prefix = format!("killed-{}", unique());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));
+        command.args(["clone", &bench.source_url(), &bench.target_url(), "--progress=json", "--max-rate=2M"]);
+        command.args(["--threads=2", "--memory=8M", "--source-agent", &near.url(), "--target-agent", &far.url()]);
+        if via_s3 {
+            command.args(["--via", &bench.s3(&prefix)]);
+        }
+        let mut coordinator = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let events = BufReader::new(coordinator.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let flowing = |event: &String| event.contains("\"progress\"") && !event.contains("\"rows\":0,");
+        assert!(events.into_iter().any(|event| flowing(&event)), "no rows came");
+        coordinator.kill().unwrap();
+        coordinator.wait().unwrap();
+        near.assert_no_agent(SOON);
+        far.assert_no_agent(SOON);
+        let gone = wait_for(SOON, || !bench.target_exists() && staged(&prefix).is_empty());
+        assert!(gone, "database {}, {:?}", bench.target_exists(), staged(&prefix));
+    }
+}

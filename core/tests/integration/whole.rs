@@ -1,0 +1,41 @@
+//! Promise: a whole database arrives as it was, directly and through an archive, on both families.
+
+use crate::common::{Bench, FLAVORS};
+use dbgraft::{CloneJob, CloneOptions};
+use dbgraft_testkit::{s3, sample};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_arrives_directly() {
+    for flavor in FLAVORS {
+        let bench = Bench::names(flavor);
+        sample(&bench.pair.source, &bench.from).unwrap();
+        let report = bench.clone(CloneOptions::default()).await.unwrap();
+        assert!(report.rows > 100_000, "{report:?}");
+        bench.assert_equal();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_arrives_through_an_archive_and_leaves_nothing_there() {
+    for flavor in FLAVORS {
+        let bench = Bench::names(flavor);
+        sample(&bench.pair.source, &bench.from).unwrap();
+        let prefix = format!("via-{}", bench.from);
+        let options = CloneOptions { via: Some(bench.s3(&prefix)), ..CloneOptions::default() };
+        bench.clone(options).await.unwrap();
+        bench.assert_equal();
+        assert_eq!(s3().keys(&prefix).unwrap(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_a_clone_at_rest() {
+    for flavor in FLAVORS {
+        let bench = Bench::names(flavor);
+        sample(&bench.pair.source, &bench.from).unwrap();
+        let archive = bench.s3(&format!("rest-{}", bench.from));
+        CloneJob::new(bench.source_url(), archive.as_str()).run().await.unwrap();
+        CloneJob::new(archive, bench.target_url()).run().await.unwrap();
+        bench.assert_equal();
+    }
+}
