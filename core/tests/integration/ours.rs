@@ -184,7 +184,7 @@ async fn a_lock_at_the_source_is_named_and_not_waited_for_long() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
-        let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from));
+        let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from)).unwrap();
         let is_locked = || {
             let select = bench.pair.source.sql_in(&bench.from, "SET lock_wait_timeout = 1; SELECT 1 FROM t LIMIT 1");
             select.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
@@ -216,7 +216,7 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
         let (look, sql) =
             (bench.pair.target.clone(), format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to));
         let hold = move || {
-            sender.send(server.server().session(&sql)).unwrap();
+            sender.send(server.server().session(&sql).unwrap()).unwrap();
             let holds = format!(
                 "SELECT COUNT(*) FROM information_schema.INNODB_TRX JOIN information_schema.PROCESSLIST \
                  ON ID = trx_mysql_thread_id WHERE USER = '{name}'"
