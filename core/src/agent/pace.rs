@@ -1,4 +1,4 @@
-//! The coordinator's pace, for a reading whose rows stay here.
+//! The coordinator's observer, for a reading whose rows stay here.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::service::Service;
 use crate::remote::message::Word;
-use crate::source::Pace;
+use crate::source::ReadObserver;
 
 /// Tells the coordinator of each batch that a call reads, and stays one batch ahead of its answers.
 pub(super) struct Told<'a> {
@@ -25,8 +25,8 @@ impl<'a> Told<'a> {
 }
 
 #[async_trait]
-impl Pace for Told<'_> {
-    async fn passed(&self, rows: u64, bytes: u64) {
+impl ReadObserver for Told<'_> {
+    async fn on_batch(&self, rows: u64, bytes: u64) {
         let call = self.call;
         let next = self.service.question(|id| Word::Passed { call, id, rows, bytes }).ok();
         let before = std::mem::replace(&mut *self.answer.lock().unwrap_or_else(PoisonError::into_inner), next);
@@ -48,21 +48,21 @@ mod tests {
     async fn a_reading_stays_one_batch_ahead_of_the_coordinator() {
         let (words, mut told) = mpsc::unbounded_channel();
         let service = Service::new(words);
-        let pace = Told::of(&service, 7);
+        let observer = Told::of(&service, 7);
         let mut heard = || match told.try_recv().unwrap().0 {
             Word::Passed { call: 7, id, rows: 3, bytes } => (id, bytes),
             _ => panic!("something else was told"),
         };
-        assert!(pace.passed(3, 100).now_or_never().is_some());
+        assert!(observer.on_batch(3, 100).now_or_never().is_some());
         let (first, bytes) = heard();
         assert_eq!(bytes, 100);
-        let mut second = Box::pin(pace.passed(3, 200));
+        let mut second = Box::pin(observer.on_batch(3, 200));
         assert!((&mut second).now_or_never().is_none());
         assert_eq!(heard().1, 200);
         service.given(first, Bytes::new());
         second.await;
         // Nobody is there to hold it back.
         service.lose();
-        pace.passed(3, 300).await;
+        observer.on_batch(3, 300).await;
     }
 }

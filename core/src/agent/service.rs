@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::lender::Asking;
 use super::pace::Told;
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::endpoint::{Opened, Opening, Stage};
 use crate::engine::{Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,8 +37,8 @@ struct State {
     /// For each thread that may write at a time.
     turns: Arc<Semaphore>,
     /// What the exporting leg of another site tells.
-    feed: Option<mpsc::UnboundedSender<Staged>>,
-    feeding: Option<mpsc::UnboundedReceiver<Staged>>,
+    feed: Option<mpsc::UnboundedSender<ExportEvent>>,
+    feeding: Option<mpsc::UnboundedReceiver<ExportEvent>>,
     /// Who waits for what the coordinator was asked; `None` when it is gone.
     asked: Option<HashMap<u64, oneshot::Sender<Bytes>>>,
     next: u64,
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// Passes on what the exporting leg tells; `None` is its end.
-    pub(super) fn feed(&self, staged: Option<Staged>) {
+    pub(super) fn feed(&self, staged: Option<ExportEvent>) {
         let mut state = self.state();
         match staged {
             Some(staged) => drop(state.feed.as_ref().map(|feed| feed.send(staged))),
@@ -176,7 +176,7 @@ impl Service {
             }
             Call::Counterparts(plan) => json(self.sink()?.counterparts(&plan).await),
             Call::Finish(plan) => json(self.sink()?.finish(&plan).await),
-            Call::TakeOver(made) => json(self.sink().map(|sink| sink.take_over(made))),
+            Call::TakeOver(made) => json(self.sink().map(|sink| sink.adopt_undo_records(made))),
             Call::Abort => json(self.sink()?.abort().await),
             Call::Count { end, table, chunk } => json(match end {
                 End::Source => self.source()?.count(&table, &chunk, &self.memory()).await,
@@ -200,7 +200,7 @@ impl Service {
             Opened::Source(source) => state.source = Some(source),
             Opened::Sink(sink) => {
                 let this = self.clone();
-                sink.testify(Arc::new(move |made| this.tell(Word::Made(made), Vec::new())));
+                sink.set_undo_recorder(Arc::new(move |made| this.tell(Word::Made(made), Vec::new())));
                 state.sink = Some(sink);
             }
             Opened::Stage(stage) => state.stage = Some(stage),

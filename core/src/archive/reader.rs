@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::layout::{Decoded, Entry, LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, decode};
 use super::ledger::Ledger;
 use super::restrict::{catalog, restrict};
-use crate::batch::{Batch, BatchId, Staged};
+use crate::batch::{Batch, BatchId, ExportEvent};
 use crate::catalog::{Catalog, Printable};
 use crate::codec::{Digest, decompress};
 use crate::error::{Error, ErrorKind, Result};
@@ -102,7 +102,7 @@ impl Reader {
 
     /// Follows an archive that is being written: its batches come as the feed tells of them. Must be called within a
     /// runtime.
-    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<Staged>) -> Self {
+    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<ExportEvent>) -> Self {
         Self { store, archive: OnceCell::from(Archive::new(plan, Ledger::follow(feed))), following: true }
     }
 

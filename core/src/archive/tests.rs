@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::layout::{MANIFEST, PLAN};
 use super::{Reader, Writer};
-use crate::batch::{Batch, BatchId, Receipt, Staged};
+use crate::batch::{Batch, BatchId, ExportEvent, Receipt};
 use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server, Table};
 use crate::codec::BatchBuilder;
 use crate::error::{ErrorKind, Result};
@@ -398,7 +398,7 @@ async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
 }
 
 /// Writes batches one by one and gives their receipts.
-async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<Staged>, Reader) {
+async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<ExportEvent>, Reader) {
     let writer = Writer::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
@@ -407,9 +407,9 @@ async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSe
     (writer, plan, sender, reader)
 }
 
-async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> Staged {
+async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> ExportEvent {
     let receipt: Receipt = writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
-    Staged::Batch(receipt)
+    ExportEvent::Batch(receipt)
 }
 
 #[tokio::test]
@@ -426,7 +426,7 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
     assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
 
     // The last one before the middle one, the end before both.
-    sender.send(Staged::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
+    sender.send(ExportEvent::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
     sender.send(stage(&writer, &plan, batch(2, 0, 2)).await).unwrap();
     sender.send(stage(&writer, &plan, batch(2, 1, 0)).await).unwrap();
     assert!(same(&[second.next().await.unwrap().unwrap()], &[batch(2, 1, 0)]), "another chunk does not wait");

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::sink::{Sink, Witness};
+use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
 use crate::store::{Store, temporary_name};
 
@@ -35,8 +35,8 @@ pub(crate) struct Writer {
     overwrite: bool,
     /// Reads the archive that is there already, if it is only to be looked at.
     reader: Reader,
-    /// Hears that the archive begins.
-    witness: OnceLock<Witness>,
+    /// Receives a record before the first object is stored.
+    recorder: OnceLock<UndoRecorder>,
     state: Mutex<State>,
     /// Held while the archive is removed, so that a second caller returns only when it is gone.
     removing: tokio::sync::Mutex<()>,
@@ -69,7 +69,7 @@ impl Writer {
     pub(crate) fn new(store: Arc<dyn Store>, overwrite: bool) -> Self {
         let reader = Reader::open(store.clone());
         let (state, removing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { store, overwrite, reader, witness: OnceLock::new(), state, removing }
+        Self { store, overwrite, reader, recorder: OnceLock::new(), state, removing }
     }
 
     /// The address of the archive, without secrets.
@@ -168,8 +168,8 @@ impl Sink for Writer {
         if let Some(obstacle) = self.obstacle().await? {
             return Err(Error::new(ErrorKind::Preflight, obstacle));
         }
-        if let Some(witness) = self.witness.get() {
-            witness(Value::Null);
+        if let Some(send) = self.recorder.get() {
+            send(Value::Null);
         }
         self.state().stage = Stage::Open;
         if self.overwrite {
@@ -218,13 +218,13 @@ impl Sink for Writer {
         Ok(Vec::new())
     }
 
-    fn testify(&self, witness: Witness) {
-        // There is one coordinator.
-        let _ = self.witness.set(witness);
+    fn set_undo_recorder(&self, recorder: UndoRecorder) {
+        // Only one coordinator exists, so only the first recorder counts.
+        let _ = self.recorder.set(recorder);
     }
 
-    fn take_over(&self, made: Vec<Value>) {
-        if !made.is_empty() {
+    fn adopt_undo_records(&self, records: Vec<Value>) {
+        if !records.is_empty() {
             self.state().stage = Stage::Open;
         }
     }

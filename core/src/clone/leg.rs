@@ -3,7 +3,7 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::OpenJob;
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::endpoint::Stage;
 use crate::engine::{Leg, Outcome};
 use crate::error::Result;
@@ -23,7 +23,7 @@ impl OpenJob {
         &self,
         stage: &Stage,
         leg: Leg,
-        feed: UnboundedReceiver<Staged>,
+        feed: UnboundedReceiver<ExportEvent>,
         site: Option<&Agent>,
     ) -> Result<Outcome> {
         let Some(agent) = site else {

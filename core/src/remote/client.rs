@@ -13,10 +13,10 @@ use super::lane::Lane;
 use super::launch::Launcher;
 use super::line::Line;
 use super::message::{Call, Errand, Order};
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
-use crate::source::Pace;
+use crate::source::ReadObserver;
 use crate::ssh::Host;
 use crate::store::Store;
 
@@ -67,8 +67,8 @@ impl Agent {
         Ok(line)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, line: &Line, call: &Call, pace: &dyn Pace) -> Result<T> {
-        let answer = line.call(call, pace).await?;
+    async fn ask<T: DeserializeOwned>(&self, line: &Line, call: &Call, observer: &dyn ReadObserver) -> Result<T> {
+        let answer = line.call(call, observer).await?;
         let answer: Result<T> = serde_json::from_slice(&answer).map_err(|error| {
             Error::new(ErrorKind::Internal, format!("the agent on {} gave no answer that makes sense", self.host))
                 .caused_by(error)
@@ -81,9 +81,9 @@ impl Agent {
         self.call_at(call, &()).await
     }
 
-    /// As [`call`](Self::call); the agent reads at this pace.
-    pub(super) async fn call_at<T: DeserializeOwned>(&self, call: &Call, pace: &dyn Pace) -> Result<T> {
-        self.ask(self.line().await?, call, pace).await
+    /// As [`call`](Self::call); the agent reads at this observer.
+    pub(super) async fn call_at<T: DeserializeOwned>(&self, call: &Call, observer: &dyn ReadObserver) -> Result<T> {
+        self.ask(self.line().await?, call, observer).await
     }
 
     /// Closes the source, if the agent is there.
@@ -120,8 +120,8 @@ impl Agent {
         &self,
         errand: Errand,
         events: Events,
-        staged: Option<mpsc::UnboundedSender<Staged>>,
-        feed: Option<mpsc::UnboundedReceiver<Staged>>,
+        staged: Option<mpsc::UnboundedSender<ExportEvent>>,
+        feed: Option<mpsc::UnboundedReceiver<ExportEvent>>,
     ) -> Result<T> {
         let line = self.line().await?;
         line.pass_on(events, staged);

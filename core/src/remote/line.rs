@@ -15,10 +15,10 @@ use super::launch::Launched;
 use super::message::{Ask, Call, Door, Order, Word};
 use super::wire::{Reader, Writer};
 use super::{HEARTBEAT, LONGEST_MESSAGE, SILENCE};
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
-use crate::source::Pace;
+use crate::source::ReadObserver;
 use crate::ssh::Process;
 use crate::store::{Loan, Store};
 
@@ -50,7 +50,7 @@ struct State {
     /// Why there are no answers any more.
     ended: Option<String>,
     events: Events,
-    staged: Option<mpsc::UnboundedSender<Staged>>,
+    staged: Option<mpsc::UnboundedSender<ExportEvent>>,
     /// What the agent's sink has made.
     made: Vec<Value>,
 }
@@ -158,9 +158,9 @@ impl Line {
         Ok(Self { shared, door, ended, _listening: listening })
     }
 
-    /// Calls the agent and waits for its answer, a `Result` in JSON; what it reads meanwhile, it reads at this pace.
+    /// Calls the agent and waits for its answer, a `Result` in JSON; what it reads meanwhile, it reads at this observer.
     /// Dropping the future stops the work.
-    pub(super) async fn call(&self, call: &Call, pace: &dyn Pace) -> Result<Bytes> {
+    pub(super) async fn call(&self, call: &Call, observer: &dyn ReadObserver) -> Result<Bytes> {
         let body = serde_json::to_vec(call)
             .map_err(|error| Error::new(ErrorKind::Internal, "a call cannot be written").caused_by(error))?;
         let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -180,7 +180,7 @@ impl Line {
             match heard {
                 Heard::Answer(answer) => return Ok(answer),
                 Heard::Passed { id, rows, bytes } => {
-                    pace.passed(rows, bytes).await;
+                    observer.on_batch(rows, bytes).await;
                     self.shared.tell(Order::Given { id }, Vec::new());
                 }
             }
@@ -209,7 +209,7 @@ impl Line {
     }
 
     /// Says where to go with what the agent tells of a leg.
-    pub(super) fn pass_on(&self, events: Events, staged: Option<mpsc::UnboundedSender<Staged>>) {
+    pub(super) fn pass_on(&self, events: Events, staged: Option<mpsc::UnboundedSender<ExportEvent>>) {
         let mut state = self.shared.state();
         (state.events, state.staged) = (events, staged);
     }

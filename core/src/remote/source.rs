@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::source::{BatchStream, Pace, Source};
+use crate::source::{BatchStream, ReadObserver, Source};
 
 /// A source that an agent has opened.
 pub(crate) struct RemoteSource {
@@ -60,9 +60,15 @@ impl Source for RemoteSource {
         self.agent.call(&Call::Count { end: End::Source, table, chunk }).await
     }
 
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory, pace: &dyn Pace) -> Result<Digest> {
+    async fn digest(
+        &self,
+        table: &TablePlan,
+        chunk: &Chunk,
+        _memory: &Memory,
+        observer: &dyn ReadObserver,
+    ) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
-        self.agent.call_at(&Call::Digest { end: End::Source, table, chunk }, pace).await
+        self.agent.call_at(&Call::Digest { end: End::Source, table, chunk }, observer).await
     }
 
     fn reads_any_range(&self) -> bool {
