@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::service::Service;
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::message::Ask;
-use crate::store::{Lender, Loan, Verb};
+use crate::store::{HttpMethod, PresignedUrl, UrlSigner};
 
 /// Asks the coordinator.
 pub(super) struct Asking(pub(super) Arc<Service>);
@@ -30,8 +30,8 @@ impl Asking {
 }
 
 #[async_trait]
-impl Lender for Asking {
-    async fn presign(&self, key: &str, verb: Verb) -> Result<Loan> {
+impl UrlSigner for Asking {
+    async fn sign(&self, key: &str, verb: HttpMethod) -> Result<PresignedUrl> {
         self.ask(Ask::Presign { key: key.to_owned(), verb }).await
     }
 

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Lease, Memory};
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::source::{BatchStream, Source};
-use crate::store::Store;
+use crate::store::ObjectStore;
 
 /// How many batches of a chunk are fetched at once: the one that is wanted and the next.
 const AHEAD: usize = 2;
@@ -32,7 +32,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis
 /// Reads an archive, complete or still being written.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    store: Arc<dyn Store>,
+    store: Arc<dyn ObjectStore>,
     /// Read when it is first needed.
     archive: OnceCell<Archive>,
     /// Whether the plan is given as it is.
@@ -55,7 +55,7 @@ impl Archive {
     }
 
     /// Reads the documents of a complete archive, again where they are damaged.
-    async fn load(store: &dyn Store) -> Result<Self> {
+    async fn load(store: &dyn ObjectStore) -> Result<Self> {
         for pause in PAUSES {
             match Self::load_once(store).await {
                 Err(error) if error.kind() == ErrorKind::Data => tokio::time::sleep(pause).await,
@@ -65,7 +65,7 @@ impl Archive {
         Self::load_once(store).await
     }
 
-    async fn load_once(store: &dyn Store) -> Result<Self> {
+    async fn load_once(store: &dyn ObjectStore) -> Result<Self> {
         let find = |key| store.find(key, LONGEST_DOCUMENT);
         let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
         let at = store.url("");
@@ -96,13 +96,13 @@ impl Reader {
     /// # Errors
     /// None of its own; the first call gives `Storage` when there is no archive or it is incomplete, `Data` when its
     /// documents are damaged, `Unsupported` when another version wrote it.
-    pub(crate) fn open(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn open(store: Arc<dyn ObjectStore>) -> Self {
         Self { store, archive: OnceCell::new(), following: false }
     }
 
     /// Follows an archive that is being written: its batches come as the feed tells of them. Must be called within a
     /// runtime.
-    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<ExportEvent>) -> Self {
+    pub(crate) fn follow(store: Arc<dyn ObjectStore>, plan: Plan, feed: mpsc::UnboundedReceiver<ExportEvent>) -> Self {
         Self { store, archive: OnceCell::from(Archive::new(plan, Ledger::follow(feed))), following: true }
     }
 
@@ -151,7 +151,7 @@ impl Source for Reader {
 
 /// Fetches these batches of one chunk, in their order, for a plan in which their table has this number.
 pub(super) fn batches<'a>(
-    store: &'a Arc<dyn Store>,
+    store: &'a Arc<dyn ObjectStore>,
     entries: impl Stream<Item = Result<(BatchId, Entry)>> + Send + 'a,
     table: u32,
     memory: &'a Memory,
@@ -179,7 +179,7 @@ fn entries(ledger: &Ledger, first: BatchId) -> impl Stream<Item = Result<(BatchI
 
 /// Fetches the batch that lies under `key` and is called `id` in the plan that is read. Reads the object again when it
 /// arrives damaged.
-async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mut lease: Lease) -> Result<Batch> {
+async fn fetch(store: Arc<dyn ObjectStore>, key: String, id: BatchId, entry: Entry, mut lease: Lease) -> Result<Batch> {
     let mut pauses = PAUSES.iter();
     loop {
         let data;
@@ -196,7 +196,12 @@ async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mu
 }
 
 /// The text of a batch, or in which way it is damaged.
-async fn fetch_once(store: &Arc<dyn Store>, key: &str, entry: &Entry, lease: Lease) -> Result<(Lease, Result<Bytes>)> {
+async fn fetch_once(
+    store: &Arc<dyn ObjectStore>,
+    key: &str,
+    entry: &Entry,
+    lease: Lease,
+) -> Result<(Lease, Result<Bytes>)> {
     let object = match store.get(key, entry.stored).await {
         Err(error) if error.kind() == ErrorKind::Data => return Ok((lease, Err(error))),
         object => object?,

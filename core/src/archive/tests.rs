@@ -23,7 +23,7 @@ use crate::memory::Memory;
 use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{Store, memory};
+use crate::store::{ObjectStore, memory};
 
 fn table(name: &str) -> Table {
     Table {
@@ -80,7 +80,7 @@ fn batches() -> Vec<Batch> {
     [(2, 1, 0), (1, 0, 0), (2, 0, 1), (2, 0, 0), (2, 0, 2)].map(|(t, c, b)| batch(t, c, b)).into()
 }
 
-async fn export(store: &Arc<memory::Memory>) -> Writer {
+async fn export(store: &Arc<memory::MemoryStore>) -> Writer {
     let writer = Writer::new(store.clone(), false);
     let plan = plan();
     assert_eq!(writer.check(&catalog(), &Selection::default()).await.unwrap(), []);
@@ -107,7 +107,7 @@ fn same(read: &[Batch], written: &[Batch]) -> bool {
 
 #[tokio::test]
 async fn what_was_written_is_read() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let reader = Reader::open(store.clone());
     assert_eq!(reader.catalog().await.unwrap(), catalog());
@@ -123,7 +123,7 @@ async fn what_was_written_is_read() {
 
 #[tokio::test]
 async fn keys_are_made_of_numbers() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let keys: Vec<_> = store.objects().keys().cloned().collect();
     let data = ["1/0-0", "2/0-0", "2/0-1", "2/0-2", "2/1-0"].map(|name| format!("data/{name}.tsv.zst"));
@@ -132,7 +132,7 @@ async fn keys_are_made_of_numbers() {
 
 #[tokio::test]
 async fn a_part_of_an_archive_is_numbered_anew() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let reader = Reader::open(store.clone());
     let mut part = selection(&["orders"]);
@@ -152,7 +152,7 @@ async fn a_part_of_an_archive_is_numbered_anew() {
 
 #[tokio::test]
 async fn an_archive_can_go_back_to_the_server_that_it_came_from() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let writer = Writer::new(store.clone(), false);
     let mut plan = Plan { tables: Vec::new(), ..plan() };
     plan.server.identity = "this very server".to_owned();
@@ -163,7 +163,7 @@ async fn an_archive_can_go_back_to_the_server_that_it_came_from() {
 
 #[tokio::test]
 async fn an_incomplete_archive_is_refused() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let error = Reader::open(store.clone()).catalog().await.unwrap_err();
     assert_eq!(error.to_string(), "there is no archive at memory:///");
     export(&store).await;
@@ -179,7 +179,7 @@ async fn an_incomplete_archive_is_refused() {
 /// Where a batch is no longer listed, its rows would be missing, and nobody would hear of it.
 #[tokio::test]
 async fn an_edited_manifest_or_plan_is_refused() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let document = |key| serde_json::from_slice::<Value>(&store.objects()[key]).unwrap();
     let (manifest, plan) = (document(MANIFEST), document(PLAN));
@@ -225,14 +225,14 @@ fn sign(document: &mut Value) {
 /// A store that gives each object damaged at first.
 #[derive(Debug, Default)]
 struct Damaging {
-    inner: memory::Memory,
+    inner: memory::MemoryStore,
     given: Mutex<HashMap<String, usize>>,
     /// How often each object arrives damaged.
     times: usize,
 }
 
 #[async_trait]
-impl Store for Damaging {
+impl ObjectStore for Damaging {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         self.inner.put(key, data).await
     }
@@ -262,7 +262,7 @@ impl Store for Damaging {
 
 #[tokio::test]
 async fn what_arrives_damaged_is_read_again_and_not_for_ever() {
-    let whole = Arc::new(memory::Memory::default());
+    let whole = Arc::new(memory::MemoryStore::default());
     export(&whole).await;
     for times in [2, 3] {
         let store = Arc::new(Damaging { times, ..Damaging::default() });
@@ -281,7 +281,7 @@ async fn what_arrives_damaged_is_read_again_and_not_for_ever() {
 
 #[tokio::test]
 async fn an_archive_with_a_gap_is_not_finished() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let writer = Writer::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
@@ -292,7 +292,7 @@ async fn an_archive_with_a_gap_is_not_finished() {
 
 #[tokio::test]
 async fn a_changed_missing_or_exchanged_object_is_noticed() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let key = "data/2/0-1.tsv.zst";
     let good = store.objects()[key].clone();
@@ -313,7 +313,7 @@ async fn a_changed_missing_or_exchanged_object_is_noticed() {
 
 #[tokio::test]
 async fn an_archive_that_is_there_is_kept_unless_asked() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let before = store.objects().clone();
     let second = Writer::new(store.clone(), false);
@@ -333,7 +333,7 @@ async fn an_archive_that_is_there_is_kept_unless_asked() {
 
 #[tokio::test]
 async fn a_removed_archive_leaves_nothing() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let writer = export(&store).await;
     writer.remove().await.unwrap();
     assert!(store.objects().is_empty());
@@ -345,13 +345,13 @@ async fn a_removed_archive_leaves_nothing() {
 /// A store whose puts of batches wait, and can be told to wait for ever.
 #[derive(Debug, Default)]
 struct Slow {
-    inner: memory::Memory,
+    inner: memory::MemoryStore,
     started: AtomicUsize,
     stuck: AtomicBool,
 }
 
 #[async_trait]
-impl Store for Slow {
+impl ObjectStore for Slow {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         if key.starts_with("data/") {
             self.started.fetch_add(1, Ordering::SeqCst);
@@ -398,7 +398,7 @@ async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
 }
 
 /// Writes batches one by one and gives their receipts.
-async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<ExportEvent>, Reader) {
+async fn staged(store: &Arc<memory::MemoryStore>) -> (Writer, Plan, mpsc::UnboundedSender<ExportEvent>, Reader) {
     let writer = Writer::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
@@ -414,7 +414,7 @@ async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> ExportEvent {
 
 #[tokio::test]
 async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let (writer, plan, sender, reader) = staged(&store).await;
     assert_eq!(reader.snapshot(&selection(&[])).await.unwrap(), plan, "its plan is as it is");
     let memory = Memory::new(1 << 20, 1);
@@ -445,7 +445,7 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
 
 #[tokio::test]
 async fn a_closed_follower_waits_no_longer() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let (_writer, plan, _sender, reader) = staged(&store).await;
     let memory = Memory::new(1 << 20, 1);
     let mut chunk = reader.read(&plan.tables[0], &plan.tables[0].chunks[0], &memory).await.unwrap();
@@ -456,7 +456,7 @@ async fn a_closed_follower_waits_no_longer() {
 
 #[tokio::test]
 async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let reader = Reader::open(store.clone());
     let memory = Memory::new(2 << 10, 1);

@@ -24,14 +24,14 @@ use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
-use crate::store::{Store, temporary_name};
+use crate::store::{ObjectStore, temporary_name};
 
 /// How long the end of a job waits for objects that are on their way. What still arrives after it would stay.
 const GRACE: Duration = Duration::from_millis(1500);
 
 /// Writes an archive.
 pub(crate) struct Writer {
-    store: Arc<dyn Store>,
+    store: Arc<dyn ObjectStore>,
     overwrite: bool,
     /// Reads the archive that is there already, if it is only to be looked at.
     reader: Reader,
@@ -66,7 +66,7 @@ enum Stage {
 
 impl Writer {
     /// An archive to be written; `overwrite` replaces the one that may be there.
-    pub(crate) fn new(store: Arc<dyn Store>, overwrite: bool) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, overwrite: bool) -> Self {
         let reader = Reader::open(store.clone());
         let (state, removing) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { store, overwrite, reader, recorder: OnceLock::new(), state, removing }
@@ -235,7 +235,7 @@ impl Sink for Writer {
 }
 
 /// Compresses and stores one batch.
-async fn write(store: &dyn Store, batch: Batch) -> Result<Receipt> {
+async fn write(store: &dyn ObjectStore, batch: Batch) -> Result<Receipt> {
     let mut receipt = Receipt::of(&batch);
     let data = batch.data.clone();
     let failed = |error: &dyn fmt::Display| {

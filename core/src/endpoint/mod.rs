@@ -24,7 +24,7 @@ use crate::sink::Sink;
 use crate::site::Site;
 use crate::source::Source;
 use crate::ssh::{Ask, Host, Login, SshAddress, Tunnel};
-use crate::store::Store;
+use crate::store::ObjectStore;
 
 pub(crate) use opening::{Opened, Opening};
 pub(crate) use stage::Stage;
@@ -208,9 +208,9 @@ fn assemble(from: &End<dyn Source>, into: &End<dyn Sink>, via: Option<&Shelf>, o
         if let Some((shelf, role)) = shelf
             && let Some(location) = shelf.shared()
         {
-            let lent: Arc<dyn Store> = shelf.open()?;
+            let lent: Arc<dyn ObjectStore> = shelf.open()?;
             let goods = match options.agent_credentials {
-                AgentCredentials::Presigned => Goods::Lent(lent.url("")),
+                AgentCredentials::Presigned => Goods::Presigned(lent.url("")),
                 AgentCredentials::Inherit => Goods::Own(location.clone()),
             };
             openings.push(opening(role(goods), options)?);

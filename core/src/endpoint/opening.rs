@@ -12,7 +12,7 @@ use crate::mysql::{Address, MySqlSink, MySqlSource};
 use crate::options::{CloneOptions, IfExists};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{Lender, Lent, S3, S3Location, Store};
+use crate::store::{ObjectStore, PresignedStore, S3Location, S3Store, UrlSigner};
 
 /// What is opened on another site. It travels over SSH only: it holds the password of a server.
 #[derive(Serialize, Deserialize)]
@@ -41,16 +41,16 @@ pub(super) enum What {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Goods {
     /// By presigned URLs; this is its address for messages.
-    Lent(String),
+    Presigned(String),
     /// By the site's own credentials.
     Own(S3Location),
 }
 
 impl Goods {
-    fn open(self, lender: Arc<dyn Lender>) -> Result<Arc<dyn Store>> {
+    fn open(self, lender: Arc<dyn UrlSigner>) -> Result<Arc<dyn ObjectStore>> {
         Ok(match self {
-            Self::Lent(url) => Arc::new(Lent::new(lender, url)),
-            Self::Own(location) => Arc::new(S3::open(location)?),
+            Self::Presigned(url) => Arc::new(PresignedStore::new(lender, url)),
+            Self::Own(location) => Arc::new(S3Store::open(location)?),
         })
     }
 }
@@ -83,7 +83,7 @@ impl Opening {
     ///
     /// # Errors
     /// When the staged archive cannot be reached from here.
-    pub(crate) async fn open(self, lender: Arc<dyn Lender>) -> Result<Opened> {
+    pub(crate) async fn open(self, lender: Arc<dyn UrlSigner>) -> Result<Opened> {
         let Self { what, options } = self;
         Ok(match what {
             What::Source(address) => Opened::Source(Arc::new(MySqlSource::new(*address, &options))),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::store::{Directory, S3, S3Location, Store};
+use crate::store::{DirectoryStore, ObjectStore, S3Location, S3Store};
 
 /// A place of one archive: a parsed `s3://` or `file://` URL.
 #[derive(Debug, Clone)]
@@ -15,10 +15,10 @@ pub(super) enum Shelf {
 
 impl Shelf {
     /// Opens it from here.
-    pub(super) fn open(&self) -> Result<Arc<dyn Store>> {
+    pub(super) fn open(&self) -> Result<Arc<dyn ObjectStore>> {
         Ok(match self {
-            Self::S3(location) => Arc::new(S3::open(location.clone())?),
-            Self::Directory(path) => Arc::new(Directory::open(path.clone())?),
+            Self::S3(location) => Arc::new(S3Store::open(location.clone())?),
+            Self::Directory(path) => Arc::new(DirectoryStore::open(path.clone())?),
         })
     }
 

@@ -10,17 +10,17 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{Store, temporary_name};
+use crate::store::{ObjectStore, temporary_name};
 
 /// The archive that a clone goes through.
 #[derive(Clone)]
 pub(crate) struct Stage {
-    store: Arc<dyn Store>,
+    store: Arc<dyn ObjectStore>,
     sink: Arc<dyn Sink>,
 }
 
 impl Stage {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self { sink: Arc::new(Writer::new(store.clone(), false)), store }
     }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
 use crate::source::ReadObserver;
 use crate::ssh::Host;
-use crate::store::Store;
+use crate::store::ObjectStore;
 
 /// How long an agent may take to end after its job.
 const PARTING: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(crate) struct Agent {
     launcher: Launcher,
     /// What the agent opens before its first call.
     openings: Vec<Value>,
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn ObjectStore>>,
     line: OnceCell<Line>,
     /// Lanes that do nothing right now.
     lanes: Mutex<Vec<Lane>>,
@@ -44,7 +44,7 @@ impl Agent {
         host: Arc<Host>,
         binary: Option<PathBuf>,
         openings: Vec<Value>,
-        store: Option<Arc<dyn Store>>,
+        store: Option<Arc<dyn ObjectStore>>,
     ) -> Self {
         let (line, lanes) = (OnceCell::new(), Mutex::default());
         Self { host: host.address().to_string(), launcher: Launcher::new(host, binary), openings, store, line, lanes }

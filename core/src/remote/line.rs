@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
 use crate::source::ReadObserver;
 use crate::ssh::Process;
-use crate::store::{Loan, Store};
+use crate::store::{ObjectStore, PresignedUrl};
 
 /// How long an agent whose stream has ended may take to say how.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ struct Shared {
     orders: mpsc::UnboundedSender<(Order, Vec<u8>)>,
     state: Mutex<State>,
     /// Answers what the agent asks.
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn ObjectStore>>,
 }
 
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl Shared {
             return Err(Error::new(ErrorKind::Internal, "an agent asks for an archive where there is none"));
         };
         let answer = match ask {
-            Ask::Presign { key, verb } => serde_json::to_value(Loan::of(&**store, &key, verb).await?),
+            Ask::Presign { key, verb } => serde_json::to_value(PresignedUrl::sign(&**store, &key, verb).await?),
             Ask::List { prefix } => serde_json::to_value(store.list(&prefix).await?),
             Ask::Remove { keys } => serde_json::to_value(store.remove(&keys).await?),
         };
@@ -124,7 +124,7 @@ fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
 
 impl Line {
     /// Makes the agent that was launched serve.
-    pub(super) async fn open(launched: Launched, host: String, store: Option<Arc<dyn Store>>) -> Result<Self> {
+    pub(super) async fn open(launched: Launched, host: String, store: Option<Arc<dyn ObjectStore>>) -> Result<Self> {
         let Launched { session, mut process } = launched;
         let mut writer = Writer::new(std::mem::replace(&mut process.stdin, Box::new(tokio::io::sink())));
         let mut reader = Reader::new(std::mem::replace(&mut process.stdout, Box::new(tokio::io::empty())));

@@ -9,7 +9,7 @@ use crate::codec::Digest;
 use crate::event::{Event, LegName};
 use crate::options::Verify;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
-use crate::store::Verb;
+use crate::store::HttpMethod;
 
 /// What a coordinator tells an agent on its main stream. Where it says so, the frame has a body in JSON.
 #[derive(Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub(crate) struct Door {
 /// What an agent asks of the archive's owner.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Ask {
-    Presign { key: String, verb: Verb },
+    Presign { key: String, verb: HttpMethod },
     List { prefix: String },
     Remove { keys: Vec<String> },
 }
