@@ -274,7 +274,7 @@ fn open_source(
             let name = store.url("");
             match beside {
                 Some(agent) => (name, Arc::new(RemoteSource::new(agent.clone(), false))),
-                None => (name, Arc::new(archive::Reader::open(store))),
+                None => (name, Arc::new(archive::ArchiveReader::open(store))),
             }
         }
     })
@@ -297,7 +297,7 @@ fn open_sink(
             let name = store.url("");
             match beside {
                 Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
-                None => (name, Arc::new(archive::Writer::new(store, options.if_exists == IfExists::Drop))),
+                None => (name, Arc::new(archive::ArchiveWriter::new(store, options.if_exists == IfExists::Drop))),
             }
         }
     })

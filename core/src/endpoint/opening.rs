@@ -88,10 +88,10 @@ impl Opening {
         Ok(match what {
             What::Source(address) => Opened::Source(Arc::new(MySqlSource::new(*address, &options))),
             What::Sink(address) => Opened::Sink(Arc::new(MySqlSink::new(*address, &options))),
-            What::From(goods) => Opened::Source(Arc::new(archive::Reader::open(goods.open(lender)?))),
+            What::From(goods) => Opened::Source(Arc::new(archive::ArchiveReader::open(goods.open(lender)?))),
             What::Into(goods) => {
                 let overwrite = options.if_exists == IfExists::Drop;
-                Opened::Sink(Arc::new(archive::Writer::new(goods.open(lender)?, overwrite)))
+                Opened::Sink(Arc::new(archive::ArchiveWriter::new(goods.open(lender)?, overwrite)))
             }
             What::Export(goods) => Opened::Sink(Stage::new(goods.open(lender)?).sink()),
             What::Import(goods) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::archive::{Reader, Writer, remove};
+use crate::archive::{ArchiveReader, ArchiveWriter, remove};
 use crate::batch::ExportEvent;
 use crate::error::Result;
 use crate::plan::Plan;
@@ -21,7 +21,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { sink: Arc::new(Writer::new(store.clone(), false)), store }
+        Self { sink: Arc::new(ArchiveWriter::new(store.clone(), false)), store }
     }
 
     /// The same archive, written elsewhere.
@@ -34,7 +34,7 @@ impl Stage {
     }
 
     pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<ExportEvent>) -> Arc<dyn Source> {
-        Arc::new(Reader::follow(self.store.clone(), plan.as_ref().clone(), feed))
+        Arc::new(ArchiveReader::follow(self.store.clone(), plan.as_ref().clone(), feed))
     }
 
     /// Removes the archive, complete or not.
