@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::lender::Asking;
 use super::pace::Told;
 use crate::batch::ExportEvent;
-use crate::endpoint::{Opened, Opening, Stage};
+use crate::endpoint::{Endpoint, EndpointRequest, StagingArchive};
 use crate::engine::{Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Events, LegName};
@@ -32,7 +32,7 @@ struct State {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
     /// The archive that the importing leg follows.
-    stage: Option<Stage>,
+    stage: Option<StagingArchive>,
     memory: Memory,
     /// For each thread that may write at a time.
     turns: Arc<Semaphore>,
@@ -191,19 +191,19 @@ impl Service {
     }
 
     async fn open(self: &Arc<Self>, opening: Value) -> Result<()> {
-        let opening = Opening::received(opening)?;
+        let opening = EndpointRequest::from_json(opening)?;
         let (memory, turns) = (opening.memory(), Arc::new(Semaphore::new(opening.threads())));
         let opened = opening.open(Arc::new(Asking(self.clone()))).await?;
         let mut state = self.state();
         (state.memory, state.turns) = (memory, turns);
         match opened {
-            Opened::Source(source) => state.source = Some(source),
-            Opened::Sink(sink) => {
+            Endpoint::Source(source) => state.source = Some(source),
+            Endpoint::Sink(sink) => {
                 let this = self.clone();
                 sink.set_undo_recorder(Arc::new(move |made| this.tell(Word::Made(made), Vec::new())));
                 state.sink = Some(sink);
             }
-            Opened::Stage(stage) => state.stage = Some(stage),
+            Endpoint::Staging(stage) => state.stage = Some(stage),
         }
         Ok(())
     }

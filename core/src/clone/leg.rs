@@ -4,7 +4,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::OpenJob;
 use crate::batch::ExportEvent;
-use crate::endpoint::Stage;
+use crate::endpoint::StagingArchive;
 use crate::engine::{Leg, Outcome};
 use crate::error::Result;
 use crate::remote::Agent;
@@ -21,7 +21,7 @@ impl OpenJob {
     /// Runs the leg out of the stage, which is fed by what the other leg tells.
     pub(super) async fn run_from(
         &self,
-        stage: &Stage,
+        stage: &StagingArchive,
         leg: Leg,
         feed: UnboundedReceiver<ExportEvent>,
         site: Option<&Agent>,

@@ -1,4 +1,4 @@
-//! `~/.my.cnf`, as the servers' own clients read it
+//! Reads `~/.my.cnf` as the servers' own clients do
 //! (<https://dev.mysql.com/doc/refman/8.4/en/option-files.html>, <https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
 
 use std::fs;
@@ -9,12 +9,12 @@ use secrecy::SecretString;
 
 use crate::bounded_file;
 
-/// The groups that `mysql` and `mariadb` read. Whatever its group, the last line of a name counts.
+/// The groups that `mysql` and `mariadb` read. The last line of an option counts, in whichever of these groups it is.
 const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "mariadb-client"];
-/// How deep files may include each other, as in the servers' own clients.
-const DEPTH: usize = 10;
+/// The maximum depth of includes, as in the servers' own clients.
+const MAX_DEPTH: usize = 10;
 
-/// What the option file says for all clients.
+/// The options of an option file for all clients.
 #[derive(Debug, Default)]
 pub(super) struct OptionFile {
     pub(super) user: Option<String>,
@@ -25,47 +25,47 @@ pub(super) struct OptionFile {
 }
 
 impl OptionFile {
-    /// Reads `~/.my.cnf`; a file that is not there, or cannot be read, says nothing.
+    /// Reads `~/.my.cnf`. A missing or unreadable file sets no option.
     pub(super) fn read() -> Self {
         let mut found = Self::default();
         if let Some(home) = std::env::var_os("HOME") {
-            found.include(&PathBuf::from(home).join(".my.cnf"), DEPTH);
+            found.read_file(&PathBuf::from(home).join(".my.cnf"), MAX_DEPTH);
         }
         found
     }
 
-    fn include(&mut self, path: &Path, depth: usize) {
+    fn read_file(&mut self, path: &Path, depth: usize) {
         let Some(depth) = depth.checked_sub(1) else { return };
-        // Whoever may write it could name a server of his own.
-        let open_to_all =
+        // An attacker that may write the file could redirect the login.
+        let world_writable =
             |path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o002 != 0);
-        if open_to_all(path) {
-            tracing::warn!(file = %path.display(), "ignored, since everybody may write it");
+        if world_writable(path) {
+            tracing::warn!(file = %path.display(), "option file ignored: it is world-writable");
             return;
         }
         if let Ok(bytes) = bounded_file::read(path) {
-            self.lines(&String::from_utf8_lossy(&bytes), depth);
+            self.parse(&String::from_utf8_lossy(&bytes), depth);
         }
     }
 
-    fn lines(&mut self, text: &str, depth: usize) {
-        let mut inside = false;
+    fn parse(&mut self, text: &str, depth: usize) {
+        let mut in_group = false;
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
             if let Some(directive) = line.strip_prefix('!') {
                 match directive.split_once(char::is_whitespace) {
-                    Some(("include", file)) => self.include(Path::new(file.trim()), depth),
+                    Some(("include", file)) => self.read_file(Path::new(file.trim()), depth),
                     Some(("includedir", directory)) => {
-                        for file in option_files(Path::new(directory.trim())) {
-                            self.include(&file, depth);
+                        for file in list_option_files(Path::new(directory.trim())) {
+                            self.read_file(&file, depth);
                         }
                     }
                     _ => {}
                 }
             } else if let Some(group) = line.strip_prefix('[') {
                 let name = group.split(']').next().unwrap_or_default().trim();
-                inside = GROUPS.contains(&name);
-            } else if let Some((name, value)) = without_comment(line).split_once('=').filter(|_| inside) {
-                self.set(name.trim(), unquoted(value.trim()));
+                in_group = GROUPS.contains(&name);
+            } else if let Some((name, value)) = strip_comment(line).split_once('=').filter(|_| in_group) {
+                self.set(name.trim(), unquote(value.trim()));
             }
         }
     }
@@ -83,16 +83,16 @@ impl OptionFile {
     }
 }
 
-/// The option files of a directory, in the order of their names.
-fn option_files(directory: &Path) -> Vec<PathBuf> {
+/// Lists the option files of a directory, sorted by name.
+fn list_option_files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "cnf")).collect();
     files.sort();
     files
 }
 
-/// The line up to a `#` that stands in no quotes.
-fn without_comment(line: &str) -> &str {
+/// Removes a comment: a `#` outside of quotes and the rest of the line.
+fn strip_comment(line: &str) -> &str {
     let (mut quote, mut escaped) = (None, false);
     for (at, c) in line.char_indices() {
         match quote {
@@ -106,8 +106,8 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The value without the quotes around it and with its escapes undone.
-fn unquoted(value: &str) -> String {
+/// Removes the quotes around a value and decodes its escapes.
+fn unquote(value: &str) -> String {
     let inner = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
     let (mut text, mut rest) = (String::new(), inner.unwrap_or(value).chars());
     while let Some(c) = rest.next() {
@@ -132,28 +132,28 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> OptionFile {
+    fn parse(text: &str) -> OptionFile {
         let mut found = OptionFile::default();
-        found.lines(text, DEPTH);
+        found.parse(text, MAX_DEPTH);
         found
     }
 
     fn password(line: &str) -> String {
-        read(&format!("[client]\n{line}")).password.unwrap().expose_secret().to_owned()
+        parse(&format!("[client]\n{line}")).password.unwrap().expose_secret().to_owned()
     }
 
     #[test]
-    fn the_groups_of_the_clients_count_and_the_last_line_wins() {
+    fn the_last_line_of_the_clients_groups_counts() {
         let found =
-            read("user=x\n[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
+            parse("user=x\n[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
         assert_eq!((found.user.as_deref(), found.port), (Some("me"), Some(3307)));
         for group in GROUPS {
-            assert_eq!(read(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
+            assert_eq!(parse(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
         }
     }
 
     #[test]
-    fn quotes_escapes_and_comments_are_those_of_the_clients() {
+    fn quotes_escapes_and_comments_are_parsed_like_the_clients_do() {
         assert_eq!(password("password=\"p#w\""), "p#w");
         assert_eq!(password("password = 'a # b' # c"), "a # b");
         assert_eq!(password("password=p#w"), "p");
@@ -162,11 +162,11 @@ mod tests {
         assert_eq!(password(r#"password="it's\" # x""#), r#"it's" # x"#);
         assert_eq!(password("password=\"half"), "\"half");
         assert_eq!(password("password='"), "'");
-        assert!(read("[client]\npassword\n").password.is_none());
+        assert!(parse("[client]\npassword\n").password.is_none());
     }
 
     #[test]
-    fn files_include_others_and_themselves_only_so_deep() {
+    fn includes_end_at_the_maximum_depth() {
         let dir = std::env::temp_dir().join(format!("dbgraft-option-files-{}", std::process::id()));
         fs::create_dir_all(dir.join("d")).unwrap();
         let (main, open) = (dir.join("main"), dir.join("open.cnf"));
@@ -182,7 +182,7 @@ mod tests {
         fs::write(&open, "[client]\nuser=d").unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
         let mut found = OptionFile::default();
-        found.include(&main, DEPTH);
+        found.read_file(&main, MAX_DEPTH);
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!((found.user.as_deref(), found.socket), (Some("b"), Some("/s".into())));
     }

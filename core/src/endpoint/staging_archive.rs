@@ -1,4 +1,4 @@
-//! Where a clone is staged.
+//! The archive that a clone `--via` an archive writes and reads at the same time.
 
 use std::sync::Arc;
 
@@ -12,45 +12,48 @@ use crate::sink::Sink;
 use crate::source::Source;
 use crate::store::{ObjectStore, temporary_name};
 
-/// The archive that a clone goes through.
+/// The archive between the exporting and the importing leg.
 #[derive(Clone)]
-pub(crate) struct Stage {
+pub(crate) struct StagingArchive {
     store: Arc<dyn ObjectStore>,
     sink: Arc<dyn Sink>,
 }
 
-impl Stage {
+impl StagingArchive {
     pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self { sink: Arc::new(ArchiveWriter::new(store.clone(), false)), store }
     }
 
-    /// The same archive, written elsewhere.
-    pub(crate) fn written_by(self, sink: Arc<dyn Sink>) -> Self {
+    /// Replaces the sink by one that writes the archive on an agent.
+    pub(crate) fn with_sink(self, sink: Arc<dyn Sink>) -> Self {
         Self { sink, ..self }
     }
 
+    /// The sink of the exporting leg.
     pub(crate) fn sink(&self) -> Arc<dyn Sink> {
         self.sink.clone()
     }
 
-    pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<ExportEvent>) -> Arc<dyn Source> {
-        Arc::new(ArchiveReader::follow(self.store.clone(), plan.as_ref().clone(), feed))
+    /// Returns the source of the importing leg, which reads each batch after its export event.
+    pub(crate) fn follow(&self, plan: &Arc<Plan>, events: UnboundedReceiver<ExportEvent>) -> Arc<dyn Source> {
+        Arc::new(ArchiveReader::follow(self.store.clone(), plan.as_ref().clone(), events))
     }
 
     /// Removes the archive, complete or not.
     pub(crate) async fn remove(&self) -> Result<()> {
         match self.sink.abort().await {
-            // Whoever wrote it may be gone.
+            // The agent that wrote it may be lost.
             Err(_) => remove(&*self.store).await,
             removed => removed,
         }
     }
 
-    /// Whether the archive can be reached from here.
-    pub(crate) async fn reach(&self) -> Result<()> {
+    /// Checks that this host can reach the archive.
+    pub(crate) async fn check_reachable(&self) -> Result<()> {
         self.store.find(&temporary_name("reach"), 0).await.map(drop)
     }
 
+    /// The address of the archive, without secrets.
     pub(crate) fn url(&self) -> String {
         self.store.url("")
     }
