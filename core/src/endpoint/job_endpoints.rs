@@ -14,7 +14,7 @@ use crate::archive::{ArchiveReader, ArchiveWriter};
 use crate::error::Result;
 use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
-use crate::remote::{Agent, RemoteSink, RemoteSource};
+use crate::remote::{AgentClient, RemoteSink, RemoteSource};
 use crate::sink::Sink;
 use crate::site::Site;
 use crate::source::Source;
@@ -43,10 +43,10 @@ pub(crate) struct JobEndpoints {
     pub(crate) target_name: String,
     pub(crate) staging: Option<StagingArchive>,
     /// The agent that runs the first leg as a whole; `None` where this process runs it.
-    pub(crate) first_leg_agent: Option<Arc<Agent>>,
+    pub(crate) first_leg_agent: Option<Arc<AgentClient>>,
     /// The agent that runs the leg from the staging archive as a whole.
-    pub(crate) second_leg_agent: Option<Arc<Agent>>,
-    agents: Vec<Arc<Agent>>,
+    pub(crate) second_leg_agent: Option<Arc<AgentClient>>,
+    agents: Vec<Arc<AgentClient>>,
 }
 
 impl JobEndpoints {
@@ -74,12 +74,12 @@ impl JobEndpoints {
 
     /// Starts all agents concurrently.
     pub(crate) async fn connect(&self) -> Result<()> {
-        futures::future::try_join_all(self.agents.iter().map(|agent| agent.meet())).await.map(drop)
+        futures::future::try_join_all(self.agents.iter().map(|agent| agent.connect())).await.map(drop)
     }
 
     /// Shuts the agents down after the job.
     pub(crate) async fn shutdown(&self) {
-        futures::future::join_all(self.agents.iter().map(|agent| agent.farewell())).await;
+        futures::future::join_all(self.agents.iter().map(|agent| agent.shutdown())).await;
     }
 }
 
@@ -88,7 +88,7 @@ type ArchiveEndpoint = fn(ArchiveAccess) -> EndpointKind;
 
 /// An agent of the job.
 struct JobAgent {
-    client: Arc<Agent>,
+    client: Arc<AgentClient>,
     /// Whether the agent also opens the archive, and so runs its leg as a whole.
     opens_archive: bool,
 }
@@ -114,12 +114,12 @@ impl JobAgent {
             store = Some(opened);
         }
         let opens_archive = store.is_some();
-        let client = Agent::new(host.clone(), options.agent_binary.clone(), requests, store);
+        let client = AgentClient::new(host.clone(), options.agent_binary.clone(), requests, store);
         Ok(Self { client: Arc::new(client), opens_archive })
     }
 
     /// The client, if the agent runs its leg as a whole.
-    fn leg_agent(&self) -> Option<Arc<Agent>> {
+    fn leg_agent(&self) -> Option<Arc<AgentClient>> {
         self.opens_archive.then(|| self.client.clone())
     }
 }
@@ -178,7 +178,7 @@ fn assemble(
 fn open_source(
     from: &EndpointSpec<dyn Source>,
     agent: Option<&JobAgent>,
-    archive_reader: Option<&Arc<Agent>>,
+    archive_reader: Option<&Arc<AgentClient>>,
     options: &CloneOptions,
 ) -> Result<(String, Arc<dyn Source>)> {
     Ok(match (from, agent) {
@@ -205,7 +205,7 @@ fn open_source(
 fn open_sink(
     into: &EndpointSpec<dyn Sink>,
     agent: Option<&JobAgent>,
-    archive_writer: Option<&Arc<Agent>>,
+    archive_writer: Option<&Arc<AgentClient>>,
     options: &CloneOptions,
 ) -> Result<(String, Arc<dyn Sink>)> {
     Ok(match (into, agent) {
