@@ -27,7 +27,8 @@ impl fmt::Display for BatchId {
 
 /// Whole rows of one chunk, as the text that `LOAD DATA` takes (see [`crate::codec`]).
 ///
-/// At most about [`Memory::batch_bytes`](crate::Memory::batch_bytes) long, or one row where a single row is longer. Cloning shares the bytes.
+/// At most about [`Memory::batch_bytes`](crate::Memory::batch_bytes) long, or one row where a single row is longer.
+/// Cloning shares the bytes.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Which batch.
@@ -68,7 +69,7 @@ impl Batch {
     }
 }
 
-/// A sink's word that a batch is durable.
+/// A sink's confirmation that a batch is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Which batch.
@@ -91,15 +92,15 @@ impl Receipt {
     }
 }
 
-/// What an exporting leg tells the importing one, as it happens.
+/// An event of an exporting leg, which the importing leg follows.
 ///
-/// Receipts of one chunk may come in any order, and the end of a chunk before the last of its receipts.
+/// The receipts of one chunk may come in any order, and `ChunkEnd` may come before the last of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Staged {
-    /// A batch is in the archive.
+pub enum ExportEvent {
+    /// A batch was stored in the archive.
     Batch(Receipt),
-    /// A chunk was read to its end.
+    /// The source of the leg reached the end of a chunk.
     ChunkEnd {
         /// The number of the table in the plan.
         table: u32,

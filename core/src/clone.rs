@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::endpoint::{self, Ends, Request, SinkEndpoint, SourceEndpoint, Stage};
+use crate::endpoint::{JobEndpoints, JobRequest, SinkEndpoint, SourceEndpoint, StagingArchive};
 use crate::engine::{self, Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events, LegName, Phase};
@@ -132,7 +132,7 @@ impl CloneJob {
         let planned = job.ended(job.until_cancelled(job.preflight()).await).await;
         let (plan, Checked { findings, mut fidelity }) = planned?;
         fidelity.extend(plan.fidelity.iter().cloned());
-        let Ends { source_name: source, target_name: target, .. } = job.ends;
+        let JobEndpoints { source_name: source, target_name: target, .. } = job.ends;
         Ok(Overview { source, target, plan, fidelity, findings })
     }
 
@@ -156,7 +156,7 @@ impl CloneJob {
             None => Some(Globs::of(&self.options)?),
             Some(_) => self.options.check_free_choice().map(|()| None)?,
         };
-        let ends = endpoint::open(Request {
+        let ends = JobEndpoints::open(JobRequest {
             source: self.source,
             target: self.target,
             source_password: self.source_password,
@@ -167,7 +167,7 @@ impl CloneJob {
             options: &self.options,
         })?;
         Ok(OpenJob {
-            first_leg: if ends.stage.is_some() { LegName::Export } else { LegName::Clone },
+            first_leg: if ends.staging.is_some() { LegName::Export } else { LegName::Clone },
             ends,
             options: self.options,
             selector: self.selector,
@@ -187,7 +187,7 @@ struct Checked {
 
 /// A job whose request was understood.
 struct OpenJob {
-    ends: Ends,
+    ends: JobEndpoints,
     /// The leg that comes first.
     first_leg: LegName,
     options: CloneOptions,
@@ -218,7 +218,7 @@ impl OpenJob {
     /// Reads the catalog and chooses from it.
     async fn select(&self) -> Result<(Catalog, Selection)> {
         self.phase(Phase::Preflight);
-        self.asked("connecting", || self.ends.meet()).await?;
+        self.asked("connecting", || self.ends.connect()).await?;
         let catalog = self.asked("reading the source's catalog", || self.ends.source.catalog()).await?;
         if let Some(globs) = &self.globs {
             globs.check(&catalog)?;
@@ -247,7 +247,7 @@ impl OpenJob {
         let selection = &*selection;
         findings.extend(self.asked("checking the source", || self.ends.source.check(selection)).await?);
         findings.extend(self.asked("checking the target", || self.ends.sink.check(catalog, selection)).await?);
-        if let Some(stage) = &self.ends.stage {
+        if let Some(stage) = &self.ends.staging {
             let sink = stage.sink();
             findings.extend(self.asked("checking the archive", || sink.check(catalog, selection)).await?);
         }
@@ -302,16 +302,19 @@ impl OpenJob {
         self.phase(Phase::Snapshot);
         let plan = Arc::new(self.asked("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.writing.store(true, Ordering::Relaxed);
-        let outcome = match &self.ends.stage {
-            None => self.run(self.leg(LegName::Clone, &plan, self.options.memory), self.ends.first.as_deref()).await?,
+        let outcome = match &self.ends.staging {
+            None => {
+                self.run(self.leg(LegName::Clone, &plan, self.options.memory), self.ends.first_leg_agent.as_deref())
+                    .await?
+            }
             Some(stage) => self.through(stage, &plan).await?,
         };
         Ok((plan, outcome, checked))
     }
 
     /// Two legs through an archive, which is removed afterwards unless it is to be kept.
-    async fn through(&self, stage: &Stage, plan: &Arc<Plan>) -> Result<Outcome> {
-        let (first, second) = (self.ends.first.as_deref(), self.ends.second.as_deref());
+    async fn through(&self, stage: &StagingArchive, plan: &Arc<Plan>) -> Result<Outcome> {
+        let (first, second) = (self.ends.first_leg_agent.as_deref(), self.ends.second_leg_agent.as_deref());
         let share = if first.is_none() && second.is_none() { self.options.memory / 2 } else { self.options.memory };
         // The reader of the archive checks what it gives to the importing leg, which compares the end with the beginning.
         let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, share) };
@@ -353,7 +356,7 @@ impl OpenJob {
             other => other,
         };
         let closed = self.ends.source.close().await;
-        self.ends.farewell().await;
+        self.ends.shutdown().await;
         if let (Ok(_), Err(error)) = (&result, closed) {
             // The work is done, and stays so.
             let message = format!("all is done, but the source could not be closed: {error}");
@@ -369,7 +372,7 @@ impl OpenJob {
         if let Err(error) = self.ends.sink.abort().await {
             left.push(error.to_string());
         }
-        if let Some(stage) = &self.ends.stage
+        if let Some(stage) = &self.ends.staging
             && !self.options.keep_archive
             && let Err(error) = stage.remove().await
         {
@@ -413,7 +416,7 @@ impl OpenJob {
         let report = Report {
             source: self.ends.source_name.clone(),
             target: self.ends.target_name.clone(),
-            archive: self.ends.stage.as_ref().filter(|_| self.options.keep_archive).map(Stage::url),
+            archive: self.ends.staging.as_ref().filter(|_| self.options.keep_archive).map(StagingArchive::url),
             server: plan.server.clone(),
             database: plan.database.clone(),
             position: plan.position.clone(),

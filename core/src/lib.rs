@@ -54,7 +54,7 @@ mod verification;
 pub mod codec;
 
 pub use agent::serve_agent;
-pub use batch::{Batch, BatchId, Receipt, Staged};
+pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 pub use clone::CloneJob;
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
@@ -69,8 +69,8 @@ pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Se
 pub use report::{Finding, Note, ObjectReport, Overview, Report};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
-pub use sink::{Sink, Witness};
+pub use sink::{Sink, UndoRecorder};
 pub use site::Site;
-pub use source::{BatchStream, Pace, Source};
+pub use source::{BatchStream, ReadObserver, Source};
 pub use tokio_util::sync::CancellationToken;
 pub use verification::{Comparison, Difference, DifferingRow, Place, Verification};

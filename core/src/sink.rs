@@ -15,118 +15,121 @@ use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, count, digest};
 
-/// Hears of what a sink is about to make. Called from its tasks: it must not block.
-pub type Witness = Arc<dyn Fn(Value) + Send + Sync>;
+/// Receives one undo record for each thing that a sink is about to create. A sink calls it from its tasks: it must not
+/// block.
+pub type UndoRecorder = Arc<dyn Fn(Value) + Send + Sync>;
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///
-/// Order of calls: [`check`](Self::check) as often as wanted, then [`begin`](Self::begin) once, then
-/// [`write`](Self::write) for each batch, several at a time and in any order, [`complete`](Self::complete) once for each
-/// table after the last of its batches, and in the end either [`finish`](Self::finish) or [`abort`](Self::abort).
+/// Order of calls: [`check`](Self::check), any number of times; then [`begin`](Self::begin) once; then
+/// [`write`](Self::write) for each batch, several at a time and in any order; [`complete`](Self::complete) once for
+/// each table after its last batch; and finally either [`finish`](Self::finish) or [`abort`](Self::abort).
 ///
-/// With `--verify` the chunks of a complete table are counted or digested meanwhile. `dbgraft verify` does nothing but
-/// that, after it asked for the [`counterparts`](Self::counterparts); [`abort`](Self::abort) then ends it.
+/// With `--verify` the engine calls [`count`](Self::count) or [`digest`](Self::digest) for the chunks of complete
+/// tables while other tables load. `dbgraft verify` calls [`counterparts`](Self::counterparts), then only these, then
+/// [`abort`](Self::abort).
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Problems that would keep this selection from being written. Changes nothing that lasts.
+    /// Finds problems that would prevent a write of this selection. Leaves no change behind.
     async fn check(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Finding>> {
         Ok(Vec::new())
     }
 
-    /// What of this selection the sink cannot carry as it is, and what it would make of it. Changes nothing that lasts.
+    /// Lists the objects of this selection that the sink cannot store unchanged, with the form that it would store.
+    /// Leaves no change behind.
     ///
-    /// The job decides what becomes of it, by `on_unsupported`; notes are always taken. An object for which there is a
-    /// `Severity::Error` has no image at all; with `degrade` the sink gets the others, and makes of them what it said.
+    /// The job decides by `on_unsupported`; it accepts every entry of severity `Note`. An entry of `Severity::Error`
+    /// means that the sink has no form for the object. With `degrade` the sink receives the other objects and stores
+    /// them in the form that it announced.
     async fn unsupported(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Fidelity>> {
         Ok(Vec::new())
     }
 
-    /// The objects that are there already. With `--if-exists skip` they are left as they are.
+    /// Lists the objects that exist already. With `--if-exists skip` the job does not touch them.
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         Ok(Vec::new())
     }
 
-    /// Makes ready for the rows (creates the database and the tables) and says which batches are already durable.
+    /// Prepares for the rows: creates the database and the tables. Returns the batches that are already durable.
     async fn begin(&self, plan: &Plan) -> Result<Progress>;
 
-    /// How many batches are to be on their way at a time, where so many `threads` load them. A sink that is far takes more:
-    /// the line carries some while others are loaded.
+    /// How many calls of [`write`](Self::write) run at a time when `threads` connections load. A remote sink returns
+    /// more than `threads`: the network carries some batches while the others load.
     fn writers(&self, threads: usize) -> usize {
         threads
     }
 
     /// Makes one batch durable, whole or not at all.
     ///
-    /// Idempotent: after an error it may be called again with the same batch, also when the first call did succeed and
-    /// only its answer was lost.
+    /// Idempotent: after an error the engine may call it again with the same batch, also when the first call succeeded
+    /// and only its result was lost.
     ///
     /// # Errors
-    /// Retryable ones are tried again by the engine; a value that the target would change is a `Data` error.
+    /// The engine retries after a retryable error. A value that the target would change is a `Data` error.
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt>;
 
-    /// Every batch of the table is durable: builds its secondary indexes. Called once for each table that takes rows,
-    /// also for one with none, while other tables still load; and again after an error that is retryable.
+    /// Builds the secondary indexes of a table whose batches are all durable. Called once for each table of the plan
+    /// that may hold rows, also for an empty one, while other tables still load; and again after a retryable error.
     async fn complete(&self, _table: &TablePlan) -> Result<()> {
         Ok(())
     }
 
-    /// Whether what is there can be read back. Where it cannot, a clone with `--verify` is refused.
+    /// Whether [`read_back`](Self::read_back) works. Where it does not, a clone with `--verify` is refused.
     fn reads_back(&self) -> bool {
         false
     }
 
-    /// The tables of the plan as they are here, in its order, each with the chunks by which it can be read back (the plan's
-    /// own, if any range can be); `None` for one that is not here. Reads only.
+    /// Returns the plan's tables as they exist in the sink, in the plan's order, each with the chunks that
+    /// [`read_back`](Self::read_back) accepts (the plan's own chunks if it accepts any range); `None` for a missing
+    /// table. Changes nothing.
     ///
     /// # Errors
-    /// `Unsupported` where nothing can be read back, which is the default.
+    /// `Unsupported` where the sink cannot be read back, which is the default.
     async fn counterparts(&self, _plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
-        Err(unreadable())
+        Err(no_read_back())
     }
 
-    /// What is really there: the rows of the chunk, and of the table's filter if it has one, as a source would read them.
+    /// Reads the stored rows of a chunk, restricted by the table's filter if it has one, as a source would read them.
     /// Reserves from `memory` as [`Source::read`](crate::Source::read) does.
     ///
     /// # Errors
-    /// `Unsupported` for a table that cannot be compared: the report then says why.
+    /// `Unsupported` for a table that cannot be compared: the report then contains the reason.
     async fn read_back<'a>(
         &'a self,
         _table: &'a TablePlan,
         _chunk: &'a Chunk,
         _memory: &'a Memory,
     ) -> Result<BatchStream<'a>> {
-        Err(unreadable())
+        Err(no_read_back())
     }
 
-    /// How many rows of the chunk are really there.
+    /// Counts the stored rows of a chunk.
     async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
         count(self.read_back(table, chunk, memory).await?).await
     }
 
-    /// The digest of the rows that [`read_back`](Self::read_back) gives for a chunk. Who is far from the rows has it
-    /// computed where they are.
+    /// Computes the digest of the rows that [`read_back`](Self::read_back) returns for a chunk. A remote sink computes
+    /// it next to the rows.
     async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
         digest(self.read_back(table, chunk, memory).await?, &()).await
     }
 
-    /// Everything is written: adds foreign keys, views, routines, triggers and events, and says what the user
-    /// should know of them.
+    /// Adds foreign keys, views, routines, triggers and events after all rows. Returns notes for the report.
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
 
-    /// Lets `witness` hear of each thing before it is made, in words that [`take_over`](Self::take_over) understands: for a
-    /// sink in a process of its own, which may be killed.
-    fn testify(&self, _witness: Witness) {}
+    /// Sets the recorder that receives an undo record before the sink creates anything. An agent's sink needs it: the
+    /// agent may be killed, and a sink in another process then removes what the records name.
+    fn set_undo_recorder(&self, _recorder: UndoRecorder) {}
 
-    /// Takes for its own what a sink like this one has testified to, which was killed since: [`abort`](Self::abort) then
-    /// removes it.
-    fn take_over(&self, _made: Vec<Value>) {}
+    /// Adopts the undo records of a sink that was killed: [`abort`](Self::abort) then removes what they name.
+    fn adopt_undo_records(&self, _records: Vec<Value>) {}
 
-    /// Stops the running statements and removes what this sink made. May be called at any time after
-    /// [`begin`](Self::begin) or [`counterparts`](Self::counterparts) was called, also while other calls are under way or
-    /// were dropped; and after a call of [`unsupported`](Self::unsupported) was dropped.
+    /// Stops the running statements and removes what this sink created. May be called at any time after the first call
+    /// of [`begin`](Self::begin) or [`counterparts`](Self::counterparts), also while other calls run or after their
+    /// futures were dropped; and after the future of [`unsupported`](Self::unsupported) was dropped.
     async fn abort(&self) -> Result<()>;
 }
 
-fn unreadable() -> Error {
+fn no_read_back() -> Error {
     Error::new(ErrorKind::Unsupported, "this target cannot be read back: do without --verify")
 }

@@ -1,8 +1,10 @@
-//! The other side of a job that runs on several sites: serves a coordinator over standard input and output.
+//! The agent: serves the coordinator of a job on several sites over standard input and output.
 
-mod lanes;
-mod lender;
-mod pace;
+mod coordinator;
+mod coordinator_observer;
+mod lane_listener;
+mod lane_server;
+mod remote_signer;
 mod service;
 
 use std::collections::HashMap;
@@ -16,163 +18,172 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::lanes::Entrance;
-use self::service::Service;
+use self::coordinator::CoordinatorClient;
+use self::lane_listener::{LaneListener, connect_lane};
+use self::service::AgentService;
 use crate::error::{Error, ErrorKind, Result};
-use crate::remote::message::{Call, Door, Order, Word};
-use crate::remote::wire::{Reader, Writer};
-use crate::remote::{GREETING, HEARTBEAT, LONGEST_MESSAGE, SILENCE};
+use crate::remote::frame::{FrameReader, FrameWriter, json_body};
+use crate::remote::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress};
+use crate::remote::{HANDSHAKE_PREFIX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_TIMEOUT, handshake_version};
 
-/// How long the cleaning up after a coordinator that is gone may take.
-const CLEANING: Duration = Duration::from_secs(60);
-/// What is copied at once between a lane and its connection.
-const PIECE: usize = 256 << 10;
+/// How long the rollback may take after the coordinator was lost.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The size of each buffer between a lane and its SSH connection, in bytes.
+const RELAY_BUFFER: usize = 256 << 10;
 
-/// Serves the coordinator at the other end of `input` and `output` (standard input and output of `dbgraft agent`) until it
-/// goes away. What a job has begun and not ended is then undone.
+/// Serves the coordinator at the other end of `input` and `output` (standard input and output of `dbgraft agent`) until
+/// it shuts the agent down or is lost. After a loss the agent rolls back what the job has created.
 ///
 /// # Errors
-/// `Connection` when the coordinator was lost, after the cleaning up; `Usage` when no coordinator is there at all.
+/// `Connection` when the coordinator was lost, after the rollback; `Usage` when the peer is no coordinator.
 pub async fn serve_agent(
     input: impl AsyncRead + Send + Sync + Unpin + 'static,
     mut output: impl AsyncWrite + Send + Sync + Unpin + 'static,
 ) -> Result<()> {
-    let greeting = format!("{GREETING}{}\n", env!("CARGO_PKG_VERSION"));
-    let greet = async {
-        output.write_all(greeting.as_bytes()).await?;
+    let handshake = format!("{HANDSHAKE_PREFIX}{}\n", handshake_version());
+    let send_handshake = async {
+        output.write_all(handshake.as_bytes()).await?;
         output.flush().await
     };
-    greet.await.map_err(|error| lost("it does not listen").caused_by(error))?;
-    let mut reader = Reader::new(input);
-    match timeout(SILENCE, reader.frame::<Order>()).await {
-        Ok(Ok(Some((Order::Serve, _)))) => serve(reader, Writer::new(output)).await,
-        Ok(Ok(Some((Order::Join(door), _)))) => carry(reader, output, &door).await,
+    send_handshake.await.map_err(|error| coordinator_lost("it does not listen").caused_by(error))?;
+    let mut reader = FrameReader::new(input);
+    match timeout(KEEPALIVE_TIMEOUT, reader.read_frame::<CoordinatorMessage>()).await {
+        Ok(Ok(Some((CoordinatorMessage::Hello, _)))) => serve_job(reader, FrameWriter::new(output)).await,
+        Ok(Ok(Some((CoordinatorMessage::JoinLane(address), _)))) => relay_lane(reader, output, &address).await,
         _ => Err(Error::usage("`dbgraft agent` is started by another dbgraft, over SSH: see --source-agent")),
     }
 }
 
-/// Carries a lane between the coordinator and the agent behind the door, until either goes away.
-async fn carry(reader: Reader, mut output: impl AsyncWrite + Unpin, door: &Door) -> Result<()> {
-    let (from_agent, mut to_agent) = lanes::knock(door).await?.into_split();
-    let mut input = BufReader::with_capacity(PIECE, reader.into_inner());
-    let mut answers = BufReader::with_capacity(PIECE, from_agent);
-    let carried = tokio::select! {
-        carried = copy_buf(&mut input, &mut to_agent) => carried,
-        carried = copy_buf(&mut answers, &mut output) => carried,
+/// Relays a lane between the coordinator and the agent at this address, until either side closes it.
+async fn relay_lane(reader: FrameReader, mut output: impl AsyncWrite + Unpin, address: &LaneAddress) -> Result<()> {
+    let (from_agent, mut to_agent) = connect_lane(address).await?.into_split();
+    let mut requests = BufReader::with_capacity(RELAY_BUFFER, reader.into_inner());
+    let mut responses = BufReader::with_capacity(RELAY_BUFFER, from_agent);
+    let closed = tokio::select! {
+        closed = copy_buf(&mut requests, &mut to_agent) => closed,
+        closed = copy_buf(&mut responses, &mut output) => closed,
     };
-    carried.map(drop).map_err(|error| lost("a stream of rows broke").caused_by(error))
+    closed.map(drop).map_err(|error| coordinator_lost("a stream of rows broke").caused_by(error))
 }
 
-async fn serve(mut reader: Reader, writer: Writer) -> Result<()> {
-    let (words, outgoing) = mpsc::unbounded_channel();
-    let speaking = tokio::spawn(speak(writer, outgoing));
-    let service = Arc::new(Service::new(words));
-    let entrance = Entrance::open()?;
-    service.tell(Word::Ready(entrance.door.clone()), Vec::new());
-    let lanes = tokio::spawn(entrance.admit(service.clone()));
-    let mut calls = Calls::default();
-    let why = tokio::select! {
-        why = calls.obey(&mut reader, &service) => why,
-        why = ended() => Some(why),
+/// Serves the calls and lanes of a job.
+async fn serve_job(mut reader: FrameReader, writer: FrameWriter) -> Result<()> {
+    let (outgoing, queue) = mpsc::unbounded_channel();
+    let write_task = tokio::spawn(write_messages(writer, queue));
+    let coordinator = Arc::new(CoordinatorClient::new(outgoing));
+    let service = Arc::new(AgentService::new(coordinator.clone()));
+    let listener = LaneListener::bind()?;
+    coordinator.send(AgentMessage::Ready(listener.address.clone()), Vec::new());
+    let lanes = tokio::spawn(listener.serve(service.clone()));
+    let mut calls = RunningCalls::default();
+    let loss = tokio::select! {
+        loss = calls.handle_messages(&mut reader, &coordinator, &service) => loss,
+        signal = wait_for_signal() => Some(signal),
     };
     lanes.abort();
-    calls.stop().await;
-    service.lose();
-    let Some(why) = why else { return Ok(()) };
-    let undone = timeout(CLEANING, service.abandon()).await;
-    speaking.abort();
-    match undone {
-        Ok(Ok(())) => Err(why),
-        Ok(Err(error)) => Err(why.with("not cleaned up:", error)),
-        Err(_) => Err(why.with("not cleaned up:", "it took too long")),
+    calls.cancel_all().await;
+    coordinator.disconnect();
+    let Some(loss) = loss else { return Ok(()) };
+    let rolled_back = timeout(ROLLBACK_TIMEOUT, service.roll_back()).await;
+    write_task.abort();
+    match rolled_back {
+        Ok(Ok(())) => Err(loss),
+        Ok(Err(error)) => Err(loss.with("not cleaned up:", error)),
+        Err(_) => Err(loss.with("not cleaned up:", "it took too long")),
     }
 }
 
-/// The calls that are being carried out, by their numbers.
+/// The calls that run now, by number.
 #[derive(Default)]
-struct Calls(HashMap<u64, JoinHandle<()>>);
+struct RunningCalls(HashMap<u64, JoinHandle<()>>);
 
-impl Calls {
-    /// Carries out what the coordinator orders; why it came to an end, unless the coordinator said farewell.
-    async fn obey(&mut self, reader: &mut Reader, service: &Arc<Service>) -> Option<Error> {
+impl RunningCalls {
+    /// Handles the coordinator's messages. Returns `None` after `Shutdown`, and otherwise the error that ended them.
+    async fn handle_messages(
+        &mut self,
+        reader: &mut FrameReader,
+        coordinator: &Arc<CoordinatorClient>,
+        service: &Arc<AgentService>,
+    ) -> Option<Error> {
         loop {
-            let (order, body) = match next(reader).await {
+            let (message, body) = match read_message(reader).await {
                 Ok(frame) => frame,
                 Err(error) => return Some(error),
             };
             self.0.retain(|_, call| !call.is_finished());
-            match order {
-                Order::Call { id } => self.begin(id, &body, service),
-                Order::Forget { id } => {
+            match message {
+                CoordinatorMessage::Call { id } => self.start(id, &body, coordinator, service),
+                CoordinatorMessage::Cancel { id } => {
                     if let Some(call) = self.0.remove(&id) {
-                        stop(call).await;
+                        cancel(call).await;
                     }
                 }
-                Order::Staged(staged) => service.feed(staged),
-                Order::Given { id } => service.given(id, body),
-                Order::Farewell => return None,
-                Order::Alive | Order::Serve | Order::Join(_) => {}
+                CoordinatorMessage::Export(event) => service.push_export_event(event),
+                CoordinatorMessage::Reply { id } => coordinator.handle_reply(id, body),
+                CoordinatorMessage::Shutdown => return None,
+                CoordinatorMessage::KeepAlive | CoordinatorMessage::Hello | CoordinatorMessage::JoinLane(_) => {}
             }
         }
     }
 
-    fn begin(&mut self, id: u64, body: &[u8], service: &Arc<Service>) {
-        let call: Result<Call> = serde_json::from_slice(body)
-            .map_err(|error| Error::new(ErrorKind::Internal, "the agent does not understand a call").caused_by(error));
-        let served = service.clone();
+    /// Starts a call; its task sends the result.
+    fn start(&mut self, id: u64, body: &[u8], coordinator: &Arc<CoordinatorClient>, service: &Arc<AgentService>) {
+        let call: Result<AgentCall> = serde_json::from_slice(body)
+            .map_err(|error| Error::new(ErrorKind::Internal, "the agent cannot parse a call").caused_by(error));
+        let (coordinator, service) = (coordinator.clone(), service.clone());
         let task = tokio::spawn(async move {
-            let answer = match call {
-                Ok(call) => served.carry_out(id, call).await,
+            let result = match call {
+                Ok(call) => service.execute(id, call).await,
                 Err(error) => Err(error),
             };
-            served.tell(Word::Answer { id }, service::encoded(&answer));
+            coordinator.send(AgentMessage::CallResult { id }, json_body(&result));
         });
         self.0.insert(id, task);
     }
 
-    async fn stop(self) {
+    async fn cancel_all(self) {
         for (_, call) in self.0 {
-            stop(call).await;
+            cancel(call).await;
         }
     }
 }
 
-/// Stops a call. What it was doing is over when this returns, so that it can be undone.
-async fn stop(call: JoinHandle<()>) {
+/// Cancels a call and waits for its end: a rollback must not meet its work.
+async fn cancel(call: JoinHandle<()>) {
     call.abort();
     let _ = call.await;
 }
 
-/// The next order.
-async fn next(reader: &mut Reader) -> Result<(Order, Bytes)> {
-    match timeout(SILENCE, reader.head::<Order>()).await {
-        Ok(Ok(Some((order, _)))) => match timeout(LONGEST_MESSAGE, reader.body()).await {
-            Ok(body) => Ok((order, body?)),
-            Err(_) => Err(lost("a message of it took too long")),
+/// Reads the next message and its body.
+async fn read_message(reader: &mut FrameReader) -> Result<(CoordinatorMessage, Bytes)> {
+    match timeout(KEEPALIVE_TIMEOUT, reader.read_head::<CoordinatorMessage>()).await {
+        Ok(Ok(Some(message))) => match timeout(MESSAGE_TIMEOUT, reader.read_body()).await {
+            Ok(body) => Ok((message, body?)),
+            Err(_) => Err(coordinator_lost("one of its messages took too long")),
         },
-        Ok(Ok(None)) => Err(lost("it closed the connection")),
+        Ok(Ok(None)) => Err(coordinator_lost("it closed the connection")),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(lost("it was silent for too long")),
+        Err(_) => Err(coordinator_lost("it was silent for too long")),
     }
 }
 
-/// Says what there is to say, and between that we are still here.
-async fn speak(mut writer: Writer, mut words: mpsc::UnboundedReceiver<(Word, Vec<u8>)>) {
+/// Writes the messages of a queue, and keep-alives while it is empty.
+async fn write_messages(mut writer: FrameWriter, mut queue: mpsc::UnboundedReceiver<(AgentMessage, Vec<u8>)>) {
     loop {
-        let said = match timeout(HEARTBEAT, words.recv()).await {
-            Ok(Some((word, body))) => writer.send(&word, &body).await,
+        let sent = match timeout(KEEPALIVE_INTERVAL, queue.recv()).await {
+            Ok(Some((message, body))) => writer.send(&message, &body).await,
             Ok(None) => return,
-            Err(_) => writer.send(&Word::Alive, &[]).await,
+            Err(_) => writer.send(&AgentMessage::KeepAlive, &[]).await,
         };
-        if said.is_err() {
+        if sent.is_err() {
             return;
         }
     }
 }
 
-/// Waits until somebody wants this process to end.
-async fn ended() -> Error {
-    let waiting = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(|kind| {
+/// Waits for a signal that ends the process.
+async fn wait_for_signal() -> Error {
+    let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(|kind| {
         Box::pin(async move {
             match signal(kind) {
                 Ok(mut signals) => drop(signals.recv().await),
@@ -180,10 +191,10 @@ async fn ended() -> Error {
             }
         })
     });
-    futures::future::select_all(waiting).await;
+    futures::future::select_all(signals).await;
     Error::new(ErrorKind::Cancelled, "the agent was ended by a signal")
 }
 
-fn lost(why: &str) -> Error {
+fn coordinator_lost(why: &str) -> Error {
     Error::new(ErrorKind::Connection, format!("the coordinator is lost: {why}"))
 }

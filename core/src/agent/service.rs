@@ -1,123 +1,76 @@
-//! What an agent does when it is called.
+//! Executes the coordinator's calls on the endpoints that this agent has opened.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::lender::Asking;
-use super::pace::Told;
-use crate::batch::Staged;
-use crate::endpoint::{Opened, Opening, Stage};
+use super::coordinator::CoordinatorClient;
+use super::coordinator_observer::CoordinatorObserver;
+use super::remote_signer::RemoteSigner;
+use crate::batch::ExportEvent;
+use crate::endpoint::{Endpoint, EndpointRequest, StagingArchive};
 use crate::engine::{Leg, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Events, LegName};
 use crate::memory::Memory;
 use crate::plan::Plan;
-use crate::remote::message::{Ask, Call, End, Errand, Word};
+use crate::remote::message::{AgentCall, AgentMessage, EndpointRole, LegRequest};
 use crate::retry::Retry;
 use crate::sink::Sink;
 use crate::source::Source;
 
-/// The ends that are open here, and the line to the coordinator.
-pub(super) struct Service {
-    words: mpsc::UnboundedSender<(Word, Vec<u8>)>,
+/// The endpoints that are open here, and the calls on them.
+pub(super) struct AgentService {
+    coordinator: Arc<CoordinatorClient>,
     state: Mutex<State>,
 }
 
 struct State {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
-    /// The archive that the importing leg follows.
-    stage: Option<Stage>,
+    /// The archive that an importing leg follows.
+    staging: Option<StagingArchive>,
     memory: Memory,
-    /// For each thread that may write at a time.
-    turns: Arc<Semaphore>,
-    /// What the exporting leg of another site tells.
-    feed: Option<mpsc::UnboundedSender<Staged>>,
-    feeding: Option<mpsc::UnboundedReceiver<Staged>>,
-    /// Who waits for what the coordinator was asked; `None` when it is gone.
-    asked: Option<HashMap<u64, oneshot::Sender<Bytes>>>,
-    next: u64,
+    /// One permit for each thread that may load.
+    load_permits: Arc<Semaphore>,
+    /// Sends the events of another site's exporting leg; `None` after the last event.
+    export_sender: Option<mpsc::UnboundedSender<ExportEvent>>,
+    /// Receives these events; an importing leg takes it.
+    export_receiver: Option<mpsc::UnboundedReceiver<ExportEvent>>,
 }
 
-/// A value as JSON. What travels here can always be written.
-pub(super) fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-impl Service {
-    pub(super) fn new(words: mpsc::UnboundedSender<(Word, Vec<u8>)>) -> Self {
-        let (feed, feeding) = mpsc::unbounded_channel();
+impl AgentService {
+    pub(super) fn new(coordinator: Arc<CoordinatorClient>) -> Self {
+        let (export_sender, export_receiver) = mpsc::unbounded_channel();
         let state = State {
             source: None,
             sink: None,
-            stage: None,
+            staging: None,
             memory: Memory::new(0, 1),
-            turns: Arc::new(Semaphore::new(1)),
-            feed: Some(feed),
-            feeding: Some(feeding),
-            asked: Some(HashMap::new()),
-            next: 0,
+            load_permits: Arc::new(Semaphore::new(1)),
+            export_sender: Some(export_sender),
+            export_receiver: Some(export_receiver),
         };
-        Self { words, state: Mutex::new(state) }
+        Self { coordinator, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tell(&self, word: Word, body: Vec<u8>) {
-        // Where nobody hears it, the end of the line is seen elsewhere.
-        let _ = self.words.send((word, body));
-    }
-
-    /// Passes on what the exporting leg tells; `None` is its end.
-    pub(super) fn feed(&self, staged: Option<Staged>) {
+    /// Passes an event of the exporting leg to the importing one; `None` ends the events.
+    pub(super) fn push_export_event(&self, event: Option<ExportEvent>) {
         let mut state = self.state();
-        match staged {
-            Some(staged) => drop(state.feed.as_ref().map(|feed| feed.send(staged))),
-            None => state.feed = None,
+        match event {
+            Some(event) => drop(state.export_sender.as_ref().map(|sender| sender.send(event))),
+            None => state.export_sender = None,
         }
     }
 
-    /// Asks the coordinator.
-    pub(super) async fn ask(&self, ask: Ask) -> Result<Value> {
-        let given = self.question(|id| Word::Ask { id, ask })?.await.map_err(|_| gone())?;
-        serde_json::from_slice::<Result<Value>>(&given).map_err(|error| gone().caused_by(error))?
-    }
-
-    /// Tells what the coordinator answers under a number, and gives the answer when it comes.
-    pub(super) fn question(&self, word: impl FnOnce(u64) -> Word) -> Result<oneshot::Receiver<Bytes>> {
-        let (sender, receiver) = oneshot::channel();
-        let id = {
-            let mut state = self.state();
-            state.next += 1;
-            let id = state.next;
-            state.asked.as_mut().ok_or_else(gone)?.insert(id, sender);
-            id
-        };
-        self.tell(word(id), Vec::new());
-        Ok(receiver)
-    }
-
-    /// The coordinator's answer to what was asked.
-    pub(super) fn given(&self, id: u64, given: Bytes) {
-        if let Some(waiting) = self.state().asked.as_mut().and_then(|asked| asked.remove(&id)) {
-            let _ = waiting.send(given);
-        }
-    }
-
-    /// The coordinator is gone: nothing can be asked of it any more.
-    pub(super) fn lose(&self) {
-        self.state().asked = None;
-    }
-
-    /// Undoes what was begun.
-    pub(super) async fn abandon(&self) -> Result<()> {
+    /// Closes the source, and aborts the sink: removes what it created.
+    pub(super) async fn roll_back(&self) -> Result<()> {
         let (source, sink) = {
             let mut state = self.state();
             (state.source.take(), state.sink.take())
@@ -143,119 +96,123 @@ impl Service {
     }
 
     pub(super) fn source(&self) -> Result<Arc<dyn Source>> {
-        self.state().source.clone().ok_or_else(|| unopened("source"))
+        self.state().source.clone().ok_or_else(|| not_open("source"))
     }
 
     pub(super) fn sink(&self) -> Result<Arc<dyn Sink>> {
-        self.state().sink.clone().ok_or_else(|| unopened("sink"))
+        self.state().sink.clone().ok_or_else(|| not_open("sink"))
     }
 
-    /// Waits for a turn to write. More come over the lines than there are threads.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turns = self.state().turns.clone();
-        turns.acquire_owned().await.ok()
+    /// Waits for a permit to load a batch or to build indexes: more lanes deliver batches than threads may load.
+    pub(super) async fn acquire_load_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = self.state().load_permits.clone();
+        permits.acquire_owned().await.ok()
     }
 
-    /// Carries out the call of this number; its answer in JSON.
-    pub(super) async fn carry_out(self: &Arc<Self>, id: u64, call: Call) -> Result<Value> {
+    /// Executes the call of this number and returns its result in JSON.
+    pub(super) async fn execute(&self, id: u64, call: AgentCall) -> Result<Value> {
         match call {
-            Call::Open(opening) => json(self.open(opening).await),
-            Call::Catalog => json(self.source()?.catalog().await),
-            Call::CheckSource(selection) => json(self.source()?.check(&selection).await),
-            Call::Plan(selection) => json(self.source()?.plan(&selection).await),
-            Call::Snapshot(selection) => json(self.source()?.snapshot(&selection).await),
-            Call::Notes => json(self.source()?.notes().await),
-            Call::Close => json(self.source()?.close().await),
-            Call::CheckSink { catalog, selection } => json(self.sink()?.check(&catalog, &selection).await),
-            Call::Unsupported { catalog, selection } => json(self.sink()?.unsupported(&catalog, &selection).await),
-            Call::Existing => json(self.sink()?.existing().await),
-            Call::Begin(plan) => json(self.sink()?.begin(&plan).await),
-            Call::Complete(table) => {
-                let _turn = self.turn().await;
-                json(self.sink()?.complete(&table).await)
+            AgentCall::Open(request) => to_json(self.open(request).await),
+            AgentCall::Catalog => to_json(self.source()?.catalog().await),
+            AgentCall::CheckSource(selection) => to_json(self.source()?.check(&selection).await),
+            AgentCall::Plan(selection) => to_json(self.source()?.plan(&selection).await),
+            AgentCall::Snapshot(selection) => to_json(self.source()?.snapshot(&selection).await),
+            AgentCall::Notes => to_json(self.source()?.notes().await),
+            AgentCall::Close => to_json(self.source()?.close().await),
+            AgentCall::CheckSink { catalog, selection } => to_json(self.sink()?.check(&catalog, &selection).await),
+            AgentCall::Unsupported { catalog, selection } => {
+                to_json(self.sink()?.unsupported(&catalog, &selection).await)
             }
-            Call::Counterparts(plan) => json(self.sink()?.counterparts(&plan).await),
-            Call::Finish(plan) => json(self.sink()?.finish(&plan).await),
-            Call::TakeOver(made) => json(self.sink().map(|sink| sink.take_over(made))),
-            Call::Abort => json(self.sink()?.abort().await),
-            Call::Count { end, table, chunk } => json(match end {
-                End::Source => self.source()?.count(&table, &chunk, &self.memory()).await,
-                End::Sink => self.sink()?.count(&table, &chunk, &self.memory()).await,
+            AgentCall::Existing => to_json(self.sink()?.existing().await),
+            AgentCall::Begin(plan) => to_json(self.sink()?.begin(&plan).await),
+            AgentCall::Complete(table) => {
+                let _permit = self.acquire_load_permit().await;
+                to_json(self.sink()?.complete(&table).await)
+            }
+            AgentCall::Counterparts(plan) => to_json(self.sink()?.counterparts(&plan).await),
+            AgentCall::Finish(plan) => to_json(self.sink()?.finish(&plan).await),
+            AgentCall::AdoptUndoRecords(records) => to_json(self.sink().map(|sink| sink.adopt_undo_records(records))),
+            AgentCall::Abort => to_json(self.sink()?.abort().await),
+            AgentCall::Count { role, table, chunk } => to_json(match role {
+                EndpointRole::Source => self.source()?.count(&table, &chunk, &self.memory()).await,
+                EndpointRole::Sink => self.sink()?.count(&table, &chunk, &self.memory()).await,
             }),
-            Call::Digest { end, table, chunk } => json(match end {
-                End::Source => self.source()?.digest(&table, &chunk, &self.memory(), &Told::of(self, id)).await,
-                End::Sink => self.sink()?.digest(&table, &chunk, &self.memory()).await,
+            AgentCall::Digest { role, table, chunk } => to_json(match role {
+                EndpointRole::Source => {
+                    let observer = CoordinatorObserver::new(&self.coordinator, id);
+                    self.source()?.digest(&table, &chunk, &self.memory(), &observer).await
+                }
+                EndpointRole::Sink => self.sink()?.digest(&table, &chunk, &self.memory()).await,
             }),
-            Call::Run(errand) => json(self.run(errand).await),
+            AgentCall::RunLeg(request) => to_json(self.run_leg(request).await),
         }
     }
 
-    async fn open(self: &Arc<Self>, opening: Value) -> Result<()> {
-        let opening = Opening::received(opening)?;
-        let (memory, turns) = (opening.memory(), Arc::new(Semaphore::new(opening.threads())));
-        let opened = opening.open(Arc::new(Asking(self.clone()))).await?;
+    async fn open(&self, request: Value) -> Result<()> {
+        let request = EndpointRequest::from_json(request)?;
+        let (memory, permits) = (request.memory(), Arc::new(Semaphore::new(request.threads())));
+        let endpoint = request.open(Arc::new(RemoteSigner(self.coordinator.clone()))).await?;
         let mut state = self.state();
-        (state.memory, state.turns) = (memory, turns);
-        match opened {
-            Opened::Source(source) => state.source = Some(source),
-            Opened::Sink(sink) => {
-                let this = self.clone();
-                sink.testify(Arc::new(move |made| this.tell(Word::Made(made), Vec::new())));
+        (state.memory, state.load_permits) = (memory, permits);
+        match endpoint {
+            Endpoint::Source(source) => state.source = Some(source),
+            Endpoint::Sink(sink) => {
+                let coordinator = self.coordinator.clone();
+                sink.set_undo_recorder(Arc::new(move |record| {
+                    coordinator.send(AgentMessage::UndoRecord(record), Vec::new());
+                }));
                 state.sink = Some(sink);
             }
-            Opened::Stage(stage) => state.stage = Some(stage),
+            Endpoint::Staging(archive) => state.staging = Some(archive),
         }
         Ok(())
     }
 
-    /// Runs a leg between the ends that are here.
-    async fn run(self: &Arc<Self>, errand: Errand) -> Result<Outcome> {
-        let plan = Arc::new(errand.plan);
-        let source = if errand.follow { self.followed(&plan)? } else { self.source()? };
-        let this = self.clone();
-        let events = Events::to(move |event| this.tell(Word::Event(event), Vec::new()));
-        let (staged, mut told) = mpsc::unbounded_channel();
+    /// Runs a leg between the endpoints of this agent.
+    async fn run_leg(&self, request: LegRequest) -> Result<Outcome> {
+        let plan = Arc::new(request.plan);
+        let source = if request.follow_export { self.follow_export(&plan)? } else { self.source()? };
+        let coordinator = self.coordinator.clone();
+        let events = Events::to(move |event| coordinator.send(AgentMessage::Event(event), Vec::new()));
+        let (sender, mut exported) = mpsc::unbounded_channel();
         let leg = Leg {
-            name: errand.name,
+            name: request.name,
             source,
             sink: self.sink()?,
             plan,
-            threads: errand.threads,
-            memory: Memory::new(errand.memory, errand.threads),
-            max_rate: errand.max_rate,
-            verify: errand.verify,
-            list_rows: errand.list_rows,
+            threads: request.threads,
+            memory: Memory::new(request.memory, request.threads),
+            max_rate: request.max_rate,
+            verify: request.verify,
+            list_rows: request.list_rows,
             retry: Retry::default(),
             events,
-            staged: (errand.name == LegName::Export).then_some(staged),
+            staged: (request.name == LegName::Export).then_some(sender),
         };
-        let telling = async {
-            while let Some(staged) = told.recv().await {
-                self.tell(Word::Staged(staged), Vec::new());
+        let forward = async {
+            while let Some(event) = exported.recv().await {
+                self.coordinator.send(AgentMessage::Export(event), Vec::new());
             }
         };
-        // All that was staged is told before the outcome is.
-        let (outcome, ()) = tokio::join!(leg.run(), telling);
+        // All export events go out before the result of the call.
+        let (outcome, ()) = tokio::join!(leg.run(), forward);
         outcome
     }
 
-    fn followed(&self, plan: &Arc<Plan>) -> Result<Arc<dyn Source>> {
+    /// Returns a source that reads the staging archive while another site's exporting leg writes it.
+    fn follow_export(&self, plan: &Arc<Plan>) -> Result<Arc<dyn Source>> {
         let mut state = self.state();
-        let feed = state.feeding.take().ok_or_else(|| unopened("feed"))?;
-        let stage = state.stage.as_ref().ok_or_else(|| unopened("stage"))?;
-        Ok(stage.follow(plan, feed))
+        let events = state.export_receiver.take().ok_or_else(|| not_open("feed of export events"))?;
+        let archive = state.staging.as_ref().ok_or_else(|| not_open("staging archive"))?;
+        Ok(archive.follow(plan, events))
     }
 }
 
-fn json<T: Serialize>(answer: Result<T>) -> Result<Value> {
-    let unwritable = |error| Error::new(ErrorKind::Internal, "an answer cannot be written").caused_by(error);
-    serde_json::to_value(answer?).map_err(unwritable)
+fn to_json<T: Serialize>(result: Result<T>) -> Result<Value> {
+    let failed = |error| Error::new(ErrorKind::Internal, "a result cannot be serialized").caused_by(error);
+    serde_json::to_value(result?).map_err(failed)
 }
 
-fn gone() -> Error {
-    Error::new(ErrorKind::Connection, "the coordinator is gone")
-}
-
-fn unopened(what: &str) -> Error {
+fn not_open(what: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the agent has no {what} open"))
 }

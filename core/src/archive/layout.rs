@@ -1,4 +1,4 @@
-//! What lies where in an archive, and the form of its two documents. Pure.
+//! The keys of an archive's objects, and the format of its two documents. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,26 +14,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, TablePlan};
 use crate::store::TEMPORARY;
 
-/// What is cloned: written first.
+/// The plan of the export; written first.
 pub(super) const PLAN: &str = "plan.json";
-/// Every batch: written last. An archive without it is incomplete.
+/// The list of all batches; written last. An archive without it is incomplete.
 pub(super) const MANIFEST: &str = "manifest.json";
-/// What the keys of all batches start with.
+/// The prefix of every batch's key.
 pub(super) const DATA: &str = "data/";
-/// The form of an archive that this version writes and reads. Format 1 has neither totals nor digests of its documents:
-/// nobody can tell whether such an archive is whole.
+/// The format that this version writes and reads. Format 1 has neither totals nor digests of its documents: it cannot
+/// be checked for missing batches.
 const FORMAT: u32 = 2;
-/// No document is longer: it would list millions of batches.
-pub(super) const LONGEST_DOCUMENT: u64 = 1 << 30;
+/// The maximum size of a document, which lists millions of batches.
+pub(super) const MAX_DOCUMENT_BYTES: u64 = 1 << 30;
 
-/// The key of a batch: made of numbers only, so that no name of a table can lead anywhere.
+/// The key of a batch. It consists of numbers, so that no table name can affect the path.
 pub(super) fn batch_key(id: BatchId) -> String {
     let BatchId { table, chunk, batch } = id;
     format!("{DATA}{table}/{chunk}-{batch}.tsv.zst")
 }
 
-/// Whether a key is one that [`batch_key`] makes or a store's temporary one. Everything else is not ours to remove.
-pub(super) fn is_ours(key: &str) -> bool {
+/// Whether a key is one of [`batch_key`] or a temporary one of a store. A removal leaves every other object.
+pub(super) fn is_archive_key(key: &str) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let batch = |key: &str| {
         let (table, file) = key.strip_prefix(DATA)?.split_once('/')?;
@@ -44,9 +44,9 @@ pub(super) fn is_ours(key: &str) -> bool {
     name.starts_with(TEMPORARY) || batch(key) == Some(true)
 }
 
-/// A batch as the manifest lists it; its number is its place in the list.
+/// A batch in the manifest; its number is its position in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct BatchEntry {
     pub(super) rows: u64,
     /// Bytes of text.
     pub(super) bytes: u64,
@@ -55,26 +55,26 @@ pub(super) struct Entry {
     pub(super) digest: Digest,
 }
 
-impl From<&Receipt> for Entry {
+impl From<&Receipt> for BatchEntry {
     fn from(receipt: &Receipt) -> Self {
         let &Receipt { rows, bytes, stored, digest, .. } = receipt;
         Self { rows, bytes, stored, digest }
     }
 }
 
-/// The sum over batches.
+/// The totals of some batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Total {
+pub(super) struct BatchTotals {
     batches: u64,
     rows: u64,
     /// Bytes of text.
     bytes: u64,
 }
 
-impl Total {
-    fn of(entries: &[Entry]) -> Self {
-        let one = |entry: &Entry| Self { batches: 1, rows: entry.rows, bytes: entry.bytes };
-        Self::sum(entries.iter().map(one))
+impl BatchTotals {
+    fn of_entries(entries: &[BatchEntry]) -> Self {
+        let totals = |entry: &BatchEntry| Self { batches: 1, rows: entry.rows, bytes: entry.bytes };
+        Self::sum(entries.iter().map(totals))
     }
 
     fn sum(parts: impl Iterator<Item = Self>) -> Self {
@@ -86,11 +86,11 @@ impl Total {
     }
 }
 
-/// What a table holds.
+/// The totals of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TableEntry {
     table: u32,
-    total: Total,
+    total: BatchTotals,
 }
 
 /// A chunk with all its batches.
@@ -98,14 +98,14 @@ pub(super) struct TableEntry {
 pub(super) struct ChunkEntry {
     pub(super) table: u32,
     pub(super) chunk: u32,
-    total: Total,
-    pub(super) batches: Vec<Entry>,
+    total: BatchTotals,
+    pub(super) batches: Vec<BatchEntry>,
 }
 
-/// All that a complete archive holds.
+/// The contents of a complete archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// The digest of the plan to which it belongs.
+    /// The digest of the archive's plan.
     plan: String,
     /// Every table of the plan.
     tables: Vec<TableEntry>,
@@ -114,30 +114,32 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of what was written.
+    /// Builds the manifest from the receipts of all batches.
     ///
     /// # Errors
     /// `Internal` when a batch before the last one of its chunk is missing, or one belongs to no chunk of the plan.
-    pub(super) fn of(plan: &Plan, receipts: &BTreeMap<BatchId, Receipt>) -> Result<Self> {
-        let mut seen: BTreeMap<(u32, u32), Vec<Entry>> = chunks(plan).map(|chunk| (chunk, Vec::new())).collect();
+    pub(super) fn new(plan: &Plan, receipts: &BTreeMap<BatchId, Receipt>) -> Result<Self> {
+        let mut seen: BTreeMap<(u32, u32), Vec<BatchEntry>> = chunks(plan).map(|chunk| (chunk, Vec::new())).collect();
         for (id, receipt) in receipts {
             let batches =
                 seen.get_mut(&(id.table, id.chunk)).ok_or_else(|| incomplete(*id, "is in no chunk of the plan"))?;
             if usize::try_from(id.batch) != Ok(batches.len()) {
                 return Err(incomplete(*id, "came without the one before it"));
             }
-            batches.push(Entry::from(receipt));
+            batches.push(BatchEntry::from(receipt));
         }
-        let entry =
-            |((table, chunk), batches): (_, Vec<_>)| ChunkEntry { table, chunk, total: Total::of(&batches), batches };
+        let entry = |((table, chunk), batches): (_, Vec<_>)| {
+            let total = BatchTotals::of_entries(&batches);
+            ChunkEntry { table, chunk, total, batches }
+        };
         let chunks: Vec<_> = seen.into_iter().map(entry).collect();
         Ok(Self { plan: digest(&raw(plan)?), tables: tables(plan, &chunks), chunks })
     }
 
-    /// Compares the manifest with the plan of this digest, and its totals with what it lists.
+    /// Compares the manifest with the plan and its digest, and its totals with its entries.
     ///
     /// # Errors
-    /// What is wrong, as the end of a sentence.
+    /// The first difference, as the end of a sentence.
     pub(super) fn check(&self, plan: &Plan, plan_digest: &str) -> Result<(), String> {
         if self.plan != plan_digest {
             return Err(format!("belongs to another {PLAN} than the one beside it"));
@@ -147,7 +149,7 @@ impl Manifest {
         if listed.len() != planned.len() || !listed.iter().eq(&planned) {
             return Err(format!("does not list the chunks of {PLAN}"));
         }
-        let wrong = self.chunks.iter().find(|entry| entry.total != Total::of(&entry.batches));
+        let wrong = self.chunks.iter().find(|entry| entry.total != BatchTotals::of_entries(&entry.batches));
         if let Some(ChunkEntry { table, chunk, .. }) = wrong {
             return Err(format!("does not list all batches of chunk {chunk} of table {table}"));
         }
@@ -158,12 +160,12 @@ impl Manifest {
     }
 }
 
-/// What each table of the plan holds in these chunks.
+/// Sums the chunks of each table of the plan.
 fn tables(plan: &Plan, chunks: &[ChunkEntry]) -> Vec<TableEntry> {
-    let mut totals: BTreeMap<u32, Total> = BTreeMap::new();
+    let mut totals: BTreeMap<u32, BatchTotals> = BTreeMap::new();
     for entry in chunks {
         let total = totals.entry(entry.table).or_default();
-        *total = Total::sum([*total, entry.total].into_iter());
+        *total = BatchTotals::sum([*total, entry.total].into_iter());
     }
     let total = |table: &TablePlan| totals.get(&table.number).copied().unwrap_or_default();
     plan.tables.iter().map(|table| TableEntry { table: table.number, total: total(table) }).collect()
@@ -189,8 +191,8 @@ struct Document {
     content: Box<RawValue>,
 }
 
-/// A document that was read.
-pub(super) struct Decoded<T> {
+/// The content of a document, and the digest of its text.
+pub(super) struct ParsedDocument<T> {
     pub(super) content: T,
     pub(super) digest: String,
 }
@@ -207,7 +209,7 @@ fn digest(content: &RawValue) -> String {
     format!("{:032x}", hash(content.get().as_bytes()))
 }
 
-/// The bytes of a document.
+/// Serializes a document.
 pub(super) fn encode<T: Serialize>(content: &T) -> Result<Bytes> {
     let content = raw(content)?;
     let dbgraft = env!("CARGO_PKG_VERSION").to_owned();
@@ -215,11 +217,11 @@ pub(super) fn encode<T: Serialize>(content: &T) -> Result<Bytes> {
     serde_json::to_vec(&document).map(Bytes::from).map_err(unwritable)
 }
 
-/// Undoes [`encode`]; `url` is for the message.
+/// Parses a document and checks its digest; `url` is for the error.
 ///
 /// # Errors
-/// `Unsupported` for another format, `Data` for what cannot be understood or was edited.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<Decoded<T>> {
+/// `Unsupported` for another format, `Data` for a document that cannot be parsed or was edited.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<ParsedDocument<T>> {
     #[derive(Deserialize)]
     struct Head {
         format: u32,
@@ -227,12 +229,12 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<Dec
         dbgraft: String,
     }
     let damaged = |error| Error::new(ErrorKind::Data, format!("{url} is no document of an archive")).caused_by(error);
-    // The content of another format may be anything: look at the number first.
+    // The content of another format may have any form: check the number first.
     let Head { format, dbgraft } = serde_json::from_slice(bytes).map_err(damaged)?;
     if format != FORMAT {
         let remedy = match format {
             0 => "no dbgraft writes that",
-            1..FORMAT => "nothing in it tells whether it is whole: export again with this version",
+            1..FORMAT => "it cannot be checked for missing batches: export again with this version",
             _ => "read it with the newer dbgraft that wrote it",
         };
         let by = if dbgraft.is_empty() { String::new() } else { format!(" (of dbgraft {})", Printable(&dbgraft)) };
@@ -246,7 +248,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<Dec
         return Err(Error::new(ErrorKind::Data, message));
     }
     let content = serde_json::from_str(document.content.get()).map_err(damaged)?;
-    Ok(Decoded { content, digest: document.digest })
+    Ok(ParsedDocument { content, digest: document.digest })
 }
 
 #[cfg(test)]
@@ -254,16 +256,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_keys_are_ours() {
+    fn only_keys_of_the_archive_are_recognised() {
         let id = BatchId { table: 3, chunk: 14, batch: 15 };
         assert_eq!(batch_key(id), "data/3/14-15.tsv.zst");
         for ours in ["data/3/14-15.tsv.zst", ".dbgraft-probe-1", "data/3/.dbgraft-put-1"] {
-            assert!(is_ours(ours), "{ours}");
+            assert!(is_archive_key(ours), "{ours}");
         }
         for other in
             ["data/3/notes.txt", "data/x/1-2.tsv.zst", "data/3/1-.tsv.zst", "data/3/a/1-2.tsv.zst", "photo.jpg"]
         {
-            assert!(!is_ours(other), "{other}");
+            assert!(!is_archive_key(other), "{other}");
         }
     }
 
@@ -280,7 +282,7 @@ mod tests {
         let newer = told(r#"{"format":3,"content":[]}"#);
         assert_eq!(newer, "m has format 3, and this dbgraft reads 2: read it with the newer dbgraft that wrote it");
         let older = told(r#"{"format":1,"dbgraft":"0.1.0","content":[]}"#);
-        assert!(older.starts_with("m has format 1 (of dbgraft 0.1.0), and this dbgraft reads 2: nothing"), "{older}");
+        assert!(older.starts_with("m has format 1 (of dbgraft 0.1.0), and this dbgraft reads 2: it cannot"), "{older}");
         assert!(told(r#"{"format":0}"#).ends_with("no dbgraft writes that"));
         for damaged in [&b"{}"[..], &bytes[..9], br#"{"format":2,"content":[]}"#] {
             assert_eq!(decode::<Manifest>(damaged, "x").err().unwrap().kind(), ErrorKind::Data);
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_was_edited_is_refused_and_one_that_was_laid_out_anew_by_hand_is_too() {
+    fn an_edited_or_reformatted_document_is_refused() {
         let text = String::from_utf8(encode(&vec![1, 2, 3]).unwrap().to_vec()).unwrap();
         for edited in ["[1,2]", "[1, 2, 3]", "[1,2,4]"] {
             let error = decode::<Vec<u32>>(text.replace("[1,2,3]", edited).as_bytes(), "m").err().unwrap();

@@ -1,7 +1,7 @@
-//! Archives: clones at rest. The plan first, then the batches in any order, the manifest last.
+//! Archives of clones. A writer stores the plan first, then the batches in any order, and the manifest last.
 
+mod batch_index;
 mod layout;
-mod ledger;
 mod reader;
 mod remove;
 mod restrict;
@@ -9,6 +9,6 @@ mod restrict;
 mod tests;
 mod writer;
 
-pub(crate) use reader::Reader;
+pub(crate) use reader::ArchiveReader;
 pub(crate) use remove::remove;
-pub(crate) use writer::Writer;
+pub(crate) use writer::ArchiveWriter;

@@ -1,4 +1,4 @@
-//! An archive as a source.
+//! Reads an archive as a source.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,61 +12,61 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
 
-use super::layout::{Decoded, Entry, LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, decode};
-use super::ledger::Ledger;
+use super::batch_index::BatchIndex;
+use super::layout::{BatchEntry, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, ParsedDocument, batch_key, decode};
 use super::restrict::{catalog, restrict};
-use crate::batch::{Batch, BatchId, Staged};
+use crate::batch::{Batch, BatchId, ExportEvent};
 use crate::catalog::{Catalog, Printable};
 use crate::codec::{Digest, decompress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{Lease, Memory};
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::source::{BatchStream, Source};
-use crate::store::Store;
+use crate::store::ObjectStore;
 
-/// How many batches of a chunk are fetched at once: the one that is wanted and the next.
-const AHEAD: usize = 2;
-/// How long to wait before each further reading of what arrived damaged: it may be whole where it lies.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// How many batches of a chunk are fetched at a time: the requested one and the next.
+const CONCURRENT_FETCHES: usize = 2;
+/// The delays before each further read of an object that arrived damaged: the stored object may be undamaged.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 /// Reads an archive, complete or still being written.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    store: Arc<dyn Store>,
-    /// Read when it is first needed.
+pub(crate) struct ArchiveReader {
+    store: Arc<dyn ObjectStore>,
+    /// The first call loads it.
     archive: OnceCell<Archive>,
-    /// Whether the plan is given as it is.
+    /// Whether the archive is being written; its plan is then not restricted.
     following: bool,
 }
 
-/// What an archive says of itself.
+/// The documents of an archive.
 #[derive(Debug)]
 struct Archive {
     plan: Plan,
-    /// The number in the archive of each table by its name: a plan for a selection numbers them anew.
+    /// The number of each table in the archive, by name: the plan for a selection has other numbers.
     numbers: HashMap<String, u32>,
-    ledger: Ledger,
+    index: BatchIndex,
 }
 
 impl Archive {
-    fn new(plan: Plan, ledger: Ledger) -> Self {
+    fn new(plan: Plan, index: BatchIndex) -> Self {
         let numbers = plan.tables.iter().map(|table| (table.table.name.clone(), table.number)).collect();
-        Self { plan, numbers, ledger }
+        Self { plan, numbers, index }
     }
 
-    /// Reads the documents of a complete archive, again where they are damaged.
-    async fn load(store: &dyn Store) -> Result<Self> {
-        for pause in PAUSES {
+    /// Loads the documents of a complete archive; retries where they are damaged.
+    async fn load(store: &dyn ObjectStore) -> Result<Self> {
+        for delay in RETRY_DELAYS {
             match Self::load_once(store).await {
-                Err(error) if error.kind() == ErrorKind::Data => tokio::time::sleep(pause).await,
+                Err(error) if error.kind() == ErrorKind::Data => tokio::time::sleep(delay).await,
                 loaded => return loaded,
             }
         }
         Self::load_once(store).await
     }
 
-    async fn load_once(store: &dyn Store) -> Result<Self> {
-        let find = |key| store.find(key, LONGEST_DOCUMENT);
+    async fn load_once(store: &dyn ObjectStore) -> Result<Self> {
+        let find = |key| store.find(key, MAX_DOCUMENT_BYTES);
         let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
         let at = store.url("");
         let (plan, manifest) = match (plan, manifest) {
@@ -78,40 +78,40 @@ impl Archive {
                 return Err(Error::new(ErrorKind::Storage, message));
             }
         };
-        let Decoded { content: mut plan, digest }: Decoded<Plan> = decode(&plan, &store.url(PLAN))?;
-        // The rows come from here now: to load them into the server that they once came from is no clone onto itself.
+        let ParsedDocument { content: mut plan, digest }: ParsedDocument<Plan> = decode(&plan, &store.url(PLAN))?;
+        // The source is the archive: a load into the server of the export is no clone onto itself.
         plan.server.identity.clear();
         let manifest: Manifest = decode(&manifest, &store.url(MANIFEST))?.content;
         manifest.check(&plan, &digest).map_err(|why| {
             let remedy = "restore both as they were written, or export again";
             Error::new(ErrorKind::Data, format!("{} is damaged: it {why}: {remedy}", store.url(MANIFEST)))
         })?;
-        Ok(Self::new(plan, Ledger::complete(manifest)))
+        Ok(Self::new(plan, BatchIndex::complete(manifest)))
     }
 }
 
-impl Reader {
-    /// A reader of a complete archive, which is looked at with the first call.
+impl ArchiveReader {
+    /// Creates a reader of a complete archive without any request.
     ///
     /// # Errors
-    /// None of its own; the first call gives `Storage` when there is no archive or it is incomplete, `Data` when its
-    /// documents are damaged, `Unsupported` when another version wrote it.
-    pub(crate) fn open(store: Arc<dyn Store>) -> Self {
+    /// The first call returns `Storage` when the archive is missing or incomplete, `Data` when its documents are
+    /// damaged, and `Unsupported` when they have another format.
+    pub(crate) fn open(store: Arc<dyn ObjectStore>) -> Self {
         Self { store, archive: OnceCell::new(), following: false }
     }
 
-    /// Follows an archive that is being written: its batches come as the feed tells of them. Must be called within a
-    /// runtime.
-    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<Staged>) -> Self {
-        Self { store, archive: OnceCell::from(Archive::new(plan, Ledger::follow(feed))), following: true }
+    /// Creates a reader of an archive that is being written; it reads each batch after its export event. Requires a
+    /// Tokio runtime.
+    pub(crate) fn follow(store: Arc<dyn ObjectStore>, plan: Plan, feed: mpsc::UnboundedReceiver<ExportEvent>) -> Self {
+        Self { store, archive: OnceCell::from(Archive::new(plan, BatchIndex::follow(feed))), following: true }
     }
 
     async fn archive(&self) -> Result<&Archive> {
         self.archive.get_or_try_init(|| Archive::load(&*self.store)).await
     }
 
-    /// What the archive holds, as it was planned.
-    pub(super) async fn plan_of_all(&self) -> Result<&Plan> {
+    /// The plan of the export.
+    pub(super) async fn archived_plan(&self) -> Result<&Plan> {
         Ok(&self.archive().await?.plan)
     }
 
@@ -122,7 +122,7 @@ impl Reader {
 }
 
 #[async_trait]
-impl Source for Reader {
+impl Source for ArchiveReader {
     async fn catalog(&self) -> Result<Catalog> {
         Ok(catalog(&self.archive().await?.plan))
     }
@@ -140,23 +140,23 @@ impl Source for Reader {
             Error::new(ErrorKind::Internal, message)
         })?;
         let first = BatchId { table: number, chunk: chunk.number, batch: 0 };
-        Ok(batches(&self.store, entries(&archive.ledger, first), table.number, memory))
+        Ok(batches(&self.store, entries(&archive.index, first), table.number, memory))
     }
 
     async fn close(&self) -> Result<()> {
-        self.archive.get().into_iter().for_each(|archive| archive.ledger.close());
+        self.archive.get().into_iter().for_each(|archive| archive.index.close());
         Ok(())
     }
 }
 
-/// Fetches these batches of one chunk, in their order, for a plan in which their table has this number.
+/// Fetches the batches of one chunk in order. `table` is the number of their table in the plan of the reader.
 pub(super) fn batches<'a>(
-    store: &'a Arc<dyn Store>,
-    entries: impl Stream<Item = Result<(BatchId, Entry)>> + Send + 'a,
+    store: &'a Arc<dyn ObjectStore>,
+    entries: impl Stream<Item = Result<(BatchId, BatchEntry)>> + Send + 'a,
     table: u32,
     memory: &'a Memory,
 ) -> BatchStream<'a> {
-    // Memory is reserved in the order of delivery: the next batch must never hold what this one waits for.
+    // Reserve memory in the order of delivery: a later batch must never hold memory that an earlier one waits for.
     let reserved = entries.and_then(move |(archived, entry)| async move {
         let bytes = entry.bytes.saturating_add(entry.stored);
         let lease = memory.reserve(usize::try_from(bytes).unwrap_or(usize::MAX)).await;
@@ -164,54 +164,64 @@ pub(super) fn batches<'a>(
     });
     let fetches = reserved.map_ok(move |(archived, entry, lease)| {
         let id = BatchId { table, ..archived };
-        Fetching(tokio::spawn(fetch(store.clone(), batch_key(archived), id, entry, lease)))
+        FetchTask(tokio::spawn(fetch(store.clone(), batch_key(archived), id, entry, lease)))
     });
-    fetches.try_buffered(AHEAD).boxed()
+    fetches.try_buffered(CONCURRENT_FETCHES).boxed()
 }
 
-/// The batches from `first` to the end of its chunk, each as soon as it is known.
-fn entries(ledger: &Ledger, first: BatchId) -> impl Stream<Item = Result<(BatchId, Entry)>> + Send + '_ {
+/// Lists the batches from `first` to the end of its chunk, each as soon as the index knows it.
+fn entries(index: &BatchIndex, first: BatchId) -> impl Stream<Item = Result<(BatchId, BatchEntry)>> + Send + '_ {
     stream::try_unfold(first, move |id| async move {
         let next = BatchId { batch: id.batch.saturating_add(1), ..id };
-        Ok(ledger.wait(id).await?.map(|entry| ((id, entry), next)))
+        Ok(index.wait(id).await?.map(|entry| ((id, entry), next)))
     })
 }
 
-/// Fetches the batch that lies under `key` and is called `id` in the plan that is read. Reads the object again when it
-/// arrives damaged.
-async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mut lease: Lease) -> Result<Batch> {
-    let mut pauses = PAUSES.iter();
+/// Fetches the batch at `key`, and gives it the `id` of the reader's plan. Reads an object again that arrives damaged.
+async fn fetch(
+    store: Arc<dyn ObjectStore>,
+    key: String,
+    id: BatchId,
+    entry: BatchEntry,
+    mut lease: Lease,
+) -> Result<Batch> {
+    let mut delays = RETRY_DELAYS.iter();
     loop {
         let data;
         (lease, data) = fetch_once(&store, &key, &entry, lease).await?;
-        match (data, pauses.next()) {
+        match (data, delays.next()) {
             (Ok(data), _) => {
                 lease.settle(data.len());
                 return Ok(Batch::new(id, entry.rows, data, entry.digest).with_lease(lease));
             }
             (Err(damaged), None) => return Err(damaged),
-            (Err(_), Some(pause)) => tokio::time::sleep(*pause).await,
+            (Err(_), Some(delay)) => tokio::time::sleep(*delay).await,
         }
     }
 }
 
-/// The text of a batch, or in which way it is damaged.
-async fn fetch_once(store: &Arc<dyn Store>, key: &str, entry: &Entry, lease: Lease) -> Result<(Lease, Result<Bytes>)> {
+/// Fetches and decompresses a batch once. The inner error means that it arrived damaged.
+async fn fetch_once(
+    store: &Arc<dyn ObjectStore>,
+    key: &str,
+    entry: &BatchEntry,
+    lease: Lease,
+) -> Result<(Lease, Result<Bytes>)> {
     let object = match store.get(key, entry.stored).await {
         Err(error) if error.kind() == ErrorKind::Data => return Ok((lease, Err(error))),
         object => object?,
     };
     let (entry, url) = (entry.clone(), store.url(key));
-    // The lease goes along: should nobody wait any more, the bytes are still there until the work ends.
+    // The work holds the lease: when the caller is dropped, the bytes stay in memory until the work ends.
     let work = move || {
         let damaged = |why| Error::new(ErrorKind::Data, format!("{url} is damaged: {why}"));
-        (lease, unpack(&object, &entry).map_err(damaged))
+        (lease, decompress_batch(&object, &entry).map_err(damaged))
     };
-    tokio::task::spawn_blocking(work).await.map_err(stopped)
+    tokio::task::spawn_blocking(work).await.map_err(join_error)
 }
 
-/// The text of a batch, if it is what the manifest says; else why not.
-fn unpack(object: &[u8], entry: &Entry) -> Result<Bytes, String> {
+/// Decompresses a batch and compares it with its entry; the error names the difference.
+fn decompress_batch(object: &[u8], entry: &BatchEntry) -> Result<Bytes, String> {
     if object.len() as u64 != entry.stored {
         return Err(format!("it is {} bytes long instead of {}", object.len(), entry.stored));
     }
@@ -227,23 +237,23 @@ fn unpack(object: &[u8], entry: &Entry) -> Result<Bytes, String> {
     Ok(data)
 }
 
-fn stopped(error: tokio::task::JoinError) -> Error {
+fn join_error(error: tokio::task::JoinError) -> Error {
     let kind = if error.is_cancelled() { ErrorKind::Cancelled } else { ErrorKind::Internal };
     Error::new(kind, "the reading of the archive was stopped").caused_by(error)
 }
 
-/// A fetch that goes on while nobody looks, and ends when nobody wants it any more.
-struct Fetching(JoinHandle<Result<Batch>>);
+/// A fetch that runs without being polled, and is cancelled when dropped.
+struct FetchTask(JoinHandle<Result<Batch>>);
 
-impl Future for Fetching {
+impl Future for FetchTask {
     type Output = Result<Batch>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or_else(|error| Err(stopped(error))))
+        Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or_else(|error| Err(join_error(error))))
     }
 }
 
-impl Drop for Fetching {
+impl Drop for FetchTask {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -1,17 +1,17 @@
-//! Removing an archive.
+//! Removes an archive.
 
-use super::layout::{DATA, MANIFEST, PLAN, is_ours};
+use super::layout::{DATA, MANIFEST, PLAN, is_archive_key};
 use crate::error::Result;
-use crate::store::{Store, TEMPORARY};
+use crate::store::{ObjectStore, TEMPORARY};
 
-/// Removes an archive, complete or not, and nothing else that lies there.
+/// Removes an archive, complete or not, and no other object at its location.
 ///
-/// The manifest goes first and the plan last, so that what an interruption leaves is seen to be an incomplete archive.
-pub(crate) async fn remove(store: &dyn Store) -> Result<()> {
+/// Removes the manifest first and the plan last: an interruption leaves an incomplete archive.
+pub(crate) async fn remove(store: &dyn ObjectStore) -> Result<()> {
     store.remove(&[MANIFEST.to_owned()]).await?;
     let mut keys = store.list(DATA).await?;
     keys.extend(store.list(TEMPORARY).await?);
-    keys.retain(|key| is_ours(key));
+    keys.retain(|key| is_archive_key(key));
     store.remove(&keys).await?;
     store.remove(&[PLAN.to_owned()]).await
 }

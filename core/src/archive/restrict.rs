@@ -1,4 +1,4 @@
-//! The part of an archive's plan that a selection takes.
+//! Restricts the plan of an archive to a selection.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fidelity::Fidelity;
 use crate::plan::{Plan, Selection, TablePlan};
 
-/// Everything that an archive holds.
+/// The catalog of an archive.
 pub(super) fn catalog(archived: &Plan) -> Catalog {
     Catalog {
         server: archived.server.clone(),
@@ -17,10 +17,10 @@ pub(super) fn catalog(archived: &Plan) -> Catalog {
     }
 }
 
-/// The plan for a selection from an archive: its tables are numbered anew, their chunks are those of the archive.
+/// Returns the plan for a selection, with new table numbers and the archive's chunks.
 ///
 /// # Errors
-/// `Usage` for a row filter: rows of an archive are text that no server can filter any more.
+/// `Usage` for a row filter: the rows of an archive are text, which no server filters.
 pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
     if let Some(filtered) = selection.tables.iter().find(|table| table.filter.is_some()) {
         return Err(Error::usage("the rows of an archive cannot be filtered").with("table", &filtered.name));

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::layout::{MANIFEST, PLAN};
-use super::{Reader, Writer};
-use crate::batch::{Batch, BatchId, Receipt, Staged};
+use super::{ArchiveReader, ArchiveWriter};
+use crate::batch::{Batch, BatchId, ExportEvent, Receipt};
 use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server, Table};
 use crate::codec::BatchBuilder;
 use crate::error::{ErrorKind, Result};
@@ -23,7 +23,7 @@ use crate::memory::Memory;
 use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{Store, memory};
+use crate::store::{ObjectStore, memory};
 
 fn table(name: &str) -> Table {
     Table {
@@ -80,8 +80,8 @@ fn batches() -> Vec<Batch> {
     [(2, 1, 0), (1, 0, 0), (2, 0, 1), (2, 0, 0), (2, 0, 2)].map(|(t, c, b)| batch(t, c, b)).into()
 }
 
-async fn export(store: &Arc<memory::Memory>) -> Writer {
-    let writer = Writer::new(store.clone(), false);
+async fn export(store: &Arc<memory::MemoryStore>) -> ArchiveWriter {
+    let writer = ArchiveWriter::new(store.clone(), false);
     let plan = plan();
     assert_eq!(writer.check(&catalog(), &Selection::default()).await.unwrap(), []);
     assert!(store.objects().is_empty(), "a check leaves nothing");
@@ -95,7 +95,7 @@ async fn export(store: &Arc<memory::Memory>) -> Writer {
     writer
 }
 
-async fn read(reader: &Reader, plan: &Plan, table: usize, chunk: usize) -> Result<Vec<Batch>> {
+async fn read(reader: &ArchiveReader, plan: &Plan, table: usize, chunk: usize) -> Result<Vec<Batch>> {
     let table = &plan.tables[table];
     reader.read(table, &table.chunks[chunk], &Memory::new(1 << 20, 1)).await?.try_collect().await
 }
@@ -106,10 +106,10 @@ fn same(read: &[Batch], written: &[Batch]) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_written_is_read() {
-    let store = Arc::new(memory::Memory::default());
+async fn a_reader_returns_the_written_batches() {
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
-    let reader = Reader::open(store.clone());
+    let reader = ArchiveReader::open(store.clone());
     assert_eq!(reader.catalog().await.unwrap(), catalog());
     let whole = reader.plan(&selection(&["empty", "../../etc/passwd", "orders"])).await.unwrap();
     assert_eq!(whole, plan());
@@ -123,7 +123,7 @@ async fn what_was_written_is_read() {
 
 #[tokio::test]
 async fn keys_are_made_of_numbers() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let keys: Vec<_> = store.objects().keys().cloned().collect();
     let data = ["1/0-0", "2/0-0", "2/0-1", "2/0-2", "2/1-0"].map(|name| format!("data/{name}.tsv.zst"));
@@ -132,9 +132,9 @@ async fn keys_are_made_of_numbers() {
 
 #[tokio::test]
 async fn a_part_of_an_archive_is_numbered_anew() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
-    let reader = Reader::open(store.clone());
+    let reader = ArchiveReader::open(store.clone());
     let mut part = selection(&["orders"]);
     part.left_out.push(LeftOut { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
     let plan = reader.plan(&part).await.unwrap();
@@ -152,40 +152,40 @@ async fn a_part_of_an_archive_is_numbered_anew() {
 
 #[tokio::test]
 async fn an_archive_can_go_back_to_the_server_that_it_came_from() {
-    let store = Arc::new(memory::Memory::default());
-    let writer = Writer::new(store.clone(), false);
+    let store = Arc::new(memory::MemoryStore::default());
+    let writer = ArchiveWriter::new(store.clone(), false);
     let mut plan = Plan { tables: Vec::new(), ..plan() };
     plan.server.identity = "this very server".to_owned();
     writer.begin(&plan).await.unwrap();
     writer.finish(&plan).await.unwrap();
-    assert_eq!(Reader::open(store).catalog().await.unwrap().server.identity, "");
+    assert_eq!(ArchiveReader::open(store).catalog().await.unwrap().server.identity, "");
 }
 
 #[tokio::test]
 async fn an_incomplete_archive_is_refused() {
-    let store = Arc::new(memory::Memory::default());
-    let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+    let store = Arc::new(memory::MemoryStore::default());
+    let error = ArchiveReader::open(store.clone()).catalog().await.unwrap_err();
     assert_eq!(error.to_string(), "there is no archive at memory:///");
     export(&store).await;
     let manifest = store.objects().remove(MANIFEST).unwrap();
-    let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+    let error = ArchiveReader::open(store.clone()).catalog().await.unwrap_err();
     assert_eq!(error.to_string(), "the archive at memory:/// is incomplete: its manifest.json is missing");
     store.objects().insert(MANIFEST.into(), manifest);
     store.objects().remove(PLAN).unwrap();
-    let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+    let error = ArchiveReader::open(store.clone()).catalog().await.unwrap_err();
     assert_eq!(error.to_string(), "the archive at memory:/// is incomplete: its plan.json is missing");
 }
 
-/// Where a batch is no longer listed, its rows would be missing, and nobody would hear of it.
+/// A batch missing in the manifest would be a silent loss of rows.
 #[tokio::test]
 async fn an_edited_manifest_or_plan_is_refused() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let document = |key| serde_json::from_slice::<Value>(&store.objects()[key]).unwrap();
     let (manifest, plan) = (document(MANIFEST), document(PLAN));
     let refused = async |key: &str, document: &Value, why: &str| {
         let good = store.objects().insert(key.into(), serde_json::to_vec(document).unwrap().into()).unwrap();
-        let error = Reader::open(store.clone()).catalog().await.unwrap_err();
+        let error = ArchiveReader::open(store.clone()).catalog().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data, "{error}");
         assert!(error.to_string().contains(why), "{error}");
         store.objects().insert(key.into(), good);
@@ -213,7 +213,7 @@ async fn an_edited_manifest_or_plan_is_refused() {
     refused(PLAN, &edited, "plan.json is damaged: its content was changed").await;
     sign(&mut edited);
     refused(PLAN, &edited, "manifest.json is damaged: it belongs to another plan.json").await;
-    Reader::open(store.clone()).catalog().await.unwrap();
+    ArchiveReader::open(store.clone()).catalog().await.unwrap();
 }
 
 /// Makes the digest of a document that of its content.
@@ -222,17 +222,17 @@ fn sign(document: &mut Value) {
     document["digest"] = format!("{:032x}", crate::codec::hash(&content)).into();
 }
 
-/// A store that gives each object damaged at first.
+/// A store whose first reads of each object are damaged.
 #[derive(Debug, Default)]
-struct Damaging {
-    inner: memory::Memory,
+struct DamagingStore {
+    inner: memory::MemoryStore,
     given: Mutex<HashMap<String, usize>>,
     /// How often each object arrives damaged.
     times: usize,
 }
 
 #[async_trait]
-impl Store for Damaging {
+impl ObjectStore for DamagingStore {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         self.inner.put(key, data).await
     }
@@ -261,13 +261,13 @@ impl Store for Damaging {
 }
 
 #[tokio::test]
-async fn what_arrives_damaged_is_read_again_and_not_for_ever() {
-    let whole = Arc::new(memory::Memory::default());
+async fn damaged_objects_are_read_again_a_limited_number_of_times() {
+    let whole = Arc::new(memory::MemoryStore::default());
     export(&whole).await;
     for times in [2, 3] {
-        let store = Arc::new(Damaging { times, ..Damaging::default() });
+        let store = Arc::new(DamagingStore { times, ..DamagingStore::default() });
         *store.inner.objects() = whole.objects().clone();
-        let reader = Reader::open(store.clone());
+        let reader = ArchiveReader::open(store.clone());
         let catalog = reader.catalog().await;
         if times == 2 {
             catalog.unwrap();
@@ -281,8 +281,8 @@ async fn what_arrives_damaged_is_read_again_and_not_for_ever() {
 
 #[tokio::test]
 async fn an_archive_with_a_gap_is_not_finished() {
-    let store = Arc::new(memory::Memory::default());
-    let writer = Writer::new(store.clone(), false);
+    let store = Arc::new(memory::MemoryStore::default());
+    let writer = ArchiveWriter::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
     writer.write(&plan.tables[2], batch(2, 0, 1)).await.unwrap();
@@ -291,12 +291,12 @@ async fn an_archive_with_a_gap_is_not_finished() {
 }
 
 #[tokio::test]
-async fn a_changed_missing_or_exchanged_object_is_noticed() {
-    let store = Arc::new(memory::Memory::default());
+async fn a_changed_missing_or_exchanged_object_is_an_error() {
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let key = "data/2/0-1.tsv.zst";
     let good = store.objects()[key].clone();
-    let reader = Reader::open(store.clone());
+    let reader = ArchiveReader::open(store.clone());
     let plan = plan();
     let mut spoiled = good.to_vec();
     spoiled[good.len() / 2] ^= 1;
@@ -312,11 +312,11 @@ async fn a_changed_missing_or_exchanged_object_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_archive_that_is_there_is_kept_unless_asked() {
-    let store = Arc::new(memory::Memory::default());
+async fn an_existing_archive_is_kept_without_overwrite() {
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let before = store.objects().clone();
-    let second = Writer::new(store.clone(), false);
+    let second = ArchiveWriter::new(store.clone(), false);
     let findings = second.check(&catalog(), &Selection::default()).await.unwrap();
     assert!(findings[0].message.starts_with("an archive is already at memory:///: choose another prefix"));
     assert_eq!(second.begin(&plan()).await.unwrap_err().kind(), ErrorKind::Preflight);
@@ -325,7 +325,7 @@ async fn an_archive_that_is_there_is_kept_unless_asked() {
 
     store.objects().insert("data/0/notes.txt".into(), Bytes::new());
     store.objects().insert("data/9/9-9.tsv.zst".into(), Bytes::new());
-    let third = Writer::new(store.clone(), true);
+    let third = ArchiveWriter::new(store.clone(), true);
     assert_eq!(third.check(&catalog(), &Selection::default()).await.unwrap(), []);
     third.begin(&plan()).await.unwrap();
     assert_eq!(store.objects().keys().collect::<Vec<_>>(), ["data/0/notes.txt", PLAN], "only ours go");
@@ -333,7 +333,7 @@ async fn an_archive_that_is_there_is_kept_unless_asked() {
 
 #[tokio::test]
 async fn a_removed_archive_leaves_nothing() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     let writer = export(&store).await;
     writer.remove().await.unwrap();
     assert!(store.objects().is_empty());
@@ -344,14 +344,14 @@ async fn a_removed_archive_leaves_nothing() {
 
 /// A store whose puts of batches wait, and can be told to wait for ever.
 #[derive(Debug, Default)]
-struct Slow {
-    inner: memory::Memory,
+struct SlowStore {
+    inner: memory::MemoryStore,
     started: AtomicUsize,
     stuck: AtomicBool,
 }
 
 #[async_trait]
-impl Store for Slow {
+impl ObjectStore for SlowStore {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         if key.starts_with("data/") {
             self.started.fetch_add(1, Ordering::SeqCst);
@@ -377,10 +377,10 @@ impl Store for Slow {
 }
 
 #[tokio::test]
-async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
+async fn an_abort_removes_uploads_in_flight() {
     for stuck in [false, true] {
-        let store = Arc::new(Slow { stuck: stuck.into(), ..Slow::default() });
-        let writer = Writer::new(store.clone(), false);
+        let store = Arc::new(SlowStore { stuck: stuck.into(), ..SlowStore::default() });
+        let writer = ArchiveWriter::new(store.clone(), false);
         let plan = plan();
         writer.begin(&plan).await.unwrap();
         // The engine drops the future when the job is cancelled.
@@ -397,41 +397,43 @@ async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
     }
 }
 
-/// Writes batches one by one and gives their receipts.
-async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<Staged>, Reader) {
-    let writer = Writer::new(store.clone(), false);
+/// Starts an export and a reader that follows it.
+async fn follow_export(
+    store: &Arc<memory::MemoryStore>,
+) -> (ArchiveWriter, Plan, mpsc::UnboundedSender<ExportEvent>, ArchiveReader) {
+    let writer = ArchiveWriter::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
     let (sender, feed) = mpsc::unbounded_channel();
-    let reader = Reader::follow(store.clone(), plan.clone(), feed);
+    let reader = ArchiveReader::follow(store.clone(), plan.clone(), feed);
     (writer, plan, sender, reader)
 }
 
-async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> Staged {
+async fn write_event(writer: &ArchiveWriter, plan: &Plan, batch: Batch) -> ExportEvent {
     let receipt: Receipt = writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
-    Staged::Batch(receipt)
+    ExportEvent::Batch(receipt)
 }
 
 #[tokio::test]
-async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
-    let store = Arc::new(memory::Memory::default());
-    let (writer, plan, sender, reader) = staged(&store).await;
+async fn a_follower_delivers_each_batch_after_its_event() {
+    let store = Arc::new(memory::MemoryStore::default());
+    let (writer, plan, sender, reader) = follow_export(&store).await;
     assert_eq!(reader.snapshot(&selection(&[])).await.unwrap(), plan, "its plan is as it is");
     let memory = Memory::new(1 << 20, 1);
     let orders = &plan.tables[2];
     let mut first = reader.read(orders, &orders.chunks[0], &memory).await.unwrap();
     let mut second = reader.read(orders, &orders.chunks[1], &memory).await.unwrap();
-    sender.send(stage(&writer, &plan, batch(2, 0, 0)).await).unwrap();
+    sender.send(write_event(&writer, &plan, batch(2, 0, 0)).await).unwrap();
     assert!(same(&[first.next().await.unwrap().unwrap()], &[batch(2, 0, 0)]));
     assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
 
     // The last one before the middle one, the end before both.
-    sender.send(Staged::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
-    sender.send(stage(&writer, &plan, batch(2, 0, 2)).await).unwrap();
-    sender.send(stage(&writer, &plan, batch(2, 1, 0)).await).unwrap();
+    sender.send(ExportEvent::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
+    sender.send(write_event(&writer, &plan, batch(2, 0, 2)).await).unwrap();
+    sender.send(write_event(&writer, &plan, batch(2, 1, 0)).await).unwrap();
     assert!(same(&[second.next().await.unwrap().unwrap()], &[batch(2, 1, 0)]), "another chunk does not wait");
     assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
-    sender.send(stage(&writer, &plan, batch(2, 0, 1)).await).unwrap();
+    sender.send(write_event(&writer, &plan, batch(2, 0, 1)).await).unwrap();
     let rest: Vec<_> = first.try_collect().await.unwrap();
     assert!(same(&rest, &[batch(2, 0, 1), batch(2, 0, 2)]));
 
@@ -445,8 +447,8 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
 
 #[tokio::test]
 async fn a_closed_follower_waits_no_longer() {
-    let store = Arc::new(memory::Memory::default());
-    let (_writer, plan, _sender, reader) = staged(&store).await;
+    let store = Arc::new(memory::MemoryStore::default());
+    let (_writer, plan, _sender, reader) = follow_export(&store).await;
     let memory = Memory::new(1 << 20, 1);
     let mut chunk = reader.read(&plan.tables[0], &plan.tables[0].chunks[0], &memory).await.unwrap();
     assert!(chunk.next().now_or_never().is_none());
@@ -456,9 +458,9 @@ async fn a_closed_follower_waits_no_longer() {
 
 #[tokio::test]
 async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
-    let store = Arc::new(memory::Memory::default());
+    let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
-    let reader = Reader::open(store.clone());
+    let reader = ArchiveReader::open(store.clone());
     let memory = Memory::new(2 << 10, 1);
     let plan = plan();
     let chunk = reader.read(&plan.tables[2], &plan.tables[2].chunks[0], &memory).await.unwrap();

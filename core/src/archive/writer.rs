@@ -1,4 +1,4 @@
-//! An archive as a sink.
+//! Writes an archive as a sink.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::layout::{LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, encode};
-use super::reader::{Reader, batches};
+use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, batch_key, encode};
+use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
@@ -22,54 +22,54 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::sink::{Sink, Witness};
+use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
-use crate::store::{Store, temporary_name};
+use crate::store::{ObjectStore, temporary_name};
 
-/// How long the end of a job waits for objects that are on their way. What still arrives after it would stay.
-const GRACE: Duration = Duration::from_millis(1500);
+/// How long the removal waits for uploads in flight: an object that arrives after it would stay.
+const UPLOAD_GRACE: Duration = Duration::from_millis(1500);
 
 /// Writes an archive.
-pub(crate) struct Writer {
-    store: Arc<dyn Store>,
+pub(crate) struct ArchiveWriter {
+    store: Arc<dyn ObjectStore>,
     overwrite: bool,
-    /// Reads the archive that is there already, if it is only to be looked at.
-    reader: Reader,
-    /// Hears that the archive begins.
-    witness: OnceLock<Witness>,
+    /// Reads an existing archive for a comparison.
+    reader: ArchiveReader,
+    /// Receives a record before the first object is stored.
+    recorder: OnceLock<UndoRecorder>,
     state: Mutex<State>,
-    /// Held while the archive is removed, so that a second caller returns only when it is gone.
+    /// Held during the removal, so that a second caller returns only after its end.
     removing: tokio::sync::Mutex<()>,
 }
 
-/// What is known of the archive so far.
+/// The state of the archive that is being written.
 #[derive(Debug, Default)]
 struct State {
-    stage: Stage,
-    /// The objects on their way: they outlive the futures that asked for them.
+    status: WriterStatus,
+    /// The uploads in flight: they outlive the futures that started them.
     puts: JoinSet<()>,
     /// The batches that are durable.
     receipts: BTreeMap<BatchId, Receipt>,
 }
 
-/// How far the archive is.
+/// The status of the archive.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Whatever lies there is not ours.
+enum WriterStatus {
+    /// Nothing was written: an existing archive is not ours.
     #[default]
     New,
-    /// Takes objects.
+    /// The writer accepts objects.
     Open,
-    /// Takes no more.
-    Ended,
+    /// The writer accepts no more objects.
+    Closed,
 }
 
-impl Writer {
-    /// An archive to be written; `overwrite` replaces the one that may be there.
-    pub(crate) fn new(store: Arc<dyn Store>, overwrite: bool) -> Self {
-        let reader = Reader::open(store.clone());
+impl ArchiveWriter {
+    /// Creates a writer; `overwrite` replaces an existing archive.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, overwrite: bool) -> Self {
+        let reader = ArchiveReader::open(store.clone());
         let (state, removing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { store, overwrite, reader, witness: OnceLock::new(), state, removing }
+        Self { store, overwrite, reader, recorder: OnceLock::new(), state, removing }
     }
 
     /// The address of the archive, without secrets.
@@ -77,23 +77,22 @@ impl Writer {
         self.store.url("")
     }
 
-    /// Removes the archive, complete or not: at the end of a clone that only went through it. Does nothing before
-    /// [`begin`](Sink::begin); may be called again.
+    /// Removes the archive, complete or not. Does nothing before [`begin`](Sink::begin); may be called again.
     pub(crate) async fn remove(&self) -> Result<()> {
         let _removing = self.removing.lock().await;
         let mut puts = {
             let mut state = self.state();
-            if state.stage == Stage::New {
+            if state.status == WriterStatus::New {
                 return Ok(());
             }
-            state.stage = Stage::Ended;
+            state.status = WriterStatus::Closed;
             std::mem::take(&mut state.puts)
         };
-        // An object that arrives after it was removed would stay: let those on their way arrive.
-        let _ = tokio::time::timeout(GRACE, async { while puts.join_next().await.is_some() {} }).await;
+        // An object that arrives after the removal would stay: wait for the uploads in flight.
+        let _ = tokio::time::timeout(UPLOAD_GRACE, async { while puts.join_next().await.is_some() {} }).await;
         puts.shutdown().await;
         match remove(&*self.store).await {
-            // Whoever lends the store may be gone; what it took from us can go without.
+            // The signer of the store may be lost; the store can remove its own objects without it.
             Err(error) => self.store.remove_orphans().await.map_err(|_| error),
             done => done,
         }
@@ -103,22 +102,22 @@ impl Writer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work that stores objects, so that it ends well even if the caller does not wait for it, and
-    /// [`remove`](Self::remove) can.
+    /// Runs an upload as a task: it ends cleanly even if the caller is dropped, and [`remove`](Self::remove) waits for
+    /// it.
     async fn tracked<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let (sender, outcome) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.stage != Stage::Open {
-                return Err(self.ended());
+            if state.status != WriterStatus::Open {
+                return Err(self.closed_error());
             }
             while state.puts.try_join_next().is_some() {}
             state.puts.spawn(async move { drop(sender.send(work.await)) });
         }
-        outcome.await.unwrap_or_else(|_| Err(self.ended()))
+        outcome.await.unwrap_or_else(|_| Err(self.closed_error()))
     }
 
-    fn ended(&self) -> Error {
+    fn closed_error(&self) -> Error {
         Error::new(ErrorKind::Cancelled, format!("the writing of the archive at {} was stopped", self.url()))
     }
 
@@ -127,12 +126,12 @@ impl Writer {
         self.tracked(async move { store.put(key, data).await }).await
     }
 
-    /// What is in the way of a new archive, in one line.
-    async fn obstacle(&self) -> Result<Option<String>> {
+    /// Looks for an existing archive; the message says what to do.
+    async fn existing_archive(&self) -> Result<Option<String>> {
         if self.overwrite {
             return Ok(None);
         }
-        let find = |key| self.store.find(key, LONGEST_DOCUMENT);
+        let find = |key| self.store.find(key, MAX_DOCUMENT_BYTES);
         let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
         let what = match (plan, manifest) {
             (None, None) => return Ok(None),
@@ -143,35 +142,35 @@ impl Writer {
         Ok(Some(format!("{what} is already at {at}: choose another prefix, or --if-exists drop to replace it")))
     }
 
-    /// Tries the rights that the whole job will need.
-    async fn probe(&self) -> Result<()> {
+    /// Checks the permissions that the job needs: to write, to remove and to list.
+    async fn check_permissions(&self) -> Result<()> {
         let probe = temporary_name("probe");
-        self.store.put(&probe, Bytes::from_static(b"dbgraft looks whether it may write here\n")).await?;
+        self.store.put(&probe, Bytes::from_static(b"dbgraft checks whether it may write here\n")).await?;
         self.store.remove(&[probe]).await?;
         self.store.list(&temporary_name("none")).await.map(drop)
     }
 }
 
 #[async_trait]
-impl Sink for Writer {
+impl Sink for ArchiveWriter {
     async fn check(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Finding>> {
         let refused = |error: Error| match error.kind() {
             ErrorKind::Permission => Ok(Some(error.to_string())),
             _ => Err(error),
         };
-        let obstacle = self.obstacle().await.or_else(refused)?;
-        let denied = self.probe().await.map(|()| None).or_else(refused)?;
-        Ok([obstacle, denied].into_iter().flatten().map(Finding::error).collect())
+        let existing = self.existing_archive().await.or_else(refused)?;
+        let denied = self.check_permissions().await.map(|()| None).or_else(refused)?;
+        Ok([existing, denied].into_iter().flatten().map(Finding::error).collect())
     }
 
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
-        if let Some(obstacle) = self.obstacle().await? {
-            return Err(Error::new(ErrorKind::Preflight, obstacle));
+        if let Some(existing) = self.existing_archive().await? {
+            return Err(Error::new(ErrorKind::Preflight, existing));
         }
-        if let Some(witness) = self.witness.get() {
-            witness(Value::Null);
+        if let Some(send) = self.recorder.get() {
+            send(Value::Null);
         }
-        self.state().stage = Stage::Open;
+        self.state().status = WriterStatus::Open;
         if self.overwrite {
             remove(&*self.store).await?;
         }
@@ -191,9 +190,9 @@ impl Sink for Writer {
     }
 
     async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
-        let archived = self.reader.plan_of_all().await?;
-        let of_name = |name: &str| archived.tables.iter().find(|table| table.table.name == name).cloned();
-        Ok(plan.tables.iter().map(|table| of_name(&table.table.name)).collect())
+        let archived = self.reader.archived_plan().await?;
+        let find_table = |name: &str| archived.tables.iter().find(|table| table.table.name == name).cloned();
+        Ok(plan.tables.iter().map(|table| find_table(&table.table.name)).collect())
     }
 
     async fn read_back<'a>(
@@ -202,7 +201,7 @@ impl Sink for Writer {
         chunk: &'a Chunk,
         memory: &'a Memory,
     ) -> Result<BatchStream<'a>> {
-        if self.state().stage == Stage::New {
+        if self.state().status == WriterStatus::New {
             return self.reader.read(table, chunk, memory).await;
         }
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
@@ -213,19 +212,19 @@ impl Sink for Writer {
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
-        let manifest = Manifest::of(plan, &self.state().receipts)?;
+        let manifest = Manifest::new(plan, &self.state().receipts)?;
         self.put_document(MANIFEST, encode(&manifest)?).await?;
         Ok(Vec::new())
     }
 
-    fn testify(&self, witness: Witness) {
-        // There is one coordinator.
-        let _ = self.witness.set(witness);
+    fn set_undo_recorder(&self, recorder: UndoRecorder) {
+        // Only one coordinator exists, so only the first recorder counts.
+        let _ = self.recorder.set(recorder);
     }
 
-    fn take_over(&self, made: Vec<Value>) {
-        if !made.is_empty() {
-            self.state().stage = Stage::Open;
+    fn adopt_undo_records(&self, records: Vec<Value>) {
+        if !records.is_empty() {
+            self.state().status = WriterStatus::Open;
         }
     }
 
@@ -235,7 +234,7 @@ impl Sink for Writer {
 }
 
 /// Compresses and stores one batch.
-async fn write(store: &dyn Store, batch: Batch) -> Result<Receipt> {
+async fn write(store: &dyn ObjectStore, batch: Batch) -> Result<Receipt> {
     let mut receipt = Receipt::of(&batch);
     let data = batch.data.clone();
     let failed = |error: &dyn fmt::Display| {

@@ -1,41 +1,41 @@
-//! A leg, where its ends are: here, or on the site that has both.
+//! Runs a leg where its endpoints are: in this process, or on the agent that opens both.
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::OpenJob;
-use crate::batch::Staged;
-use crate::endpoint::Stage;
+use crate::batch::ExportEvent;
+use crate::endpoint::StagingArchive;
 use crate::engine::{Leg, Outcome};
 use crate::error::Result;
-use crate::remote::Agent;
-use crate::remote::message::Errand;
+use crate::remote::AgentClient;
+use crate::remote::message::LegRequest;
 
 impl OpenJob {
-    /// Runs a leg between its own ends.
-    pub(super) async fn run(&self, leg: Leg, site: Option<&Agent>) -> Result<Outcome> {
-        let Some(agent) = site else { return leg.run().await };
-        let (events, staged) = (leg.events.clone(), leg.staged.clone());
-        agent.run(self.errand(leg, false), events, staged, None).await
+    /// Runs a leg between its own endpoints, on the agent if there is one.
+    pub(super) async fn run(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<Outcome> {
+        let Some(agent) = agent else { return leg.run().await };
+        let (events, exported) = (leg.events.clone(), leg.staged.clone());
+        agent.run_leg(self.leg_request(leg, false), events, exported, None).await
     }
 
-    /// Runs the leg out of the stage, which is fed by what the other leg tells.
+    /// Runs the importing leg, which reads the staging archive after the events of the exporting leg.
     pub(super) async fn run_from(
         &self,
-        stage: &Stage,
+        staging: &StagingArchive,
         leg: Leg,
-        feed: UnboundedReceiver<Staged>,
-        site: Option<&Agent>,
+        feed: UnboundedReceiver<ExportEvent>,
+        agent: Option<&AgentClient>,
     ) -> Result<Outcome> {
-        let Some(agent) = site else {
-            let source = stage.follow(&leg.plan, feed);
+        let Some(agent) = agent else {
+            let source = staging.follow(&leg.plan, feed);
             return Leg { source, ..leg }.run().await;
         };
         let events = leg.events.clone();
-        agent.run(self.errand(leg, true), events, None, Some(feed)).await
+        agent.run_leg(self.leg_request(leg, true), events, None, Some(feed)).await
     }
 
-    fn errand(&self, leg: Leg, follow: bool) -> Errand {
-        Errand {
+    fn leg_request(&self, leg: Leg, follow_export: bool) -> LegRequest {
+        LegRequest {
             name: leg.name,
             plan: leg.plan.as_ref().clone(),
             threads: leg.threads,
@@ -43,7 +43,7 @@ impl OpenJob {
             max_rate: leg.max_rate,
             verify: leg.verify,
             list_rows: leg.list_rows,
-            follow,
+            follow_export,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{CloneJob, OpenJob};
 use crate::catalog::ObjectKind;
-use crate::endpoint::Ends;
+use crate::endpoint::JobEndpoints;
 use crate::error::Result;
 use crate::event::{LegName, Phase};
 use crate::fidelity::Severity;
@@ -16,8 +16,9 @@ use crate::report;
 use crate::verification::{Comparison, Verification};
 
 impl CloneJob {
-    /// Compares the source's rows, as they are at one moment, with those at the target, and changes neither. By checksums
-    /// unless the options say counts; of the others, those count that choose objects and rows and bound the work.
+    /// Compares the source's rows, as they are at one moment, with those at the target, and changes neither. By
+    /// checksums unless the options say counts; of the others, those count that choose objects and rows and bound the
+    /// work.
     ///
     /// # Errors
     /// Wrong usage, and ends that cannot be read. Differences are no errors: they are in the comparison.
@@ -34,7 +35,7 @@ impl CloneJob {
         let Plan { position, left_out, .. } = plan;
         let left_out = left_out.into_iter().filter(|left| left.object.kind == ObjectKind::Table).collect();
         let seconds = started.elapsed().as_secs_f64();
-        let Ends { source_name: source, target_name: target, .. } = job.ends;
+        let JobEndpoints { source_name: source, target_name: target, .. } = job.ends;
         Ok(Comparison { source, target, position, verification, left_out, warnings, seconds })
     }
 }

@@ -1,4 +1,4 @@
-//! `~/.my.cnf`, as the servers' own clients read it
+//! Reads `~/.my.cnf` as the servers' own clients do
 //! (<https://dev.mysql.com/doc/refman/8.4/en/option-files.html>, <https://mariadb.com/kb/en/configuring-mariadb-with-option-files/>).
 
 use std::fs;
@@ -10,12 +10,12 @@ use secrecy::SecretString;
 use crate::bounded_file;
 use crate::error::{Error, Result};
 
-/// The groups that `mysql` and `mariadb` read. Whatever its group, the last line of a name counts.
+/// The groups that `mysql` and `mariadb` read. The last line of an option counts, in whichever of these groups it is.
 const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "mariadb-client"];
-/// How deep files may include each other, as in the servers' own clients.
-const DEPTH: usize = 10;
+/// The maximum depth of includes, as in the servers' own clients.
+const MAX_DEPTH: usize = 10;
 
-/// What the option file says for all clients.
+/// The options of an option file for all clients.
 #[derive(Debug, Default)]
 pub(super) struct OptionFile {
     pub(super) user: Option<String>,
@@ -34,29 +34,29 @@ impl OptionFile {
     pub(super) fn read() -> Result<Self> {
         let mut found = Self::default();
         if let Some(home) = std::env::var_os("HOME") {
-            found.include(&PathBuf::from(home).join(".my.cnf"), DEPTH)?;
+            found.read_file(&PathBuf::from(home).join(".my.cnf"), MAX_DEPTH)?;
         }
         Ok(found)
     }
 
-    fn include(&mut self, path: &Path, depth: usize) -> Result<()> {
+    fn read_file(&mut self, path: &Path, depth: usize) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
         // Whoever may write it could name a server of his own.
-        let open_to_all =
+        let world_writable =
             |path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o002 != 0);
-        if open_to_all(path) {
+        if world_writable(path) {
             let file = path.display();
             return Err(Error::usage(format!(
                 "the option file {file} is not used, since everybody may write it: chmod go-w {file}"
             )));
         }
         match bounded_file::read(path) {
-            Ok(bytes) => self.lines(path, &String::from_utf8_lossy(&bytes), depth),
+            Ok(bytes) => self.parse(path, &String::from_utf8_lossy(&bytes), depth),
             Err(_) => Ok(()),
         }
     }
 
-    fn lines(&mut self, path: &Path, text: &str, depth: usize) -> Result<()> {
+    fn parse(&mut self, path: &Path, text: &str, depth: usize) -> Result<()> {
         // `None` before the first group; then whether the group counts.
         let mut group_counts = None;
         for (index, line) in text.lines().map(str::trim).enumerate() {
@@ -69,10 +69,10 @@ impl OptionFile {
             }
             if let Some(directive) = line.strip_prefix('!') {
                 match directive.split_once(char::is_whitespace) {
-                    Some(("include", file)) => self.include(Path::new(file.trim()), depth)?,
+                    Some(("include", file)) => self.read_file(Path::new(file.trim()), depth)?,
                     Some(("includedir", directory)) => {
-                        for file in option_files(Path::new(directory.trim())) {
-                            self.include(&file, depth)?;
+                        for file in list_option_files(Path::new(directory.trim())) {
+                            self.read_file(&file, depth)?;
                         }
                     }
                     _ => {}
@@ -83,9 +83,9 @@ impl OptionFile {
             } else if group_counts.is_none() {
                 // The line itself may hold a password.
                 return wrong("an option stands before the first group: say [client] before it");
-            } else if let Some((name, value)) = without_comment(line).split_once('=')
+            } else if let Some((name, value)) = strip_comment(line).split_once('=')
                 && group_counts == Some(true)
-                && !self.set(name.trim(), unquoted(value.trim()))
+                && !self.set(name.trim(), unquote(value.trim()))
             {
                 return wrong("the port is no number from 1 to 65535");
             }
@@ -113,16 +113,16 @@ impl OptionFile {
     }
 }
 
-/// The option files of a directory, in the order of their names.
-fn option_files(directory: &Path) -> Vec<PathBuf> {
+/// Lists the option files of a directory, sorted by name.
+fn list_option_files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "cnf")).collect();
     files.sort();
     files
 }
 
-/// The line up to a `#` that stands in no quotes.
-fn without_comment(line: &str) -> &str {
+/// Removes a comment: a `#` outside of quotes and the rest of the line.
+fn strip_comment(line: &str) -> &str {
     let (mut quote, mut escaped) = (None, false);
     for (at, c) in line.char_indices() {
         match quote {
@@ -136,8 +136,8 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The value without the quotes around it and with its escapes undone.
-fn unquoted(value: &str) -> String {
+/// Removes the quotes around a value and decodes its escapes.
+fn unquote(value: &str) -> String {
     let inner = ['"', '\''].iter().find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
     let (mut text, mut rest) = (String::new(), inner.unwrap_or(value).chars());
     while let Some(c) = rest.next() {
@@ -162,31 +162,31 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> OptionFile {
+    fn parse(text: &str) -> OptionFile {
         let mut found = OptionFile::default();
-        found.lines(Path::new("f.cnf"), text, DEPTH).unwrap();
+        found.parse(Path::new("f.cnf"), text, MAX_DEPTH).unwrap();
         found
     }
 
     fn refusal(text: &str) -> String {
-        OptionFile::default().lines(Path::new("f.cnf"), text, DEPTH).unwrap_err().to_string()
+        OptionFile::default().parse(Path::new("f.cnf"), text, MAX_DEPTH).unwrap_err().to_string()
     }
 
     fn password(line: &str) -> String {
-        read(&format!("[client]\n{line}")).password.unwrap().expose_secret().to_owned()
+        parse(&format!("[client]\n{line}")).password.unwrap().expose_secret().to_owned()
     }
 
     #[test]
-    fn the_groups_of_the_clients_count_and_the_last_line_wins() {
-        let found = read("[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
+    fn the_last_line_of_the_clients_groups_counts() {
+        let found = parse("[mysqld]\nuser=x\n[client] \n; c\n# c\n  user = me\nport=3307\n[mysqldump]\nuser=x\n");
         assert_eq!((found.user.as_deref(), found.port), (Some("me"), Some(3307)));
         for group in GROUPS {
-            assert_eq!(read(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
+            assert_eq!(parse(&format!("[client]\nuser=a\n[{group}]\nloose_user=b")).user.as_deref(), Some("b"));
         }
     }
 
     #[test]
-    fn quotes_escapes_and_comments_are_those_of_the_clients() {
+    fn quotes_escapes_and_comments_are_parsed_like_the_clients_do() {
         assert_eq!(password("password=\"p#w\""), "p#w");
         assert_eq!(password("password = 'a # b' # c"), "a # b");
         assert_eq!(password("password=p#w"), "p");
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(password(r#"password="it's\" # x""#), r#"it's" # x"#);
         assert_eq!(password("password=\"half"), "\"half");
         assert_eq!(password("password='"), "'");
-        assert!(read("[client]\npassword\n").password.is_none());
+        assert!(parse("[client]\npassword\n").password.is_none());
     }
 
     #[test]
@@ -210,12 +210,12 @@ mod tests {
             let message = refusal(text);
             assert!(message.contains(names) && !message.contains("secret"), "{text:?}: {message}");
         }
-        assert_eq!(read("[mysqld]\nport=abc\n[client]\nport=0\nUSER=a").user.as_deref(), Some("a"));
+        assert_eq!(parse("[mysqld]\nport=abc\n[client]\nport=0\nUSER=a").user.as_deref(), Some("a"));
         assert_eq!(password("pass=short"), "short");
     }
 
     #[test]
-    fn files_include_others_and_themselves_only_so_deep() {
+    fn includes_end_at_the_maximum_depth() {
         let dir = std::env::temp_dir().join(format!("dbgraft-option-files-{}", std::process::id()));
         fs::create_dir_all(dir.join("d")).unwrap();
         let (main, open) = (dir.join("main"), dir.join("open.cnf"));
@@ -230,11 +230,11 @@ mod tests {
         fs::write(dir.join("d/2.txt"), "[client]\nuser=c").unwrap();
         fs::write(&open, "[client]\nuser=d").unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
-        let refused = OptionFile::default().include(&main, DEPTH).unwrap_err().to_string();
+        let refused = OptionFile::default().read_file(&main, MAX_DEPTH).unwrap_err().to_string();
         assert!(refused.contains("open.cnf is not used, since everybody may write it: chmod go-w"), "{refused}");
         fs::remove_file(&open).unwrap();
         let mut found = OptionFile::default();
-        found.include(&main, DEPTH).unwrap();
+        found.read_file(&main, MAX_DEPTH).unwrap();
         fs::remove_dir_all(&dir).unwrap();
         assert_eq!((found.user.as_deref(), found.socket), (Some("b"), Some("/s".into())));
     }

@@ -1,4 +1,4 @@
-//! What a `mysql://` URL says.
+//! Parses `mysql://` URLs.
 
 use std::env::VarError;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,23 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::option_file::OptionFile;
-use super::url::unknown;
+use super::url::unknown_parameter;
 use crate::error::{Error, Result};
 use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 use crate::url_syntax::{decoded, parameters, with_value};
 
-/// How many characters the name of a database has at most, in both families.
-const LONGEST_NAME: usize = 64;
-const KNOWN: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
+/// The maximum length of a database name in both families, in characters.
+const MAX_NAME_LENGTH: usize = 64;
+const PARAMETERS: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
 
-/// The server that the URL names; `variable` may hold its password.
-pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Option<SecretString>) -> Result<Address> {
+/// Parses the address of a server. The password is that of the URL, of the argument, of the environment variable, or of
+/// the option file, in this order.
+pub(super) fn parse_server(
+    url: &Url,
+    role: ServerRole,
+    variable: &str,
+    password: Option<SecretString>,
+) -> Result<Address> {
     let path = url.path().strip_prefix('/').unwrap_or_default();
     if path.is_empty() || path.contains('/') {
         return Err(Error::usage(
@@ -28,7 +34,7 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
         Some(given) => Some(decoded("password", given)?.into()),
         None => match password {
             Some(given) => Some(given),
-            None => environment(variable)?,
+            None => secret_from_environment(variable)?,
         },
     };
     let named = url.host_str().filter(|host| !host.is_empty()).map(|host| host.trim_matches(['[', ']']).to_owned());
@@ -47,13 +53,13 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
     };
     let place = named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned());
     let place = (place.as_str(), url.port().or(port).unwrap_or(3306));
-    let mut address = Address::new(role, place, (user, password), database(path)?);
+    let mut address = Address::new(role, place, (user, password), database_name(path)?);
     address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
     for (name, value) in parameters(url)? {
         let value = with_value(&name, value)?;
         match name.as_str() {
-            "ssl-mode" => mode = Some(tls_mode(&value)?),
+            "ssl-mode" => mode = Some(parse_tls_mode(&value)?),
             "ssl-ca" => ca = Some(value),
             "ssl-cert" => cert = Some(value),
             "ssl-key" => key = Some(value),
@@ -65,14 +71,14 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
                     "cleartext-password: `{value}` is not known; say allow, or leave it out"
                 )));
             }
-            other => return Err(unknown(other, "mysql", KNOWN)),
+            other => return Err(unknown_parameter(other, "mysql", PARAMETERS)),
         }
     }
-    let mode = checked_mode(ca.is_some(), cert.is_some(), key.is_some(), mode)?;
-    // With verify-identity the certificate is to bear the host's name.
-    let unused = named.filter(|host| mode != TlsMode::VerifyIdentity && !Address::is_loopback(host));
-    if let (Some(socket), true) = (&address.socket, unused.is_some() || url.port().is_some()) {
-        let what = unused.map_or_else(|| format!("port {}", address.port), |host| format!("host `{host}`"));
+    let mode = check_tls_mode(ca.is_some(), cert.is_some(), key.is_some(), mode)?;
+    // With verify-identity the host's name is compared with the certificate.
+    let unused_host = named.filter(|host| mode != TlsMode::VerifyIdentity && !Address::is_loopback(host));
+    if let (Some(socket), true) = (&address.socket, unused_host.is_some() || url.port().is_some()) {
+        let what = unused_host.map_or_else(|| format!("port {}", address.port), |host| format!("host `{host}`"));
         return Err(Error::usage(format!(
             "the {what} of the URL is not used beside socket={}: say mysql://user@localhost/database?socket=FILE",
             socket.display()
@@ -89,13 +95,13 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
 /// # Errors
 /// `Usage`: a name that no server of either family can hold, and that would be found only by the first statement that
 /// writes, or taken for another name.
-fn database(path: &str) -> Result<String> {
+fn database_name(path: &str) -> Result<String> {
     let name = decoded("database", path)?;
     let wrong = |why: &str| Err(Error::usage(format!("no server can have a database `{name}`: {why}")));
     if name.ends_with(' ') {
         return wrong("its name ends with a space");
     }
-    if name.chars().count() > LONGEST_NAME {
+    if name.chars().count() > MAX_NAME_LENGTH {
         return wrong("its name is longer than 64 characters");
     }
     if name.chars().any(|c| c.len_utf8() > 3) {
@@ -111,7 +117,7 @@ fn database(path: &str) -> Result<String> {
 ///
 /// # Errors
 /// `Usage` where it is not UTF-8: it would count as none.
-pub(super) fn environment(variable: &str) -> Result<Option<SecretString>> {
+pub(super) fn secret_from_environment(variable: &str) -> Result<Option<SecretString>> {
     match std::env::var(variable) {
         Ok(secret) => Ok(Some(SecretString::from(secret))),
         Err(VarError::NotPresent) => Ok(None),
@@ -119,7 +125,7 @@ pub(super) fn environment(variable: &str) -> Result<Option<SecretString>> {
     }
 }
 
-fn tls_mode(text: &str) -> Result<TlsMode> {
+fn parse_tls_mode(text: &str) -> Result<TlsMode> {
     Ok(match text.to_ascii_lowercase().replace('_', "-").as_str() {
         "disabled" => TlsMode::Disabled,
         "preferred" => TlsMode::Preferred,
@@ -133,8 +139,8 @@ fn tls_mode(text: &str) -> Result<TlsMode> {
     })
 }
 
-/// Refuses settings that would look like protection and give none.
-fn checked_mode(ca: bool, cert: bool, key: bool, mode: Option<TlsMode>) -> Result<TlsMode> {
+/// Determines the TLS mode, and refuses parameters that would have no effect.
+fn check_tls_mode(ca: bool, cert: bool, key: bool, mode: Option<TlsMode>) -> Result<TlsMode> {
     if cert != key {
         return Err(Error::usage("ssl-cert and ssl-key go together: give both"));
     }
@@ -152,23 +158,23 @@ fn checked_mode(ca: bool, cert: bool, key: bool, mode: Option<TlsMode>) -> Resul
 mod tests {
     use secrecy::ExposeSecret;
 
-    use super::super::url::parse;
+    use super::super::url::parse_url;
     use super::*;
 
-    /// Any file that is there.
+    /// Any existing file.
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-    fn parsed(text: &str) -> Result<Address> {
-        address(&parse(text)?, ServerRole::Source, "DBGRAFT_NO_SUCH_VARIABLE", None)
+    fn parse_text(text: &str) -> Result<Address> {
+        parse_server(&parse_url(text)?, ServerRole::Source, "DBGRAFT_NO_SUCH_VARIABLE", None)
     }
 
-    fn message(text: &str) -> String {
-        parsed(text).unwrap_err().to_string()
+    fn error_message(text: &str) -> String {
+        parse_text(text).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_url_gives_its_parts_and_never_shows_its_password() {
-        let address = parsed("mysql://a%40b:s%2Fcret@[::1]:3307/d%2Fb?ssl-mode=required").unwrap();
+    fn a_url_is_parsed_and_its_password_is_never_displayed() {
+        let address = parse_text("mysql://a%40b:s%2Fcret@[::1]:3307/d%2Fb?ssl-mode=required").unwrap();
         assert_eq!((address.user.as_str(), address.host.as_str(), address.port), ("a@b", "::1", 3307));
         assert_eq!((address.database.as_str(), address.tls.mode), ("d/b", TlsMode::Required));
         assert_eq!(address.password.expose_secret(), "s/cret");
@@ -177,31 +183,33 @@ mod tests {
 
     #[test]
     fn wrong_urls_are_refused_by_name() {
-        assert!(message("mysql://u@h/").contains("names its database"));
-        assert!(message("mysql://u@h//d").contains("names its database"));
-        assert!(message("mysql://u@h/d%20").contains("ends with a space"));
-        assert!(message(&format!("mysql://u@h/{}", "é".repeat(65))).contains("longer than 64"));
-        assert!(message("mysql://u@h/%F0%9F%98%80").contains("U+FFFF"));
-        assert!(message("mysql://u@h/Information_Schema").contains("no database to clone"));
-        assert!(message("mysql://u:50%off@h/d").contains("%25"));
-        assert!(parsed(&format!("mysql://u@h/{}", "é".repeat(64))).is_ok() && parsed("mysql://u@h/%20d").is_ok());
-        assert!(message("mysql://u@h/d?sslmode=x").contains("`sslmode`"));
-        assert!(message("mysql://u@h/d?ssl-mode=on").contains("`on`"));
-        assert!(message(&format!("mysql://u@h/d?ssl-mode=required&ssl-ca={FILE}")).contains("no effect"));
-        assert!(message(&format!("mysql://u@h/d?ssl-cert={FILE}")).contains("go together"));
-        assert!(message("mysql://u@h/d?ssl-ca=/nowhere/ca.pem").contains("ssl-ca: cannot use /nowhere/ca.pem"));
-        assert!(message("mysql://u@h/d?ssl-ca=/dev/zero").contains("longer than"));
-        assert!(message("mysql://u@h/d?ssl-ca=").contains("`ssl-ca` needs a value"));
-        assert!(message("mysql://u@h/d?ssl-mode=required&ssl-mode=disabled").contains("`ssl-mode` stands twice"));
-        assert!(message("mysql://u@h/d?cleartext-password=yes").contains("`yes`"));
-        assert!(message("mysql://u@h/d?socket=/s").contains("host `h`"));
-        assert!(message("mysql://u@localhost:3306/d?socket=/s").contains("port 3306"));
-        assert!(parsed("mysql://u@localhost/d?socket=/s").is_ok() && parsed("mysql:///d?socket=/s").is_ok());
-        assert!(!message("mysql:/u:secret@h:99999/d").contains("secret"));
+        assert!(error_message("mysql://u@h/").contains("names its database"));
+        assert!(error_message("mysql://u@h//d").contains("names its database"));
+        assert!(error_message("mysql://u@h/d%20").contains("ends with a space"));
+        assert!(error_message(&format!("mysql://u@h/{}", "é".repeat(65))).contains("longer than 64"));
+        assert!(error_message("mysql://u@h/%F0%9F%98%80").contains("U+FFFF"));
+        assert!(error_message("mysql://u@h/Information_Schema").contains("no database to clone"));
+        assert!(error_message("mysql://u:50%off@h/d").contains("%25"));
+        assert!(
+            parse_text(&format!("mysql://u@h/{}", "é".repeat(64))).is_ok() && parse_text("mysql://u@h/%20d").is_ok()
+        );
+        assert!(error_message("mysql://u@h/d?sslmode=x").contains("`sslmode`"));
+        assert!(error_message("mysql://u@h/d?ssl-mode=on").contains("`on`"));
+        assert!(error_message(&format!("mysql://u@h/d?ssl-mode=required&ssl-ca={FILE}")).contains("no effect"));
+        assert!(error_message(&format!("mysql://u@h/d?ssl-cert={FILE}")).contains("go together"));
+        assert!(error_message("mysql://u@h/d?ssl-ca=/nowhere/ca.pem").contains("ssl-ca: cannot use /nowhere/ca.pem"));
+        assert!(error_message("mysql://u@h/d?ssl-ca=/dev/zero").contains("longer than"));
+        assert!(error_message("mysql://u@h/d?ssl-ca=").contains("`ssl-ca` needs a value"));
+        assert!(error_message("mysql://u@h/d?ssl-mode=required&ssl-mode=disabled").contains("`ssl-mode` stands twice"));
+        assert!(error_message("mysql://u@h/d?cleartext-password=yes").contains("`yes`"));
+        assert!(error_message("mysql://u@h/d?socket=/s").contains("host `h`"));
+        assert!(error_message("mysql://u@localhost:3306/d?socket=/s").contains("port 3306"));
+        assert!(parse_text("mysql://u@localhost/d?socket=/s").is_ok() && parse_text("mysql:///d?socket=/s").is_ok());
+        assert!(!error_message("mysql:/u:secret@h:99999/d").contains("secret"));
     }
 
     #[test]
-    fn a_ca_file_alone_asks_for_verification() {
-        assert_eq!(parsed(&format!("mysql://u@h/d?ssl-ca={FILE}")).unwrap().tls.mode, TlsMode::VerifyCa);
+    fn a_ca_file_alone_enables_verify_ca() {
+        assert_eq!(parse_text(&format!("mysql://u@h/d?ssl-ca={FILE}")).unwrap().tls.mode, TlsMode::VerifyCa);
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::meter::Meter;
 use super::throttle::Throttle;
 use super::verify::{Comparing, Units};
-use crate::batch::{Batch, Staged};
+use crate::batch::{Batch, ExportEvent};
 use crate::catalog::Printable;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,7 +46,7 @@ pub(crate) struct Leg {
     pub(crate) retry: Retry,
     pub(crate) events: Events,
     /// Hears of each batch that is durable: the importing leg of a relay.
-    pub(crate) staged: Option<mpsc::UnboundedSender<Staged>>,
+    pub(crate) staged: Option<mpsc::UnboundedSender<ExportEvent>>,
 }
 
 /// What a leg did.
@@ -232,7 +232,7 @@ impl Running {
             state.outcome.rows += receipt.rows;
             state.outcome.bytes += receipt.bytes;
         });
-        self.tell(Staged::Batch(receipt));
+        self.tell(ExportEvent::Batch(receipt));
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl Running {
         Ok(())
     }
 
-    fn tell(&self, staged: Staged) {
+    fn tell(&self, staged: ExportEvent) {
         if let Some(sender) = &self.leg.staged {
             // The other leg may have failed; then the job ends by its error.
             let _ = sender.send(staged);

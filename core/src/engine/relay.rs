@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::pipeline::Outcome;
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::error::Result;
 
 /// How long a failed import waits for the word of the export.
@@ -14,8 +14,8 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Runs `export` into the archive and `import` out of it, wherever they run; what the exporting leg tells, the importing
 /// one hears.
 pub(crate) async fn relay<E: Future<Output = Result<Outcome>>, I: Future<Output = Result<Outcome>>>(
-    export: impl FnOnce(mpsc::UnboundedSender<Staged>) -> E,
-    import: impl FnOnce(mpsc::UnboundedReceiver<Staged>) -> I,
+    export: impl FnOnce(mpsc::UnboundedSender<ExportEvent>) -> E,
+    import: impl FnOnce(mpsc::UnboundedReceiver<ExportEvent>) -> I,
 ) -> Result<Outcome> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (exporting, importing) = (export(sender), import(receiver));

@@ -6,7 +6,7 @@ use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
 use super::refusal::{is_lock_wait, wait_shorter};
 use super::target::Target;
-use super::undo::{Made, UndoLog};
+use super::undo::{CreatedItem, UndoLog};
 use super::{schedule, session};
 use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,7 +57,7 @@ pub(super) fn drop_statement(object: &ObjectRef) -> String {
 /// Creates a sequence where the source's stands. The current database must be the target's.
 pub(super) async fn sequence(conn: &mut Conn, definition: &Definition, log: &UndoLog) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
-    let made = Made::Object(definition.object.clone());
+    let made = CreatedItem::Object(definition.object.clone());
     log.making(made, conn.exec(&definition.create)).await.map_err(named)?;
     if let Some(state) = &definition.state {
         conn.row(&format!("SELECT SETVAL({}, {state})", quote_name(&definition.object.name))).await.map_err(named)?;
@@ -173,7 +173,7 @@ async fn create_once(
     rewriting: &Rewriting,
     log: &UndoLog,
 ) -> Result<Option<Note>> {
-    match log.is_certain(&Made::Object(definition.object.clone())) {
+    match log.is_certain(&CreatedItem::Object(definition.object.clone())) {
         Some(true) => return Ok(rewriting.apply(definition).1),
         // Its answer was lost.
         Some(false) => conn.exec(&drop_statement(&definition.object)).await.map(drop)?,
@@ -216,7 +216,7 @@ pub(super) async fn run(conn: &mut Conn, definition: &Definition, text: &str, lo
     conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     let home = away(conn, &definition.database_collation).await.map_err(named)?;
     let created = match log {
-        Some(log) => log.making(Made::Object(definition.object.clone()), conn.exec_bytes(&statement)).await,
+        Some(log) => log.making(CreatedItem::Object(definition.object.clone()), conn.exec_bytes(&statement)).await,
         None => conn.exec_bytes(&statement).await,
     };
     if let Some(home) = home {

@@ -7,7 +7,7 @@ use super::connect::Conn;
 use super::ddl::{self, Dialect, ForeignKey, TableDdl, quote_name};
 use super::define::define;
 use super::target::{Target, There};
-use super::undo::Made;
+use super::undo::CreatedItem;
 use super::{introspect, loose_key, session};
 use crate::catalog::{Database, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ impl Target {
             let comment = like.comment.replace('\\', "\\\\").replace('\'', "''");
             sql.push_str(&format!(" COMMENT '{comment}'"));
         }
-        self.undo_log.making(Made::Database, conn.exec(&sql)).await.map(drop)
+        self.undo_log.making(CreatedItem::Database, conn.exec(&sql)).await.map(drop)
     }
 
     /// Makes room for an object that will be created, as `if_exists` says.
@@ -75,7 +75,7 @@ impl Target {
             ddl.deferred_keys.clear();
         }
         let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
-        self.undo_log.making(Made::Object(object.clone()), define(conn, &create)).await?;
+        self.undo_log.making(CreatedItem::Object(object.clone()), define(conn, &create)).await?;
         let mut state = self.state();
         state.notes.extend(note);
         let left = ddl.removed_options.iter();
@@ -153,7 +153,7 @@ impl Target {
         } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
             return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
         }
-        self.undo_log.add(Made::Rows(table.table.name.clone()));
+        self.undo_log.add(CreatedItem::Rows(table.table.name.clone()));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::generated;
 use super::receipts::Uptime;
 use super::scan::{self, Loan, Readers};
 use super::target::{Target, There};
-use super::undo::Made;
+use super::undo::CreatedItem;
 use super::write::is_transactional;
 use super::{apply, check, introspect, journal, session, translate, zero};
 use crate::batch::{Batch, BatchId, Receipt};
@@ -27,7 +27,7 @@ use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::retry::Retry;
-use crate::sink::{Sink, Witness};
+use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, digest};
 
 /// How much is in flight when generated columns are read back.
@@ -78,7 +78,7 @@ impl MySqlSink {
         let definition = |table: &TablePlan| (table.table.name.clone(), table.table.create.clone());
         self.target.state().definitions = plan.tables.iter().map(definition).collect();
         self.target.make_database(&plan.database).await?;
-        if self.target.undo_log.contains(&Made::Database) {
+        if self.target.undo_log.contains(&CreatedItem::Database) {
             let defaults = translate::database_notes(source, &plan.database, &server);
             self.target.state().notes.extend(defaults);
         }
@@ -91,7 +91,7 @@ impl MySqlSink {
             let create = journal::create(&mut conn, &self.target.address.database);
             match is_there {
                 true => create.await?,
-                false => self.target.undo_log.making(Made::Journal, create).await?,
+                false => self.target.undo_log.making(CreatedItem::Journal, create).await?,
             }
         }
         self.target.make_tables(&mut conn, plan).await?;
@@ -140,7 +140,7 @@ impl MySqlSink {
         if let Some(home) = self.target.undo_log.collation() {
             conn.exec(&format!("ALTER DATABASE {} COLLATE {home}", quote_name(database))).await?;
         } else if let Some(database) = introspect::database(conn, database).await? {
-            self.target.undo_log.add(Made::Collation(database.collation));
+            self.target.undo_log.add(CreatedItem::Collation(database.collation));
         }
         let rewriting = self.target.rewriting(plan);
         notes.extend(apply::objects(conn, &self.target, plan, &later, &rewriting).await?);
@@ -335,12 +335,12 @@ impl Sink for MySqlSink {
         Ok(notes)
     }
 
-    fn testify(&self, witness: Witness) {
-        self.target.undo_log.testify(witness);
+    fn set_undo_recorder(&self, recorder: UndoRecorder) {
+        self.target.undo_log.set_recorder(recorder);
     }
 
-    fn take_over(&self, made: Vec<Value>) {
-        self.target.undo_log.take_over(made);
+    fn adopt_undo_records(&self, records: Vec<Value>) {
+        self.target.undo_log.adopt(records);
     }
 
     async fn abort(&self) -> Result<()> {

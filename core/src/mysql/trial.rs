@@ -9,7 +9,7 @@ use super::ddl::{self, Dialect, quote_name};
 use super::define::define;
 use super::session;
 use super::target::Target;
-use super::undo::Made;
+use super::undo::CreatedItem;
 use crate::catalog::{Catalog, ObjectKind, Table};
 use crate::error::Result;
 use crate::fidelity::{Fidelity, Severity};
@@ -37,14 +37,14 @@ impl Target {
         conn.set_each(&["sql_log_bin = 0"]).await?;
         let random = RandomState::new().build_hasher().finish();
         let name = format!("_dbgraft_trial_{random:016x}");
-        self.undo_log.add(Made::Trial(name.clone()));
+        self.undo_log.add(CreatedItem::Trial(name.clone()));
         let tried = try_each(&mut conn, &name, catalog).await;
         let dropped = conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&name))).await;
         if tried.as_ref().err().or(dropped.as_ref().err()).is_some_and(|error| error.code().is_none()) {
             // The connection is lost: another one is to clear up.
             self.undo().await?;
         }
-        self.undo_log.withdraw(Made::Trial(name));
+        self.undo_log.withdraw(CreatedItem::Trial(name));
         self.running.close(conn);
         tried
     }

@@ -17,14 +17,14 @@ use super::{apply, journal, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Retry;
-use crate::sink::Witness;
+use crate::sink::UndoRecorder;
 
 const UNKNOWN_DATABASE: u16 = 1049;
 const UNKNOWN_TABLE: u16 = 1146;
 const INTERRUPTED: u16 = 1317;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Made {
+pub(super) enum CreatedItem {
     Database,
     Object(ObjectRef),
     /// The rows of a table that was there.
@@ -36,7 +36,7 @@ pub(super) enum Made {
     Collation(String),
 }
 
-impl Made {
+impl CreatedItem {
     fn describe(&self, database: &str) -> String {
         match self {
             Self::Database => format!("database {}", Printable(database)),
@@ -49,18 +49,18 @@ impl Made {
     }
 }
 
-/// One entry of the log, as a [`Witness`] hears of it.
+/// A record of the log, as the [`UndoRecorder`] receives it.
 #[derive(Serialize, Deserialize)]
 enum Record {
     /// The statement that makes it is sent.
-    Intended(Made),
-    Made(Made),
+    Intended(CreatedItem),
+    Created(CreatedItem),
     /// The server did not make it.
-    Withdrawn(Made),
+    Withdrawn(CreatedItem),
 }
 
 struct Entry {
-    made: Made,
+    made: CreatedItem,
     /// False while the server has not answered.
     certain: bool,
 }
@@ -68,7 +68,7 @@ struct Entry {
 /// What was made, in order.
 #[derive(Default)]
 pub(super) struct UndoLog {
-    witness: OnceLock<Witness>,
+    recorder: OnceLock<UndoRecorder>,
     entries: Mutex<Vec<Entry>>,
 }
 
@@ -78,11 +78,11 @@ impl UndoLog {
     }
 
     /// Runs the statement that makes something.
-    pub(super) async fn making<T>(&self, made: Made, create: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn making<T>(&self, made: CreatedItem, create: impl Future<Output = Result<T>>) -> Result<T> {
         self.record(Record::Intended(made.clone()));
         let created = create.await;
         match &created {
-            Ok(_) => self.record(Record::Made(made)),
+            Ok(_) => self.record(Record::Created(made)),
             Err(error) if is_refusal(error) => self.withdraw(made),
             // Nobody knows.
             Err(_) => {}
@@ -91,28 +91,28 @@ impl UndoLog {
     }
 
     /// Notes what was made, or what is to be undone in any case.
-    pub(super) fn add(&self, made: Made) {
-        self.record(Record::Made(made));
+    pub(super) fn add(&self, made: CreatedItem) {
+        self.record(Record::Created(made));
     }
 
     /// Takes back what is not there, or not to be undone.
-    pub(super) fn withdraw(&self, made: Made) {
+    pub(super) fn withdraw(&self, made: CreatedItem) {
         self.record(Record::Withdrawn(made));
     }
 
-    pub(super) fn contains(&self, made: &Made) -> bool {
+    pub(super) fn contains(&self, made: &CreatedItem) -> bool {
         self.is_certain(made).is_some()
     }
 
     /// Whether the server said that it made it; `None` when that was never tried, or refused.
-    pub(super) fn is_certain(&self, made: &Made) -> Option<bool> {
+    pub(super) fn is_certain(&self, made: &CreatedItem) -> Option<bool> {
         self.entries().iter().rev().find(|entry| entry.made == *made).map(|entry| entry.certain)
     }
 
     /// The collation that the database had before routines were made.
     pub(super) fn collation(&self) -> Option<String> {
         self.entries().iter().find_map(|entry| match &entry.made {
-            Made::Collation(home) => Some(home.clone()),
+            CreatedItem::Collation(home) => Some(home.clone()),
             _ => None,
         })
     }
@@ -122,13 +122,14 @@ impl UndoLog {
         self.entries().clear();
     }
 
-    pub(super) fn testify(&self, witness: Witness) {
-        // There is one coordinator.
-        let _ = self.witness.set(witness);
+    /// Passes every record to `recorder` before it enters the log.
+    pub(super) fn set_recorder(&self, recorder: UndoRecorder) {
+        // Only one coordinator exists, so only the first recorder counts.
+        let _ = self.recorder.set(recorder);
     }
 
-    /// Takes for its own what another process has testified to.
-    pub(super) fn take_over(&self, records: Vec<Value>) {
+    /// Enters the records of a sink in another process.
+    pub(super) fn adopt(&self, records: Vec<Value>) {
         records
             .into_iter()
             .filter_map(|record| serde_json::from_value(record).ok())
@@ -136,8 +137,8 @@ impl UndoLog {
     }
 
     fn record(&self, record: Record) {
-        if let Some(witness) = self.witness.get() {
-            witness(json!(record));
+        if let Some(send) = self.recorder.get() {
+            send(json!(record));
         }
         self.note(record);
     }
@@ -146,7 +147,7 @@ impl UndoLog {
         let mut entries = self.entries();
         match record {
             Record::Intended(made) => entries.push(Entry { made, certain: false }),
-            Record::Made(made) => match entries.iter_mut().rev().find(|entry| entry.made == made) {
+            Record::Created(made) => match entries.iter_mut().rev().find(|entry| entry.made == made) {
                 Some(entry) => entry.certain = true,
                 None => entries.push(Entry { made, certain: true }),
             },
@@ -185,7 +186,7 @@ impl Target {
                 let _ = wait_shorter(&mut conn).await;
                 if let Err(error) = self.undo_whole(&mut conn, left).await {
                     let error = self.explained(error).await;
-                    failed.because(&Made::Database, &self.address.database, error);
+                    failed.because(&CreatedItem::Database, &self.address.database, error);
                 } else {
                     let mut is_locked = false;
                     for entry in std::mem::take(left).into_iter().rev() {
@@ -202,7 +203,7 @@ impl Target {
                 }
             }
             Err(error) => {
-                let whole = left.iter().find(|entry| entry.made == Made::Database);
+                let whole = left.iter().find(|entry| entry.made == CreatedItem::Database);
                 let names = whole.map_or_else(|| left.iter().collect(), |whole| vec![whole]);
                 let names: Vec<String> =
                     names.iter().map(|entry| entry.made.describe(&self.address.database)).collect();
@@ -215,9 +216,10 @@ impl Target {
 
     /// Removes the whole database, if it is ours and nothing in it is somebody else's.
     async fn undo_whole(&self, conn: &mut Conn, left: &mut Vec<Entry>) -> Result<()> {
-        if left.iter().any(|entry| entry.made == Made::Database) && self.strangers(conn, left).await?.is_empty() {
+        if left.iter().any(|entry| entry.made == CreatedItem::Database) && self.strangers(conn, left).await?.is_empty()
+        {
             conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&self.address.database))).await?;
-            left.retain(|entry| matches!(entry.made, Made::Trial(_)));
+            left.retain(|entry| matches!(entry.made, CreatedItem::Trial(_)));
         }
         Ok(())
     }
@@ -227,7 +229,7 @@ impl Target {
         let mut known = vec![ObjectRef::new(ObjectKind::Table, journal::NAME)];
         for entry in ours {
             match &entry.made {
-                Made::Object(object) if entry.certain || !self.has_rows(conn, object).await? => {
+                CreatedItem::Object(object) if entry.certain || !self.has_rows(conn, object).await? => {
                     known.push(object.clone())
                 }
                 _ => {}
@@ -265,7 +267,7 @@ impl Target {
     async fn undo_one(&self, conn: &mut Conn, entry: &Entry, left: &[Entry]) -> Result<()> {
         let name = quote_name(&self.address.database);
         let removed = match &entry.made {
-            Made::Database => {
+            CreatedItem::Database => {
                 // What was ours in it is gone by now, or is to stay.
                 if !self.strangers(conn, &[]).await?.is_empty() {
                     let strangers = self.strangers(conn, left).await?;
@@ -277,11 +279,13 @@ impl Target {
                 }
                 conn.exec(&format!("DROP DATABASE IF EXISTS {name}")).await
             }
-            Made::Collation(home) => conn.exec(&format!("ALTER DATABASE {name} COLLATE {home}")).await,
-            Made::Trial(database) => conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(database))).await,
-            Made::Journal => return journal::remove(conn, &self.address.database).await,
-            Made::Rows(table) => conn.exec(&format!("TRUNCATE TABLE {name}.{}", quote_name(table))).await,
-            Made::Object(object) => {
+            CreatedItem::Collation(home) => conn.exec(&format!("ALTER DATABASE {name} COLLATE {home}")).await,
+            CreatedItem::Trial(database) => {
+                conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(database))).await
+            }
+            CreatedItem::Journal => return journal::remove(conn, &self.address.database).await,
+            CreatedItem::Rows(table) => conn.exec(&format!("TRUNCATE TABLE {name}.{}", quote_name(table))).await,
+            CreatedItem::Object(object) => {
                 // The answer to its CREATE was lost; there were no rows yet.
                 if !entry.certain && self.has_rows(conn, object).await? {
                     return Err(stays("it has rows, and nobody knows who made it".to_owned()));
@@ -317,7 +321,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn because(&mut self, made: &Made, database: &str, error: Error) {
+    fn because(&mut self, made: &CreatedItem, database: &str, error: Error) {
         self.because_of_all(&made.describe(database), error);
     }
 

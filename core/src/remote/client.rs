@@ -1,4 +1,4 @@
-//! An agent on another site, as the coordinator sees it.
+//! The coordinator's side of one agent: starts it, calls it, and shuts it down.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,189 +9,207 @@ use serde_json::Value;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 
-use super::lane::Lane;
-use super::launch::Launcher;
-use super::line::Line;
-use super::message::{Call, Errand, Order};
-use crate::batch::Staged;
+use super::control::ControlConnection;
+use super::lane::BatchLane;
+use super::launch::AgentLauncher;
+use super::message::{AgentCall, CoordinatorMessage, LegRequest};
+use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
-use crate::source::Pace;
+use crate::source::ReadObserver;
 use crate::ssh::Host;
-use crate::store::Store;
+use crate::store::ObjectStore;
 
-/// How long an agent may take to end after its job.
-const PARTING: Duration = Duration::from_secs(10);
+/// How long an agent may take to exit after `Shutdown`.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much later than its lanes the line to a lost agent may break.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How much later than its lanes the control connection of a lost agent may break.
+const LOSS_DELAY: Duration = Duration::from_secs(1);
 
-/// An agent on a host, and the ends that are opened there.
-pub(crate) struct Agent {
+/// An agent on a host, with the endpoints that it opens.
+pub(crate) struct AgentClient {
     host: String,
-    launcher: Launcher,
-    /// What the agent opens before its first call.
-    openings: Vec<Value>,
-    store: Option<Arc<dyn Store>>,
-    line: OnceCell<Line>,
-    /// Lanes that do nothing right now.
-    lanes: Mutex<Vec<Lane>>,
+    launcher: AgentLauncher,
+    /// The endpoints that the agent opens before its first call, as the `endpoint` room describes them.
+    endpoint_requests: Vec<Value>,
+    /// The archive for the agent's store requests.
+    store: Option<Arc<dyn ObjectStore>>,
+    control: OnceCell<ControlConnection>,
+    idle_lanes: Mutex<Vec<BatchLane>>,
 }
 
-impl Agent {
-    /// Nothing is connected before the first call. The agent opens the `openings`, and asks for objects of `store`.
+impl AgentClient {
+    /// Creates the client. The first call connects, starts the agent and opens the endpoints; the agent's store
+    /// requests go to `store`.
     pub(crate) fn new(
         host: Arc<Host>,
         binary: Option<PathBuf>,
-        openings: Vec<Value>,
-        store: Option<Arc<dyn Store>>,
+        endpoint_requests: Vec<Value>,
+        store: Option<Arc<dyn ObjectStore>>,
     ) -> Self {
-        let (line, lanes) = (OnceCell::new(), Mutex::default());
-        Self { host: host.address().to_string(), launcher: Launcher::new(host, binary), openings, store, line, lanes }
-    }
-
-    /// Starts the agent, unless it was started.
-    pub(crate) async fn meet(&self) -> Result<()> {
-        self.line().await.map(drop)
-    }
-
-    async fn line(&self) -> Result<&Line> {
-        self.line.get_or_try_init(|| self.start()).await
-    }
-
-    async fn start(&self) -> Result<Line> {
-        let line = Line::open(self.launcher.start().await?, self.host.clone(), self.store.clone()).await?;
-        for opening in &self.openings {
-            self.ask::<()>(&line, &Call::Open(opening.clone()), &()).await?;
+        Self {
+            host: host.address().to_string(),
+            launcher: AgentLauncher::new(host, binary),
+            endpoint_requests,
+            store,
+            control: OnceCell::new(),
+            idle_lanes: Mutex::default(),
         }
-        Ok(line)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, line: &Line, call: &Call, pace: &dyn Pace) -> Result<T> {
-        let answer = line.call(call, pace).await?;
-        let answer: Result<T> = serde_json::from_slice(&answer).map_err(|error| {
-            Error::new(ErrorKind::Internal, format!("the agent on {} gave no answer that makes sense", self.host))
+    /// Starts the agent, unless it runs.
+    pub(crate) async fn connect(&self) -> Result<()> {
+        self.control().await.map(drop)
+    }
+
+    async fn control(&self) -> Result<&ControlConnection> {
+        self.control.get_or_try_init(|| self.start()).await
+    }
+
+    async fn start(&self) -> Result<ControlConnection> {
+        let process = self.launcher.start().await?;
+        let control = ControlConnection::open(process, self.host.clone(), self.store.clone()).await?;
+        for request in &self.endpoint_requests {
+            self.call_on::<()>(&control, &AgentCall::Open(request.clone()), &()).await?;
+        }
+        Ok(control)
+    }
+
+    async fn call_on<T: DeserializeOwned>(
+        &self,
+        control: &ControlConnection,
+        call: &AgentCall,
+        observer: &dyn ReadObserver,
+    ) -> Result<T> {
+        let body = control.call(call, observer).await?;
+        let result: Result<T> = serde_json::from_slice(&body).map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("the agent on {} sent a result that cannot be parsed", self.host))
                 .caused_by(error)
         })?;
-        answer.map_err(|error| error.with("host", &self.host))
+        result.map_err(|error| error.with("host", &self.host))
     }
 
-    /// Calls the agent, which is started for the first call. Dropping the future stops the work there.
-    pub(super) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        self.call_at(call, &()).await
+    /// Calls the agent and returns the result; starts the agent first if it does not run. Dropping the future cancels
+    /// the call.
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: &AgentCall) -> Result<T> {
+        self.call_observed(call, &()).await
     }
 
-    /// As [`call`](Self::call); the agent reads at this pace.
-    pub(super) async fn call_at<T: DeserializeOwned>(&self, call: &Call, pace: &dyn Pace) -> Result<T> {
-        self.ask(self.line().await?, call, pace).await
+    /// Does the same as [`call`](Self::call), and reports each batch that the agent reads to `observer`.
+    pub(super) async fn call_observed<T: DeserializeOwned>(
+        &self,
+        call: &AgentCall,
+        observer: &dyn ReadObserver,
+    ) -> Result<T> {
+        self.call_on(self.control().await?, call, observer).await
     }
 
-    /// Closes the source, if the agent is there.
-    pub(super) async fn close(&self) -> Result<()> {
-        match self.line.get().filter(|line| line.is_open()) {
-            Some(line) => self.ask(line, &Call::Close, &()).await,
+    /// Closes the source, if the agent runs.
+    pub(super) async fn close_source(&self) -> Result<()> {
+        match self.control.get().filter(|control| control.is_open()) {
+            Some(control) => self.call_on(control, &AgentCall::Close, &()).await,
             None => Ok(()),
         }
     }
 
-    /// Undoes what the sink has made. Where the agent was killed another one does it.
-    pub(super) async fn abort(&self) -> Result<()> {
-        let Some(line) = self.line.get() else { return Ok(()) };
-        if line.is_open() {
-            let aborted = self.ask(line, &Call::Abort, &()).await;
-            if aborted.is_ok() || line.is_open() {
+    /// Aborts the sink: removes what it created. Where the agent was killed, starts another one for it.
+    pub(super) async fn abort_sink(&self) -> Result<()> {
+        let Some(control) = self.control.get() else { return Ok(()) };
+        if control.is_open() {
+            let aborted = self.call_on(control, &AgentCall::Abort, &()).await;
+            if aborted.is_ok() || control.is_open() {
                 return aborted;
             }
         }
-        let made = line.made();
-        if made.is_empty() {
+        let records = control.undo_records();
+        if records.is_empty() {
             return Ok(());
         }
         let successor = self.start().await?;
-        self.ask::<()>(&successor, &Call::TakeOver(made), &()).await?;
-        self.ask::<()>(&successor, &Call::Abort, &()).await?;
-        part(&successor).await;
+        self.call_on::<()>(&successor, &AgentCall::AdoptUndoRecords(records), &()).await?;
+        self.call_on::<()>(&successor, &AgentCall::Abort, &()).await?;
+        shut_down(&successor).await;
         Ok(())
     }
 
-    /// Runs a leg there. What it tells goes to `events`, what it stages to `staged`; what another leg stages for it comes
-    /// from `feed`.
-    pub(crate) async fn run<T: DeserializeOwned>(
+    /// Runs a leg on the agent. Its progress goes to `events`. An exporting leg sends its export events to `exported`;
+    /// an importing leg follows those of `feed`.
+    pub(crate) async fn run_leg<T: DeserializeOwned>(
         &self,
-        errand: Errand,
+        request: LegRequest,
         events: Events,
-        staged: Option<mpsc::UnboundedSender<Staged>>,
-        feed: Option<mpsc::UnboundedReceiver<Staged>>,
+        exported: Option<mpsc::UnboundedSender<ExportEvent>>,
+        feed: Option<mpsc::UnboundedReceiver<ExportEvent>>,
     ) -> Result<T> {
-        let line = self.line().await?;
-        line.pass_on(events, staged);
-        let call = Call::Run(errand);
-        let feeding = async {
+        let control = self.control().await?;
+        control.set_leg_outputs(events, exported);
+        let call = AgentCall::RunLeg(request);
+        let forward_feed = async {
             if let Some(mut feed) = feed {
-                while let Some(staged) = feed.recv().await {
-                    line.tell(Order::Staged(Some(staged)));
+                while let Some(event) = feed.recv().await {
+                    control.send(CoordinatorMessage::Export(Some(event)));
                 }
-                line.tell(Order::Staged(None));
+                control.send(CoordinatorMessage::Export(None));
             }
             std::future::pending().await
         };
         let outcome = tokio::select! {
-            // The call goes out before its feed.
+            // Send the call before the feed.
             biased;
-            outcome = self.ask(line, &call, &()) => outcome,
-            never = feeding => never,
+            outcome = self.call_on(control, &call, &()) => outcome,
+            never = forward_feed => never,
         };
-        line.pass_on(Events::default(), None);
+        control.set_leg_outputs(Events::default(), None);
         outcome
     }
 
-    /// A lane that is free, and whether it was used before: then it may have broken since.
-    pub(super) async fn lane(&self) -> Result<(Lane, bool)> {
-        let idle = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    /// Returns a free lane, and whether it was used before: an idle lane may have broken.
+    pub(super) async fn acquire_lane(&self) -> Result<(BatchLane, bool)> {
+        let idle = self.idle_lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(lane) => Ok((lane, true)),
-            None => Ok((self.fresh_lane().await?, false)),
+            None => Ok((self.open_lane().await?, false)),
         }
     }
 
-    pub(super) async fn fresh_lane(&self) -> Result<Lane> {
-        let door = self.line().await?.door.clone();
-        Lane::open(self.launcher.start().await?, door).await
+    /// Opens a new lane.
+    pub(super) async fn open_lane(&self) -> Result<BatchLane> {
+        let address = self.control().await?.lane_address.clone();
+        BatchLane::open(self.launcher.start().await?, address).await
     }
 
-    /// Does something with lanes. It fails when the agent itself is lost: a lane may not notice, and its breaking may be
-    /// only the first sign of it.
-    pub(super) async fn unless_lost<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let line = self.line().await?;
-        let done = tokio::select! {
-            done = work => done,
-            () = line.gone() => Err(Error::new(ErrorKind::Connection, "the agent is lost")),
+    /// Makes an idle lane available again.
+    pub(super) fn release_lane(&self, lane: BatchLane) {
+        self.idle_lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+    }
+
+    /// Runs work on lanes, and fails when the agent is lost. A lane may not notice the loss, or may break a moment
+    /// before the control connection, whose error names the cause.
+    pub(super) async fn run_while_connected<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let control = self.control().await?;
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = control.wait_closed() => Err(Error::new(ErrorKind::Connection, "the agent is lost")),
         };
-        match done {
+        match outcome {
             Err(error) if error.kind() == ErrorKind::Connection => {
-                let _ = timeout(PATIENCE, line.gone()).await;
-                Err(line.lost().unwrap_or(error))
+                let _ = timeout(LOSS_DELAY, control.wait_closed()).await;
+                Err(control.loss().unwrap_or(error))
             }
-            done => done,
+            outcome => outcome,
         }
     }
 
-    /// Takes a lane back whose work is done.
-    pub(super) fn give_back(&self, lane: Lane) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
-    }
-
-    /// Ends the agent after its job, and waits until it is gone.
-    pub(crate) async fn farewell(&self) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        if let Some(line) = self.line.get().filter(|line| line.is_open()) {
-            part(line).await;
+    /// Shuts the agent down after its job, and waits until it has exited.
+    pub(crate) async fn shutdown(&self) {
+        self.idle_lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(control) = self.control.get().filter(|control| control.is_open()) {
+            shut_down(control).await;
         }
     }
 }
 
-/// Ends an agent, and waits until it is gone.
-async fn part(line: &Line) {
-    line.tell(Order::Farewell);
-    let _ = timeout(PARTING, line.gone()).await;
+async fn shut_down(control: &ControlConnection) {
+    control.send(CoordinatorMessage::Shutdown);
+    let _ = timeout(SHUTDOWN_TIMEOUT, control.wait_closed()).await;
 }

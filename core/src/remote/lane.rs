@@ -1,54 +1,58 @@
-//! A stream of rows to or from an agent, on a connection of its own: one that is not read holds up nobody else.
+//! A lane: a stream of batches to or from an agent on a connection of its own, so that an unread lane blocks no other
+//! stream.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::launch::Launched;
-use super::message::{Door, Gift, Order, Wish};
-use super::wire::{Reader, Writer};
+use super::frame::{FrameReader, FrameWriter};
+use super::launch::AgentProcess;
+use super::message::{CoordinatorMessage, LaneAddress, LaneRequest, LaneResponse};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ssh::{Process, Session};
 
-/// A lane. It does one thing at a time; dropping it ends what it does.
-pub(super) struct Lane {
-    writer: Writer,
-    reader: Reader,
-    /// These end with the lane.
+/// A lane. It serves one request at a time; dropping it cancels the request.
+pub(super) struct BatchLane {
+    writer: FrameWriter,
+    reader: FrameReader,
+    /// Dropping these closes the connection.
     _process: Process,
     _session: Session,
 }
 
-impl Lane {
-    /// Lets a process that was launched carry a lane to the agent behind the door.
-    pub(super) async fn open(launched: Launched, door: Door) -> Result<Self> {
-        let Launched { session, mut process } = launched;
-        let mut writer = Writer::new(std::mem::replace(&mut process.stdin, Box::new(tokio::io::sink())));
-        let reader = Reader::new(std::mem::replace(&mut process.stdout, Box::new(tokio::io::empty())));
-        writer.send(&Order::Join(door), &[]).await?;
+impl BatchLane {
+    /// Makes a started process relay a lane to the agent at this address.
+    pub(super) async fn open(agent: AgentProcess, address: LaneAddress) -> Result<Self> {
+        let AgentProcess { session, mut process } = agent;
+        let mut writer = FrameWriter::new(std::mem::replace(&mut process.stdin, Box::new(tokio::io::sink())));
+        let reader = FrameReader::new(std::mem::replace(&mut process.stdout, Box::new(tokio::io::empty())));
+        writer.send(&CoordinatorMessage::JoinLane(address), &[]).await?;
         Ok(Self { writer, reader, _process: process, _session: session })
     }
 
-    /// Asks for something.
-    pub(super) async fn wish(&mut self, wish: &Wish, body: &[u8]) -> Result<()> {
-        self.writer.send(wish, body).await
+    /// Sends a request.
+    pub(super) async fn send(&mut self, request: &LaneRequest, body: &[u8]) -> Result<()> {
+        self.writer.send(request, body).await
     }
 
-    /// What is given next; the error that the agent tells.
-    pub(super) async fn gift(&mut self) -> Result<(Gift, Bytes)> {
-        let frame = self.reader.frame::<Gift>().await?;
-        match frame {
-            Some((Gift::Failed, body)) => Err(parsed::<Error>(&body)?),
+    /// Receives the next response and its body.
+    ///
+    /// # Errors
+    /// The error of a `Failed` response; a retryable `Connection` when the agent closed the lane.
+    pub(super) async fn receive(&mut self) -> Result<(LaneResponse, Bytes)> {
+        match self.reader.read_frame::<LaneResponse>().await? {
+            Some((LaneResponse::Failed, body)) => Err(parse_body::<Error>(&body)?),
             Some(frame) => Ok(frame),
             None => Err(Error::new(ErrorKind::Connection, "the agent closed a stream of rows").retryable()),
         }
     }
 }
 
-pub(super) fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| unexpected().caused_by(error))
+/// Parses the JSON body of a response.
+pub(super) fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| unexpected_response().caused_by(error))
 }
 
-/// The agent gave something that was not asked for.
-pub(super) fn unexpected() -> Error {
-    Error::new(ErrorKind::Internal, "the agent gave something that was not asked for")
+/// The error for a response that does not match the request.
+pub(super) fn unexpected_response() -> Error {
+    Error::new(ErrorKind::Internal, "the agent sent a response that does not match the request")
 }

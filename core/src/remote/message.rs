@@ -1,84 +1,86 @@
-//! What a coordinator and an agent tell each other. Plain data.
+//! The messages between a coordinator and an agent. Plain data. Every change of a name or a field here increases
+//! `PROTOCOL`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::batch::{BatchId, Staged};
+use super::batch_frame::BatchFrame;
+use crate::batch::ExportEvent;
 use crate::catalog::Catalog;
-use crate::codec::Digest;
 use crate::event::{Event, LegName};
 use crate::options::Verify;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
-use crate::store::Verb;
+use crate::store::HttpMethod;
 
-/// What a coordinator tells an agent on its main stream. Where it says so, the frame has a body in JSON.
+/// A message from the coordinator on the control connection. The body of the frame, where there is one, is JSON.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Order {
-    /// The first order: be the agent of a job.
-    Serve,
-    /// The first order to a process that only carries a lane: take it to the agent that listens there.
-    Join(Door),
-    /// Do this (a [`Call`] is the body), and answer under this number.
+pub(crate) enum CoordinatorMessage {
+    /// The first message: makes the process the agent of a job.
+    Hello,
+    /// The first message to a process that only relays a lane: it connects to the agent at this address.
+    JoinLane(LaneAddress),
+    /// Calls the agent; the body is an [`AgentCall`].
     Call { id: u64 },
-    /// Nobody waits for this answer any more: stop.
-    Forget { id: u64 },
-    /// What the exporting leg tells the importing one; at its end `None`.
-    Staged(Option<Staged>),
-    /// The answer (`Result`, in the body) to what was asked; to what has passed, that the next may.
-    Given { id: u64 },
-    /// The coordinator is still there.
-    Alive,
-    /// The job has ended, and what was made is to stay, or is gone already.
-    Farewell,
+    /// Cancels a call whose result nobody awaits any more.
+    Cancel { id: u64 },
+    /// Forwards an event of the exporting leg to the importing one; `None` after the last event.
+    Export(Option<ExportEvent>),
+    /// Answers the agent's message of this number. The body is the `Result` of a `StoreRequest`, and empty for a
+    /// `BatchRead`.
+    Reply { id: u64 },
+    /// Shows that the coordinator is alive.
+    KeepAlive,
+    /// Ends the agent after the job, without a rollback.
+    Shutdown,
 }
 
-/// What an agent tells its coordinator on its main stream.
+/// A message from the agent on the control connection.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Word {
-    /// Ready to serve; lanes come in here.
-    Ready(Door),
-    /// The answer (`Result`, in the body) to a call.
-    Answer { id: u64 },
-    /// For this call so much was read; more is when it is answered under this number.
-    Passed { call: u64, id: u64, rows: u64, bytes: u64 },
-    /// Something happened in the leg that runs here.
+pub(crate) enum AgentMessage {
+    /// Follows `Hello`: the agent accepts calls, and lanes at this address.
+    Ready(LaneAddress),
+    /// Returns the result of a call; the body is a `Result`.
+    CallResult { id: u64 },
+    /// Reports a batch that this call read. The agent reads on after the reply.
+    BatchRead { call: u64, id: u64, rows: u64, bytes: u64 },
+    /// Forwards a progress event of the leg that the agent runs.
     Event(Event),
-    /// A batch is in the archive, or a chunk came to its end.
-    Staged(Staged),
-    /// The sink is about to make this.
-    Made(Value),
-    /// A question that the coordinator answers under this number.
-    Ask { id: u64, ask: Ask },
-    /// The agent is still there.
-    Alive,
+    /// Forwards an event of the exporting leg that the agent runs.
+    Export(ExportEvent),
+    /// Names something that the sink is about to create.
+    UndoRecord(Value),
+    /// Asks for an operation on the coordinator's archive; the reply has this number.
+    StoreRequest { id: u64, request: StoreRequest },
+    /// Shows that the agent is alive.
+    KeepAlive,
 }
 
-/// Where lanes come in: a socket of the agent's machine that has no file, and the word that opens it.
+/// The address of an agent's lane listener: an abstract Unix socket, and the token that it accepts.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Door {
+pub(crate) struct LaneAddress {
     pub(crate) socket: String,
     pub(crate) token: String,
 }
 
-/// What an agent asks of the archive's owner.
+/// An operation on the archive whose keys the coordinator holds.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Ask {
-    Presign { key: String, verb: Verb },
+pub(crate) enum StoreRequest {
+    Sign { key: String, method: HttpMethod },
     List { prefix: String },
     Remove { keys: Vec<String> },
 }
 
-/// Which of the agent's ends.
+/// The role of an endpoint in a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum End {
+pub(crate) enum EndpointRole {
     Source,
     Sink,
 }
 
-/// A call of one of the traits, or of a whole leg.
+/// A call to an agent: a method of [`Source`](crate::source::Source) or [`Sink`](crate::sink::Sink), or a whole leg.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Call {
-    /// Opens an end: what exactly, only those know who name the concrete kinds. Nothing is connected yet.
+pub(crate) enum AgentCall {
+    /// Opens an endpoint without a connection. Only the `endpoint` room knows the content of the value.
     Open(Value),
     Catalog,
     CheckSource(Selection),
@@ -99,26 +101,24 @@ pub(crate) enum Call {
     Complete(TablePlan),
     Counterparts(Plan),
     Finish(Plan),
-    /// What a sink that was killed has made is the sink's from now on.
-    TakeOver(Vec<Value>),
+    AdoptUndoRecords(Vec<Value>),
     Abort,
     Count {
-        end: End,
+        role: EndpointRole,
         table: TablePlan,
         chunk: Chunk,
     },
     Digest {
-        end: End,
+        role: EndpointRole,
         table: TablePlan,
         chunk: Chunk,
     },
-    /// Runs a leg whose ends are both here.
-    Run(Errand),
+    RunLeg(LegRequest),
 }
 
-/// A leg, as it is told to the agent that runs it.
+/// A leg that one agent runs as a whole.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Errand {
+pub(crate) struct LegRequest {
     pub(crate) name: LegName,
     pub(crate) plan: Plan,
     pub(crate) threads: usize,
@@ -126,44 +126,32 @@ pub(crate) struct Errand {
     pub(crate) max_rate: Option<u64>,
     pub(crate) verify: Verify,
     pub(crate) list_rows: bool,
-    /// Whether its source is the staged archive, as far as the coordinator tells of it.
-    pub(crate) follow: bool,
+    /// Whether the source is the staging archive, which the leg reads while the exporting leg writes it.
+    pub(crate) follow_export: bool,
 }
 
-/// What is wanted of a lane, which does one thing at a time.
+/// A request on a lane, which serves one request at a time.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Wish {
-    /// The chunk's batches: each is offered, and sent when it is taken.
-    Read { end: End, table: TablePlan, chunk: Chunk },
-    /// The batch that was offered.
-    Take,
-    /// To write the batch in the body.
-    Write { table: TablePlan, batch: Parcel },
+pub(crate) enum LaneRequest {
+    /// Reads a chunk: the agent offers each batch, and sends it after `Accept`.
+    Read { role: EndpointRole, table: TablePlan, chunk: Chunk },
+    /// Accepts the offered batch.
+    Accept,
+    /// Writes the batch in the body.
+    Write { table: TablePlan, batch: BatchFrame },
 }
 
-/// What a lane gives.
+/// A response on a lane.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Gift {
-    /// This is ready.
-    Offer(Parcel),
-    /// The batch that was offered, in the body.
+pub(crate) enum LaneResponse {
+    /// Offers the next batch of the chunk.
+    Offer(BatchFrame),
+    /// Sends the accepted batch; it is the body.
     Batch,
-    /// The chunk has no more batches.
-    End,
-    /// The batch is durable; its receipt is the body.
+    /// Ends the chunk.
+    EndOfChunk,
+    /// Confirms a written batch; the body is its [`Receipt`](crate::batch::Receipt).
     Receipt,
-    /// It failed; the error is the body.
+    /// Ends a request that failed; the body is the [`Error`](crate::error::Error).
     Failed,
-}
-
-/// A batch on its way, whose rows are compressed.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Parcel {
-    pub(crate) id: BatchId,
-    pub(crate) rows: u64,
-    /// Bytes of text.
-    pub(crate) bytes: usize,
-    /// Bytes of the body.
-    pub(crate) packed: usize,
-    pub(crate) digest: Digest,
 }

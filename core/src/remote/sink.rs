@@ -1,14 +1,14 @@
-//! A sink on another site.
+//! A sink whose work runs on an agent.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::client::Agent;
-use super::lane::{parsed, unexpected};
-use super::message::{Call, End, Gift, Wish};
-use super::parcel::pack;
-use super::source::rows;
+use super::batch_frame::BatchFrame;
+use super::client::AgentClient;
+use super::lane::{parse_body, unexpected_response};
+use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
+use super::source::read_chunk;
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
 use crate::codec::Digest;
@@ -20,13 +20,13 @@ use crate::report::{Finding, Note};
 use crate::sink::Sink;
 use crate::source::BatchStream;
 
-/// A sink that an agent has opened. All that have one can be read back.
+/// A sink that an agent has opened. Every kind that an agent opens supports `read_back`.
 pub(crate) struct RemoteSink {
-    agent: Arc<Agent>,
+    agent: Arc<AgentClient>,
 }
 
 impl RemoteSink {
-    pub(crate) fn new(agent: Arc<Agent>) -> Self {
+    pub(crate) fn new(agent: Arc<AgentClient>) -> Self {
         Self { agent }
     }
 }
@@ -34,19 +34,19 @@ impl RemoteSink {
 #[async_trait]
 impl Sink for RemoteSink {
     async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
-        self.agent.call(&Call::CheckSink { catalog: catalog.clone(), selection: selection.clone() }).await
+        self.agent.call(&AgentCall::CheckSink { catalog: catalog.clone(), selection: selection.clone() }).await
     }
 
     async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
-        self.agent.call(&Call::Unsupported { catalog: catalog.clone(), selection: selection.clone() }).await
+        self.agent.call(&AgentCall::Unsupported { catalog: catalog.clone(), selection: selection.clone() }).await
     }
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
-        self.agent.call(&Call::Existing).await
+        self.agent.call(&AgentCall::Existing).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<Progress> {
-        self.agent.call(&Call::Begin(plan.clone())).await
+        self.agent.call(&AgentCall::Begin(plan.clone())).await
     }
 
     fn writers(&self, threads: usize) -> usize {
@@ -54,25 +54,25 @@ impl Sink for RemoteSink {
     }
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
-        let (parcel, packed) = pack(&batch).await?;
-        let wish = Wish::Write { table: table.clone(), batch: parcel };
+        let (frame, body) = BatchFrame::compress(&batch).await?;
+        let request = LaneRequest::Write { table: table.clone(), batch: frame };
         let send = async {
-            // A lane that broke while it was idle fails here, and the engine tries again.
-            let (mut lane, _) = self.agent.lane().await?;
-            lane.wish(&wish, &packed).await?;
-            Ok((lane.gift().await?, lane))
+            // A lane that broke while it was idle fails here, and the engine retries.
+            let (mut lane, _) = self.agent.acquire_lane().await?;
+            lane.send(&request, &body).await?;
+            Ok((lane.receive().await?, lane))
         };
-        match self.agent.unless_lost(send).await? {
-            ((Gift::Receipt, receipt), lane) => {
-                self.agent.give_back(lane);
-                parsed(&receipt)
+        match self.agent.run_while_connected(send).await? {
+            ((LaneResponse::Receipt, receipt), lane) => {
+                self.agent.release_lane(lane);
+                parse_body(&receipt)
             }
-            _ => Err(unexpected()),
+            _ => Err(unexpected_response()),
         }
     }
 
     async fn complete(&self, table: &TablePlan) -> Result<()> {
-        self.agent.call(&Call::Complete(table.clone())).await
+        self.agent.call(&AgentCall::Complete(table.clone())).await
     }
 
     fn reads_back(&self) -> bool {
@@ -80,7 +80,7 @@ impl Sink for RemoteSink {
     }
 
     async fn counterparts(&self, plan: &Plan) -> Result<Vec<Option<TablePlan>>> {
-        self.agent.call(&Call::Counterparts(plan.clone())).await
+        self.agent.call(&AgentCall::Counterparts(plan.clone())).await
     }
 
     async fn read_back<'a>(
@@ -89,24 +89,24 @@ impl Sink for RemoteSink {
         chunk: &'a Chunk,
         memory: &'a Memory,
     ) -> Result<BatchStream<'a>> {
-        rows(self.agent.clone(), End::Sink, table, chunk, memory).await
+        read_chunk(self.agent.clone(), EndpointRole::Sink, table, chunk, memory).await
     }
 
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
         let (table, chunk) = (table.clone(), chunk.clone());
-        self.agent.call(&Call::Count { end: End::Sink, table, chunk }).await
+        self.agent.call(&AgentCall::Count { role: EndpointRole::Sink, table, chunk }).await
     }
 
     async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
-        self.agent.call(&Call::Digest { end: End::Sink, table, chunk }).await
+        self.agent.call(&AgentCall::Digest { role: EndpointRole::Sink, table, chunk }).await
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
-        self.agent.call(&Call::Finish(plan.clone())).await
+        self.agent.call(&AgentCall::Finish(plan.clone())).await
     }
 
     async fn abort(&self) -> Result<()> {
-        self.agent.abort().await
+        self.agent.abort_sink().await
     }
 }

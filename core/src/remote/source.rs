@@ -1,4 +1,4 @@
-//! A source on another site.
+//! A source whose work runs on an agent.
 
 use std::sync::Arc;
 
@@ -7,10 +7,9 @@ use futures::StreamExt as _;
 use futures::stream;
 use tokio::sync::mpsc;
 
-use super::client::Agent;
-use super::lane::{Lane, unexpected};
-use super::message::{Call, End, Gift, Wish};
-use super::parcel::unpack;
+use super::client::AgentClient;
+use super::lane::{BatchLane, unexpected_response};
+use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
 use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::codec::Digest;
@@ -18,17 +17,17 @@ use crate::error::Result;
 use crate::memory::Memory;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::source::{BatchStream, Pace, Source};
+use crate::source::{BatchStream, ReadObserver, Source};
 
 /// A source that an agent has opened.
 pub(crate) struct RemoteSource {
-    agent: Arc<Agent>,
+    agent: Arc<AgentClient>,
     any_range: bool,
 }
 
 impl RemoteSource {
-    /// `any_range` is what [`Source::reads_any_range`] says of it there.
-    pub(crate) fn new(agent: Arc<Agent>, any_range: bool) -> Self {
+    /// `any_range` is the value of [`Source::reads_any_range`].
+    pub(crate) fn new(agent: Arc<AgentClient>, any_range: bool) -> Self {
         Self { agent, any_range }
     }
 }
@@ -36,33 +35,39 @@ impl RemoteSource {
 #[async_trait]
 impl Source for RemoteSource {
     async fn catalog(&self) -> Result<Catalog> {
-        self.agent.call(&Call::Catalog).await
+        self.agent.call(&AgentCall::Catalog).await
     }
 
     async fn check(&self, selection: &Selection) -> Result<Vec<Finding>> {
-        self.agent.call(&Call::CheckSource(selection.clone())).await
+        self.agent.call(&AgentCall::CheckSource(selection.clone())).await
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        self.agent.call(&Call::Plan(selection.clone())).await
+        self.agent.call(&AgentCall::Plan(selection.clone())).await
     }
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
-        self.agent.call(&Call::Snapshot(selection.clone())).await
+        self.agent.call(&AgentCall::Snapshot(selection.clone())).await
     }
 
     async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
-        rows(self.agent.clone(), End::Source, table, chunk, memory).await
+        read_chunk(self.agent.clone(), EndpointRole::Source, table, chunk, memory).await
     }
 
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
         let (table, chunk) = (table.clone(), chunk.clone());
-        self.agent.call(&Call::Count { end: End::Source, table, chunk }).await
+        self.agent.call(&AgentCall::Count { role: EndpointRole::Source, table, chunk }).await
     }
 
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory, pace: &dyn Pace) -> Result<Digest> {
+    async fn digest(
+        &self,
+        table: &TablePlan,
+        chunk: &Chunk,
+        _memory: &Memory,
+        observer: &dyn ReadObserver,
+    ) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
-        self.agent.call_at(&Call::Digest { end: End::Source, table, chunk }, pace).await
+        self.agent.call_observed(&AgentCall::Digest { role: EndpointRole::Source, table, chunk }, observer).await
     }
 
     fn reads_any_range(&self) -> bool {
@@ -70,67 +75,71 @@ impl Source for RemoteSource {
     }
 
     async fn notes(&self) -> Result<Vec<Note>> {
-        self.agent.call(&Call::Notes).await
+        self.agent.call(&AgentCall::Notes).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.agent.close().await
+        self.agent.close_source().await
     }
 }
 
-/// The batches of a chunk of that end, fetched one ahead.
-pub(super) async fn rows<'a>(
-    agent: Arc<Agent>,
-    end: End,
+/// Reads a chunk of the agent's source or sink; receives one batch ahead.
+pub(super) async fn read_chunk<'a>(
+    agent: Arc<AgentClient>,
+    role: EndpointRole,
     table: &TablePlan,
     chunk: &Chunk,
     memory: &Memory,
 ) -> Result<BatchStream<'a>> {
-    let wish = Wish::Read { end, table: table.clone(), chunk: chunk.clone() };
-    let (lane, first) = agent.unless_lost(begin(&agent, &wish)).await?;
+    let request = LaneRequest::Read { role, table: table.clone(), chunk: chunk.clone() };
+    let (lane, first) = agent.run_while_connected(send_request(&agent, &request)).await?;
     let (sender, receiver) = mpsc::channel(1);
     let memory = memory.clone();
     tokio::spawn(async move {
         tokio::select! {
-            // Nobody wants the rest: the lane is dropped in the middle of its work, which ends the reading there.
+            // The stream was dropped: dropping the lane cancels the read on the agent.
             () = sender.closed() => {}
-            lane = fetch(&agent, lane, first, &memory, &sender) => if let Some(lane) = lane { agent.give_back(lane) },
+            lane = receive_batches(&agent, lane, first, &memory, &sender) => {
+                if let Some(lane) = lane {
+                    agent.release_lane(lane);
+                }
+            }
         }
     });
     Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
 }
 
-/// Starts the reading, and gives what comes first.
-async fn begin(agent: &Agent, wish: &Wish) -> Result<(Lane, Gift)> {
-    let (mut lane, used) = agent.lane().await?;
-    let first = async |lane: &mut Lane| {
-        lane.wish(wish, &[]).await?;
-        lane.gift().await
+/// Sends the request on a free lane, and returns the lane and the first response.
+async fn send_request(agent: &AgentClient, request: &LaneRequest) -> Result<(BatchLane, LaneResponse)> {
+    let (mut lane, used) = agent.acquire_lane().await?;
+    let send = async |lane: &mut BatchLane| {
+        lane.send(request, &[]).await?;
+        lane.receive().await
     };
-    match first(&mut lane).await {
-        // It broke while it was idle; nothing of the chunk was read yet.
+    match send(&mut lane).await {
+        // The lane broke while it was idle: no batch of the chunk was read.
         Err(error) if used && error.is_retryable() => {
-            lane = agent.fresh_lane().await?;
-            let (gift, _) = first(&mut lane).await?;
-            Ok((lane, gift))
+            lane = agent.open_lane().await?;
+            let (response, _) = send(&mut lane).await?;
+            Ok((lane, response))
         }
-        other => other.map(|(gift, _)| (lane, gift)),
+        outcome => outcome.map(|(response, _)| (lane, response)),
     }
 }
 
-/// Takes what is offered until nothing is; the lane, if it can be used again.
-async fn fetch(
-    agent: &Agent,
-    mut lane: Lane,
-    first: Gift,
+/// Accepts every batch until the end of the chunk. Returns the lane if it can serve another request.
+async fn receive_batches(
+    agent: &AgentClient,
+    mut lane: BatchLane,
+    first: LaneResponse,
     memory: &Memory,
     sender: &mpsc::Sender<Result<Batch>>,
-) -> Option<Lane> {
-    let mut gift = Ok(first);
+) -> Option<BatchLane> {
+    let mut response = Ok(first);
     loop {
-        let batch = match gift {
-            Ok(Gift::End) => return Some(lane),
-            Ok(gift) => agent.unless_lost(take(&mut lane, &gift, memory)).await,
+        let batch = match response {
+            Ok(LaneResponse::EndOfChunk) => return Some(lane),
+            Ok(response) => agent.run_while_connected(accept_batch(&mut lane, &response, memory)).await,
             Err(error) => Err(error),
         };
         let failed = batch.is_err();
@@ -138,16 +147,17 @@ async fn fetch(
         if failed {
             return None;
         }
-        gift = agent.unless_lost(lane.gift()).await.map(|(gift, _)| gift);
+        response = agent.run_while_connected(lane.receive()).await.map(|(response, _)| response);
     }
 }
 
-async fn take(lane: &mut Lane, gift: &Gift, memory: &Memory) -> Result<Batch> {
-    let Gift::Offer(parcel) = gift else { return Err(unexpected()) };
-    let lease = memory.reserve(parcel.bytes.saturating_add(parcel.packed)).await;
-    lane.wish(&Wish::Take, &[]).await?;
-    match lane.gift().await? {
-        (Gift::Batch, packed) => unpack(*parcel, packed, lease).await,
-        _ => Err(unexpected()),
+/// Reserves memory for an offered batch, then accepts and receives it.
+async fn accept_batch(lane: &mut BatchLane, response: &LaneResponse, memory: &Memory) -> Result<Batch> {
+    let LaneResponse::Offer(frame) = response else { return Err(unexpected_response()) };
+    let lease = memory.reserve(frame.memory_bytes()).await;
+    lane.send(&LaneRequest::Accept, &[]).await?;
+    match lane.receive().await? {
+        (LaneResponse::Batch, body) => frame.decompress(body, lease).await,
+        _ => Err(unexpected_response()),
     }
 }

@@ -1,24 +1,24 @@
-//! What every store must do.
+//! The tests that every object store must pass.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Directory, S3, S3Location, Store, TEMPORARY, memory::Memory, temporary_name};
+use super::{DirectoryStore, ObjectStore, S3Location, S3Store, TEMPORARY, memory::MemoryStore, temporary_name};
 use crate::error::{ErrorKind, Result};
 
-/// Longer than every object here.
+/// More bytes than any object of these tests has.
 const LIMIT: u64 = 1 << 30;
 
-async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
+async fn keys(store: &dyn ObjectStore, prefix: &str) -> Vec<String> {
     let mut keys = store.list(prefix).await.unwrap();
     keys.sort();
     keys
 }
 
-/// Every promise of [`Store`], on an empty store, which it leaves empty.
-pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
-    assert_eq!(keys(&*store, "").await, [""; 0], "nothing is there at first");
+/// Checks the contract of [`ObjectStore`] on an empty store, and leaves it empty.
+pub(super) async fn check_contract(store: Arc<dyn ObjectStore>) -> Result<()> {
+    assert_eq!(keys(&*store, "").await, [""; 0], "the store is empty");
     let missing = store.get("a/none", LIMIT).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Storage);
     assert!(missing.to_string().contains(&store.url("a/none")), "{missing}");
@@ -28,7 +28,7 @@ pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
     store.put("a/1", Bytes::from_static(b"two")).await?;
     store.put("a/b/2", Bytes::new()).await?;
     store.put("ab", Bytes::from(vec![7; 3 << 20])).await?;
-    assert_eq!(store.get("a/1", LIMIT).await?, "two", "the later object replaces the earlier");
+    assert_eq!(store.get("a/1", LIMIT).await?, "two", "a put replaces the object");
     assert_eq!(store.find("a/b/2", LIMIT).await?, Some(Bytes::new()));
     assert_eq!(store.get("ab", LIMIT).await?.len(), 3 << 20);
     assert_eq!(store.get("ab", 3 << 20).await?.len(), 3 << 20);
@@ -37,7 +37,7 @@ pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
     assert_eq!((long.kind(), long.is_retryable()), (ErrorKind::Data, false));
 
     assert_eq!(keys(&*store, "").await, ["a/1", "a/b/2", "ab"]);
-    assert_eq!(keys(&*store, "a").await, ["a/1", "a/b/2", "ab"], "a prefix is of text, not of directories");
+    assert_eq!(keys(&*store, "a").await, ["a/1", "a/b/2", "ab"], "a prefix is text, not a directory");
     assert_eq!(keys(&*store, "a/").await, ["a/1", "a/b/2"]);
     assert_eq!(keys(&*store, "z/").await, [""; 0]);
 
@@ -49,8 +49,8 @@ pub(super) async fn conforms(store: Arc<dyn Store>) -> Result<()> {
     Ok(())
 }
 
-/// More than one page of a listing, and more than one request of a removal.
-pub(super) async fn holds_many(store: Arc<dyn Store>) -> Result<()> {
+/// Checks that a listing takes more than one page and a removal more than one request.
+pub(super) async fn check_many_objects(store: Arc<dyn ObjectStore>) -> Result<()> {
     use futures::{StreamExt as _, TryStreamExt as _};
     let names: Vec<String> = (0..1001).map(|number| format!("many/{number:04}")).collect();
     let puts = names.iter().map(|key| store.put(key, Bytes::from_static(b"x")));
@@ -62,73 +62,74 @@ pub(super) async fn holds_many(store: Arc<dyn Store>) -> Result<()> {
 }
 
 #[tokio::test]
-async fn memory_conforms() {
-    conforms(Arc::new(Memory::default())).await.unwrap();
-    holds_many(Arc::new(Memory::default())).await.unwrap();
+async fn memory_fulfils_the_contract() {
+    check_contract(Arc::new(MemoryStore::default())).await.unwrap();
+    check_many_objects(Arc::new(MemoryStore::default())).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_directory_conforms_and_leaves_nothing_behind() {
+async fn a_directory_fulfils_the_contract_and_leaves_nothing_behind() {
     let above = std::env::temp_dir().join(temporary_name("test"));
     let root = above.join("deep/archive");
-    conforms(Arc::new(Directory::open(&root).unwrap())).await.unwrap();
-    assert!(!above.exists(), "what was created is gone");
+    check_contract(Arc::new(DirectoryStore::open(&root).unwrap())).await.unwrap();
+    assert!(!above.exists(), "the store removes what it created");
 
     std::fs::create_dir_all(&root).unwrap();
-    conforms(Arc::new(Directory::open(&root).unwrap())).await.unwrap();
-    assert!(root.exists(), "what was there is there");
+    check_contract(Arc::new(DirectoryStore::open(&root).unwrap())).await.unwrap();
+    assert!(root.exists(), "the store keeps what existed");
     std::fs::remove_dir_all(&above).unwrap();
 }
 
 #[tokio::test]
-async fn a_directory_takes_no_key_that_leads_elsewhere() {
+async fn a_directory_refuses_keys_that_point_outside() {
     let root = std::env::temp_dir().join(temporary_name("test"));
-    let store = Directory::open(&root).unwrap();
+    let store = DirectoryStore::open(&root).unwrap();
     for key in ["../x", "a/../../x", "/x", "a//x", "", ".", "a/./b", "a/"] {
         assert!(store.put(key, Bytes::new()).await.is_err(), "{key}");
         assert!(store.find(key, LIMIT).await.is_err(), "{key}");
         assert!(store.remove(&[key.to_owned()]).await.is_err(), "{key}");
     }
     assert!(!root.exists());
-    assert_eq!(Directory::open("relative").unwrap_err().kind(), ErrorKind::Usage);
-    assert_eq!(Directory::open("/a/../b").unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(DirectoryStore::open("relative").unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(DirectoryStore::open("/a/../b").unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_directory_follows_no_link_to_what_never_ends() {
+async fn a_directory_refuses_links_to_devices() {
     let root = std::env::temp_dir().join(temporary_name("test"));
     std::fs::create_dir_all(&root).unwrap();
     std::os::unix::fs::symlink("/dev/zero", root.join("a")).unwrap();
-    let error = Directory::open(&root).unwrap().get("a", LIMIT).await.unwrap_err();
+    let error = DirectoryStore::open(&root).unwrap().get("a", LIMIT).await.unwrap_err();
     assert!(error.to_string().ends_with("/a: it is no regular file"), "{error}");
     std::fs::remove_dir_all(&root).unwrap();
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_written_says_so() {
+async fn an_unwritable_directory_is_an_error() {
     let file = std::env::temp_dir().join(temporary_name("test"));
     std::fs::write(&file, "a file").unwrap();
-    let store = Directory::open(file.join("archive")).unwrap();
+    let store = DirectoryStore::open(file.join("archive")).unwrap();
     let error = store.put("a", Bytes::new()).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot write file:///"), "{error}");
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn temporary_names_differ() {
+fn temporary_names_are_unique() {
     assert!(temporary_name("a").starts_with(TEMPORARY));
     assert_ne!(temporary_name("a"), temporary_name("a"));
 }
 
-/// Keys reach the SDK by the environment only, and a test must not change its own: it runs itself again with another.
-pub(crate) fn again(test: &str, environment: &[(&str, String)]) {
+/// Runs one test of this binary in a child process with another environment: the SDK reads its keys from the
+/// environment, and a test must not change its own.
+pub(crate) fn rerun_test(test: &str, environment: &[(&str, String)]) {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         child.env_remove(name);
     }
     child.args(["--exact", test, "--include-ignored", "--nocapture"]);
-    // No file and no service of this machine may lend credentials.
+    // No file and no service of this machine may supply credentials.
     child.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_CONFIG_FILE", "/dev/null");
     child.env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null").envs(environment.iter().map(|(name, value)| (name, value)));
     let output = child.output().unwrap();
@@ -136,72 +137,72 @@ pub(crate) fn again(test: &str, environment: &[(&str, String)]) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-pub(crate) fn location(bucket: &str, prefix: &str) -> S3Location {
+pub(crate) fn s3_location(bucket: &str, prefix: &str) -> S3Location {
     S3Location { bucket: bucket.to_owned(), prefix: prefix.to_owned(), ..S3Location::default() }
 }
 
 #[test]
-fn s3_conforms() {
+fn s3_fulfils_the_contract() {
     let server = dbgraft_testkit::S3::start().unwrap();
     let bucket = ("DBGRAFT_TEST_BUCKET", server.bucket.clone());
     let mut environment = [server.environment(), vec![bucket]].concat();
-    again("store::conformance::s3_conforms_here", &environment);
+    rerun_test("store::conformance::s3_fulfils_the_contract_in_child", &environment);
     assert_eq!(server.keys("").unwrap(), [""; 0]);
 
     environment.retain(|(name, _)| !matches!(*name, "AWS_REGION" | "AWS_ENDPOINT_URL_S3"));
     let endpoint = ("DBGRAFT_TEST_ENDPOINT", server.endpoint.clone());
     environment.extend([endpoint, ("DBGRAFT_TEST_KEY", server.access_key.clone())]);
-    again("store::conformance::s3_takes_its_endpoint_from_the_url", &environment);
-    again("store::conformance::s3_reads_again_when_a_body_breaks_off", &environment);
+    rerun_test("store::conformance::s3_takes_its_endpoint_from_the_url", &environment);
+    rerun_test("store::conformance::s3_retries_a_read_whose_body_breaks_off", &environment);
     for (name, value) in &mut environment {
         if *name == "AWS_SECRET_ACCESS_KEY" {
             *value = "wrong-secret".to_owned();
         }
     }
-    again("store::conformance::s3_refuses_wrong_keys", &environment);
+    rerun_test("store::conformance::s3_with_wrong_keys_is_an_authentication_error", &environment);
     environment.retain(|(name, _)| !matches!(*name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY"));
-    again("store::conformance::s3_without_keys_says_so", &environment);
+    rerun_test("store::conformance::s3_without_keys_is_an_authentication_error", &environment);
 }
 
 #[tokio::test]
-#[ignore = "run by s3_conforms"]
-async fn s3_conforms_here() {
+#[ignore = "run by s3_fulfils_the_contract"]
+async fn s3_fulfils_the_contract_in_child() {
     let bucket = std::env::var("DBGRAFT_TEST_BUCKET").unwrap();
     for prefix in ["", "/deep/prefix/", "umläut and space"] {
-        conforms(Arc::new(S3::open(location(&bucket, prefix)).unwrap())).await.unwrap();
+        check_contract(Arc::new(S3Store::open(s3_location(&bucket, prefix)).unwrap())).await.unwrap();
     }
-    holds_many(Arc::new(S3::open(location(&bucket, "many")).unwrap())).await.unwrap();
-    let nowhere = S3::open(location("no-such-bucket", "")).unwrap();
+    check_many_objects(Arc::new(S3Store::open(s3_location(&bucket, "many")).unwrap())).await.unwrap();
+    let nowhere = S3Store::open(s3_location("no-such-bucket", "")).unwrap();
     let error = nowhere.list("").await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Storage, false));
     assert!(error.to_string().contains("bucket no-such-bucket does not exist"), "{error}");
 }
 
-fn at_endpoint() -> S3 {
+fn store_at_endpoint() -> S3Store {
     let bucket = std::env::var("DBGRAFT_TEST_BUCKET").unwrap();
     let endpoint = std::env::var("DBGRAFT_TEST_ENDPOINT").ok();
-    S3::open(S3Location { endpoint, ..location(&bucket, "p") }).unwrap()
+    S3Store::open(S3Location { endpoint, ..s3_location(&bucket, "p") }).unwrap()
 }
 
 #[tokio::test]
-#[ignore = "run by s3_conforms"]
+#[ignore = "run by s3_fulfils_the_contract"]
 async fn s3_takes_its_endpoint_from_the_url() {
-    conforms(Arc::new(at_endpoint())).await.unwrap();
-    let closed = S3Location { endpoint: Some("http://127.0.0.1:9".into()), ..location("b", "") };
-    let error = S3::open(closed).unwrap().put("a", Bytes::new()).await.unwrap_err();
+    check_contract(Arc::new(store_at_endpoint())).await.unwrap();
+    let closed = S3Location { endpoint: Some("http://127.0.0.1:9".into()), ..s3_location("b", "") };
+    let error = S3Store::open(closed).unwrap().put("a", Bytes::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Connection, true), "{error}");
-    let error = S3::open(location("b", "")).unwrap().find("a", LIMIT).await.unwrap_err();
+    let error = S3Store::open(s3_location("b", "")).unwrap().find("a", LIMIT).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().contains("no AWS region is known for s3://b: set AWS_REGION or add ?region="), "{error}");
     for strange in ["localhost:9000", "ftp://h", "http://user:pass@h"] {
-        let strange = S3Location { endpoint: Some(strange.into()), ..location("b", "") };
-        assert_eq!(S3::open(strange).unwrap_err().kind(), ErrorKind::Usage);
+        let strange = S3Location { endpoint: Some(strange.into()), ..s3_location("b", "") };
+        assert_eq!(S3Store::open(strange).unwrap_err().kind(), ErrorKind::Usage);
     }
 }
 
 #[tokio::test]
-#[ignore = "run by s3_conforms"]
-async fn s3_reads_again_when_a_body_breaks_off() {
+#[ignore = "run by s3_fulfils_the_contract"]
+async fn s3_retries_a_read_whose_body_breaks_off() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
@@ -213,7 +214,7 @@ async fn s3_reads_again_when_a_body_breaks_off() {
             stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         }
     });
-    let store = S3::open(S3Location { endpoint, ..location("b", "") }).unwrap();
+    let store = S3Store::open(S3Location { endpoint, ..s3_location("b", "") }).unwrap();
     assert_eq!(store.get("a", LIMIT).await.unwrap(), "short enough");
     serving.await.unwrap();
     let shown = format!("{store:?}");
@@ -221,19 +222,19 @@ async fn s3_reads_again_when_a_body_breaks_off() {
 }
 
 #[tokio::test]
-#[ignore = "run by s3_conforms"]
-async fn s3_refuses_wrong_keys() {
-    let error = at_endpoint().put("a", Bytes::new()).await.unwrap_err();
+#[ignore = "run by s3_fulfils_the_contract"]
+async fn s3_with_wrong_keys_is_an_authentication_error() {
+    let error = store_at_endpoint().put("a", Bytes::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Authentication, false), "{error}");
     let text = format!("{error} {error:?}");
     assert!(!text.contains("wrong-secret") && !text.contains(&std::env::var("DBGRAFT_TEST_KEY").unwrap()), "{text}");
 }
 
 #[tokio::test]
-#[ignore = "run by s3_conforms"]
-async fn s3_without_keys_says_so() {
+#[ignore = "run by s3_fulfils_the_contract"]
+async fn s3_without_keys_is_an_authentication_error() {
     let begun = std::time::Instant::now();
-    let error = at_endpoint().put("a", Bytes::new()).await.unwrap_err();
+    let error = store_at_endpoint().put("a", Bytes::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     assert!(error.to_string().starts_with("no AWS credentials for s3://"), "{error}");
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! Objects as files below a directory.
+//! Stores objects as files below a directory.
 
 use std::fs;
 use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
@@ -9,19 +9,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, temporary_name, too_long};
+use super::{ObjectStore, temporary_name, too_long};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A directory as a store. It is created with the first object, and what was created goes when it becomes empty again.
+/// The files below a directory. The first object creates the directory; the removal of the last one removes the
+/// directories that the store created.
 #[derive(Debug, Clone)]
-pub(crate) struct Directory {
+pub(crate) struct DirectoryStore {
     root: PathBuf,
-    /// The lowest directory that was there before us: it and those above it are never removed.
-    ground: Arc<Mutex<PathBuf>>,
+    /// The deepest directory that existed before: the store never removes it nor those above it.
+    existing_ancestor: Arc<Mutex<PathBuf>>,
 }
 
-impl Directory {
-    /// A store below `root`, which need not exist yet.
+impl DirectoryStore {
+    /// Opens a store below `root`, which need not exist.
     ///
     /// # Errors
     /// `Usage` when `root` is not absolute or contains `..`.
@@ -30,7 +31,7 @@ impl Directory {
         if !root.is_absolute() || root.components().any(|part| part == Component::ParentDir) {
             return Err(Error::usage(format!("`{}` is no absolute path without `..`", root.display())));
         }
-        Ok(Self { ground: Arc::new(Mutex::new(root.clone())), root })
+        Ok(Self { existing_ancestor: Arc::new(Mutex::new(root.clone())), root })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf> {
@@ -42,9 +43,9 @@ impl Directory {
     }
 
     /// Runs blocking work on this store and names the object in its error.
-    async fn run<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
-        doing: &str,
+        action: &str,
         key: &str,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -56,39 +57,39 @@ impl Directory {
                 IoKind::PermissionDenied | IoKind::ReadOnlyFilesystem => ErrorKind::Permission,
                 _ => ErrorKind::Storage,
             };
-            Error::new(kind, format!("cannot {doing} {}", self.url(key))).caused_by(error)
+            Error::new(kind, format!("cannot {action} {}", self.url(key))).caused_by(error)
         })
     }
 
-    /// Creates a directory, and remembers where the ground was if the root had to be created.
-    fn create(&self, directory: &Path) -> io::Result<()> {
+    /// Creates a directory. Remembers the deepest existing one if the root does not exist.
+    fn create_directory(&self, directory: &Path) -> io::Result<()> {
         if !self.root.exists() {
-            let there = self.root.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(&self.root);
-            let mut ground = self.ground.lock().unwrap_or_else(PoisonError::into_inner);
-            if *ground == self.root {
-                *ground = there.to_path_buf();
+            let found = self.root.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(&self.root);
+            let mut existing = self.existing_ancestor.lock().unwrap_or_else(PoisonError::into_inner);
+            if *existing == self.root {
+                *existing = found.to_path_buf();
             }
         }
         fs::create_dir_all(directory)
     }
 
-    /// Writes beside the file, then renames: a file under its own name is always whole.
-    fn write(&self, path: &Path, data: &[u8], dropped: &CancellationToken) -> io::Result<()> {
+    /// Writes a temporary file and renames it: a file with an object's name is always whole.
+    fn write(&self, path: &Path, data: &[u8], cancelled: &CancellationToken) -> io::Result<()> {
         let directory = path.parent().unwrap_or(&self.root);
-        self.create(directory)?;
+        self.create_directory(directory)?;
         let temporary = directory.join(temporary_name("put"));
         let written = (|| {
             let mut file = fs::File::create_new(&temporary)?;
             file.write_all(data)?;
             file.sync_all()?;
-            if dropped.is_cancelled() {
+            if cancelled.is_cancelled() {
                 return Err(io::Error::from(IoKind::Interrupted));
             }
             fs::rename(&temporary, path)
         })();
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
-            self.prune(directory);
+            self.remove_empty_directories(directory);
         }
         written.and_then(|()| sync_directory(directory))
     }
@@ -98,14 +99,15 @@ impl Directory {
             Err(error) if !matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => return Err(error),
             _ => {}
         }
-        path.parent().into_iter().for_each(|directory| self.prune(directory));
+        path.parent().into_iter().for_each(|directory| self.remove_empty_directories(directory));
         Ok(())
     }
 
-    /// Removes a directory and those above it that are empty, down to the ground.
-    fn prune(&self, directory: &Path) {
-        let ground = self.ground.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for directory in directory.ancestors().take_while(|above| **above != *ground && above.starts_with(&ground)) {
+    /// Removes a directory and its parents while they are empty, up to the deepest one that existed before.
+    fn remove_empty_directories(&self, directory: &Path) {
+        let existing = self.existing_ancestor.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for directory in directory.ancestors().take_while(|above| **above != *existing && above.starts_with(&existing))
+        {
             match fs::remove_dir(directory) {
                 Err(error) if error.kind() != IoKind::NotFound => break,
                 _ => {}
@@ -115,17 +117,17 @@ impl Directory {
 }
 
 #[async_trait]
-impl Store for Directory {
+impl ObjectStore for DirectoryStore {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         let path = self.path(key)?;
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
-        self.run("write", key, move |this| this.write(&path, &data, &dropped)).await
+        let cancelled = CancellationToken::new();
+        let _guard = cancelled.clone().drop_guard();
+        self.run_blocking("write", key, move |this| this.write(&path, &data, &cancelled)).await
     }
 
     async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
         let path = self.path(key)?;
-        let found = self.run("read", key, move |_| match read(&path, limit) {
+        let found = self.run_blocking("read", key, move |_| match read_file(&path, limit) {
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(None),
             read => read.map(Some),
         });
@@ -136,10 +138,10 @@ impl Store for Directory {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let wanted = prefix.to_owned();
-        self.run("list", prefix, move |this| {
+        let wanted_prefix = prefix.to_owned();
+        self.run_blocking("list", prefix, move |this| {
             let mut keys = Vec::new();
-            walk(&this.root, "", &wanted, &mut keys)?;
+            collect_keys(&this.root, "", &wanted_prefix, &mut keys)?;
             Ok(keys)
         })
         .await
@@ -148,7 +150,7 @@ impl Store for Directory {
     async fn remove(&self, keys: &[String]) -> Result<()> {
         for key in keys {
             let path = self.path(key)?;
-            self.run("remove", key, move |this| this.delete(&path)).await?;
+            self.run_blocking("remove", key, move |this| this.delete(&path)).await?;
         }
         Ok(())
     }
@@ -159,8 +161,9 @@ impl Store for Directory {
     }
 }
 
-/// Reads a file, and at most one byte more than `limit`. A link may lead to a device or a pipe that never ends.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads a file, and at most one byte more than `limit`. A symbolic link may point to a device or a pipe that never
+/// ends.
+fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
@@ -170,14 +173,14 @@ fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Collects the keys below `directory` that start with `prefix`; `base` is the directory's own key with a slash.
-fn walk(directory: &Path, base: &str, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
+fn collect_keys(directory: &Path, base: &str, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == IoKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
         let entry = entry?;
-        // A name that is not UTF-8 is none of ours.
+        // The store creates only names in UTF-8.
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{base}{name}");
         if !entry.file_type()?.is_dir() {
@@ -186,13 +189,13 @@ fn walk(directory: &Path, base: &str, prefix: &str, keys: &mut Vec<String>) -> i
         }
         let below = format!("{key}/");
         if below.starts_with(prefix) || prefix.starts_with(&below) {
-            walk(&entry.path(), &below, prefix, keys)?;
+            collect_keys(&entry.path(), &below, prefix, keys)?;
         }
     }
     Ok(())
 }
 
-/// A rename lasts once its directory is on the disk.
+/// Makes a rename durable: writes its directory to the disk.
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()

@@ -1,4 +1,4 @@
-//! A store in memory, for tests.
+//! Stores objects in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -6,24 +6,24 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Store, too_long};
+use super::{ObjectStore, too_long};
 use crate::error::Result;
 
-/// Objects in memory.
+/// An object store in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<String, Bytes>>,
 }
 
-impl Memory {
-    /// The objects, to look at or to spoil.
+impl MemoryStore {
+    /// The objects, for tests to inspect or to damage.
     pub(crate) fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         self.objects.lock().unwrap()
     }
 }
 
 #[async_trait]
-impl Store for Memory {
+impl ObjectStore for MemoryStore {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         self.objects().insert(key.to_owned(), data);
         Ok(())

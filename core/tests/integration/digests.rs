@@ -10,7 +10,7 @@ use dbgraft::{
     Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
     ErrorKind, Event,
 };
-use dbgraft::{Flavor, Memory, Note, Pace, Plan, Position, Progress, Receipt, Result, Rung, Selection, Server};
+use dbgraft::{Flavor, Memory, Note, Plan, Position, Progress, ReadObserver, Receipt, Result, Rung, Selection, Server};
 use dbgraft::{Sink, SinkEndpoint, Source, SourceEndpoint, Table, TablePlan, Verify};
 use futures::{StreamExt as _, stream};
 
@@ -43,11 +43,11 @@ impl Far {
         stream::iter(0..BATCHES).map(move |batch| Ok(self.batch(chunk, batch))).boxed()
     }
 
-    async fn add_up(&self, chunk: u32, pace: &dyn Pace) -> Result<Digest> {
+    async fn add_up(&self, chunk: u32, observer: &dyn ReadObserver) -> Result<Digest> {
         let mut digest = Digest::default();
         for batch in 0..BATCHES {
             digest.add(&self.batch(chunk, batch).digest);
-            pace.passed(10, BYTES).await;
+            observer.on_batch(10, BYTES).await;
         }
         Ok(digest)
     }
@@ -92,8 +92,8 @@ impl Source for Far {
         Ok(self.rows(chunk.number))
     }
 
-    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory, pace: &dyn Pace) -> Result<Digest> {
-        self.add_up(chunk.number, pace).await
+    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory, observer: &dyn ReadObserver) -> Result<Digest> {
+        self.add_up(chunk.number, observer).await
     }
 }
 

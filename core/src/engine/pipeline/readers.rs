@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Running, Work, hand_over};
-use crate::batch::Staged;
+use crate::batch::ExportEvent;
 use crate::catalog::Printable;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +45,7 @@ impl Running {
             let batches = u32::try_from(digests.len()).unwrap_or(u32::MAX);
             let mut digest = Digest::default();
             digests.iter().for_each(|batch| digest.add(batch));
-            self.tell(Staged::ChunkEnd { table: table.number, chunk: chunk.number, batches });
+            self.tell(ExportEvent::ChunkEnd { table: table.number, chunk: chunk.number, batches });
             let is_complete = self.change(table.number, |state| {
                 state.chunks_unread -= 1;
                 if let Some(place) = state.digests.get_mut(index) {

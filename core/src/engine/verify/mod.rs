@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
 use crate::options::Verify;
 use crate::plan::{Chunk, LeftOut, Plan, TablePlan};
-use crate::source::{BatchStream, Pace};
+use crate::source::{BatchStream, ReadObserver};
 use crate::verification::{Difference, DifferingRow, Verification, range};
 
 /// So many differing rows of each table are named.
@@ -226,7 +226,7 @@ impl Comparing {
             while let Some(batch) = batches.try_next().await? {
                 see(&batch);
                 if side == Side::Source {
-                    self.reading(unit).passed(batch.rows, batch.data.len() as u64).await;
+                    self.reading(unit).on_batch(batch.rows, batch.data.len() as u64).await;
                 }
             }
         }
@@ -376,8 +376,8 @@ struct Reading<'a> {
 }
 
 #[async_trait]
-impl Pace for Reading<'_> {
-    async fn passed(&self, rows: u64, bytes: u64) {
+impl ReadObserver for Reading<'_> {
+    async fn on_batch(&self, rows: u64, bytes: u64) {
         self.comparing.meter.add(self.table, rows, bytes);
         self.comparing.throttle.take(bytes).await;
     }

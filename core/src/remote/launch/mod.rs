@@ -1,57 +1,57 @@
-//! The way of the executable to a host, and its start there.
+//! Uploads the executable to a host and starts it there.
 //!
 //! A host needs an sshd and what every POSIX system has: `sh`, `uname`, `cat`, `wc`, `mkdir`, `mv`, `chmod`, `rm`. The
-//! executable is kept as `dbgraft-<version>-<hash>` in `${XDG_CACHE_HOME:-~/.cache}/dbgraft`, which only the account may
-//! enter, and is checked by size and SHA-256 before it is used; where the host has no `sha256sum`, the size decides.
-//! Executables of other versions stay: another coordinator may use them.
+//! launcher keeps the executable as `dbgraft-<version>-<hash>` in `${XDG_CACHE_HOME:-~/.cache}/dbgraft`, which only the
+//! account may enter, and checks its size and SHA-256 before each use; where the host has no `sha256sum`, it checks
+//! only the size. Executables of other versions stay: another coordinator may use them.
 
 mod executable;
-mod greet;
-mod place;
+mod handshake;
 mod probe;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use self::executable::Executable;
+use self::executable::AgentExecutable;
 use crate::error::{Error, Result};
 use crate::ssh::{Host, Process, Session};
 
 /// Starts agents on a host.
-pub(crate) struct Launcher {
+pub(crate) struct AgentLauncher {
     host: Arc<Host>,
     binary: Option<PathBuf>,
-    /// Where the executable is at the host, once that is known.
+    /// The path of the executable on the host; the first start sets it.
     path: OnceCell<String>,
 }
 
-/// An agent that has greeted: its output begins after the greeting.
-pub(crate) struct Launched {
-    /// Its connection: dropping it ends the agent.
+/// A started agent; its output begins after the handshake.
+pub(crate) struct AgentProcess {
+    /// The SSH connection: dropping it ends the agent.
     pub(crate) session: Session,
     pub(crate) process: Process,
 }
 
-impl Launcher {
-    /// Nothing is connected before the first call. `binary` is the executable to copy there where none is installed.
+impl AgentLauncher {
+    /// Creates a launcher without a connection. `binary` is the executable to upload where none is installed.
     pub(crate) fn new(host: Arc<Host>, binary: Option<PathBuf>) -> Self {
         Self { host, binary, path: OnceCell::new() }
     }
 
-    /// Starts an agent on a connection of its own. The first call sees to it that the executable is there.
+    /// Starts an agent on an SSH connection of its own. The first call uploads the executable where the host lacks it.
     ///
     /// # Errors
-    /// `Usage` without an executable, `Preflight` where the host cannot run it, and those of connecting.
-    pub(crate) async fn start(&self) -> Result<Launched> {
+    /// `Usage` without an executable, `Preflight` where the host cannot run it, and the errors of the connection.
+    pub(crate) async fn start(&self) -> Result<AgentProcess> {
         let mut first = None;
         let used = &mut first;
         let path = self.path.get_or_try_init(|| async move {
-            let (path, session) = self.prepare().await?;
+            let (path, session) = self.find_executable().await?;
             *used = Some(session);
             Ok::<_, Error>(path)
         });
@@ -60,31 +60,31 @@ impl Launcher {
             Some(session) => session,
             None => self.host.connect().await?,
         };
-        let process = greet::start(&session, path).await.map_err(|error| self.at(error))?;
-        Ok(Launched { session, process })
+        let process = handshake::start(&session, path).await.map_err(|error| self.with_host(error))?;
+        Ok(AgentProcess { session, process })
     }
 
-    /// The path of the executable at the host, and the connection that it was learned by.
-    async fn prepare(&self) -> Result<(String, Session)> {
+    /// Finds or uploads the executable. Returns its path on the host, and the connection for the first start.
+    async fn find_executable(&self) -> Result<(String, Session)> {
         if let Some(path) = &self.host.address().agent_path {
             let session = self.host.connect().await?;
-            let path = probe::installed(&session, path).await.map_err(|error| self.at(error))?;
+            let path = probe::find_installed(&session, path).await.map_err(|error| self.with_host(error))?;
             return Ok((path, session));
         }
         let Some(binary) = &self.binary else {
-            return Err(self.at(Error::usage(
+            return Err(self.with_host(Error::usage(
                 "no executable for the agent: say --agent-binary FILE, or agent-path=FILE in the ssh:// URL for one \
                  that is installed on the host",
             )));
         };
-        let executable = Executable::read(binary).await?;
+        let executable = AgentExecutable::read(binary).await?;
         let session = self.host.connect().await?;
-        let path = settle(&session, &executable).await.map_err(|error| self.at(error))?;
+        let path = upload_if_missing(&session, &executable).await.map_err(|error| self.with_host(error))?;
         Ok((path, session))
     }
 
-    /// Says which host an error is of, where that was not said.
-    fn at(&self, error: Error) -> Error {
+    /// Adds the host to an error that does not name it.
+    fn with_host(&self, error: Error) -> Error {
         if error.context().iter().any(|(name, _)| name == "host") {
             return error;
         }
@@ -92,13 +92,13 @@ impl Launcher {
     }
 }
 
-/// Sees to it that the executable is at the host; returns its path there.
-async fn settle(session: &Session, executable: &Executable) -> Result<String> {
-    let found = probe::cached(session, executable).await?;
-    executable.fits(&found.system)?;
-    if found.complete {
-        return Ok(format!("{}/{}", found.dir, executable.name()));
+/// Uploads the executable unless the host has it; returns its path on the host.
+async fn upload_if_missing(session: &Session, executable: &AgentExecutable) -> Result<String> {
+    let host = probe::probe_host(session, executable).await?;
+    executable.check_platform(&host.system)?;
+    if host.has_executable {
+        return Ok(format!("{}/{}", host.cache_dir, executable.file_name()));
     }
-    tracing::debug!(dir = found.dir, bytes = executable.bytes.len(), "copying the executable to the host");
-    place::place(session, &found.dir, executable).await
+    tracing::debug!(dir = host.cache_dir, bytes = executable.bytes.len(), "uploading the executable to the host");
+    upload::upload(session, &host.cache_dir, executable).await
 }

@@ -1,47 +1,49 @@
-//! The one look at a host before an agent starts there.
+//! Probes a host before an agent starts: its platform, and whether it has the executable.
 
-use super::executable::Executable;
-use super::shell::{Heard, PATIENCE, Script};
+use super::executable::AgentExecutable;
+use super::shell::{HOST_TIMEOUT, RemoteScript, ScriptOutput};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ssh::Session;
 
-/// `$1`: the name of the executable. A relative `XDG_CACHE_HOME` is to be ignored, says its standard.
-const CACHED: &str = "say system \"$(uname -sm)\"; \
+/// Argument: the file name of the executable. The XDG specification requires to ignore a relative `XDG_CACHE_HOME`.
+const PROBE_SCRIPT: &str = "say system \"$(uname -sm)\"; \
     case ${XDG_CACHE_HOME:-} in /*) d=$XDG_CACHE_HOME/dbgraft;; *) d=$HOME/.cache/dbgraft;; esac; say dir \"$d\"; f=$d/$1; \
     if [ -f \"$f\" ] && [ -x \"$f\" ]; then say found \"$(wc -c <\"$f\") $(sum <\"$f\")\"; fi; say end";
 
-/// `$1`: what `agent-path=` says.
-const INSTALLED: &str = "case $1 in \
+/// Argument: the value of `agent-path=`.
+const INSTALLED_SCRIPT: &str = "case $1 in \
     /*) p=$1;; \"~/\"*) p=$HOME/${1#??};; */*) p=$PWD/$1;; *) p=$(command -v \"$1\");; esac; \
     if [ -f \"$p\" ] && [ -x \"$p\" ]; then say path \"$p\"; elif [ -e \"$p\" ]; then say denied \"$p\"; fi; say end";
 
-/// A host, and whether the executable is there.
-pub(super) struct Found {
-    /// What `uname -sm` says: `Linux x86_64`.
+/// What the probe found on a host.
+pub(super) struct HostProbe {
+    /// The output of `uname -sm`: `Linux x86_64`.
     pub(super) system: String,
-    /// Where executables are kept between clones.
-    pub(super) dir: String,
-    /// Whether the executable is there, whole.
-    pub(super) complete: bool,
+    /// The directory that keeps executables between clones.
+    pub(super) cache_dir: String,
+    /// Whether the directory holds the executable, undamaged.
+    pub(super) has_executable: bool,
 }
 
-/// Looks at the host, and for the executable in its cache.
-pub(super) async fn cached(session: &Session, executable: &Executable) -> Result<Found> {
-    let heard = ask(session, CACHED, &executable.name()).await?;
-    let told = |key| heard.get(key).filter(|value| !value.is_empty());
-    let (Some(system), Some(dir)) = (told("system"), told("dir")) else { return Err(failed(&heard)) };
-    let complete = heard.get("found").is_some_and(|found| is_whole(found, executable.bytes.len(), &executable.hash));
-    Ok(Found { system: system.to_owned(), dir: dir.to_owned(), complete })
+/// Probes the host, and looks for the executable in its cache.
+pub(super) async fn probe_host(session: &Session, executable: &AgentExecutable) -> Result<HostProbe> {
+    let output = run_script(session, PROBE_SCRIPT, &executable.file_name()).await?;
+    let value = |key| output.value(key).filter(|value| !value.is_empty());
+    let (Some(system), Some(dir)) = (value("system"), value("dir")) else { return Err(probe_failed(&output)) };
+    let (size, hash) = (executable.bytes.len(), &executable.hash);
+    let has_executable = output.value("found").is_some_and(|found| has_size_and_hash(found, size, hash));
+    Ok(HostProbe { system: system.to_owned(), cache_dir: dir.to_owned(), has_executable })
 }
 
-/// The whole path of the executable that is installed at the host; `path` may begin with `~/`, or be a name alone.
-pub(super) async fn installed(session: &Session, path: &str) -> Result<String> {
-    let heard = ask(session, INSTALLED, path).await?;
-    if let Some(path) = heard.get("path") {
+/// Returns the absolute path of an executable that is installed on the host. `path` may begin with `~/`, or be a name
+/// to look up in `PATH`.
+pub(super) async fn find_installed(session: &Session, path: &str) -> Result<String> {
+    let output = run_script(session, INSTALLED_SCRIPT, path).await?;
+    if let Some(path) = output.value("path") {
         return Ok(path.to_owned());
     }
-    let wrong = if heard.get("denied").is_some() {
+    let wrong = if output.value("denied").is_some() {
         "is there, but no executable file, or its filesystem is mounted noexec"
     } else {
         "does not exist there, as far as the account can see"
@@ -50,19 +52,21 @@ pub(super) async fn installed(session: &Session, path: &str) -> Result<String> {
     Err(Error::new(ErrorKind::Preflight, message))
 }
 
-async fn ask(session: &Session, script: &str, argument: &str) -> Result<Heard> {
-    let mut script = Script::start(session, script, &[argument]).await?;
-    let heard = script.hear(&["end"], PATIENCE).await?;
-    if heard.get("end").is_some() { Ok(heard) } else { Err(failed(&heard)) }
+/// Runs a script to its end.
+async fn run_script(session: &Session, script: &str, argument: &str) -> Result<ScriptOutput> {
+    let mut script = RemoteScript::start(session, script, &[argument]).await?;
+    let output = script.wait_for(&["end"], HOST_TIMEOUT).await?;
+    if output.value("end").is_some() { Ok(output) } else { Err(probe_failed(&output)) }
 }
 
-fn failed(heard: &Heard) -> Error {
-    let words = heard.words().unwrap_or_else(|| "it ended without a word".to_owned());
-    Error::new(ErrorKind::Preflight, format!("the look at the host failed: {words}"))
+fn probe_failed(output: &ScriptOutput) -> Error {
+    let why = output.first_program_line().unwrap_or_else(|| "the script ended without output".to_owned());
+    Error::new(ErrorKind::Preflight, format!("the probe of the host failed: {why}"))
 }
 
-/// Whether a file's size and hash, as `wc` and `sha256sum` print them, are these. `-`: the host cannot compute a hash.
-fn is_whole(found: &str, size: usize, hash: &str) -> bool {
+/// Whether the output of `wc` and `sha256sum` for a file shows this size and hash. The hash `-` means that the host
+/// cannot compute one.
+fn has_size_and_hash(found: &str, size: usize, hash: &str) -> bool {
     let mut found = found.split_whitespace();
     found.next() == Some(size.to_string().as_str()) && found.next().is_some_and(|found| found == hash || found == "-")
 }
@@ -72,13 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cached_executable_is_whole_by_size_and_hash() {
-        assert!(is_whole("12 abc  -", 12, "abc"));
-        assert!(is_whole("      12 -", 12, "abc"));
-        assert!(!is_whole("12 abd  -", 12, "abc"));
-        assert!(!is_whole("11 abc  -", 12, "abc"));
-        // The hash could not be had, though the host has the program.
-        assert!(!is_whole("12 ", 12, "abc"));
-        assert!(!is_whole("", 0, ""));
+    fn a_cached_executable_is_checked_by_size_and_hash() {
+        assert!(has_size_and_hash("12 abc  -", 12, "abc"));
+        assert!(has_size_and_hash("      12 -", 12, "abc"));
+        assert!(!has_size_and_hash("12 abd  -", 12, "abc"));
+        assert!(!has_size_and_hash("11 abc  -", 12, "abc"));
+        // The host has `sha256sum`, but it failed.
+        assert!(!has_size_and_hash("12 ", 12, "abc"));
+        assert!(!has_size_and_hash("", 0, ""));
     }
 }

@@ -1,4 +1,4 @@
-//! From the URL and the standard AWS settings to a client.
+//! Builds an S3 client from a location and the standard AWS settings.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use super::S3Location;
-use super::error::innermost;
+use super::error::root_cause;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often a request is tried.
-const ATTEMPTS: u32 = 5;
-/// How long a stream may stand still.
-const GRACE: Duration = Duration::from_secs(20);
-/// How long the credentials may take: a process or a sign-on service may be asked for them.
-const CREDENTIALS: Duration = Duration::from_secs(30);
+/// The maximum number of attempts for one request.
+const MAX_ATTEMPTS: u32 = 5;
+/// How long a body may transfer no byte.
+const STALL_GRACE: Duration = Duration::from_secs(20);
+/// How long a credentials provider may take; it may be a process or a sign-on service.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client for the location.
+/// Builds a client for the location.
 ///
 /// # Errors
 /// `Usage` without a region, `Authentication` without credentials.
 pub(super) async fn connect(location: &S3Location) -> Result<Client> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .http_client(https_client())
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts(0))
-        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(GRACE).build())
-        .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build());
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build())
+        .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build());
     if let Some(region) = &location.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -41,12 +41,12 @@ pub(super) async fn connect(location: &S3Location) -> Result<Client> {
         loader = loader.endpoint_url(endpoint);
     }
     let settings = loader.load().await;
-    // With `AWS_ENDPOINT_URL` the SDK knows by itself; the variable for S3 alone it reads only inside `Builder::from`.
+    // `settings` contains `AWS_ENDPOINT_URL`; the SDK reads the variable for S3 only inside `Builder::from`.
     let variable = std::env::var("AWS_ENDPOINT_URL_S3").ok().filter(|value| !value.is_empty());
     let custom = settings.endpoint_url().is_some() || variable.is_some();
     let mut builder = Builder::from(&settings);
     if let Some(endpoint) = &location.endpoint {
-        // What the URL says goes before the variable.
+        // The parameter of the URL takes precedence over the variable.
         builder = builder.endpoint_url(endpoint);
     }
     if custom {
@@ -57,7 +57,7 @@ pub(super) async fn connect(location: &S3Location) -> Result<Client> {
     }
     match settings.region() {
         Some(_) => {}
-        // Every S3-compatible server takes it, and most know no other.
+        // Every S3-compatible server accepts it, and most accept no other.
         None if custom => builder = builder.region(Region::new("us-east-1")),
         None => {
             let message =
@@ -65,7 +65,7 @@ pub(super) async fn connect(location: &S3Location) -> Result<Client> {
             return Err(Error::usage(message));
         }
     }
-    credentials(settings.credentials_provider(), &location.bucket).await?;
+    check_credentials(settings.credentials_provider(), &location.bucket).await?;
     Ok(Client::from_conf(builder.build()))
 }
 
@@ -76,16 +76,16 @@ pub(super) fn endpoint(location: &S3Location) -> Option<String> {
     given.or_else(|| variable("AWS_ENDPOINT_URL_S3")).or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
-/// Asks for the credentials once, so that their lack is told as what it is.
-async fn credentials(provider: Option<impl ProvideCredentials>, bucket: &str) -> Result<()> {
+/// Loads the credentials once, so that a failure is an error about credentials and not about a request.
+async fn check_credentials(provider: Option<impl ProvideCredentials>, bucket: &str) -> Result<()> {
     let why = match provider {
         None => "none are configured".to_owned(),
-        Some(provider) => match tokio::time::timeout(CREDENTIALS, provider.provide_credentials()).await {
+        Some(provider) => match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => match innermost(&error) {
+            Ok(Err(error)) => match root_cause(&error) {
                 // It says only what it tried.
-                why if why.contains("Attempted") => looked(),
-                why => format!("{}; the last place said: {}", looked(), why.trim_end_matches('.')),
+                why if why.contains("Attempted") => no_credentials_found(),
+                why => format!("{}; the last place said: {}", no_credentials_found(), why.trim_end_matches('.')),
             },
             Err(_) => "their provider gave no answer in time".to_owned(),
         },
@@ -94,8 +94,8 @@ async fn credentials(provider: Option<impl ProvideCredentials>, bucket: &str) ->
     Err(Error::new(ErrorKind::Authentication, message))
 }
 
-/// Where the SDK has looked in vain; its own list has nothing but names of Rust.
-fn looked() -> String {
+/// Lists where the SDK looked for credentials; the SDK's own message lists names of Rust types.
+fn no_credentials_found() -> String {
     let profile = std::env::var("AWS_PROFILE").unwrap_or_else(|_| "default".to_owned());
     format!(
         "none were found in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the profile `{profile}` of ~/.aws/config and \
@@ -103,9 +103,10 @@ fn looked() -> String {
     )
 }
 
-/// The time limits for a request that sends `bytes`: the first byte of the answer comes only after the last one sent.
+/// The time limits for a request that sends `bytes`: the first byte of the response comes only after the last byte
+/// sent.
 pub(super) fn timeouts(bytes: usize) -> TimeoutConfig {
-    // A line of half a megabit a second still gets through; one that stands still is noticed much sooner.
+    // Half a megabit per second suffices. The stall protection detects a connection without progress much sooner.
     let sending = Duration::from_secs(bytes as u64 / (64 << 10));
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(10))
@@ -114,7 +115,7 @@ pub(super) fn timeouts(bytes: usize) -> TimeoutConfig {
         .build()
 }
 
-/// TLS by ring, as everywhere in this crate.
-fn http() -> SharedHttpClient {
+/// Builds an HTTP client whose TLS uses ring, as everywhere in this crate.
+fn https_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }

@@ -1,4 +1,4 @@
-//! Amazon S3, and servers that speak its protocol.
+//! Stores objects in Amazon S3 and in S3-compatible servers.
 
 mod connect;
 pub(super) mod error;
@@ -20,50 +20,50 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{Store, Verb, too_long};
+use super::{HttpMethod, ObjectStore, too_long};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many keys one request removes at most; the protocol's own limit.
-const GROUP: usize = 1000;
-/// How many requests remove at once.
-const REMOVERS: usize = 4;
-/// How often the reading of one object is tried when its body breaks off.
-const READS: u32 = 5;
-/// How long to wait before the second try; twice as long before each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How long a lent URL is good that is asked for when it is needed.
-const LENT: Duration = Duration::from_secs(60 * 60);
-/// How long one is good that is kept for a bad day: the protocol's own limit.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The maximum number of keys in one DeleteObjects request; the protocol's limit.
+const MAX_DELETE_KEYS: usize = 1000;
+/// How many DeleteObjects requests run at a time.
+const CONCURRENT_DELETES: usize = 4;
+/// The maximum number of attempts to read an object whose body breaks off.
+const MAX_READ_ATTEMPTS: u32 = 5;
+/// The delay before the second attempt; it doubles with each further one.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// The lifetime of a presigned URL for PUT or GET, which is used at once.
+const URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// The lifetime of a presigned URL for DELETE, which is kept for the end of the job; the protocol's limit.
+const DELETE_URL_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Where an archive lies in S3.
+/// The bucket and prefix of an archive in S3.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct S3Location {
     /// The bucket.
     pub(crate) bucket: String,
-    /// What every key starts with, without slashes around it; may be empty.
+    /// The beginning of every key, without slashes around it; may be empty.
     pub(crate) prefix: String,
-    /// The region; else that of the environment or the profile.
+    /// The region; `None` for that of the environment or the profile.
     pub(crate) region: Option<String>,
-    /// The server's URL; else that of the environment or the profile, else Amazon's.
+    /// The server's URL; `None` for that of the environment or the profile, or Amazon's.
     pub(crate) endpoint: Option<String>,
 }
 
-/// A prefix of a bucket as a store.
-pub(crate) struct S3 {
+/// The objects under one prefix of a bucket.
+pub(crate) struct S3Store {
     location: S3Location,
-    /// Made when it is first needed.
+    /// Created by the first request.
     client: OnceCell<Client>,
     /// Empty, or with a slash at its end.
     prefix: String,
 }
 
-impl S3 {
-    /// The store at that location. Settings and credentials are looked up with the first call, which may give `Usage`
-    /// (no region is known) or `Authentication` (no credentials are found).
+impl S3Store {
+    /// Opens the store without any request. The first call loads settings and credentials, and may return `Usage` (no
+    /// region is known) or `Authentication` (no credentials are found).
     ///
     /// # Errors
-    /// `Usage` when the endpoint is no `http://` or `https://` URL, or holds a user or a password.
+    /// `Usage` when the endpoint is no `http://` or `https://` URL, or contains a user or a password.
     pub(crate) fn open(location: S3Location) -> Result<Self> {
         if let Some(endpoint) = &location.endpoint {
             let url = endpoint.parse::<url::Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -88,13 +88,17 @@ impl S3 {
         format!("{}{key}", self.prefix)
     }
 
-    /// Makes our error of the SDK's.
-    fn failed<'a, E>(&'a self, doing: &'a str, key: &'a str) -> impl Fn(SdkError<E, HttpResponse>) -> Error + 'a
+    /// Translates the SDK's error of a call on an object.
+    fn translate_error<'a, E>(
+        &'a self,
+        action: &'a str,
+        key: &'a str,
+    ) -> impl Fn(SdkError<E, HttpResponse>) -> Error + 'a
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         move |error| {
-            let error = error::translate(doing, &self.url(key), self.bucket(), &error);
+            let error = error::translate(action, &self.url(key), self.bucket(), &error);
             match connect::endpoint(&self.location) {
                 Some(endpoint) if error.kind() == ErrorKind::Connection => error.with("endpoint", endpoint),
                 _ => error,
@@ -102,31 +106,31 @@ impl S3 {
         }
     }
 
-    /// Asks for an object. The SDK retries up to the head of the answer.
-    async fn request(&self, key: &str) -> Result<Option<ByteStream>> {
+    /// Requests an object. The SDK retries until the head of the response arrives.
+    async fn get_object(&self, key: &str) -> Result<Option<ByteStream>> {
         match self.client().await?.get_object().bucket(self.bucket()).key(self.key(key)).send().await {
-            Ok(answer) => Ok(Some(answer.body)),
+            Ok(response) => Ok(Some(response.body)),
             Err(error) if error.code() == Some("NoSuchKey") => Ok(None),
-            Err(error) => Err(self.failed("read", key)(error)),
+            Err(error) => Err(self.translate_error("read", key)(error)),
         }
     }
 
-    /// Removes up to [`GROUP`] objects with one request.
+    /// Removes up to [`MAX_DELETE_KEYS`] objects with one request.
     async fn remove_group(&self, keys: &[String]) -> Result<()> {
         let failed = |error| Error::new(ErrorKind::Internal, "cannot name the objects to remove").caused_by(error);
         let objects: Result<Vec<_>, _> =
             keys.iter().map(|key| ObjectIdentifier::builder().key(self.key(key)).build()).collect();
         let delete =
             Delete::builder().set_objects(Some(objects.map_err(failed)?)).quiet(true).build().map_err(failed)?;
-        let answer = match self.client().await?.delete_objects().bucket(self.bucket()).delete(delete).send().await {
-            Ok(answer) => answer,
-            // Some S3-compatible servers have no such request, or want it with a checksum of the past.
+        let response = match self.client().await?.delete_objects().bucket(self.bucket()).delete(delete).send().await {
+            Ok(response) => response,
+            // Some S3-compatible servers lack DeleteObjects, or require the obsolete Content-MD5.
             Err(error) if matches!(error.code(), Some("NotImplemented" | "MethodNotAllowed" | "MissingContentMD5")) => {
-                return self.remove_singly(keys).await;
+                return self.remove_one_by_one(keys).await;
             }
-            Err(error) => return Err(self.failed("remove objects of", "")(error)),
+            Err(error) => return Err(self.translate_error("remove objects of", "")(error)),
         };
-        match answer.errors().iter().find(|error| error.code() != Some("NoSuchKey")) {
+        match response.errors().iter().find(|error| error.code() != Some("NoSuchKey")) {
             None => Ok(()),
             Some(error) => {
                 let code = error.code().unwrap_or("no code");
@@ -138,29 +142,30 @@ impl S3 {
         }
     }
 
-    /// A URL that is good for so long, or for as long as the credentials that sign it if these end before.
-    pub(super) async fn presign_for(&self, key: &str, verb: Verb, lifetime: Duration) -> Result<SecretString> {
+    /// Signs a URL that is valid for `lifetime`, or until the credentials that sign it expire.
+    pub(super) async fn presign_for(&self, key: &str, method: HttpMethod, lifetime: Duration) -> Result<SecretString> {
         let internal = |why: &dyn fmt::Display| {
-            Error::new(ErrorKind::Internal, format!("cannot make a URL for {}: {why}", self.url(key)))
+            Error::new(ErrorKind::Internal, format!("cannot sign a URL for {}: {why}", self.url(key)))
         };
         let config = PresigningConfig::expires_in(lifetime).map_err(|error| internal(&error))?;
-        // A checksum would be a header that whoever uses the URL had to send as well.
-        let plain = Builder::new()
+        // A checksum would be a further header that the request must send.
+        let no_checksums = Builder::new()
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         let (client, bucket, whole) = (self.client().await?, self.bucket(), self.key(key));
-        let request = match verb {
-            Verb::Put => {
-                let request = client.put_object().bucket(bucket).key(whole).customize().config_override(plain);
-                request.presigned(config).await.map_err(self.failed("write", key))?
+        let request = match method {
+            HttpMethod::Put => {
+                let request = client.put_object().bucket(bucket).key(whole).customize().config_override(no_checksums);
+                request.presigned(config).await.map_err(self.translate_error("write", key))?
             }
-            Verb::Get => {
-                let request = client.get_object().bucket(bucket).key(whole).customize().config_override(plain);
-                request.presigned(config).await.map_err(self.failed("read", key))?
+            HttpMethod::Get => {
+                let request = client.get_object().bucket(bucket).key(whole).customize().config_override(no_checksums);
+                request.presigned(config).await.map_err(self.translate_error("read", key))?
             }
-            Verb::Delete => {
-                let request = client.delete_object().bucket(bucket).key(whole).customize().config_override(plain);
-                request.presigned(config).await.map_err(self.failed("remove", key))?
+            HttpMethod::Delete => {
+                let request =
+                    client.delete_object().bucket(bucket).key(whole).customize().config_override(no_checksums);
+                request.presigned(config).await.map_err(self.translate_error("remove", key))?
             }
         };
         if let Some((header, _)) = request.headers().next() {
@@ -169,10 +174,12 @@ impl S3 {
         Ok(SecretString::from(request.uri()))
     }
 
-    async fn remove_singly(&self, keys: &[String]) -> Result<()> {
+    async fn remove_one_by_one(&self, keys: &[String]) -> Result<()> {
         for key in keys {
             match self.client().await?.delete_object().bucket(self.bucket()).key(self.key(key)).send().await {
-                Err(error) if error.code() != Some("NoSuchKey") => return Err(self.failed("remove", key)(error)),
+                Err(error) if error.code() != Some("NoSuchKey") => {
+                    return Err(self.translate_error("remove", key)(error));
+                }
                 _ => {}
             }
         }
@@ -180,51 +187,51 @@ impl S3 {
     }
 }
 
-/// The whole body; `None` when it is longer than `limit`.
-async fn collect(mut body: ByteStream, limit: u64) -> Result<Option<Bytes>, ByteStreamError> {
+/// Reads a whole body; `None` when it is longer than `limit`.
+async fn read_body(mut body: ByteStream, limit: u64) -> Result<Option<Bytes>, ByteStreamError> {
     let mut data = BytesMut::new();
-    while let Some(piece) = body.try_next().await? {
-        if (data.len() + piece.len()) as u64 > limit {
+    while let Some(chunk) = body.try_next().await? {
+        if (data.len() + chunk.len()) as u64 > limit {
             return Ok(None);
         }
-        data.extend_from_slice(&piece);
+        data.extend_from_slice(&chunk);
     }
     Ok(Some(data.freeze()))
 }
 
-/// Without the client, which knows the keys.
-impl fmt::Debug for S3 {
+/// Omits the client, which holds the keys.
+impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("S3Store").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl Store for S3 {
+impl ObjectStore for S3Store {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         let limits = Builder::new().timeout_config(connect::timeouts(data.len()));
         let request = self.client().await?.put_object().bucket(self.bucket()).key(self.key(key)).body(data.into());
-        request.customize().config_override(limits).send().await.map_err(self.failed("write", key))?;
+        request.customize().config_override(limits).send().await.map_err(self.translate_error("write", key))?;
         Ok(())
     }
 
     async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
+        let mut delay = FIRST_RETRY_DELAY;
+        let mut attempts = 1;
         loop {
-            let Some(body) = self.request(key).await? else { return Ok(None) };
-            match collect(body, limit).await {
+            let Some(body) = self.get_object(key).await? else { return Ok(None) };
+            match read_body(body, limit).await {
                 Ok(Some(data)) => return Ok(Some(data)),
                 Ok(None) => return Err(too_long(&self.url(key), limit)),
-                // A body that breaks off is ours to retry.
-                Err(_) if tries < READS => tokio::time::sleep(pause).await,
+                // The SDK does not retry a body that breaks off.
+                Err(_) if attempts < MAX_READ_ATTEMPTS => tokio::time::sleep(delay).await,
                 Err(error) => {
-                    let message = format!("cannot read {}: {}", self.url(key), error::innermost(&error));
+                    let message = format!("cannot read {}: {}", self.url(key), error::root_cause(&error));
                     return Err(Error::new(ErrorKind::Connection, message).retryable());
                 }
             }
-            pause *= 2;
-            tries += 1;
+            delay *= 2;
+            attempts += 1;
         }
     }
 
@@ -233,7 +240,7 @@ impl Store for S3 {
         let mut pages = request.into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(self.failed("list", prefix))?;
+            let page = page.map_err(self.translate_error("list", prefix))?;
             let relative = |key: &str| key.strip_prefix(&self.prefix).map(str::to_owned);
             keys.extend(page.contents().iter().filter_map(|object| object.key().and_then(relative)));
         }
@@ -241,16 +248,16 @@ impl Store for S3 {
     }
 
     async fn remove(&self, keys: &[String]) -> Result<()> {
-        let groups: Vec<_> = keys.chunks(GROUP).map(|group| self.remove_group(group)).collect();
-        futures::stream::iter(groups).buffer_unordered(REMOVERS).try_collect().await
+        let groups: Vec<_> = keys.chunks(MAX_DELETE_KEYS).map(|group| self.remove_group(group)).collect();
+        futures::stream::iter(groups).buffer_unordered(CONCURRENT_DELETES).try_collect().await
     }
 
-    async fn presign(&self, key: &str, verb: Verb) -> Result<SecretString> {
-        let lifetime = match verb {
-            Verb::Put | Verb::Get => LENT,
-            Verb::Delete => KEPT,
+    async fn presign(&self, key: &str, method: HttpMethod) -> Result<SecretString> {
+        let lifetime = match method {
+            HttpMethod::Put | HttpMethod::Get => URL_LIFETIME,
+            HttpMethod::Delete => DELETE_URL_LIFETIME,
         };
-        self.presign_for(key, verb, lifetime).await
+        self.presign_for(key, method, lifetime).await
     }
 
     fn url(&self, key: &str) -> String {

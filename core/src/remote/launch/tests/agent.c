@@ -1,4 +1,4 @@
-/* Stands in for the executable in the tests of its way to a host. How it is compiled says what it does. */
+/* A fake agent for the tests of the launcher. Macros set its behaviour at compile time. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

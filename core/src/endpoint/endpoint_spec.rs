@@ -1,0 +1,121 @@
+//! The specification of one endpoint, from its URL and its site.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::archive_location::ArchiveLocation;
+use super::location::{EndpointLocation, parse_location};
+use super::server::secret_from_environment;
+use crate::error::{Error, Result};
+use crate::mysql::{Address, ServerRole};
+use crate::site::Site;
+use crate::ssh::{Ask, Host, Login, SshAddress, Tunnel};
+
+/// The specification of an endpoint: what it is, and where its work runs.
+pub(super) enum EndpointSpec<T: ?Sized> {
+    /// A source or a sink of the caller.
+    Own(Arc<T>),
+    /// A server that this process connects to.
+    Server(Box<Address>),
+    /// A server that an agent on the host connects to.
+    AgentServer(Box<Address>, Arc<Host>),
+    Archive(ArchiveLocation),
+}
+
+impl<T: ?Sized> EndpointSpec<T> {
+    /// The location, if the endpoint is an archive.
+    pub(super) fn archive(&self) -> Option<&ArchiveLocation> {
+        match self {
+            Self::Archive(location) => Some(location),
+            _ => None,
+        }
+    }
+}
+
+/// Parses the specification of the source or of the target.
+pub(super) struct SpecParser {
+    role: ServerRole,
+    ask: Option<Ask>,
+    any_host_key: bool,
+}
+
+impl SpecParser {
+    /// `ask` answers questions of SSH; `any_host_key` accepts every host key.
+    pub(super) fn new(role: ServerRole, ask: Option<Ask>, any_host_key: bool) -> Self {
+        Self { role, ask, any_host_key }
+    }
+
+    /// The name of the role in options and messages.
+    fn name(&self) -> &'static str {
+        match self.role {
+            ServerRole::Source => "source",
+            ServerRole::Target => "target",
+        }
+    }
+
+    /// The name of an environment variable of the role.
+    fn variable(&self, suffix: &str) -> String {
+        format!("DBGRAFT_{}_{suffix}", self.name().to_ascii_uppercase())
+    }
+
+    /// The site of the role: the one of the request, or that of the options.
+    pub(super) fn site(&self, requested: Option<Site>, tunnel: Option<&str>, agent: Option<&str>) -> Result<Site> {
+        requested.map_or_else(|| Site::of(self.name(), tunnel, agent), Ok)
+    }
+
+    /// Specifies a source or a sink of the caller.
+    pub(super) fn own<T: ?Sized>(&self, own: Arc<T>, site: &Site) -> Result<EndpointSpec<T>> {
+        match site {
+            Site::Here => Ok(EndpointSpec::Own(own)),
+            _ => Err(self.no_server(&format!("a {} of your own runs here", self.name()))),
+        }
+    }
+
+    /// The error for a site where the endpoint is no server.
+    fn no_server(&self, why: &str) -> Error {
+        let name = self.name();
+        Error::usage(format!("--{name}-tunnel and --{name}-agent are for a mysql:// {name}: {why}"))
+    }
+
+    /// Parses the URL of an endpoint at a site.
+    pub(super) fn parse<T: ?Sized>(
+        &self,
+        url: &str,
+        password: Option<SecretString>,
+        site: Site,
+    ) -> Result<EndpointSpec<T>> {
+        let location = parse_location(url, self.role, &self.variable("PASSWORD"), password)
+            .map_err(|error| error.about(&format!("the {}", self.name())))?;
+        let (mut address, site) = match (location, site) {
+            (EndpointLocation::Archive(location), Site::Here) => return Ok(EndpointSpec::Archive(location)),
+            (EndpointLocation::Archive(_), _) => {
+                return Err(self.no_server("an archive is used where the work of the other end runs"));
+            }
+            (EndpointLocation::Server(address), site) => (address, site),
+        };
+        Ok(match site {
+            Site::Here => EndpointSpec::Server(address),
+            Site::Tunnel(url) => {
+                let host = self.host(&format!("--{}-tunnel", self.name()), &url)?;
+                address.dial = Arc::new(Tunnel::new(host));
+                EndpointSpec::Server(address)
+            }
+            Site::Agent(url) => {
+                EndpointSpec::AgentServer(address, self.host(&format!("--{}-agent", self.name()), &url)?)
+            }
+        })
+    }
+
+    /// Parses the `ssh://` URL of an option.
+    fn host(&self, option: &str, url: &str) -> Result<Arc<Host>> {
+        let address = SshAddress::parse(option, url)?;
+        let variable = self.variable("SSH_PASSWORD");
+        let password = match &address.password {
+            Some(given) => Some(given.clone()),
+            None => secret_from_environment(&variable)?,
+        };
+        let login = Login { password, ask: self.ask.clone(), any_host_key: self.any_host_key };
+        Ok(Arc::new(Host::new(address, login)))
+    }
+}

@@ -1,0 +1,228 @@
+//! The endpoints of a job, and the agents that they run on.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::archive_location::ArchiveLocation;
+use super::endpoint_request::{ArchiveAccess, EndpointKind, EndpointRequest};
+use super::endpoint_spec::{EndpointSpec, SpecParser};
+use super::location::staging_location;
+use super::staging_archive::StagingArchive;
+use super::{SinkEndpoint, SourceEndpoint};
+use crate::archive::{ArchiveReader, ArchiveWriter};
+use crate::error::Result;
+use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
+use crate::options::{AgentCredentials, CloneOptions, IfExists};
+use crate::remote::{AgentClient, RemoteSink, RemoteSource};
+use crate::sink::Sink;
+use crate::site::Site;
+use crate::source::Source;
+use crate::ssh::{Ask, Host};
+use crate::store::ObjectStore;
+
+/// The request of a job: its endpoints, their passwords and sites, and the options.
+pub(crate) struct JobRequest<'a> {
+    pub(crate) source: SourceEndpoint,
+    pub(crate) target: SinkEndpoint,
+    pub(crate) source_password: Option<SecretString>,
+    pub(crate) target_password: Option<SecretString>,
+    pub(crate) source_site: Option<Site>,
+    pub(crate) target_site: Option<Site>,
+    /// Asks the user for a password or a passphrase of SSH.
+    pub(crate) ask: Option<Ask>,
+    pub(crate) options: &'a CloneOptions,
+}
+
+/// The endpoints of a job.
+pub(crate) struct JobEndpoints {
+    pub(crate) source: Arc<dyn Source>,
+    /// The source's name for messages, without secrets.
+    pub(crate) source_name: String,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) target_name: String,
+    pub(crate) staging: Option<StagingArchive>,
+    /// The agent that runs the first leg as a whole; `None` where this process runs it.
+    pub(crate) first_leg_agent: Option<Arc<AgentClient>>,
+    /// The agent that runs the leg from the staging archive as a whole.
+    pub(crate) second_leg_agent: Option<Arc<AgentClient>>,
+    agents: Vec<Arc<AgentClient>>,
+}
+
+impl JobEndpoints {
+    /// Opens the endpoints of a job, each at its site. Connects to nothing.
+    pub(crate) fn open(request: JobRequest<'_>) -> Result<Self> {
+        let options = request.options;
+        let any_host_key = options.insecure_accept_any_host_key;
+        let parser = SpecParser::new(ServerRole::Source, request.ask.clone(), any_host_key);
+        let (tunnel, agent) = (options.source_tunnel.as_deref(), options.source_agent.as_deref());
+        let site = parser.site(request.source_site, tunnel, agent)?;
+        let source = match request.source {
+            SourceEndpoint::Own(own) => parser.own(own, &site)?,
+            SourceEndpoint::Url(url) => parser.parse(&url, request.source_password, site)?,
+        };
+        let parser = SpecParser::new(ServerRole::Target, request.ask, any_host_key);
+        let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
+        let site = parser.site(request.target_site, tunnel, agent)?;
+        let sink = match request.target {
+            SinkEndpoint::Own(own) => parser.own(own, &site)?,
+            SinkEndpoint::Url(url) => parser.parse(&url, request.target_password, site)?,
+        };
+        let via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
+        assemble(&source, &sink, via.as_ref(), options)
+    }
+
+    /// Starts all agents concurrently.
+    pub(crate) async fn connect(&self) -> Result<()> {
+        futures::future::try_join_all(self.agents.iter().map(|agent| agent.connect())).await.map(drop)
+    }
+
+    /// Shuts the agents down after the job.
+    pub(crate) async fn shutdown(&self) {
+        futures::future::join_all(self.agents.iter().map(|agent| agent.shutdown())).await;
+    }
+}
+
+/// Builds the endpoint of an agent that uses an archive.
+type ArchiveEndpoint = fn(ArchiveAccess) -> EndpointKind;
+
+/// An agent of the job.
+struct JobAgent {
+    client: Arc<AgentClient>,
+    /// Whether the agent also opens the archive, and so runs its leg as a whole.
+    opens_archive: bool,
+}
+
+impl JobAgent {
+    /// Creates the client of an agent that opens a server, and an archive if that is in S3.
+    fn new(
+        host: &Arc<Host>,
+        server: EndpointKind,
+        archive: Option<(&ArchiveLocation, ArchiveEndpoint)>,
+        options: &CloneOptions,
+    ) -> Result<Self> {
+        let (mut requests, mut store) = (vec![EndpointRequest::to_json(server, options)?], None);
+        if let Some((location, endpoint)) = archive
+            && let Some(s3) = location.s3()
+        {
+            let opened: Arc<dyn ObjectStore> = location.open()?;
+            let access = match options.agent_credentials {
+                AgentCredentials::Presigned => ArchiveAccess::PresignedUrls(opened.url("")),
+                AgentCredentials::Inherit => ArchiveAccess::HostCredentials(s3.clone()),
+            };
+            requests.push(EndpointRequest::to_json(endpoint(access), options)?);
+            store = Some(opened);
+        }
+        let opens_archive = store.is_some();
+        let client = AgentClient::new(host.clone(), options.agent_binary.clone(), requests, store);
+        Ok(Self { client: Arc::new(client), opens_archive })
+    }
+
+    /// The client, if the agent runs its leg as a whole.
+    fn leg_agent(&self) -> Option<Arc<AgentClient>> {
+        self.opens_archive.then(|| self.client.clone())
+    }
+}
+
+/// Opens both endpoints and the staging archive between them. The agent of an endpoint also opens the archive at the
+/// other end of its leg, if that is in S3.
+fn assemble(
+    from: &EndpointSpec<dyn Source>,
+    into: &EndpointSpec<dyn Sink>,
+    via: Option<&ArchiveLocation>,
+    options: &CloneOptions,
+) -> Result<JobEndpoints> {
+    let exporting = match from {
+        EndpointSpec::AgentServer(address, host) => {
+            let staging = via.map(|location| (location, EndpointKind::ExportStaging as ArchiveEndpoint));
+            let target = || into.archive().map(|location| (location, EndpointKind::WriteArchive as ArchiveEndpoint));
+            let server = EndpointKind::SourceServer(address.clone());
+            Some(JobAgent::new(host, server, staging.or_else(target), options)?)
+        }
+        _ => None,
+    };
+    let importing = match into {
+        EndpointSpec::AgentServer(address, host) => {
+            let staging = via.map(|location| (location, EndpointKind::ImportStaging as ArchiveEndpoint));
+            let source = || from.archive().map(|location| (location, EndpointKind::ReadArchive as ArchiveEndpoint));
+            let server = EndpointKind::SinkServer(address.clone());
+            Some(JobAgent::new(host, server, staging.or_else(source), options)?)
+        }
+        _ => None,
+    };
+    let agents = exporting.iter().chain(&importing).map(|agent| agent.client.clone()).collect();
+    let export_leg = exporting.as_ref().and_then(JobAgent::leg_agent);
+    let import_leg = importing.as_ref().and_then(JobAgent::leg_agent);
+    let staging = match via {
+        None => None,
+        Some(location) => {
+            let archive = StagingArchive::new(location.open()?);
+            Some(match &export_leg {
+                Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone()))),
+                None => archive,
+            })
+        }
+    };
+    // Without a staging archive, the agent of the other end opens a source or target that is an archive.
+    let archive_reader = import_leg.as_ref().filter(|_| via.is_none());
+    let archive_writer = export_leg.as_ref().filter(|_| via.is_none());
+    let (source_name, source) = open_source(from, exporting.as_ref(), archive_reader, options)?;
+    let (target_name, sink) = open_sink(into, importing.as_ref(), archive_writer, options)?;
+    let (first_leg_agent, second_leg_agent) =
+        if via.is_some() { (export_leg, import_leg) } else { (export_leg.or(import_leg), None) };
+    Ok(JobEndpoints { source, source_name, sink, target_name, staging, first_leg_agent, second_leg_agent, agents })
+}
+
+/// Opens the source, and returns its name for messages. `agent` is the source's own agent, `archive_reader` the agent
+/// that reads an archive.
+fn open_source(
+    from: &EndpointSpec<dyn Source>,
+    agent: Option<&JobAgent>,
+    archive_reader: Option<&Arc<AgentClient>>,
+    options: &CloneOptions,
+) -> Result<(String, Arc<dyn Source>)> {
+    Ok(match (from, agent) {
+        (EndpointSpec::Own(own), _) => ("a source of your own".to_owned(), own.clone()),
+        (EndpointSpec::AgentServer(address, _), Some(agent)) => {
+            (address.to_string(), Arc::new(RemoteSource::new(agent.client.clone(), true)))
+        }
+        (EndpointSpec::Server(address) | EndpointSpec::AgentServer(address, _), _) => {
+            (address.to_string(), Arc::new(MySqlSource::new(Address::clone(address), options)))
+        }
+        (EndpointSpec::Archive(location), _) => {
+            let store = location.open()?;
+            let name = store.url("");
+            match archive_reader {
+                Some(agent) => (name, Arc::new(RemoteSource::new(agent.clone(), false))),
+                None => (name, Arc::new(ArchiveReader::open(store))),
+            }
+        }
+    })
+}
+
+/// Opens the sink, and returns its name for messages. `agent` is the sink's own agent, `archive_writer` the agent that
+/// writes an archive.
+fn open_sink(
+    into: &EndpointSpec<dyn Sink>,
+    agent: Option<&JobAgent>,
+    archive_writer: Option<&Arc<AgentClient>>,
+    options: &CloneOptions,
+) -> Result<(String, Arc<dyn Sink>)> {
+    Ok(match (into, agent) {
+        (EndpointSpec::Own(own), _) => ("a sink of your own".to_owned(), own.clone()),
+        (EndpointSpec::AgentServer(address, _), Some(agent)) => {
+            (address.to_string(), Arc::new(RemoteSink::new(agent.client.clone())))
+        }
+        (EndpointSpec::Server(address) | EndpointSpec::AgentServer(address, _), _) => {
+            (address.to_string(), Arc::new(MySqlSink::new(Address::clone(address), options)))
+        }
+        (EndpointSpec::Archive(location), _) => {
+            let store = location.open()?;
+            let name = store.url("");
+            match archive_writer {
+                Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
+                None => (name, Arc::new(ArchiveWriter::new(store, options.if_exists == IfExists::Drop))),
+            }
+        }
+    })
+}
