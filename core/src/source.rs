@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
 
@@ -49,9 +49,10 @@ impl Pace for () {
 /// Where rows come from: a MySQL-family server, an archive, a source on another machine, or one of your own.
 ///
 /// Order of calls: [`catalog`](Self::catalog), then [`check`](Self::check) and [`plan`](Self::plan) as often as wanted,
-/// then [`snapshot`](Self::snapshot) once, then [`read`](Self::read) once for each chunk of the plan (again only after a
-/// retryable error), several at a time, and [`close`](Self::close) last, whatever happened before it. A comparison asks for the [`digest`](Self::digest) or the
-/// [`count`](Self::count) of each chunk instead, and reads a chunk to name its differing rows.
+/// then [`snapshot`](Self::snapshot) once, then [`read`](Self::read) once for each chunk of the plan (again only after
+/// a retryable error), several at a time, and [`close`](Self::close) last, whatever happened before it. A comparison
+/// asks for the [`digest`](Self::digest) or the [`count`](Self::count) of each chunk instead, and reads a chunk to name
+/// its differing rows.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// What the source holds. Reads only.
@@ -65,8 +66,8 @@ pub trait Source: Send + Sync {
     /// The plan that [`snapshot`](Self::snapshot) would give now, made without any lock.
     async fn plan(&self, selection: &Selection) -> Result<Plan>;
 
-    /// Fixes the moment of the rows and holds it until [`close`](Self::close). Called again after a retryable error: then
-    /// nothing of the first call is held.
+    /// Fixes the moment of the rows and holds it until [`close`](Self::close). Called again after a retryable error:
+    /// then nothing of the first call is held.
     ///
     /// # Errors
     /// `Changed` when a definition is no longer the one that the catalog gave.
@@ -79,20 +80,25 @@ pub trait Source: Send + Sync {
     /// Reserve from `memory` before buffering and let each batch carry its lease ([`Batch::with_lease`]).
     ///
     /// # Errors
-    /// After a [retryable](crate::Error::is_retryable) one, of this call or in the stream, the chunk is read again from its
-    /// start: give a retryable error only where the same batches of the same moment can be read again. Those that were
-    /// taken before are compared by their digests and left out; where they differ, the clone fails. After any other error
-    /// the chunk is not read again.
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>>;
+    /// After a [retryable](crate::Error::is_retryable) one, of this call or in the stream, the chunk is read again from
+    /// its start: give a retryable error only where the same batches of the same moment can be read again. Those that
+    /// were taken before are compared by their digests and left out; where they differ, the clone fails. After any
+    /// other error the chunk is not read again.
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>>;
 
     /// How many rows a chunk has.
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<u64> {
         count(self.read(table, chunk, memory).await?).await
     }
 
-    /// The digest of the rows that [`read`](Self::read) gives for a chunk. Who is far from the rows has it computed where
-    /// they are, and tells `pace` how far that is.
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory, pace: &dyn Pace) -> Result<Digest> {
+    /// The digest of the rows that [`read`](Self::read) gives for a chunk. Who is far from the rows has it computed
+    /// where they are, and tells `pace` how far that is.
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget, pace: &dyn Pace) -> Result<Digest> {
         digest(self.read(table, chunk, memory).await?, pace).await
     }
 

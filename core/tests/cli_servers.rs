@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Account, Bench, FLAVORS, Meanwhile, unique};
-use dbgraft::{Comparison, Overview, Report};
+use dbgraft::{Comparison, PlanReport, Report};
 use dbgraft_testkit::Flavor;
 
 const SMALL: &str =
@@ -90,7 +90,7 @@ fn json_has_standard_output_to_itself() {
 }
 
 #[test]
-fn nobody_has_to_read_what_a_clone_says() {
+fn a_clone_survives_a_closed_pipe() {
     let bench = Bench::new(Flavor::MySql, SMALL);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -107,7 +107,7 @@ fn a_plan_writes_nothing_and_fails_when_there_is_a_problem() {
     let (code, stdout, stderr) = run("plan", &bench, &["--report", &file]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("2 tables, 1 view") && stdout.contains("1 view: seen"), "{stdout}");
-    let overview: Overview = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let overview: PlanReport = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(overview.plan.tables.len(), 2);
     assert!(!bench.target_exists());
 

@@ -14,8 +14,10 @@ use dbgraft::{
     Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
     ErrorKind, Event,
 };
-use dbgraft::{Flavor, Memory, Note, Pace, Plan, Position, Progress, Receipt, Result, Rung, Selection, Server};
-use dbgraft::{Sink, SinkEndpoint, Source, SourceEndpoint, Table, TablePlan, Verify};
+use dbgraft::{
+    Flavor, MemoryBudget, Note, Pace, Plan, Position, Receipt, Result, ResumeState, Selection, Server, SnapshotMethod,
+};
+use dbgraft::{Sink, SinkEndpoint, Source, SourceEndpoint, Table, TablePlan, VerifyMode};
 use futures::{StreamExt as _, stream};
 
 const CHUNKS: u32 = 3;
@@ -35,8 +37,8 @@ impl Far {
         let mut rows = BatchBuilder::default();
         for row in 0..10 {
             let id = (chunk * BATCHES + batch) * 10 + row;
-            rows.value(id.to_string().as_bytes());
-            rows.value(if self.changed == Some(id) { b"changed" } else { b"as it was" });
+            rows.push_value(id.to_string().as_bytes());
+            rows.push_value(if self.changed == Some(id) { b"changed" } else { b"as it was" });
             rows.end_row();
         }
         rows.finish(BatchId { table: 0, chunk, batch })
@@ -87,28 +89,29 @@ impl Source for Far {
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        let mut plan = Plan::of(&self.catalog().await?, selection, Position::unknown(Rung::Given));
+        let mut plan =
+            Plan::from_selection(&self.catalog().await?, selection, Position::unknown(SnapshotMethod::External));
         plan.tables[0].chunks = (0..CHUNKS).map(|number| Chunk { number, ..Chunk::whole() }).collect();
         Ok(plan)
     }
 
-    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
         Ok(self.rows(chunk.number))
     }
 
-    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory, pace: &dyn Pace) -> Result<Digest> {
+    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &MemoryBudget, pace: &dyn Pace) -> Result<Digest> {
         self.add_up(chunk.number, pace).await
     }
 }
 
 #[async_trait::async_trait]
 impl Sink for Far {
-    async fn begin(&self, _plan: &Plan) -> Result<Progress> {
-        Ok(Progress::default())
+    async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
+        Ok(ResumeState::default())
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     fn reads_back(&self) -> bool {
@@ -119,11 +122,16 @@ impl Sink for Far {
         Ok(plan.tables.iter().cloned().map(Some).collect())
     }
 
-    async fn read_back<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read_back<'a>(
+        &'a self,
+        _: &'a TablePlan,
+        chunk: &'a Chunk,
+        _: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         Ok(self.rows(chunk.number))
     }
 
-    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory) -> Result<Digest> {
+    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &MemoryBudget) -> Result<Digest> {
         self.add_up(chunk.number, &()).await
     }
 
@@ -167,7 +175,7 @@ async fn rows_are_given_only_where_they_differ_and_are_named() {
 
 #[tokio::test]
 async fn a_clone_with_verify_has_the_target_add_up_what_is_there() {
-    let options = CloneOptions { list_rows: false, verify: Verify::Checksum, ..CloneOptions::default() };
+    let options = CloneOptions { list_rows: false, verify: VerifyMode::Checksum, ..CloneOptions::default() };
     let (job, given) = job(None, options);
     assert_eq!(job.run().await.unwrap().verified.unwrap().rows, 60);
     assert_eq!(given.map(|given| given.lock().unwrap().len()), [3, 0], "read once, and not read back");
@@ -193,7 +201,7 @@ impl Source for Breaking {
         Source::plan(&self.far, selection).await
     }
 
-    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
         if !self.broken.lock().unwrap().insert(chunk.number) {
             return Ok(self.again.rows(chunk.number));
         }
@@ -210,13 +218,13 @@ struct Counting(Arc<Mutex<BTreeMap<BatchId, u32>>>);
 
 #[async_trait::async_trait]
 impl Sink for Counting {
-    async fn begin(&self, _plan: &Plan) -> Result<Progress> {
-        Ok(Progress::default())
+    async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
+        Ok(ResumeState::default())
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
         *self.0.lock().unwrap().entry(batch.id).or_default() += 1;
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn finish(&self, _plan: &Plan) -> Result<Vec<Note>> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Bench, unique};
-use dbgraft::{CloneOptions, ErrorKind, Verify};
+use dbgraft::{CloneOptions, ErrorKind, VerifyMode};
 use dbgraft_testkit::{Flavor, Sshd};
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
@@ -55,7 +55,7 @@ async fn dbgraft_brings_itself_to_a_bare_host_once() {
     let options = |source: Option<String>, target: Option<String>| CloneOptions {
         source_agent: source,
         target_agent: target,
-        verify: Verify::Checksum,
+        verify: VerifyMode::Checksum,
         ..CloneOptions::default()
     };
     // The library knows no executable by itself.

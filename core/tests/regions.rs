@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::region::{Region, kill};
 use common::{Account, Bench, FLAVORS, unique, wait_for};
-use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Site, Verify};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, ExecutionSite, VerifyMode};
 use dbgraft_testkit::{Flavor, s3};
 
 /// How soon everything of a job is gone after it ended.
@@ -49,7 +49,7 @@ async fn the_database_is_reached_through_a_tunnel() {
         let options = CloneOptions {
             source_tunnel: Some(near.url()),
             target_tunnel: Some(far.url()),
-            verify: Verify::Checksum,
+            verify: VerifyMode::Checksum,
             ..CloneOptions::default()
         };
         let report = bench.clone(options).await.unwrap();
@@ -63,7 +63,8 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
         let prefix = format!("regions-{}", unique());
-        let options = CloneOptions { via: Some(bench.s3(&prefix)), verify: Verify::Checksum, ..agents(&near, &far) };
+        let options =
+            CloneOptions { via: Some(bench.s3(&prefix)), verify: VerifyMode::Checksum, ..agents(&near, &far) };
         let report = bench.clone(options).await.unwrap();
         bench.assert_equal();
         assert!(report.bytes > 20_000_000, "{}", report.bytes);
@@ -79,7 +80,7 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
 async fn without_s3_the_rows_flow_from_agent_to_agent_through_here() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
-        let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
+        let options = CloneOptions { verify: VerifyMode::Checksum, memory: 32 << 20, ..agents(&near, &far) };
         let report = bench.clone(options).await.unwrap();
         bench.assert_equal();
         // Compressed, and what --verify reads back stays there.
@@ -113,7 +114,7 @@ async fn an_export_and_an_import_run_where_the_server_is() {
     let (bench, there) = (filled(Flavor::MariaDb, 6), Region::new());
     let prefix = format!("export-{}", unique());
     let archive = bench.s3(&prefix);
-    let site = || Site::Agent(there.url());
+    let site = || ExecutionSite::Agent(there.url());
     let report = CloneJob::new(bench.source_url(), archive.as_str()).source_site(site()).run().await.unwrap();
     CloneJob::new(archive.as_str(), bench.target_url()).target_site(site()).run().await.unwrap();
     bench.assert_equal();
@@ -146,7 +147,7 @@ async fn a_comparison_between_regions_moves_no_rows() {
     let carried = near.carried() + far.carried();
     assert!(carried < bytes / 20, "{carried} bytes passed, of {bytes} bytes of rows");
 
-    let options = CloneOptions { list_rows: true, verify: Verify::Checksum, threads: 1, ..agents(&near, &far) };
+    let options = CloneOptions { list_rows: true, verify: VerifyMode::Checksum, threads: 1, ..agents(&near, &far) };
     let found = bench.job(options).verify().await.unwrap().verification;
     assert_eq!((found.differences.len(), found.differences[0].rows[0].key.as_str()), (1, "id = 77"));
     assert!(near.carried() < 3 * bytes, "{} of {bytes}", near.carried());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
-use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, Verify};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, VerifyMode};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions};
 
 const ROWS: &str = "INSERT INTO plain WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) \
@@ -228,7 +228,7 @@ fn killing(bench: &Bench, of: String, all: bool) -> impl Fn(Event) + Send + Sync
 async fn a_reader_that_is_killed_is_replaced_by_the_others() {
     for flavor in FLAVORS {
         let bench = large(flavor);
-        let options = CloneOptions { max_rate: Some(16 << 20), threads: 4, verify: Verify::Checksum, ..options() };
+        let options = CloneOptions { max_rate: Some(16 << 20), threads: 4, verify: VerifyMode::Checksum, ..options() };
         let reading = format!("INFO LIKE 'SELECT%FROM `{}`%'", bench.from);
         let report = bench.job(options).on_event(killing(&bench, reading, false)).run().await.unwrap();
         bench.assert_equal();

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{Bench, FLAVORS, unique};
-use dbgraft::{CloneOptions, ErrorKind, Verify};
+use dbgraft::{CloneOptions, ErrorKind, VerifyMode};
 use dbgraft_testkit::{Sshd, sshd};
 
 const ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20)); INSERT INTO t VALUES (1, 'one'), (2, 'two')";
@@ -28,7 +28,7 @@ async fn a_clone_goes_over_a_chain_of_hosts() {
         let options = CloneOptions {
             source_tunnel: Some(url.clone()),
             target_tunnel: Some(url.clone()),
-            verify: Verify::Checksum,
+            verify: VerifyMode::Checksum,
             ..CloneOptions::default()
         };
         bench.clone(options).await.unwrap();

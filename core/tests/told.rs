@@ -10,10 +10,10 @@ mod common;
 use std::path::Path;
 
 use common::{Bench, FLAVORS};
-use dbgraft::{CloneOptions, ErrorKind, Fidelity, Severity, Verify};
+use dbgraft::{CloneOptions, ErrorKind, FidelityIssue, Severity, VerifyMode};
 use dbgraft_testkit::{Flavor, MySql};
 
-fn line(entry: &Fidelity) -> String {
+fn line(entry: &FidelityIssue) -> String {
     format!("{} {}, {}: {} -> {}", entry.object.kind, entry.object.name, entry.what, entry.source, entry.target)
 }
 
@@ -29,7 +29,7 @@ async fn what_a_server_does_not_take_again_is_told_and_the_rest_is_there() {
         let servers = lines("-- servers: ").concat();
         for flavor in FLAVORS.into_iter().filter(|flavor| servers.contains(&flavor.to_string().to_lowercase())) {
             let bench = Bench::new(flavor, &text);
-            let report = bench.clone(CloneOptions { verify: Verify::Checksum, ..CloneOptions::default() }).await;
+            let report = bench.clone(CloneOptions { verify: VerifyMode::Checksum, ..CloneOptions::default() }).await;
             let report = report.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let entries: Vec<String> = report.fidelity.iter().map(line).collect();
             let expected = lines("-- fidelity: ");
@@ -74,6 +74,6 @@ async fn a_hidden_key_that_the_target_adds_is_told() {
     let url = format!("mysql://plain:p@{}:{}/{}", target.host, target.port, bench.to);
     let report = dbgraft::CloneJob::new(bench.source_url(), url.as_str()).run().await.unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("hidden one")), "{:?}", report.warnings);
-    let hidden = |entry: &Fidelity| entry.what == "column my_row_id" && entry.severity == Severity::Warning;
+    let hidden = |entry: &FidelityIssue| entry.what == "column my_row_id" && entry.severity == Severity::Warning;
     assert!(report.fidelity.iter().any(hidden), "{:?}", report.fidelity);
 }

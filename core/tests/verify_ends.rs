@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::comparing::{TABLES, checksum, large, told};
 use common::{Account, Bench, FLAVORS, unique};
 use dbgraft::{
-    Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Progress, Receipt,
+    Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Receipt, ResumeState,
 };
-use dbgraft::{Sink, SinkEndpoint, TablePlan, Verify};
+use dbgraft::{Sink, SinkEndpoint, TablePlan, VerifyMode};
 use dbgraft_testkit::{Flavor, Proxy};
 
 struct Dir(PathBuf);
@@ -128,7 +128,7 @@ async fn texts_that_sort_differently_there_are_no_difference() {
     };
     let mysql = Bench::new(Flavor::MySql, &rows("utf8mb4_0900_ai_ci"));
     let mariadb = Bench::new(Flavor::MariaDb, &rows("utf8mb4_general_ci"));
-    for options in [checksum(), CloneOptions { verify: Verify::Counts, ..CloneOptions::default() }] {
+    for options in [checksum(), CloneOptions { verify: VerifyMode::Counts, ..CloneOptions::default() }] {
         let job = CloneJob::new(mysql.source_url(), mariadb.source_url()).options(options);
         let found = job.verify().await.unwrap();
         assert_eq!((told(&found), found.verification.rows), (vec![], 2500));
@@ -190,12 +190,12 @@ struct Pit;
 
 #[async_trait::async_trait]
 impl Sink for Pit {
-    async fn begin(&self, _plan: &Plan) -> dbgraft::Result<Progress> {
+    async fn begin(&self, _plan: &Plan) -> dbgraft::Result<ResumeState> {
         panic!("it was not to be begun")
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> dbgraft::Result<Receipt> {
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn finish(&self, _plan: &Plan) -> dbgraft::Result<Vec<Note>> {

@@ -131,7 +131,7 @@ async fn read(
     reader: &mut Reader,
     writer: &mut Writer,
 ) -> Result<(), Failure> {
-    let memory = service.memory().with_batches_of(BATCH);
+    let memory = service.memory().with_max_batch_bytes(BATCH);
     let (source, sink);
     let rows = match end {
         End::Source => {

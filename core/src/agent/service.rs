@@ -10,15 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::lender::Asking;
 use super::pace::Told;
-use crate::batch::Staged;
+use crate::batch::StagingEvent;
 use crate::endpoint::{Opened, Opening, Stage};
-use crate::engine::{Leg, Outcome};
+use crate::engine::{Leg, LegOutcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Events, LegName};
-use crate::memory::Memory;
+use crate::event::{EventEmitter, LegName};
+use crate::memory::MemoryBudget;
 use crate::plan::Plan;
 use crate::remote::message::{Ask, Call, End, Errand, Word};
-use crate::retry::Retry;
+use crate::retry::RetryPolicy;
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -33,12 +33,12 @@ struct State {
     sink: Option<Arc<dyn Sink>>,
     /// The archive that the importing leg follows.
     stage: Option<Stage>,
-    memory: Memory,
+    memory: MemoryBudget,
     /// For each thread that may write at a time.
     turns: Arc<Semaphore>,
     /// What the exporting leg of another site tells.
-    feed: Option<mpsc::UnboundedSender<Staged>>,
-    feeding: Option<mpsc::UnboundedReceiver<Staged>>,
+    feed: Option<mpsc::UnboundedSender<StagingEvent>>,
+    feeding: Option<mpsc::UnboundedReceiver<StagingEvent>>,
     /// Who waits for what the coordinator was asked; `None` when it is gone.
     asked: Option<HashMap<u64, oneshot::Sender<Bytes>>>,
     next: u64,
@@ -56,7 +56,7 @@ impl Service {
             source: None,
             sink: None,
             stage: None,
-            memory: Memory::new(0, 1),
+            memory: MemoryBudget::new(0, 1),
             turns: Arc::new(Semaphore::new(1)),
             feed: Some(feed),
             feeding: Some(feeding),
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// Passes on what the exporting leg tells; `None` is its end.
-    pub(super) fn feed(&self, staged: Option<Staged>) {
+    pub(super) fn feed(&self, staged: Option<StagingEvent>) {
         let mut state = self.state();
         match staged {
             Some(staged) => drop(state.feed.as_ref().map(|feed| feed.send(staged))),
@@ -138,7 +138,7 @@ impl Service {
         aborted.and(closed)
     }
 
-    pub(super) fn memory(&self) -> Memory {
+    pub(super) fn memory(&self) -> MemoryBudget {
         self.state().memory.clone()
     }
 
@@ -209,11 +209,11 @@ impl Service {
     }
 
     /// Runs a leg between the ends that are here.
-    async fn run(self: &Arc<Self>, errand: Errand) -> Result<Outcome> {
+    async fn run(self: &Arc<Self>, errand: Errand) -> Result<LegOutcome> {
         let plan = Arc::new(errand.plan);
         let source = if errand.follow { self.followed(&plan)? } else { self.source()? };
         let this = self.clone();
-        let events = Events::to(move |event| this.tell(Word::Event(event), Vec::new()));
+        let events = EventEmitter::new(move |event| this.tell(Word::Event(event), Vec::new()));
         let (staged, mut told) = mpsc::unbounded_channel();
         let leg = Leg {
             name: errand.name,
@@ -221,11 +221,11 @@ impl Service {
             sink: self.sink()?,
             plan,
             threads: errand.threads,
-            memory: Memory::new(errand.memory, errand.threads),
+            memory: MemoryBudget::new(errand.memory, errand.threads),
             max_rate: errand.max_rate,
             verify: errand.verify,
             list_rows: errand.list_rows,
-            retry: Retry::default(),
+            retry: RetryPolicy::default(),
             events,
             staged: (errand.name == LegName::Export).then_some(staged),
         };

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::layout::{Entry, Manifest};
-use crate::batch::{BatchId, Staged};
+use crate::batch::{BatchId, StagingEvent};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is known of a chunk.
@@ -45,7 +45,7 @@ impl Ledger {
     }
 
     /// The ledger of an archive that is being written. Must be called within a runtime.
-    pub(super) fn follow(mut feed: mpsc::UnboundedReceiver<Staged>) -> Self {
+    pub(super) fn follow(mut feed: mpsc::UnboundedReceiver<StagingEvent>) -> Self {
         let (sender, chunks) = watch::channel(Chunks::new());
         let feeding = tokio::spawn(async move {
             while let Some(staged) = feed.recv().await {
@@ -82,12 +82,14 @@ impl Drop for Ledger {
     }
 }
 
-fn enter(chunks: &mut Chunks, staged: Staged) {
+fn enter(chunks: &mut Chunks, staged: StagingEvent) {
     match staged {
-        Staged::Batch(receipt) => {
+        StagingEvent::Batch(receipt) => {
             let BatchId { table, chunk, batch } = receipt.id;
             chunks.entry((table, chunk)).or_default().batches.insert(batch, Entry::from(&receipt));
         }
-        Staged::ChunkEnd { table, chunk, batches } => chunks.entry((table, chunk)).or_default().end = Some(batches),
+        StagingEvent::ChunkEnd { table, chunk, batches } => {
+            chunks.entry((table, chunk)).or_default().end = Some(batches)
+        }
     }
 }

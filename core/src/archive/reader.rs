@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use super::layout::{Decoded, Entry, LONGEST_DOCUMENT, MANIFEST, Manifest, PLAN, batch_key, decode};
 use super::ledger::Ledger;
 use super::restrict::{catalog, restrict};
-use crate::batch::{Batch, BatchId, Staged};
+use crate::batch::{Batch, BatchId, StagingEvent};
 use crate::catalog::{Catalog, Printable};
 use crate::codec::{Digest, decompress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Lease, Memory};
+use crate::memory::{MemoryBudget, MemoryLease};
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::source::{BatchStream, Source};
 use crate::store::Store;
@@ -102,7 +102,7 @@ impl Reader {
 
     /// Follows an archive that is being written: its batches come as the feed tells of them. Must be called within a
     /// runtime.
-    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<Staged>) -> Self {
+    pub(crate) fn follow(store: Arc<dyn Store>, plan: Plan, feed: mpsc::UnboundedReceiver<StagingEvent>) -> Self {
         Self { store, archive: OnceCell::from(Archive::new(plan, Ledger::follow(feed))), following: true }
     }
 
@@ -132,7 +132,12 @@ impl Source for Reader {
         if self.following { Ok(archived.clone()) } else { restrict(archived, selection) }
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         let archive = self.archive().await?;
         let name = &table.table.name;
         let number = *archive.numbers.get(name).ok_or_else(|| {
@@ -154,7 +159,7 @@ pub(super) fn batches<'a>(
     store: &'a Arc<dyn Store>,
     entries: impl Stream<Item = Result<(BatchId, Entry)>> + Send + 'a,
     table: u32,
-    memory: &'a Memory,
+    memory: &'a MemoryBudget,
 ) -> BatchStream<'a> {
     // Memory is reserved in the order of delivery: the next batch must never hold what this one waits for.
     let reserved = entries.and_then(move |(archived, entry)| async move {
@@ -179,14 +184,14 @@ fn entries(ledger: &Ledger, first: BatchId) -> impl Stream<Item = Result<(BatchI
 
 /// Fetches the batch that lies under `key` and is called `id` in the plan that is read. Reads the object again when it
 /// arrives damaged.
-async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mut lease: Lease) -> Result<Batch> {
+async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mut lease: MemoryLease) -> Result<Batch> {
     let mut pauses = PAUSES.iter();
     loop {
         let data;
         (lease, data) = fetch_once(&store, &key, &entry, lease).await?;
         match (data, pauses.next()) {
             (Ok(data), _) => {
-                lease.settle(data.len());
+                lease.shrink(data.len());
                 return Ok(Batch::new(id, entry.rows, data, entry.digest).with_lease(lease));
             }
             (Err(damaged), None) => return Err(damaged),
@@ -196,7 +201,12 @@ async fn fetch(store: Arc<dyn Store>, key: String, id: BatchId, entry: Entry, mu
 }
 
 /// The text of a batch, or in which way it is damaged.
-async fn fetch_once(store: &Arc<dyn Store>, key: &str, entry: &Entry, lease: Lease) -> Result<(Lease, Result<Bytes>)> {
+async fn fetch_once(
+    store: &Arc<dyn Store>,
+    key: &str,
+    entry: &Entry,
+    lease: MemoryLease,
+) -> Result<(MemoryLease, Result<Bytes>)> {
     let object = match store.get(key, entry.stored).await {
         Err(error) if error.kind() == ErrorKind::Data => return Ok((lease, Err(error))),
         object => object?,
@@ -217,7 +227,7 @@ fn unpack(object: &[u8], entry: &Entry) -> Result<Bytes, String> {
     }
     let length = usize::try_from(entry.bytes).map_err(|error| error.to_string())?;
     let data = decompress(object, length).map_err(|error| error.to_string())?;
-    let digest = Digest::of_text(&data);
+    let digest = Digest::from_text(&data);
     if digest.rows != entry.rows {
         return Err(format!("it holds {} rows instead of {}", digest.rows, entry.rows));
     }

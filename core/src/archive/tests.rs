@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 
 use super::layout::{MANIFEST, PLAN};
 use super::{Reader, Writer};
-use crate::batch::{Batch, BatchId, Receipt, Staged};
+use crate::batch::{Batch, BatchId, Receipt, StagingEvent};
 use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server, Table};
 use crate::codec::BatchBuilder;
 use crate::error::{ErrorKind, Result};
-use crate::memory::Memory;
-use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
+use crate::memory::MemoryBudget;
+use crate::plan::{Chunk, OmittedObject, Plan, Position, SelectedTable, Selection, SnapshotMethod};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::store::{Store, memory};
@@ -61,7 +61,7 @@ fn selection(names: &[&str]) -> Selection {
 /// `orders`, table 2, has two chunks.
 fn plan() -> Plan {
     let all = selection(&["empty", "../../etc/passwd", "orders"]);
-    let mut plan = Plan::of(&catalog(), &all, Position::unknown(Rung::TableLocks));
+    let mut plan = Plan::from_selection(&catalog(), &all, Position::unknown(SnapshotMethod::TableLocks));
     plan.tables[2].chunks.push(Chunk { number: 1, ..Chunk::whole() });
     plan
 }
@@ -69,8 +69,8 @@ fn plan() -> Plan {
 fn batch(table: u32, chunk: u32, batch: u32) -> Batch {
     let mut builder = BatchBuilder::default();
     for row in 0..200 {
-        builder.value(format!("{table} {chunk} {batch} {row}\n").as_bytes());
-        builder.null();
+        builder.push_value(format!("{table} {chunk} {batch} {row}\n").as_bytes());
+        builder.push_null();
         builder.end_row();
     }
     builder.finish(BatchId { table, chunk, batch })
@@ -97,7 +97,7 @@ async fn export(store: &Arc<memory::Memory>) -> Writer {
 
 async fn read(reader: &Reader, plan: &Plan, table: usize, chunk: usize) -> Result<Vec<Batch>> {
     let table = &plan.tables[table];
-    reader.read(table, &table.chunks[chunk], &Memory::new(1 << 20, 1)).await?.try_collect().await
+    reader.read(table, &table.chunks[chunk], &MemoryBudget::new(1 << 20, 1)).await?.try_collect().await
 }
 
 fn same(read: &[Batch], written: &[Batch]) -> bool {
@@ -136,10 +136,11 @@ async fn a_part_of_an_archive_is_numbered_anew() {
     export(&store).await;
     let reader = Reader::open(store.clone());
     let mut part = selection(&["orders"]);
-    part.left_out.push(LeftOut { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
+    part.left_out
+        .push(OmittedObject { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
     let plan = reader.plan(&part).await.unwrap();
     assert_eq!((plan.tables.len(), plan.tables[0].number, plan.tables[0].chunks.len()), (1, 0, 2));
-    assert_eq!((plan.position.rung, plan.left_out.len()), (Rung::TableLocks, 1));
+    assert_eq!((plan.position.rung, plan.left_out.len()), (SnapshotMethod::TableLocks, 1));
     let rows = read(&reader, &plan, 0, 1).await.unwrap();
     assert_eq!(rows[0].id, BatchId { table: 0, chunk: 1, batch: 0 });
     assert!(same(&rows, &[batch(2, 1, 0)]));
@@ -219,7 +220,7 @@ async fn an_edited_manifest_or_plan_is_refused() {
 /// Makes the digest of a document that of its content.
 fn sign(document: &mut Value) {
     let content = serde_json::to_vec(&document["content"]).unwrap();
-    document["digest"] = format!("{:032x}", crate::codec::hash(&content)).into();
+    document["digest"] = format!("{:032x}", crate::codec::hash_row(&content)).into();
 }
 
 /// A store that gives each object damaged at first.
@@ -398,7 +399,7 @@ async fn an_abort_leaves_nothing_also_with_a_put_on_its_way() {
 }
 
 /// Writes batches one by one and gives their receipts.
-async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<Staged>, Reader) {
+async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSender<StagingEvent>, Reader) {
     let writer = Writer::new(store.clone(), false);
     let plan = plan();
     writer.begin(&plan).await.unwrap();
@@ -407,9 +408,9 @@ async fn staged(store: &Arc<memory::Memory>) -> (Writer, Plan, mpsc::UnboundedSe
     (writer, plan, sender, reader)
 }
 
-async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> Staged {
+async fn stage(writer: &Writer, plan: &Plan, batch: Batch) -> StagingEvent {
     let receipt: Receipt = writer.write(&plan.tables[batch.id.table as usize], batch).await.unwrap();
-    Staged::Batch(receipt)
+    StagingEvent::Batch(receipt)
 }
 
 #[tokio::test]
@@ -417,7 +418,7 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
     let store = Arc::new(memory::Memory::default());
     let (writer, plan, sender, reader) = staged(&store).await;
     assert_eq!(reader.snapshot(&selection(&[])).await.unwrap(), plan, "its plan is as it is");
-    let memory = Memory::new(1 << 20, 1);
+    let memory = MemoryBudget::new(1 << 20, 1);
     let orders = &plan.tables[2];
     let mut first = reader.read(orders, &orders.chunks[0], &memory).await.unwrap();
     let mut second = reader.read(orders, &orders.chunks[1], &memory).await.unwrap();
@@ -426,7 +427,7 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
     assert!(tokio::time::timeout(Duration::from_millis(50), first.next()).await.is_err());
 
     // The last one before the middle one, the end before both.
-    sender.send(Staged::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
+    sender.send(StagingEvent::ChunkEnd { table: 2, chunk: 0, batches: 3 }).unwrap();
     sender.send(stage(&writer, &plan, batch(2, 0, 2)).await).unwrap();
     sender.send(stage(&writer, &plan, batch(2, 1, 0)).await).unwrap();
     assert!(same(&[second.next().await.unwrap().unwrap()], &[batch(2, 1, 0)]), "another chunk does not wait");
@@ -447,7 +448,7 @@ async fn a_follower_delivers_each_batch_as_soon_as_it_is_there() {
 async fn a_closed_follower_waits_no_longer() {
     let store = Arc::new(memory::Memory::default());
     let (_writer, plan, _sender, reader) = staged(&store).await;
-    let memory = Memory::new(1 << 20, 1);
+    let memory = MemoryBudget::new(1 << 20, 1);
     let mut chunk = reader.read(&plan.tables[0], &plan.tables[0].chunks[0], &memory).await.unwrap();
     assert!(chunk.next().now_or_never().is_none());
     reader.close().await.unwrap();
@@ -459,7 +460,7 @@ async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
     let store = Arc::new(memory::Memory::default());
     export(&store).await;
     let reader = Reader::open(store.clone());
-    let memory = Memory::new(2 << 10, 1);
+    let memory = MemoryBudget::new(2 << 10, 1);
     let plan = plan();
     let chunk = reader.read(&plan.tables[2], &plan.tables[2].chunks[0], &memory).await.unwrap();
     let rows = chunk.map_ok(|batch| batch.rows).try_fold(0, |sum, rows| async move { Ok(sum + rows) });

@@ -21,9 +21,9 @@ use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{Agent, RemoteSink, RemoteSource};
 use crate::sink::Sink;
-use crate::site::Site;
+use crate::site::ExecutionSite;
 use crate::source::Source;
-use crate::ssh::{Ask, Host, Login, SshAddress, Tunnel};
+use crate::ssh::{LoginOptions, PromptCallback, SshAddress, SshClient, SshTunnel};
 use crate::store::Store;
 
 pub(crate) use opening::{Opened, Opening};
@@ -66,10 +66,10 @@ pub(crate) struct Request<'a> {
     pub(crate) target: SinkEndpoint,
     pub(crate) source_password: Option<SecretString>,
     pub(crate) target_password: Option<SecretString>,
-    pub(crate) source_site: Option<Site>,
-    pub(crate) target_site: Option<Site>,
+    pub(crate) source_site: Option<ExecutionSite>,
+    pub(crate) target_site: Option<ExecutionSite>,
     /// Asks a person for what only SSH wants to know.
-    pub(crate) ask: Option<Ask>,
+    pub(crate) ask: Option<PromptCallback>,
     pub(crate) options: &'a CloneOptions,
 }
 
@@ -105,7 +105,7 @@ enum End<T: ?Sized> {
     Own(Arc<T>),
     Server(Box<Address>),
     /// A server whose work runs on that host.
-    There(Box<Address>, Arc<Host>),
+    There(Box<Address>, Arc<SshClient>),
     Archive(Shelf),
 }
 
@@ -122,7 +122,7 @@ impl<T: ?Sized> End<T> {
 pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
     let options = request.options;
     let (tunnel, agent) = (options.source_tunnel.as_deref(), options.source_agent.as_deref());
-    let site = request.source_site.map_or_else(|| Site::of("source", tunnel, agent), Ok)?;
+    let site = request.source_site.map_or_else(|| ExecutionSite::from_options("source", tunnel, agent), Ok)?;
     let side = Side {
         name: "source",
         role: ServerRole::Source,
@@ -135,7 +135,7 @@ pub(crate) fn open(request: Request<'_>) -> Result<Ends> {
         SourceEndpoint::Url(url) => side.end(&url, request.source_password, site)?,
     };
     let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
-    let site = request.target_site.map_or_else(|| Site::of("target", tunnel, agent), Ok)?;
+    let site = request.target_site.map_or_else(|| ExecutionSite::from_options("target", tunnel, agent), Ok)?;
     let side = Side { name: "target", role: ServerRole::Target, variable: "DBGRAFT_TARGET", ask: request.ask, options };
     let sink = match request.target {
         SinkEndpoint::Own(own) => side.own(own, &site)?,
@@ -151,14 +151,14 @@ struct Side<'a> {
     role: ServerRole,
     /// What its environment variables begin with.
     variable: &'static str,
-    ask: Option<Ask>,
+    ask: Option<PromptCallback>,
     options: &'a CloneOptions,
 }
 
 impl Side<'_> {
-    fn own<T: ?Sized>(&self, own: Arc<T>, site: &Site) -> Result<End<T>> {
+    fn own<T: ?Sized>(&self, own: Arc<T>, site: &ExecutionSite) -> Result<End<T>> {
         match site {
-            Site::Here => Ok(End::Own(own)),
+            ExecutionSite::Here => Ok(End::Own(own)),
             _ => Err(self.nothing_there(&format!("a {} of your own runs here", self.name))),
         }
     }
@@ -168,32 +168,32 @@ impl Side<'_> {
         Error::usage(format!("--{name}-tunnel and --{name}-agent are for a mysql:// {name}: {why}"))
     }
 
-    fn end<T: ?Sized>(&self, url: &str, password: Option<SecretString>, site: Site) -> Result<End<T>> {
+    fn end<T: ?Sized>(&self, url: &str, password: Option<SecretString>, site: ExecutionSite) -> Result<End<T>> {
         let location = locate(url, self.role, &format!("{}_PASSWORD", self.variable), password)?;
         let (mut address, site) = match (location, site) {
-            (Location::Archive(shelf), Site::Here) => return Ok(End::Archive(shelf)),
+            (Location::Archive(shelf), ExecutionSite::Here) => return Ok(End::Archive(shelf)),
             (Location::Archive(_), _) => {
                 return Err(self.nothing_there("an archive is used where the work of the other end runs"));
             }
             (Location::MySql(address), site) => (address, site),
         };
         Ok(match site {
-            Site::Here => End::Server(address),
-            Site::Tunnel(url) => {
+            ExecutionSite::Here => End::Server(address),
+            ExecutionSite::Tunnel(url) => {
                 let host = self.host(&format!("--{}-tunnel", self.name), &url)?;
-                address.dial = Arc::new(Tunnel::new(host));
+                address.dial = Arc::new(SshTunnel::new(host));
                 End::Server(address)
             }
-            Site::Agent(url) => End::There(address, self.host(&format!("--{}-agent", self.name), &url)?),
+            ExecutionSite::Agent(url) => End::There(address, self.host(&format!("--{}-agent", self.name), &url)?),
         })
     }
 
-    fn host(&self, option: &str, url: &str) -> Result<Arc<Host>> {
+    fn host(&self, option: &str, url: &str) -> Result<Arc<SshClient>> {
         let address = SshAddress::parse(option, url)?;
         let variable = format!("{}_SSH_PASSWORD", self.variable);
         let password = address.password.clone().or_else(|| std::env::var(variable).ok().map(SecretString::from));
         let any_host_key = self.options.insecure_accept_any_host_key;
-        Ok(Arc::new(Host::new(address, Login { password, ask: self.ask.clone(), any_host_key })))
+        Ok(Arc::new(SshClient::new(address, LoginOptions { password, ask: self.ask.clone(), any_host_key })))
     }
 }
 
@@ -203,7 +203,7 @@ type Role = fn(Goods) -> What;
 /// Opens both ends, and the stage between them. An archive in S3 is used by the agent of its other end, if it has one.
 fn assemble(from: &End<dyn Source>, into: &End<dyn Sink>, via: Option<&Shelf>, options: &CloneOptions) -> Result<Ends> {
     let mut agents = Vec::new();
-    let mut start = |host: &Arc<Host>, what: What, shelf: Option<(&Shelf, Role)>| {
+    let mut start = |host: &Arc<SshClient>, what: What, shelf: Option<(&Shelf, Role)>| {
         let (mut openings, mut store) = (vec![opening(what, options)?], None);
         if let Some((shelf, role)) = shelf
             && let Some(location) = shelf.shared()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::stage::Stage;
 use crate::archive;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::mysql::{Address, MySqlSink, MySqlSource};
 use crate::options::{CloneOptions, IfExists};
 use crate::sink::Sink;
@@ -70,8 +70,8 @@ impl Opening {
     }
 
     /// The budget of row bytes that goes with it.
-    pub(crate) fn memory(&self) -> Memory {
-        Memory::new(self.options.memory, self.options.threads)
+    pub(crate) fn memory(&self) -> MemoryBudget {
+        MemoryBudget::new(self.options.memory, self.options.threads)
     }
 
     /// How many batches are written at a time.

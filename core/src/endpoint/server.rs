@@ -9,7 +9,7 @@ use super::option_file::OptionFile;
 use super::url::unknown;
 use crate::error::{Error, Result};
 use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
-use crate::url_syntax::{decoded, parameters, with_value};
+use crate::url_syntax::{percent_decode, query_parameters, require_value};
 
 const KNOWN: &str = "ssl-mode, ssl-ca, ssl-cert, ssl-key, socket, server-public-key, cleartext-password";
 
@@ -24,10 +24,10 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
     let mut file = OptionFile::read();
     let user = match url.username() {
         "" => file.user.take().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned()),
-        user => decoded("user", user)?,
+        user => percent_decode("user", user)?,
     };
     let password = match url.password() {
-        Some(given) => decoded("password", given)?.into(),
+        Some(given) => percent_decode("password", given)?.into(),
         None => password
             .or_else(|| std::env::var(variable).ok().map(SecretString::from))
             .or(file.password.take())
@@ -41,11 +41,11 @@ pub(super) fn address(url: &Url, role: ServerRole, variable: &str, password: Opt
     };
     let place = named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned());
     let place = (place.as_str(), url.port().or(port).unwrap_or(3306));
-    let mut address = Address::new(role, place, (user, password), decoded("database", path)?);
+    let mut address = Address::new(role, place, (user, password), percent_decode("database", path)?);
     address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
-    for (name, value) in parameters(url)? {
-        let value = with_value(&name, value)?;
+    for (name, value) in query_parameters(url)? {
+        let value = require_value(&name, value)?;
         match name.as_str() {
             "ssl-mode" => mode = Some(tls_mode(&value)?),
             "ssl-ca" => ca = Some(value),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::archive::{Reader, Writer, remove};
-use crate::batch::Staged;
+use crate::batch::StagingEvent;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::sink::Sink;
@@ -33,7 +33,7 @@ impl Stage {
         self.sink.clone()
     }
 
-    pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<Staged>) -> Arc<dyn Source> {
+    pub(crate) fn follow(&self, plan: &Arc<Plan>, feed: UnboundedReceiver<StagingEvent>) -> Arc<dyn Source> {
         Arc::new(Reader::follow(self.store.clone(), plan.as_ref().clone(), feed))
     }
 

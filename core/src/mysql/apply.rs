@@ -9,7 +9,7 @@ use super::undo::{Made, UndoLog};
 use super::{schedule, session};
 use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -39,7 +39,7 @@ impl Rewriting {
         let ddl::Rename { from, to, .. } = &self.rename;
         let changed =
             || format!("{count} references to database {} were changed to {}", Printable(from), Printable(to));
-        let note = (count > 0).then(|| Note::on(object, changed()));
+        let note = (count > 0).then(|| Note::about(object, changed()));
         (text, note)
     }
 }
@@ -89,7 +89,7 @@ pub(super) async fn objects(
 
 /// Says that an object is not there, as it is invalid at the source too, or in words of the other family.
 fn missing(definition: &Definition, error: &Error) -> Note {
-    Note::Fidelity(Fidelity {
+    Note::Fidelity(FidelityIssue {
         severity: Severity::Error,
         object: definition.object.clone(),
         what: "definition".to_owned(),

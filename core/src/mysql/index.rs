@@ -74,7 +74,7 @@ impl Target {
             notes.extend(orphans.iter().map(|key| {
                 let (key, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
                 let why = format!("left out, as table {} is not there", Printable(parent));
-                Note::lost(&object, format!("foreign key {}", Printable(key)), why)
+                Note::not_carried(&object, format!("foreign key {}", Printable(key)), why)
             }));
             let is_made = |key: &ddl::ForeignKey| {
                 made.iter().any(|row| there.same(&row.string(0), &name) && Some(row.string(1)) == key.name)
@@ -103,7 +103,7 @@ impl Target {
         let name = key.name.clone().unwrap_or_default();
         let what = format!("foreign key {}", Printable(if name.is_empty() { "without a name" } else { &name }));
         if self.state().loose_keys.contains(&(table.name.clone(), name)) && error.code().is_some() {
-            return Ok(Note::lost(
+            return Ok(Note::not_carried(
                 table,
                 what,
                 format!("left out, as the target refuses what the source keeps: {error}"),

@@ -13,11 +13,11 @@ use super::lane::Lane;
 use super::launch::Launcher;
 use super::line::Line;
 use super::message::{Call, Errand, Order};
-use crate::batch::Staged;
+use crate::batch::StagingEvent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Events;
+use crate::event::EventEmitter;
 use crate::source::Pace;
-use crate::ssh::Host;
+use crate::ssh::SshClient;
 use crate::store::Store;
 
 /// How long an agent may take to end after its job.
@@ -41,7 +41,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Nothing is connected before the first call. The agent opens the `openings`, and asks for objects of `store`.
     pub(crate) fn new(
-        host: Arc<Host>,
+        host: Arc<SshClient>,
         binary: Option<PathBuf>,
         openings: Vec<Value>,
         store: Option<Arc<dyn Store>>,
@@ -119,9 +119,9 @@ impl Agent {
     pub(crate) async fn run<T: DeserializeOwned>(
         &self,
         errand: Errand,
-        events: Events,
-        staged: Option<mpsc::UnboundedSender<Staged>>,
-        feed: Option<mpsc::UnboundedReceiver<Staged>>,
+        events: EventEmitter,
+        staged: Option<mpsc::UnboundedSender<StagingEvent>>,
+        feed: Option<mpsc::UnboundedReceiver<StagingEvent>>,
     ) -> Result<T> {
         let line = self.line().await?;
         line.pass_on(events, staged);
@@ -141,7 +141,7 @@ impl Agent {
             outcome = self.ask(line, &call, &()) => outcome,
             never = feeding => never,
         };
-        line.pass_on(Events::default(), None);
+        line.pass_on(EventEmitter::default(), None);
         outcome
     }
 

@@ -7,15 +7,15 @@ use super::launch::Launched;
 use super::message::{Door, Gift, Order, Wish};
 use super::wire::{Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::{Process, Session};
+use crate::ssh::{RemoteProcess, SshSession};
 
 /// A lane. It does one thing at a time; dropping it ends what it does.
 pub(super) struct Lane {
     writer: Writer,
     reader: Reader,
     /// These end with the lane.
-    _process: Process,
-    _session: Session,
+    _process: RemoteProcess,
+    _session: SshSession,
 }
 
 impl Lane {

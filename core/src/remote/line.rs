@@ -15,11 +15,11 @@ use super::launch::Launched;
 use super::message::{Ask, Call, Door, Order, Word};
 use super::wire::{Reader, Writer};
 use super::{HEARTBEAT, LONGEST_MESSAGE, SILENCE};
-use crate::batch::Staged;
+use crate::batch::StagingEvent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Events;
+use crate::event::EventEmitter;
 use crate::source::Pace;
-use crate::ssh::Process;
+use crate::ssh::RemoteProcess;
 use crate::store::{Loan, Store};
 
 /// How long an agent whose stream has ended may take to say how.
@@ -49,8 +49,8 @@ struct State {
     waiting: HashMap<u64, mpsc::UnboundedSender<Heard>>,
     /// Why there are no answers any more.
     ended: Option<String>,
-    events: Events,
-    staged: Option<mpsc::UnboundedSender<Staged>>,
+    events: EventEmitter,
+    staged: Option<mpsc::UnboundedSender<StagingEvent>>,
     /// What the agent's sink has made.
     made: Vec<Value>,
 }
@@ -209,7 +209,7 @@ impl Line {
     }
 
     /// Says where to go with what the agent tells of a leg.
-    pub(super) fn pass_on(&self, events: Events, staged: Option<mpsc::UnboundedSender<Staged>>) {
+    pub(super) fn pass_on(&self, events: EventEmitter, staged: Option<mpsc::UnboundedSender<StagingEvent>>) {
         let mut state = self.shared.state();
         (state.events, state.staged) = (events, staged);
     }
@@ -273,8 +273,8 @@ async fn listen(shared: &Arc<Shared>, mut reader: Reader) -> Option<Error> {
 }
 
 /// How the process ended, and what it said last.
-async fn last_words(process: &mut Process) -> String {
-    let ended = timeout(LAST_WORDS, process.ended()).await.ok();
+async fn last_words(process: &mut RemoteProcess) -> String {
+    let ended = timeout(LAST_WORDS, process.exit_status()).await.ok();
     let stderr = process.stderr();
     let said = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     let how = match ended {

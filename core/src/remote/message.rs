@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::batch::{BatchId, Staged};
+use crate::batch::{BatchId, StagingEvent};
 use crate::catalog::Catalog;
 use crate::codec::Digest;
 use crate::event::{Event, LegName};
-use crate::options::Verify;
+use crate::options::VerifyMode;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::store::Verb;
 
@@ -23,7 +23,7 @@ pub(crate) enum Order {
     /// Nobody waits for this answer any more: stop.
     Forget { id: u64 },
     /// What the exporting leg tells the importing one; at its end `None`.
-    Staged(Option<Staged>),
+    Staged(Option<StagingEvent>),
     /// The answer (`Result`, in the body) to what was asked; to what has passed, that the next may.
     Given { id: u64 },
     /// The coordinator is still there.
@@ -44,7 +44,7 @@ pub(crate) enum Word {
     /// Something happened in the leg that runs here.
     Event(Event),
     /// A batch is in the archive, or a chunk came to its end.
-    Staged(Staged),
+    Staged(StagingEvent),
     /// The sink is about to make this.
     Made(Value),
     /// A question that the coordinator answers under this number.
@@ -124,7 +124,7 @@ pub(crate) struct Errand {
     pub(crate) threads: usize,
     pub(crate) memory: u64,
     pub(crate) max_rate: Option<u64>,
-    pub(crate) verify: Verify,
+    pub(crate) verify: VerifyMode,
     pub(crate) list_rows: bool,
     /// Whether its source is the staged archive, as far as the coordinator tells of it.
     pub(crate) follow: bool,

@@ -7,7 +7,7 @@ use super::message::Parcel;
 use crate::batch::Batch;
 use crate::codec::{Digest, compress, decompress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Lease;
+use crate::memory::MemoryLease;
 
 /// Compresses a batch.
 pub(crate) async fn pack(batch: &Batch) -> Result<(Parcel, Bytes)> {
@@ -21,17 +21,17 @@ pub(crate) async fn pack(batch: &Batch) -> Result<(Parcel, Bytes)> {
 
 /// Undoes [`pack`]: gives the rows only if they are those that were sent. The lease covers both forms, and keeps what the
 /// text takes.
-pub(crate) async fn unpack(parcel: Parcel, packed: Bytes, mut lease: Lease) -> Result<Batch> {
+pub(crate) async fn unpack(parcel: Parcel, packed: Bytes, mut lease: MemoryLease) -> Result<Batch> {
     let Parcel { id, rows, bytes, digest, .. } = parcel;
     let work = move || {
         let data = decompress(&packed, bytes)?;
-        let arrived = Digest::of_text(&data);
+        let arrived = Digest::from_text(&data);
         let same = arrived == digest && arrived.rows == rows;
         same.then_some(data).ok_or_else(|| std::io::Error::other("its rows are not those that were sent"))
     };
     let data = spawn_blocking(work).await.map_err(|error| damaged("unpacked", error))?;
     let data = data.map_err(|error| damaged("unpacked", error).with("batch", id))?;
-    lease.settle(bytes);
+    lease.shrink(bytes);
     Ok(Batch::new(id, rows, data, digest).with_lease(lease))
 }
 

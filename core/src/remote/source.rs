@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, Pace, Source};
@@ -51,16 +51,27 @@ impl Source for RemoteSource {
         self.agent.call(&Call::Snapshot(selection.clone())).await
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         rows(self.agent.clone(), End::Source, table, chunk, memory).await
     }
 
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call(&Call::Count { end: End::Source, table, chunk }).await
     }
 
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory, pace: &dyn Pace) -> Result<Digest> {
+    async fn digest(
+        &self,
+        table: &TablePlan,
+        chunk: &Chunk,
+        _memory: &MemoryBudget,
+        pace: &dyn Pace,
+    ) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call_at(&Call::Digest { end: End::Source, table, chunk }, pace).await
     }
@@ -84,7 +95,7 @@ pub(super) async fn rows<'a>(
     end: End,
     table: &TablePlan,
     chunk: &Chunk,
-    memory: &Memory,
+    memory: &MemoryBudget,
 ) -> Result<BatchStream<'a>> {
     let wish = Wish::Read { end, table: table.clone(), chunk: chunk.clone() };
     let (lane, first) = agent.unless_lost(begin(&agent, &wish)).await?;
@@ -123,7 +134,7 @@ async fn fetch(
     agent: &Agent,
     mut lane: Lane,
     first: Gift,
-    memory: &Memory,
+    memory: &MemoryBudget,
     sender: &mpsc::Sender<Result<Batch>>,
 ) -> Option<Lane> {
     let mut gift = Ok(first);
@@ -142,7 +153,7 @@ async fn fetch(
     }
 }
 
-async fn take(lane: &mut Lane, gift: &Gift, memory: &Memory) -> Result<Batch> {
+async fn take(lane: &mut Lane, gift: &Gift, memory: &MemoryBudget) -> Result<Batch> {
     let Gift::Offer(parcel) = gift else { return Err(unexpected()) };
     let lease = memory.reserve(parcel.bytes.saturating_add(parcel.packed)).await;
     lane.wish(&Wish::Take, &[]).await?;

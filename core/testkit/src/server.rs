@@ -9,7 +9,7 @@ use crate::certificates::Certificates;
 use crate::database::{Database, url_of};
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
-use crate::guard::{Guard, Program};
+use crate::guard::{ProcessGuard, Program};
 use crate::programs::Programs;
 use crate::{greeting, paths, port, random, template};
 
@@ -95,19 +95,19 @@ impl ServerOptions {
         loop {
             attempts -= 1;
             match self.start_at(port::free()?, &programs) {
-                Err(Failure::PortTaken) if attempts > 0 => {}
-                Err(Failure::PortTaken) => return Err(Error::new("five ports in a row were taken")),
-                Err(Failure::Other(error)) => return Err(error),
+                Err(StartError::PortTaken) if attempts > 0 => {}
+                Err(StartError::PortTaken) => return Err(Error::new("five ports in a row were taken")),
+                Err(StartError::Other(error)) => return Err(error),
                 Ok(server) => return Ok(server),
             }
         }
     }
 
-    fn start_at(&self, port: u16, programs: &Programs) -> std::result::Result<Server, Failure> {
+    fn start_at(&self, port: u16, programs: &Programs) -> std::result::Result<Server, StartError> {
         let dir = paths::new_server_dir(&self.flavor.to_string())?;
         let data_dir = dir.join("data");
         let program = Program { path: programs.server.clone(), args: self.command_line(&dir, port), env: Vec::new() };
-        let guard = Guard::new(dir.clone(), program)?;
+        let guard = ProcessGuard::new(dir.clone(), program)?;
         template::copy_to(&data_dir, self.flavor, programs, &self.args)?;
         paths::new_dir(&dir.join("tmp"))?;
         let certificates = match self.certificates() {
@@ -195,12 +195,12 @@ impl ServerOptions {
     }
 }
 
-enum Failure {
+enum StartError {
     PortTaken,
     Other(Error),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for StartError {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
@@ -221,13 +221,13 @@ fn accounts(flavor: Flavor, password: &str) -> String {
     )
 }
 
-fn wait_until_serving(guard: &Guard, port: u16) -> std::result::Result<String, Failure> {
+fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<String, StartError> {
     let begun = Instant::now();
     loop {
         if !guard.is_running() {
             let log = guard.log();
             if log.contains("already in use") || log.contains("port: bind") {
-                return Err(Failure::PortTaken);
+                return Err(StartError::PortTaken);
             }
             return Err(Error::new(format!("the server ended at its start:\n{log}")).into());
         }
@@ -248,7 +248,7 @@ fn wait_until_serving(guard: &Guard, port: u16) -> std::result::Result<String, F
 #[derive(Debug)]
 pub struct Server {
     info: Database,
-    guard: Guard,
+    guard: ProcessGuard,
 }
 
 impl Server {
@@ -264,8 +264,8 @@ impl Server {
         self.info.pid = self.guard.pid();
         match wait_until_serving(&self.guard, self.info.port) {
             Ok(_) => Ok(()),
-            Err(Failure::Other(error)) => Err(error),
-            Err(Failure::PortTaken) => Err(Error::new("another process has taken the server's port")),
+            Err(StartError::Other(error)) => Err(error),
+            Err(StartError::PortTaken) => Err(Error::new("another process has taken the server's port")),
         }
     }
 

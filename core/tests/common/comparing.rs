@@ -1,6 +1,6 @@
 //! What the tests of comparisons share.
 
-use dbgraft::{CloneOptions, Comparison, Difference, Verify};
+use dbgraft::{CloneOptions, Comparison, Difference, VerifyMode};
 use dbgraft_testkit::Flavor;
 
 use super::Bench;
@@ -29,7 +29,7 @@ pub fn large(flavor: Flavor, more: &str) -> Bench {
 
 /// By checksum, with rows.
 pub fn checksum() -> CloneOptions {
-    CloneOptions { verify: Verify::Checksum, list_rows: true, ..CloneOptions::default() }
+    CloneOptions { verify: VerifyMode::Checksum, list_rows: true, ..CloneOptions::default() }
 }
 
 /// The differences, one a line, each followed by its rows.

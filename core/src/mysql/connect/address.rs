@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bounded_file;
-use crate::dial::{Dial, Straight};
+use crate::dial::{Dial, DirectDialer};
 use crate::error::{Error, Result};
 
 /// How the connection is protected: the modes of MySQL's own clients.
@@ -151,7 +151,7 @@ impl Address {
 
 /// The way without anybody between.
 fn straight() -> Arc<dyn Dial> {
-    Arc::new(Straight)
+    Arc::new(DirectDialer)
 }
 
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::dial::{Dial, Duplex, Place, Straight};
+use crate::dial::{Dial, DirectDialer, Duplex, SocketAddress};
 
 const SECRET: &str = "s3cr3t-Pa55word";
 const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
@@ -98,8 +98,8 @@ struct Elsewhere(u16);
 
 #[async_trait]
 impl Dial for Elsewhere {
-    async fn dial(&self, _: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>> {
-        Straight.dial(Place::Port("127.0.0.1", self.0), traffic).await
+    async fn dial(&self, _: SocketAddress<'_>, traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
+        DirectDialer.dial(SocketAddress::Tcp("127.0.0.1", self.0), traffic).await
     }
 }
 
@@ -127,7 +127,7 @@ async fn fake<F: Future<Output = ()> + Send + 'static>(
 }
 
 async fn opened(address: &Address) -> Result<Conn> {
-    timeout(END, Conn::open(address, Traffic::Control, "SET @x = 1")).await.expect("it hangs")
+    timeout(END, Conn::open(address, TrafficClass::Control, "SET @x = 1")).await.expect("it hangs")
 }
 
 /// What a statement comes to whose answer is what `answer` does with the first connection. Others see `seen`, or are

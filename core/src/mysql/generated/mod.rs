@@ -18,9 +18,9 @@ use super::ddl::quote_name;
 use super::target::Target;
 use crate::batch::Batch;
 use crate::catalog::{Column, Flavor, Printable, Server, Table};
-use crate::codec::{Digest, Field, fields, lines};
+use crate::codec::{Digest, Field, row_texts, split_fields};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
@@ -67,7 +67,7 @@ fn stored(table: &Table) -> impl Iterator<Item = &Column> {
 
 /// Of a row the values of its generated columns.
 fn projected(line: &[u8], is_generated: &[bool]) -> Vec<u8> {
-    let kept = fields(line).zip(is_generated).filter(|(_, is_generated)| **is_generated);
+    let kept = split_fields(line).zip(is_generated).filter(|(_, is_generated)| **is_generated);
     let texts: Vec<&[u8]> = kept
         .map(|(field, _)| match field {
             Field::Null => br"\N".as_slice(),
@@ -99,7 +99,7 @@ impl Target {
         // What another family computes may be something else whatever the settings.
         let doubtful = source.flavor != server.flavor || !settings::dependencies(table, true).is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
-            true => lines(&batch.data).map(|line| projected(line, &is_generated)).collect(),
+            true => row_texts(&batch.data).map(|line| projected(line, &is_generated)).collect(),
             false => Vec::new(),
         };
         let mut computed = Digest::default();
@@ -118,7 +118,7 @@ impl Target {
             read,
             left: Vec::new(),
             parts: Vec::new(),
-            texts: lines(&batch.data).collect(),
+            texts: row_texts(&batch.data).collect(),
         };
         search.left = (0..search.read.len()).collect();
         let (mut known, mut fruitless) = self
@@ -216,7 +216,7 @@ impl Target {
 /// What the report says of indexes whose entries are computed anew, under settings that may not have been the source's.
 pub(super) fn index_notes(table: &Table) -> Vec<Note> {
     let note = |(index, variables): (String, Vec<&str>)| {
-        Note::Fidelity(Fidelity {
+        Note::Fidelity(FidelityIssue {
             object: table.object(),
             what: format!("entries of index {index}"),
             severity: Severity::Warning,
@@ -232,7 +232,7 @@ impl Generated {
     /// What the report says of the columns that the target computes otherwise.
     pub(super) fn notes(&self, table: &Table) -> Vec<Note> {
         let note = |(column, count): (&String, &u64)| {
-            Note::Fidelity(Fidelity {
+            Note::Fidelity(FidelityIssue {
                 object: table.object(),
                 what: format!("column {column}"),
                 severity: Severity::Warning,
@@ -243,7 +243,7 @@ impl Generated {
         let under = self.known.iter().map(Settings::describe).filter(|text| !text.is_empty());
         let under: Vec<String> = under.collect();
         let said = format!("its generated columns were computed under: {}", under.join("; "));
-        let said = (!under.is_empty()).then(|| Note::on(&table.object(), said));
+        let said = (!under.is_empty()).then(|| Note::about(&table.object(), said));
         self.different.iter().map(note).chain(said).collect()
     }
 }
@@ -346,7 +346,9 @@ impl Search<'_> {
             let computed = self.compute(&left, settings).await?;
             for (row, computed) in left.iter().zip(computed) {
                 let Some(read) = self.read.get_mut(*row) else { continue };
-                for (column, _) in stored(table).zip(fields(read).zip(fields(&computed))).filter(|(_, (a, b))| a != b) {
+                for (column, _) in
+                    stored(table).zip(split_fields(read).zip(split_fields(&computed))).filter(|(_, (a, b))| a != b)
+                {
                     *different.entry(column.name.clone()).or_default() += 1;
                 }
                 *read = computed;

@@ -11,14 +11,14 @@ use super::shell::{self, PATIENCE, last_line};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::GREETING;
-use crate::ssh::{Ended, Process, Session};
+use crate::ssh::{ExitStatus, RemoteProcess, SshSession};
 
 /// What a login may print before the agent greets, in bytes.
 const NOISE: usize = 64 << 10;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Starts the executable at `path`, and waits for its greeting. The output of the process then begins after it.
-pub(super) async fn start(session: &Session, path: &str) -> Result<Process> {
+pub(super) async fn start(session: &SshSession, path: &str) -> Result<RemoteProcess> {
     // By `sh`: its exit codes say what was wrong, which those of fish and csh do not.
     let mut process = session.exec(&shell::command("exec \"$1\" agent", &[path])?).await?;
     let Ok(greeting) = timeout(PATIENCE, greeting(&mut process.stdout)).await else {
@@ -46,8 +46,8 @@ pub(super) async fn start(session: &Session, path: &str) -> Result<Process> {
             Err(Error::new(ErrorKind::Preflight, message).with("path", Printable(path)))
         }
         Greeting::Ended => {
-            let broken = Ended { code: None, signal: None };
-            let ended = timeout(Duration::from_secs(5), process.ended()).await.unwrap_or(broken);
+            let broken = ExitStatus { code: None, signal: None };
+            let ended = timeout(Duration::from_secs(5), process.exit_status()).await.unwrap_or(broken);
             Err(early_end(&ended, &process.stderr(), path))
         }
     }
@@ -84,7 +84,7 @@ async fn greeting(output: &mut (impl AsyncRead + Unpin)) -> Greeting {
 }
 
 /// Why an agent ended that never greeted.
-fn early_end(ended: &Ended, stderr: &str, path: &str) -> Error {
+fn early_end(ended: &ExitStatus, stderr: &str, path: &str) -> Error {
     let last = last(stderr);
     let path = Printable(path);
     let elsewhere = "install dbgraft elsewhere on the host and say agent-path=FILE in the ssh:// URL";
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn an_agent_that_never_greeted_is_told_from_every_other() {
         let told = |code: Option<u32>, signal: Option<&str>, stderr: &str| {
-            let ended = Ended { code, signal: signal.map(str::to_owned) };
+            let ended = ExitStatus { code, signal: signal.map(str::to_owned) };
             early_end(&ended, stderr, "/cache/dbgraft-1").to_string()
         };
         assert!(told(Some(126), None, "motd\ndbgraft: 1: exec: Permission denied\n").contains("noexec"));
@@ -184,7 +184,7 @@ mod tests {
         assert!(told(None, Some("ILL"), "").contains("processor"));
         assert!(told(Some(137), None, "").contains("signal 9"));
         assert!(told(Some(3), None, "a\nthe last line\n").ends_with("exit code 3 (the last line)"));
-        let broken = early_end(&Ended { code: None, signal: None }, "", "/cache/dbgraft-1");
+        let broken = early_end(&ExitStatus { code: None, signal: None }, "", "/cache/dbgraft-1");
         assert!(broken.is_retryable() && broken.kind() == ErrorKind::Connection, "{broken}");
     }
 }

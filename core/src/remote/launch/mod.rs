@@ -20,11 +20,11 @@ use tokio::sync::OnceCell;
 
 use self::executable::Executable;
 use crate::error::{Error, Result};
-use crate::ssh::{Host, Process, Session};
+use crate::ssh::{RemoteProcess, SshClient, SshSession};
 
 /// Starts agents on a host.
 pub(crate) struct Launcher {
-    host: Arc<Host>,
+    host: Arc<SshClient>,
     binary: Option<PathBuf>,
     /// Where the executable is at the host, once that is known.
     path: OnceCell<String>,
@@ -33,13 +33,13 @@ pub(crate) struct Launcher {
 /// An agent that has greeted: its output begins after the greeting.
 pub(crate) struct Launched {
     /// Its connection: dropping it ends the agent.
-    pub(crate) session: Session,
-    pub(crate) process: Process,
+    pub(crate) session: SshSession,
+    pub(crate) process: RemoteProcess,
 }
 
 impl Launcher {
     /// Nothing is connected before the first call. `binary` is the executable to copy there where none is installed.
-    pub(crate) fn new(host: Arc<Host>, binary: Option<PathBuf>) -> Self {
+    pub(crate) fn new(host: Arc<SshClient>, binary: Option<PathBuf>) -> Self {
         Self { host, binary, path: OnceCell::new() }
     }
 
@@ -65,7 +65,7 @@ impl Launcher {
     }
 
     /// The path of the executable at the host, and the connection that it was learned by.
-    async fn prepare(&self) -> Result<(String, Session)> {
+    async fn prepare(&self) -> Result<(String, SshSession)> {
         if let Some(path) = &self.host.address().agent_path {
             let session = self.host.connect().await?;
             let path = probe::installed(&session, path).await.map_err(|error| self.at(error))?;
@@ -93,7 +93,7 @@ impl Launcher {
 }
 
 /// Sees to it that the executable is at the host; returns its path there.
-async fn settle(session: &Session, executable: &Executable) -> Result<String> {
+async fn settle(session: &SshSession, executable: &Executable) -> Result<String> {
     let found = probe::cached(session, executable).await?;
     executable.fits(&found.system)?;
     if found.complete {

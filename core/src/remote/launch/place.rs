@@ -9,7 +9,7 @@ use super::executable::Executable;
 use super::shell::{Heard, PATIENCE, Script, unique};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::Session;
+use crate::ssh::SshSession;
 
 /// The directory, the name, a name for the time being, the size and the hash; the bytes come by standard input. When the
 /// coordinator is gone, they end early and the size is wrong. Others may do the same at the same time: each has a
@@ -23,7 +23,7 @@ const SCRIPT: &str = "umask 077; t=$3; no() { rm -f \"$t\"; say \"$1\" \"$2\"; e
 const PIECE: usize = 64 << 10;
 
 /// Copies the executable into `dir`, and returns its path there.
-pub(super) async fn place(session: &Session, dir: &str, executable: &Executable) -> Result<String> {
+pub(super) async fn place(session: &SshSession, dir: &str, executable: &Executable) -> Result<String> {
     let (name, size) = (executable.name(), executable.bytes.len().to_string());
     let temporary = format!(".{name}-{}", unique());
     let mut script = Script::start(session, SCRIPT, &[dir, &name, &temporary, &size, &executable.hash]).await?;

@@ -4,7 +4,7 @@ use super::executable::Executable;
 use super::shell::{Heard, PATIENCE, Script};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::Session;
+use crate::ssh::SshSession;
 
 /// `$1`: the name of the executable. A relative `XDG_CACHE_HOME` is to be ignored, says its standard.
 const CACHED: &str = "say system \"$(uname -sm)\"; \
@@ -27,7 +27,7 @@ pub(super) struct Found {
 }
 
 /// Looks at the host, and for the executable in its cache.
-pub(super) async fn cached(session: &Session, executable: &Executable) -> Result<Found> {
+pub(super) async fn cached(session: &SshSession, executable: &Executable) -> Result<Found> {
     let heard = ask(session, CACHED, &executable.name()).await?;
     let told = |key| heard.get(key).filter(|value| !value.is_empty());
     let (Some(system), Some(dir)) = (told("system"), told("dir")) else { return Err(failed(&heard)) };
@@ -36,7 +36,7 @@ pub(super) async fn cached(session: &Session, executable: &Executable) -> Result
 }
 
 /// The whole path of the executable that is installed at the host; `path` may begin with `~/`, or be a name alone.
-pub(super) async fn installed(session: &Session, path: &str) -> Result<String> {
+pub(super) async fn installed(session: &SshSession, path: &str) -> Result<String> {
     let heard = ask(session, INSTALLED, path).await?;
     if let Some(path) = heard.get("path") {
         return Ok(path.to_owned());
@@ -50,7 +50,7 @@ pub(super) async fn installed(session: &Session, path: &str) -> Result<String> {
     Err(Error::new(ErrorKind::Preflight, message))
 }
 
-async fn ask(session: &Session, script: &str, argument: &str) -> Result<Heard> {
+async fn ask(session: &SshSession, script: &str, argument: &str) -> Result<Heard> {
     let mut script = Script::start(session, script, &[argument]).await?;
     let heard = script.hear(&["end"], PATIENCE).await?;
     if heard.get("end").is_some() { Ok(heard) } else { Err(failed(&heard)) }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::{Process, Session};
+use crate::ssh::{RemoteProcess, SshSession};
 
 /// How long a host may be silent before it is given up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,7 +115,7 @@ fn line(text: &str) -> Option<String> {
 
 /// A script that runs on a host.
 pub(super) struct Script {
-    pub(super) process: Process,
+    pub(super) process: RemoteProcess,
     mark: String,
     output: Vec<u8>,
 }
@@ -123,7 +123,7 @@ pub(super) struct Script {
 impl Script {
     /// Starts a script, of one line. Its arguments are `$1` and so on; it has `say KEY VALUE`, `sum`, and its standard
     /// error where its standard output goes.
-    pub(super) async fn start(session: &Session, script: &str, arguments: &[&str]) -> Result<Self> {
+    pub(super) async fn start(session: &SshSession, script: &str, arguments: &[&str]) -> Result<Self> {
         let halves = [unique(), unique()];
         let [first, second] = &halves;
         let arguments: Vec<&str> = [first.as_str(), second].into_iter().chain(arguments.iter().copied()).collect();
@@ -161,7 +161,7 @@ impl Script {
 
     /// Whether the connection is gone, and the script had no end of its own.
     pub(super) async fn is_cut_off(&mut self) -> bool {
-        let ended = timeout(Duration::from_secs(2), self.process.ended()).await;
+        let ended = timeout(Duration::from_secs(2), self.process.exit_status()).await;
         ended.is_ok_and(|ended| ended.code.is_none() && ended.signal.is_none())
     }
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::shell::unique;
 use super::{Launched, Launcher};
 use crate::error::Error;
-use crate::ssh::{Host, Login, SshAddress};
+use crate::ssh::{LoginOptions, SshAddress, SshClient};
 
 const VERSION: &str = concat!("-DVERSION=\"", env!("CARGO_PKG_VERSION"), "\"");
 
@@ -48,7 +48,7 @@ impl Site {
     fn launcher(&self, more: &str, binary: Option<&Path>) -> Launcher {
         let url = format!("{}{more}", self.sshd.login_url());
         let address = SshAddress::parse("--source-agent", &url).unwrap();
-        Launcher::new(Arc::new(Host::new(address, Login::default())), binary.map(Path::to_owned))
+        Launcher::new(Arc::new(SshClient::new(address, LoginOptions::default())), binary.map(Path::to_owned))
     }
 
     /// The error of a first call.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dbgraft_testkit::{Database, Wanted};
+use dbgraft_testkit::{Database, ServerSelection};
 
 #[derive(Parser)]
 #[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
@@ -26,7 +26,7 @@ enum Command {
     /// Start servers and say on one line how to reach them; stop them at the end of standard input, SIGINT or SIGTERM
     Up {
         #[command(flatten)]
-        servers: Which,
+        servers: ServerFlags,
         /// Print JSON, the only format
         #[arg(long, required = true)]
         json: bool,
@@ -34,7 +34,7 @@ enum Command {
     /// Start servers, run a command that finds them in its environment, stop them
     Run {
         #[command(flatten)]
-        servers: Which,
+        servers: ServerFlags,
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
@@ -54,8 +54,8 @@ enum Command {
         /// mysql://user:password@host:port/database
         second: String,
     },
-    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then reached,
-    /// and for each line of standard input how many bytes went to and came from each server so far
+    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then
+    /// reached, and for each line of standard input how many bytes went to and came from each server so far
     Proxy {
         /// URLs with host and port: ssh://…, mysql://…
         #[arg(required = true)]
@@ -79,7 +79,7 @@ enum Command {
 
 /// Without any flag, all of them.
 #[derive(Args)]
-struct Which {
+struct ServerFlags {
     /// Two MySQL servers, source and target
     #[arg(long)]
     mysql: bool,
@@ -94,10 +94,10 @@ struct Which {
     sshd: bool,
 }
 
-impl Which {
-    fn wanted(&self) -> Wanted {
-        let wanted = Wanted { mysql: self.mysql, mariadb: self.mariadb, s3: self.s3, sshd: self.sshd };
-        if wanted == Wanted::default() { Wanted::all() } else { wanted }
+impl ServerFlags {
+    fn wanted(&self) -> ServerSelection {
+        let wanted = ServerSelection { mysql: self.mysql, mariadb: self.mariadb, s3: self.s3, sshd: self.sshd };
+        if wanted == ServerSelection::default() { ServerSelection::all() } else { wanted }
     }
 }
 

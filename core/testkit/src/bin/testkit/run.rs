@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use dbgraft_testkit::{Servers, Wanted};
+use dbgraft_testkit::{ServerSelection, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
@@ -11,7 +11,7 @@ use crate::Failure;
 ///
 /// Ctrl-C reaches the command by itself, as it is of the same terminal; SIGTERM is handed on. The
 /// servers stop when the command has ended.
-pub(crate) fn run(wanted: Wanted, command: &[String]) -> Result<ExitCode, Failure> {
+pub(crate) fn run(wanted: ServerSelection, command: &[String]) -> Result<ExitCode, Failure> {
     let servers = Servers::start(wanted)?;
     // Should this process be killed, the kernel ends the command too.
     let mut child = Command::new("setpriv")

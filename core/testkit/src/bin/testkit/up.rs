@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use dbgraft_testkit::{Servers, Wanted};
+use dbgraft_testkit::{ServerSelection, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
@@ -10,7 +10,7 @@ use crate::Failure;
 /// Serves until standard input ends or a signal comes.
 ///
 /// Both are watched from the very start, so that nobody waits for servers that nobody wants any more.
-pub(crate) fn up(wanted: Wanted) -> Result<(), Failure> {
+pub(crate) fn up(wanted: ServerSelection) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let result = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
