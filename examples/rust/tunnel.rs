@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     };
 
-    // The rows pass this machine. There is no port here that somebody else could use.
+    // The rows pass through this machine. No local port listens.
     let job = CloneJob::new(source, target)
         .source_site(ExecutionSite::Tunnel(near.clone()))
         .target_site(ExecutionSite::Tunnel(far.clone()));

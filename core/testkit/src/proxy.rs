@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
-/// What is read and handed on at once.
-const PIECE: usize = 16 * 1024;
-/// How many pieces may be on their direction: the window of the link, 16 MiB.
-const PIECES_IN_FLIGHT: usize = 1024;
+/// The maximum bytes of one chunk.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// The maximum number of chunks in flight: a window of 16 MiB.
+const MAX_CHUNKS_IN_FLIGHT: usize = 1024;
 
-/// A bad link to a server: a TCP proxy on a port of its own that can delay, throttle, stall and cut.
+/// Simulates a bad network link: a TCP proxy that can add latency, limit the rate, stall and cut connections.
 ///
 /// Dropping it cuts all connections and closes the port.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Proxy {
     link: Arc<ProxyLink>,
 }
 
-/// Which direction the bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     /// From the client to the server.
@@ -49,13 +49,13 @@ struct LinkState {
     bytes_per_second: Option<u64>,
     stalled: bool,
     cut_after: Option<u64>,
-    /// When the link has sent what it was given, each direction.
+    /// The time at which the link has sent all earlier bytes, for each direction.
     free_at: [Option<Instant>; 2],
     connections: Vec<(TcpStream, TcpStream)>,
 }
 
 impl Proxy {
-    /// Begins to listen; every connection is carried to `target`.
+    /// Starts to listen and forwards every connection to `target`.
     pub fn start(target: impl ToSocketAddrs) -> Result<Self> {
         let target = target
             .to_socket_addrs()
@@ -238,7 +238,7 @@ fn carry(link: &Arc<ProxyLink>, client: TcpStream, server: TcpStream) -> std::io
 
 /// Two threads, so that latency delays the bytes without narrowing the link.
 fn pump(link: &Arc<ProxyLink>, direction: Direction, from: TcpStream, to: TcpStream) {
-    let (sender, receiver) = sync_channel(PIECES_IN_FLIGHT);
+    let (sender, receiver) = sync_channel(MAX_CHUNKS_IN_FLIGHT);
     thread::spawn(move || read(from, &sender));
     let link = Arc::clone(link);
     thread::spawn(move || write(&link, direction, to, &receiver));
@@ -247,7 +247,7 @@ fn pump(link: &Arc<ProxyLink>, direction: Direction, from: TcpStream, to: TcpStr
 type Chunk = (Instant, Vec<u8>);
 
 fn read(mut from: TcpStream, sender: &SyncSender<Chunk>) {
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         match from.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

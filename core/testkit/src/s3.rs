@@ -74,7 +74,7 @@ fn walk(dir: &Path, prefix: &str, keys: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// A running S3 server of our own: files in a directory behind the S3 protocol. Dropping it stops it
+/// A running S3 server that stores objects as files in a directory. Dropping it stops it
 /// and removes its files.
 ///
 /// It is also a [`Bucket`], which says how to reach it.

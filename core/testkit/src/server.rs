@@ -206,7 +206,8 @@ impl From<Error> for StartError {
     }
 }
 
-/// Gives root the password, locally and over TCP (where, without name resolution, nobody is `localhost`).
+/// The statements that set the password of root for local and TCP connections (without name resolution a TCP client is
+/// not `localhost`).
 fn accounts(flavor: Flavor, password: &str) -> String {
     // MariaDB makes more roots, for addresses that would go before '%', without passwords.
     let fewer = match flavor {
@@ -232,7 +233,7 @@ fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<St
             return Err(Error::new(format!("the server ended at its start:\n{log}")).into());
         }
         match greeting::version("127.0.0.1", port) {
-            // Whoever answers may be another server on the same port, just before ours finds it taken.
+            // Another server on the same port may answer before this one finds the port taken.
             Ok(version) if guard.dir().join("pid").exists() => return Ok(version),
             Err(error) if begun.elapsed() > PATIENCE => {
                 return Err(Error::new(format!("the server does not serve: {error}\n{}", guard.log())).into());
@@ -242,7 +243,7 @@ fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<St
     }
 }
 
-/// A running MySQL or MariaDB server of our own. Dropping it stops it and removes its files.
+/// A running MySQL or MariaDB server. Dropping it stops it and removes its files.
 ///
 /// It is also a [`Database`], which says how to reach it.
 #[derive(Debug)]

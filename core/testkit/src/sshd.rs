@@ -23,7 +23,7 @@ pub struct SshHost {
     pub host: String,
     /// Its TCP port.
     pub port: u16,
-    /// The account to log in to: whoever runs the test kit.
+    /// The account to log in to: the account that runs the test kit.
     pub user: String,
     /// `ssh://user@host:port`
     pub url: String,
@@ -143,7 +143,7 @@ impl SshdOptions {
     }
 }
 
-/// A running OpenSSH server of our own. Dropping it stops it, with every session, and removes its files.
+/// A running OpenSSH server. Dropping it stops it with all sessions and removes its files.
 ///
 /// It is also an [`SshHost`], which says how to reach it.
 #[derive(Debug)]

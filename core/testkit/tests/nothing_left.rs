@@ -67,7 +67,7 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
-/// A zombie that nobody has waited for does not run.
+/// A zombie process counts as ended.
 fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z")
 }

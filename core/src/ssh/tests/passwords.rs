@@ -1,5 +1,5 @@
 //! Passwords. A real sshd would need an account with a known password in the system's files, so the server here is a
-//! small one of our own.
+//! small test server.
 
 use std::sync::{Arc, Mutex};
 

@@ -89,7 +89,7 @@ async fn a_broken_connection_is_an_error_and_not_an_end_of_file() {
     assert!(gone());
 }
 
-/// Echoes what it hears, at the port that is returned.
+/// Starts an echo server and returns its port.
 async fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -70,7 +70,7 @@ async fn settings_are_parsed_like_by_ssh() {
         };
         assert_eq!(parsed(&parsed_by_us), parsed(&by_ssh), "{host}");
     }
-    // Where nothing is said, too; of the keys that `ssh` would try we have not all types.
+    // Defaults are equal too, except for key types that dbgraft does not support.
     let empty = Path::new("/dev/null");
     let by_ssh =
         parse_entries(&destination("x"), &run_ssh_g(&destination("x"), Some(empty)).await.unwrap().unwrap()).unwrap();

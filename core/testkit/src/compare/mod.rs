@@ -66,7 +66,7 @@ impl Dump {
         self.definitions.keys().map(String::as_str)
     }
 
-    /// The differences in words; empty if there is none.
+    /// Describes the differences; empty without differences.
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
         for (name, definition) in &self.definitions {

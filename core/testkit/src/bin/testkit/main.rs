@@ -127,7 +127,7 @@ fn compare(first: &str, second: &str) -> Result<(), Failure> {
     Ok(dbgraft_testkit::compare(&a, &name_a, &b, &name_b)?)
 }
 
-/// What went wrong, in words.
+/// An error with a message.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn tell(line: &str) {

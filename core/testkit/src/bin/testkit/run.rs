@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: ServerSelection, command: &[String]) -> Result<ExitCod
         }
     })?;
     drop(servers);
-    // A shell says 128 + the signal for a command that a signal ended; so do we.
+    // Like a shell: 128 + the number of the signal that ended the command.
     let code = status.code().unwrap_or_else(|| {
         use std::os::unix::process::ExitStatusExt;
         128 + status.signal().unwrap_or_default()
