@@ -51,7 +51,7 @@ fn add(rows: &mut RowEncoder, value: &Bound<'_, PyAny>, convert: &Bound<'_, PyAn
 }
 
 /// Adds a value of a type that needs no conversion. Returns false for other types.
-fn add_add_plain(rows: &mut RowEncoder, value: &Bound<'_, PyAny>) -> Result<bool> {
+fn add_plain(rows: &mut RowEncoder, value: &Bound<'_, PyAny>) -> Result<bool> {
     let unreadable = |error| callback_error(value.py(), "reading a value", error);
     if value.is_none() {
         rows.push_null()?;
