@@ -85,7 +85,7 @@ async fn an_alias_with_a_jump_and_an_include_is_followed() {
     assert_eq!(output(&session, "echo there").await, "there\n");
     assert!(hosts.reached_from(0) && hosts.reached_from(1) && hosts.reached_from(2));
     let error = connect_error(&client(&format!("ssh://loop?config={config}"))).await;
-    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("in circles"), "{error}");
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("form a loop"), "{error}");
     let error = connect_error(&client(&format!("ssh://by-command?config={config}"))).await;
     assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("ProxyCommand is not supported"), "{error}");
     // The URL wins.
