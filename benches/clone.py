@@ -22,7 +22,7 @@ FROM, TO, PREFIX = "tpch", "tpch_copy", "bench"
 
 @dataclass(frozen=True)
 class Bench:
-    """The servers, and where dbgraft and the test kit are."""
+    """The servers and the directory of the programs."""
 
     source: Server
     target: Server
@@ -30,8 +30,8 @@ class Bench:
     threads: int
     programs: Path
 
-    def today(self) -> Cost:
-        """The dump goes to S3, and comes back from there."""
+    def dump_through_s3(self) -> Cost:
+        """Clone by mysqldump to S3 and from S3."""
         self.target.sql(f"CREATE DATABASE {TO}")
         wanted = ["--single-transaction", "--routines", "--triggers", "--events"]
         if self.source.flavor == "mysql":
@@ -40,18 +40,18 @@ class Bench:
         export = [self.source.program("mysqldump", *wanted, FROM), ["gzip", "-9"], [*aws, "-", there]]
         load = [[*aws, there, "-"], ["gunzip"], self.target.program("mysql", TO)]
         exported = pipeline(*export, environment=self.source.environment)
-        return exported.then(pipeline(*load, environment=self.target.environment))
+        return exported.plus(pipeline(*load, environment=self.target.environment))
 
     def through_s3(self) -> Cost:
-        """As today, the rows go through S3."""
+        """Clone by dbgraft through S3."""
         return self.dbgraft("--via", f"s3://{self.bucket.name}/{PREFIX}")
 
     def direct(self) -> Cost:
-        """From server to server."""
+        """Clone by dbgraft directly."""
         return self.dbgraft()
 
     def dbgraft(self, *options: str) -> Cost:
-        """`dbgraft clone`, the passwords being in the environment so that it need not hide them first."""
+        """Run `dbgraft clone` with the passwords in the environment."""
         passwords = {
             "DBGRAFT_SOURCE_PASSWORD": self.source.password,
             "DBGRAFT_TARGET_PASSWORD": self.target.password,
@@ -61,35 +61,35 @@ class Bench:
         return pipeline([str(self.programs / "dbgraft"), "clone", *endpoints, *how], environment=passwords)
 
     def clean(self) -> None:
-        """Removes what a clone made."""
+        """Remove the last clone."""
         self.target.sql(f"DROP DATABASE IF EXISTS {TO}")
         there = f"s3://{self.bucket.name}/{PREFIX}"
         subprocess.run(["aws", "s3", "rm", "--only-show-errors", "--recursive", there], check=True)
 
     def check_counts(self) -> None:
-        """Fails unless both sides have the same number of rows in every table."""
+        """Fail unless both sides have the same number of rows in every table."""
         here, there = tpch.counts(self.source, FROM), tpch.counts(self.target, TO)
         if here != there:
             raise RuntimeError(f"the clone is not equal to its source: {here} and {there}")
 
     def compare(self) -> None:
-        """Fails unless the test kit, which shares no code with dbgraft, finds both sides the same."""
+        """Fail unless the test kit, which shares no code with dbgraft, finds both sides equal."""
         both = [f"{self.source.url}/{FROM}", f"{self.target.url}/{TO}"]
         subprocess.run([str(self.programs / "testkit"), "compare", *both], check=True)
 
-    def measured(self, way: Callable[[], Cost]) -> "Run":
-        """Makes one clone, checks it, and removes it."""
+    def measure_clone(self, method: Callable[[], Cost]) -> "CloneRun":
+        """Remove the last clone, measure one clone, and check it."""
         self.clean()
         before = server_cpu(self.source.pid), server_cpu(self.target.pid)
-        cost = way()
+        cost = method()
         after = server_cpu(self.source.pid), server_cpu(self.target.pid)
         self.check_counts()
-        return Run(cost, after[0] - before[0], after[1] - before[1])
+        return CloneRun(cost, after[0] - before[0], after[1] - before[1])
 
 
 @dataclass(frozen=True)
-class Run:
-    """One clone."""
+class CloneRun:
+    """The measurement of one clone."""
 
     client: Cost
     source_cpu: float
@@ -97,14 +97,14 @@ class Run:
 
 
 def url_of(server: Server, database: str) -> str:
-    """The URL of a database, without a password."""
+    """Return the URL of a database, without a password."""
     return f"mysql://{server.user}@{server.host}:{server.port}/{database}"
 
 
 def bytes_in_s3(bench: Bench) -> tuple[int, int]:
-    """What today's way and dbgraft put into S3. These clones are not timed: they also warm up the servers."""
+    """Return the bytes that mysqldump and dbgraft store in S3. These untimed clones also warm up the servers."""
     bench.clean()
-    bench.today()
+    bench.dump_through_s3()
     today = bench.bucket.bytes_below(PREFIX)
     bench.clean()
     bench.dbgraft("--via", f"s3://{bench.bucket.name}/{PREFIX}", "--keep-archive")
@@ -112,8 +112,8 @@ def bytes_in_s3(bench: Bench) -> tuple[int, int]:
     return today, bench.bucket.bytes_below(PREFIX)
 
 
-def table(ways: dict[str, list[Run]], stored: dict[str, int]) -> str:
-    """The medians, and how today's way compares."""
+def table(ways: dict[str, list[CloneRun]], stored: dict[str, int]) -> str:
+    """Format the medians as a table, relative to the first method."""
     lines = [
         "| way | wall s | faster | client CPU s | less | peak MiB | largest | in S3 MB | source CPU s | target CPU s |",
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
@@ -131,18 +131,18 @@ def table(ways: dict[str, list[Run]], stored: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
-def median(runs: list[Run], key: Callable[[Run], float]) -> float:
-    """The middle of the runs."""
+def median(runs: list[CloneRun], key: Callable[[CloneRun], float]) -> float:
+    """Return the median of the runs."""
     return statistics.median(key(run) for run in runs)
 
 
 def say(text: str) -> None:
-    """For the one who waits."""
+    """Print a progress message."""
     print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Measures as the arguments say."""
+    """Run the benchmark."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
     arguments.add_argument("--scale", default="0.2", help="TPC-H scale factor: 1 is about a gigabyte of rows")
@@ -159,12 +159,12 @@ def main() -> None:
     say("once without the clock: bytes in S3, and a thorough comparison")
     today, dbgraft = bytes_in_s3(bench)
 
-    ways = {"today": bench.today, "dbgraft --via s3": bench.through_s3, "dbgraft direct": bench.direct}
-    results: dict[str, list[Run]] = {name: [] for name in ways}
+    ways = {"today": bench.dump_through_s3, "dbgraft --via s3": bench.through_s3, "dbgraft direct": bench.direct}
+    results: dict[str, list[CloneRun]] = {name: [] for name in ways}
     for number in range(options.rounds):
         # Forwards and backwards, so that no way always comes after the same other.
         for name, way in list(ways.items())[:: 1 if number % 2 == 0 else -1]:
-            run = bench.measured(way)
+            run = bench.measure_clone(way)
             results[name].append(run)
             say(f"round {number + 1}: {name}: {run.client.wall:.1f} s")
     bench.clean()

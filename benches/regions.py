@@ -1,4 +1,4 @@
-"""Clones a TPC-H database between two regions by each way in turn, and prints what went over the lines.
+"""Clones a TPC-H database between two regions by each method in turn, and prints the traffic over the links.
 
 Run by regions.sh, which has the servers started.
 """
@@ -14,78 +14,78 @@ from pathlib import Path
 
 import tpch
 from clone import FROM, PREFIX, TO, Bench, say
-from lines import Lines, Traffic
 from measure import Cost, pipeline
+from network import LinkTraffic, SimulatedLinks
 from servers import Host, hosts, running
 
 
 @dataclass(frozen=True)
 class Regions(Bench):
-    """The servers, each in a region that is reached by SSH over a line of its own."""
+    """The servers, each in a region that is reached by SSH over its own link."""
 
     near: Host
     far: Host
-    lines: Lines
+    links: SimulatedLinks
 
     @property
     def agents(self) -> list[str]:
-        """The work runs in the regions."""
-        return ["--source-agent", self.lines.source, "--target-agent", self.lines.target]
+        """The options that run the work in the regions."""
+        return ["--source-agent", self.links.source, "--target-agent", self.links.target]
 
     def agents_and_s3(self) -> Cost:
-        """S3 lies between the regions, and is not reached over the lines."""
+        """Clone through S3, which is between the regions and not behind the links."""
         return self.dbgraft("--via", f"s3://{self.bucket.name}/{PREFIX}", *self.agents)
 
     def agents_alone(self) -> Cost:
-        """The rows pass here, compressed."""
+        """Clone through the coordinator, with compressed rows."""
         return self.dbgraft(*self.agents)
 
     def tunnels(self) -> Cost:
-        """The rows pass here as the servers send and take them."""
-        return self.dbgraft("--source-tunnel", self.lines.source, "--target-tunnel", self.lines.target)
+        """Clone through the coordinator by tunnels, with uncompressed rows."""
+        return self.dbgraft("--source-tunnel", self.links.source, "--target-tunnel", self.links.target)
 
-    def today(self) -> Cost:
-        """The dump passes here, compressed."""
+    def dump_over_ssh(self) -> Cost:
+        """Clone by mysqldump over SSH, compressed."""
         wanted = ["--single-transaction", "--routines", "--triggers", "--events"]
         if self.source.flavor == "mysql":
             wanted.append("--set-gtid-purged=OFF")
         self.target.sql(f"CREATE DATABASE {TO}")
         export = f"{shell(self.source.environment, self.source.program('mysqldump', *wanted, FROM))} | gzip"
         load = f"gunzip | {shell(self.target.environment, self.target.program('mysql', TO))}"
-        there, back = self.near.ssh(self.lines.source, export), self.far.ssh(self.lines.target, load)
-        return pipeline(there, back, environment={})
+        export_command, load_command = self.near.ssh(self.links.source, export), self.far.ssh(self.links.target, load)
+        return pipeline(export_command, load_command, environment={})
 
-    def watched(self, way: Callable[[], Cost]) -> "Run":
-        """Makes one clone, checks it, and removes it."""
+    def measure(self, method: Callable[[], Cost]) -> "RegionsRun":
+        """Remove the last clone, measure one clone, and check it."""
         self.clean()
-        cost, traffic = self.lines.watched(way)
+        cost, traffic = self.links.measure(method)
         self.check_counts()
-        return Run(cost, traffic)
+        return RegionsRun(cost, traffic)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One clone."""
+class RegionsRun:
+    """The measurement of one clone."""
 
     client: Cost
-    traffic: Traffic
+    traffic: LinkTraffic
 
 
 def shell(environment: dict[str, str], command: list[str]) -> str:
-    """A command for a shell."""
+    """Quote a command for a shell."""
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()), shlex.join(command)])
 
 
-def table(ways: dict[str, list[Run]], rows: int, rate: int) -> str:
-    """The medians."""
+def table(ways: dict[str, list[RegionsRun]], rows: int, rate: int) -> str:
+    """Format the medians as a table."""
     lines = [
         "| way | wall s | rows MB/s | from the source MB | to the target MB | line MB/s | of its rate | peak MiB |",
         "| --- | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for name, runs in ways.items():
         wall, peak = median(runs, lambda run: run.client.wall), median(runs, lambda run: run.client.peak)
-        out = median(runs, lambda run: run.traffic.carried.source_down)
-        into, flow = median(runs, lambda run: run.traffic.carried.target_up), median(runs, lambda run: run.traffic.flow)
+        out = median(runs, lambda run: run.traffic.bytes.source_down)
+        into, flow = median(runs, lambda run: run.traffic.bytes.target_up), median(runs, lambda run: run.traffic.rate)
         lines.append(
             f"| {name} | {wall:.1f} | {rows / wall / 1e6:.1f} | {out / 1e6:.1f} | {into / 1e6:.1f} "
             f"| {flow / 1e6:.1f} | {100 * flow / rate:.0f} % | {peak / 2**20:.0f} |"
@@ -93,13 +93,13 @@ def table(ways: dict[str, list[Run]], rows: int, rate: int) -> str:
     return "\n".join(lines)
 
 
-def median(runs: list[Run], key: Callable[[Run], float]) -> float:
-    """The middle of the runs."""
+def median(runs: list[RegionsRun], key: Callable[[RegionsRun], float]) -> float:
+    """Return the median of the runs."""
     return statistics.median(key(run) for run in runs)
 
 
 def main() -> None:
-    """Measures as the arguments say."""
+    """Run the benchmark."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
     arguments.add_argument("--scale", default="0.1", help="TPC-H scale factor: 1 is about a gigabyte of rows")
@@ -113,9 +113,9 @@ def main() -> None:
 
     programs = Path(os.environ["DBGRAFT_TESTKIT_BIN"]).parent
     near, far = hosts()
-    with Lines(programs / "testkit", [near.url, far.url], options.round_trip, options.rate) as lines:
+    with SimulatedLinks(programs / "testkit", [near.url, far.url], options.round_trip, options.rate) as links:
         source, target, bucket = running(options.flavor)
-        regions = Regions(source, target, bucket, options.threads, programs, near, far, lines)
+        regions = Regions(source, target, bucket, options.threads, programs, near, far, links)
         say(f"TPC-H at scale {options.scale} is loaded into {source.flavor} {source.version}")
         data = tpch.generate(options.scale, options.directory)
         tpch.load(source, FROM, data)
@@ -128,14 +128,14 @@ def main() -> None:
             "agents, --via s3": regions.agents_and_s3,
             "agents": regions.agents_alone,
             "tunnels": regions.tunnels,
-            "dump by ssh": regions.today,
+            "dump by ssh": regions.dump_over_ssh,
         }
         if options.only:
             ways = {name: way for name, way in ways.items() if name in options.only}
-        results: dict[str, list[Run]] = {name: [] for name in ways}
+        results: dict[str, list[RegionsRun]] = {name: [] for name in ways}
         for number in range(options.rounds):
             for name, way in list(ways.items())[:: 1 if number % 2 == 0 else -1]:
-                run = regions.watched(way)
+                run = regions.measure(way)
                 results[name].append(run)
                 say(f"round {number + 1}: {name}: {run.client.wall:.1f} s, load {os.getloadavg()[0]:.1f}")
         regions.clean()

@@ -1,6 +1,6 @@
 'use strict';
 
-// Finds the native half: `native/<platform>/dbgraft.node`, beside the executable of the command.
+// Loads the native module: `native/<platform>/dbgraft.node`, beside the executable of the command.
 
 const fs = require('node:fs');
 const path = require('node:path');

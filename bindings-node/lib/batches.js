@@ -4,7 +4,7 @@ const { Readable } = require('node:stream');
 
 const { CloneJob } = require('./job.js');
 
-/** The batches of a clone as a stream of objects: what is not read yet holds up the source. */
+/** Reads the batches of a source as a stream of objects. Unread batches make the source wait. */
 function readBatches(source, options = {}) {
   const waiting = [];
   let wanted = false;

@@ -1,6 +1,6 @@
 'use strict';
 
-/** What a job fails with. */
+/** The error of a job. */
 class CloneError extends Error {
   constructor(message, { code = 'INTERNAL', retryable = false, context = {}, serverCode, report, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });
@@ -8,48 +8,48 @@ class CloneError extends Error {
     this.retryable = retryable;
     this.context = context;
     if (serverCode !== undefined) this.serverCode = serverCode;
-    // As large as the clone: not printed with the error.
+    // Not enumerable, so that printing the error does not print the large report.
     if (report !== undefined) Object.defineProperty(this, 'report', { value: report });
   }
 }
 Object.defineProperty(CloneError.prototype, 'name', { value: 'CloneError', configurable: true, writable: true });
 
-/** The error that the native half tells of. */
-function fromTold(told, cause) {
+/** Converts an error of the native module. */
+function errorFromJson(values, cause) {
   const context = {};
-  // The innermost comes first, and is the one that counts.
-  for (const [name, value] of told.context ?? []) context[name.replace(/:$/, '')] ??= value;
-  return new CloneError(told.line, {
-    code: told.kind.toUpperCase(),
-    retryable: told.retryable ?? false,
+  // The innermost context comes first and takes precedence.
+  for (const [name, value] of values.context ?? []) context[name.replace(/:$/, '')] ??= value;
+  return new CloneError(values.line, {
+    code: values.kind.toUpperCase(),
+    retryable: values.retryable ?? false,
     context,
-    serverCode: told.code ?? undefined,
-    report: told.report,
-    cause: cause ?? (told.cause == null ? undefined : new Error(told.cause)),
+    serverCode: values.code ?? undefined,
+    report: values.report,
+    cause: cause ?? (values.cause == null ? undefined : new Error(values.cause)),
   });
 }
 
-/** What the native half is told of an error of the user's own code. */
-function toTold(thrown) {
-  const own = thrown instanceof CloneError;
+/** Serializes an error of the user's code for the native module. */
+function errorToJson(thrown) {
+  const isCloneError = thrown instanceof CloneError;
   return {
-    kind: own ? thrown.code.toLowerCase() : 'callback',
+    kind: isCloneError ? thrown.code.toLowerCase() : 'callback',
     message: thrown instanceof Error ? thrown.message || thrown.name : String(thrown),
-    retryable: own && thrown.retryable,
+    retryable: isCloneError && thrown.retryable,
     code: null,
-    context: own ? Object.entries(thrown.context).map(([name, value]) => [name, String(value)]) : [],
+    context: isCloneError ? Object.entries(thrown.context).map(([name, value]) => [name, String(value)]) : [],
     cause: null,
   };
 }
 
-/** Runs what throws errors as JSON. */
-function native(call) {
+/** Runs a function of the native module, which throws errors as JSON. */
+function callNative(call) {
   try {
     return call();
   } catch (error) {
-    if (error.message.startsWith('{')) throw fromTold(JSON.parse(error.message));
+    if (error.message.startsWith('{')) throw errorFromJson(JSON.parse(error.message));
     throw error;
   }
 }
 
-module.exports = { CloneError, fromTold, toTold, native };
+module.exports = { CloneError, errorFromJson, errorToJson, callNative };

@@ -1,126 +1,126 @@
 /// <reference types="node" />
 import { Readable } from 'node:stream';
 
-/** Where rows come from: `mysql://…`, `s3://…`, `file:///…`, or a source of your own. */
+/** A source: the URL `mysql://…`, `s3://…` or `file:///…`, or a custom source. */
 export type SourceLike = string | URL | Source;
-/** Where rows go: `mysql://…`, `s3://…`, `file:///…`, or a sink of your own. */
+/** A target: the URL `mysql://…`, `s3://…` or `file:///…`, or a custom sink. */
 export type TargetLike = string | URL | Sink;
 /** Bytes, or a text like `256MiB` or `10M`. */
 export type Size = number | bigint | string;
 
-/** What can be asked of a clone: the options of the command and of every other language. */
+/** The options of a clone, as in the command and in every other language. */
 export interface EngineOptions {
   /** Stage the rows through this archive location: `s3://bucket/prefix` or `file:///dir`. */
   via?: string | URL | null;
-  /** Keep the staged archive, after success and after failure. */
+  /** Keep the archive of `via`, after success and after failure. */
   keepArchive?: boolean;
-  /** Reach the source's server through the host of this `ssh://` URL. */
+  /** Connect to the source through the host of this `ssh://` URL. */
   sourceTunnel?: string | URL | null;
-  /** Reach the target's server through the host of this `ssh://` URL. */
+  /** Connect to the target through the host of this `ssh://` URL. */
   targetTunnel?: string | URL | null;
-  /** Let the source's work run on the host of this `ssh://` URL. */
+  /** Run the source's work on the host of this `ssh://` URL. */
   sourceAgent?: string | URL | null;
-  /** Let the target's work run on the host of this `ssh://` URL. */
+  /** Run the target's work on the host of this `ssh://` URL. */
   targetAgent?: string | URL | null;
-  /** The executable that such a host gets; default: the one in this package. */
+  /** The executable that is copied to an agent's host; default: the one in this package. */
   agentBinary?: string | null;
-  /** How such a host gets at S3: by presigned URLs (the default), or by its own role. */
+  /** How an agent gets access to S3: by presigned URLs (the default), or by its own role. */
   agentCredentials?: 'presigned' | 'inherit';
-  /** Trust any key that a host shows: whoever is on the line can then read and change everything. */
+  /** Accept any SSH host key. An attacker between the two hosts can then read and change everything. */
   insecureAcceptAnyHostKey?: boolean;
-  /** Objects to take: globs of names, or `kind:glob`. With one, the clone is partial. */
+  /** Objects to clone: globs of names, or `kind:glob`. With a pattern, the clone is partial. */
   include?: string | string[];
   /** Objects to leave out: globs of names, or `kind:glob`. */
   exclude?: string | string[];
-  /** A condition in SQL for the rows of a table, by the table's name. */
+  /** SQL conditions for the rows of tables, by table name. */
   where?: Record<string, string>;
-  /** Whether triggers are taken; by default in a full clone only. */
+  /** Whether triggers are cloned; by default in a full clone only. */
   triggers?: boolean | null;
-  /** Whether functions, procedures and packages are taken; by default in a full clone only. */
+  /** Whether functions, procedures and packages are cloned; by default in a full clone only. */
   routines?: boolean | null;
-  /** Whether events are taken; by default in a full clone only. */
+  /** Whether events are cloned; by default in a full clone only. */
   events?: boolean | null;
-  /** Take definitions, no rows. */
+  /** Clone definitions only. */
   schemaOnly?: boolean;
-  /** Take rows only, into tables that are there. */
+  /** Clone rows only, into existing tables. */
   dataOnly?: boolean;
-  /** What to do with a table that is already there; default: `fail`, before anything is changed. */
+  /** What to do with a table that already exists; default: `fail`, before anything is changed. */
   ifExists?: 'fail' | 'drop' | 'truncate' | 'skip';
-  /** Drop the target database and create it anew. */
+  /** Drop the target database and create it again. */
   recreateDatabase?: boolean;
-  /** Who will be the definer of views, routines, triggers and events; default: `strip`, the account that makes the clone. */
+  /** The definer of views, routines, triggers and events; default: `strip`, the account that the clone runs as. */
   definer?: 'strip' | 'keep' | `${string}@${string}`;
-  /** What to do with an object that the target cannot carry as it is; default: `refuse`. */
+  /** What to do with an object that the target does not support; default: `refuse`. */
   onUnsupported?: 'refuse' | 'skip' | 'degrade';
   /** How the clone is compared with what was read; default: `none`, and `checksum` for `verify()`. */
   verify?: 'none' | 'counts' | 'checksum';
-  /** Name the keys of the rows that a comparison finds different, the first hundred of each table. */
+  /** List the keys of differing rows, the first hundred of each table. */
   listRows?: boolean;
-  /** How many connections read, and how many load, at once; default: 4. */
+  /** The number of reading connections, and of loading connections; default: 4. */
   threads?: number;
-  /** At most this many bytes of rows are in flight; default: 256 MiB. */
+  /** The maximum bytes of rows in flight; default: 256 MiB. */
   memory?: Size;
-  /** At most this many bytes of rows are read a second. */
+  /** The maximum bytes of rows read per second. */
   maxRate?: Size | null;
-  /** Keep the target's changes out of its binary log. Its replicas will not have the clone. */
+  /** Do not write the target's binary log. The target's replicas do not get the clone. */
   skipBinlog?: boolean;
-  /** Remove everything again when the target refuses an object after the rows are in; by default the rest stays, and the job fails with the code `INCOMPLETE`. */
+  /** Remove the whole clone when the target refuses an object after the rows are loaded; by default the rest is kept, and the job fails with the code `INCOMPLETE`. */
   allOrNothing?: boolean;
-  /** So many seconds to wait for a lock that another session holds; default: 60. A number, or `'5m'`. */
+  /** The seconds to wait for a lock of another session; default: 60. A number, or `'5m'`. */
   lockWait?: number | string;
-  /** Do not ask the source for its global read lock while a statement runs there for so many seconds; default: 2; 0: do not look. */
+  /** Do not request the global read lock while a statement has been running at the source for this many seconds; default: 2; 0 disables the check. */
   lockGuard?: number | string;
-  /** Read without any guarantee that the tables are of one moment. */
+  /** Read without a consistent snapshot. */
   noConsistency?: boolean;
 }
 
-/** The engine's options, and those of this language alone. */
+/** The engine's options, and those of this package. */
 export interface CloneOptions extends EngineOptions {
-  /** The source's password, unless its URL has one. */
+  /** The source's password. A password in the URL takes precedence. */
   sourcePassword?: string;
-  /** The target's password, unless its URL has one. */
+  /** The target's password. A password in the URL takes precedence. */
   targetPassword?: string;
-  /** Chooses objects by code, in the place of `include`, `exclude`, `triggers`, `routines` and `events`. */
+  /** A custom selector. It replaces `include`, `exclude`, `triggers`, `routines` and `events`. */
   selector?: (object: ObjectRef) => boolean | Promise<boolean>;
-  /** Hears of what happens. While it works on one event (a promise is waited for), older news of progress give way to newer ones. */
+  /** The listener of events. While it handles one event (a promise is awaited), newer progress events replace older ones. */
   onEvent?: (event: Event) => unknown;
-  /** Answers what SSH wants to know and nothing else says, a password or a passphrase; null is no answer. */
+  /** Asks the user for an SSH password, passphrase or one-time code; null means no answer. */
   onQuestion?: (question: string) => string | null | undefined | Promise<string | null | undefined>;
-  /** Stops the job, which cleans up and then rejects with the signal's reason. */
+  /** Cancels the job, which cleans up and then rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
 /**
  * Clones `source` into `target`.
- * @throws {CloneError} After it nothing that the clone made is left; but with the codes `DIFFERENT` and `INCOMPLETE` the clone is there.
+ * @throws {CloneError} After an error the clone is removed; with the codes `DIFFERENT` and `INCOMPLETE` it is kept.
  */
 export function clone(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Report>;
 
-/** What `clone` would do, and what stands against it: everything but the writing. */
-export function plan(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Overview>;
+/** Plans a clone: what it would do and the problems that prevent it. Writes nothing. */
+export function plan(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<PlanReport>;
 
-/** Compares the rows of both ends, and changes neither. Differences are no errors: they are in the comparison. */
+/** Compares the rows of both ends without changing either. Differences are not errors: they are in the comparison. */
 export function verify(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Comparison>;
 
-/** A clone that can be watched and stopped. Nothing happens before it is started, which each of its methods but `cancel` does. */
+/** A clone as a job. Each method but `cancel` starts it. */
 export class CloneJob implements AsyncIterable<Event> {
-  /** @throws {CloneError} `USAGE` for what can be seen to be wrong at once. */
+  /** @throws {CloneError} `USAGE` for invalid arguments. */
   constructor(source: SourceLike, target: TargetLike, options?: CloneOptions);
-  /** Starts the clone, unless it was started. */
+  /** Starts the job, unless it was started. */
   start(): this;
-  /** The report, when the clone is made. Starts it where that was not done. */
+  /** Waits for the report. Starts the job, unless it was started. */
   wait(): Promise<Report>;
-  /** Stops the job, which fails with the code `CANCELLED`; resolves when it has cleaned up. */
+  /** Cancels the job, which fails with the code `CANCELLED`. Resolves after the clean-up. */
   cancel(): Promise<void>;
-  /** How many events a loop over the job has lost because it was too slow; never one of progress that is still true. */
+  /** The number of events that a slow loop over the job has lost; the newest progress is never lost. */
   readonly droppedEvents: number;
-  /** The events, for one loop at a time; the first loop hears of all. After the last event a failure of the job is thrown. Leaving the loop does not stop the job. */
+  /** Iterates over the events, for one loop at a time; the first loop gets all. Throws the error of the job after the last event. Leaving the loop does not cancel the job. */
   [Symbol.asyncIterator](): AsyncGenerator<Event, void, undefined>;
-  /** `await using job = …`: stops the job where it still runs. */
+  /** `await using job = …`: cancels the job if it still runs. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What went wrong, coarsely: the thing to branch on. */
+/** The kind of an error. */
 export type ErrorCode =
   /** The request itself is wrong. */
   | 'USAGE'
@@ -128,7 +128,7 @@ export type ErrorCode =
   | 'PREFLIGHT'
   /** A server or a store cannot be reached, or the connection broke. */
   | 'CONNECTION'
-  /** The server or the store does not accept who we are. */
+  /** The server or the store rejects the credentials. */
   | 'AUTHENTICATION'
   /** The account lacks a right. */
   | 'PERMISSION'
@@ -136,17 +136,17 @@ export type ErrorCode =
   | 'SERVER'
   /** An object store or a directory failed. */
   | 'STORAGE'
-  /** A value would have been lost or changed, so the work was stopped. */
+  /** A value would be lost or changed, so the job was stopped. */
   | 'DATA'
-  /** The clone was made, and a comparison then found it different; `report` says where. Nothing was removed. */
+  /** The clone was made and differs from what was read; see `report`. It is kept. */
   | 'DIFFERENT'
-  /** The clone was made, and the target refused some of its objects; `report` says which. Nothing was removed. */
+  /** The clone was made without some objects that the target refused; see `report`. It is kept. */
   | 'INCOMPLETE'
-  /** Something changed underneath: a table was altered while the clone started. */
+  /** The source changed: a table was altered while the clone started. */
   | 'CHANGED'
-  /** The source holds something that cannot be carried. */
+  /** The source has an object that cannot be cloned. */
   | 'UNSUPPORTED'
-  /** A function of your own has thrown, and `cause` is what. */
+  /** A custom function has thrown; `cause` is the thrown value. */
   | 'CALLBACK'
   /** The job was cancelled and has cleaned up. */
   | 'CANCELLED'
@@ -162,19 +162,19 @@ export interface CloneErrorDetails {
   cause?: unknown;
 }
 
-/** What a job fails with. A source or a sink of your own may throw one too, with a code and whether to try again. */
+/** The error of a job. A custom source or sink may throw one too, with a code and `retryable`. */
 export class CloneError extends Error {
   constructor(message: string, details?: CloneErrorDetails);
   readonly name: 'CloneError';
-  /** What kind of error this is. */
+  /** The kind of the error. */
   code: ErrorCode;
-  /** Whether trying the same again may succeed. */
+  /** Whether a retry may succeed. */
   retryable: boolean;
-  /** Where it happened: `{ table: 'orders' }`. */
+  /** The context: `{ table: 'orders' }`. */
   context: Record<string, string>;
-  /** The server's number of the error, where it came from a server (1045: access denied). */
+  /** The server's error number (1045: access denied), if a server caused the error. */
   serverCode?: number;
-  /** The report of a clone that was found different, or is incomplete. */
+  /** The report of a clone with the code `DIFFERENT` or `INCOMPLETE`. */
   report?: Report;
   cause?: unknown;
 }
@@ -183,23 +183,23 @@ export class CloneError extends Error {
 export type Value = string | number | bigint | boolean | Date | Uint8Array | object | null | undefined;
 /** A row: values by the names of the columns (one that is missing is NULL), or all of them in order. */
 export type Row = Record<string, Value> | readonly Value[];
-/** Rows, pulled as the target takes them. A Uint8Array is whole rows as the text that LOAD DATA takes. */
+/** Rows, pulled as the target accepts them. A Uint8Array holds whole rows as LOAD DATA text. */
 export type Rows = Iterable<Row | Uint8Array> | AsyncIterable<Row | Uint8Array>;
 
-/** A table made of rows. */
+/** A table of rows. */
 export interface RowsTable {
   name: string;
   /** The columns by their definitions, as CREATE TABLE takes them: `{ id: 'bigint not null', name: 'varchar(50)' }`. Text is utf8mb4. */
   columns: Record<string, string>;
   primaryKey?: string | string[];
-  /** The rows, or what gives them. */
+  /** The rows, or a function that returns them. */
   rows: Rows | (() => Rows);
 }
 
-/** A source of tables that are made of rows: `clone(fromRows({ name, columns, primaryKey, rows }), target)`. */
+/** Creates a source of tables from rows: `clone(fromRows({ name, columns, primaryKey, rows }), target)`. */
 export function fromRows(...tables: RowsTable[]): Source;
 
-/** The batches of a clone as a stream of `Batch` objects: what is not read yet holds up the source. */
+/** Reads the batches of a source as a stream of `Batch` objects. Unread batches make the source wait. */
 export function readBatches(source: SourceLike, options?: CloneOptions): Readable;
 
 /** Whole rows of one table. */
@@ -207,9 +207,9 @@ export interface Batch extends Iterable<Record<string, string | number | bigint 
   /** The table, and the column definitions in it. */
   readonly table: TablePlan;
   readonly id: BatchId;
-  /** How many rows. */
+  /** The number of rows. */
   readonly rows: number;
-  /** The rows as the text that LOAD DATA takes: tabs, newlines, `\N` for NULL. */
+  /** The rows as LOAD DATA text: tabs, newlines, `\N` for NULL. */
   readonly data: Buffer;
   /** The digest of the rows. */
   readonly digest: string;
@@ -217,46 +217,46 @@ export interface Batch extends Iterable<Record<string, string | number | bigint 
 
 type Maybe<T> = T | null | undefined | void | Promise<T | null | undefined | void>;
 
-/** A source of your own. `catalog` comes first, `close` last, whatever happened; each chunk of the plan is read once. */
+/** A custom source. `catalog` is called first, `close` last, also after an error; each chunk of the plan is read once. */
 export interface Source {
-  /** What the source holds. */
+  /** Returns the catalog. */
   catalog(): Catalog | Promise<Catalog>;
-  /** Problems that would keep this selection from being read. */
+  /** Returns the problems that prevent reading the selection. */
   check?(selection: Selection): Maybe<Finding[]>;
-  /** What a snapshot would give now; by default each table is one chunk. */
+  /** Returns the plan that a snapshot would return now; by default each table is one chunk. */
   plan?(selection: Selection): Plan | Promise<Plan>;
-  /** Fixes the moment of the rows until `close`; by default the same as `plan`. */
+  /** Takes the snapshot and holds it until `close`; by default the same as `plan`. */
   snapshot?(selection: Selection): Plan | Promise<Plan>;
-  /** The rows of a chunk. They are pulled by need, and `return()` of their iterator is called when no more are wanted. */
+  /** Returns the rows of a chunk. They are pulled on demand; `return()` of the iterator is called at an early end. */
   read(table: TablePlan, chunk: Chunk): Rows | Promise<Rows>;
   /** Whether it reads any range of keys, not only the chunks of its own plan. */
   readsAnyRange?: boolean;
-  /** What the reading brought to light. */
+  /** Returns warnings about the rows that were read. */
   notes?(): Maybe<Note[]>;
   close?(): unknown;
 }
 
-/** A sink of your own: `begin`, then `write` for each batch, several at a time, `complete` for each table, in the end `finish` or `abort`. */
+/** A custom sink: `begin`, then `write` for each batch, concurrently, `complete` for each table, finally `finish` or `abort`. */
 export interface Sink {
-  /** Problems that would keep this selection from being written. */
+  /** Returns the problems that prevent writing the selection. */
   check?(catalog: Catalog, selection: Selection): Maybe<Finding[]>;
-  /** What of this selection the sink cannot carry as it is. */
-  unsupported?(catalog: Catalog, selection: Selection): Maybe<Fidelity[]>;
-  /** The objects that are there already. */
+  /** Returns the parts of the selection that the sink does not support. */
+  unsupported?(catalog: Catalog, selection: Selection): Maybe<FidelityIssue[]>;
+  /** Returns the existing objects. */
   existing?(): Maybe<ObjectRef[]>;
-  /** Makes ready for the rows, and says which batches are already there. */
+  /** Prepares for the rows, and returns the batches that are already durable. */
   begin?(plan: Plan): Maybe<{ loaded: BatchId[] }>;
-  /** Takes one batch, whole or not at all. It may be called again with the same one after an error that is retryable. */
+  /** Writes one batch atomically and durably. It is called again with the same batch after a retryable error. */
   write(table: TablePlan, batch: Batch): Maybe<Receipt>;
-  /** Every batch of the table is there. */
+  /** Completes a table after its last batch. */
   complete?(table: TablePlan): unknown;
-  /** The tables of the plan as they are here, each with chunks to read it back by. */
+  /** Returns the sink's table for each table of the plan, with the chunks to read it back by. */
   counterparts?(plan: Plan): (TablePlan | null)[] | Promise<(TablePlan | null)[]>;
-  /** The rows that are really there, for `verify`. */
+  /** Returns the stored rows of a chunk, for `verify`. */
   readBack?(table: TablePlan, chunk: Chunk): Rows | Promise<Rows>;
-  /** Everything is written. */
+  /** Completes the clone after the last table. */
   finish?(plan: Plan): Maybe<Note[]>;
-  /** Removes what was made. */
+  /** Removes everything that was created. */
   abort?(): unknown;
 }
 
@@ -266,16 +266,16 @@ export const optionNames: readonly (keyof EngineOptions)[];
 export const executable: string;
 export const version: string;
 
-// What follows is data, the same in every language: its names are those of the JSON that the command writes.
+// The following types are the JSON that the command writes. They are the same in every language.
 
 export type ObjectKind =
   | 'sequence' | 'table' | 'library' | 'function' | 'procedure' | 'package' | 'package_body' | 'view' | 'trigger' | 'event';
 
-/** Names one object of a database. */
+/** The kind and the name of an object. */
 export interface ObjectRef {
   kind: ObjectKind;
   name: string;
-  /** The table that a trigger belongs to. */
+  /** The table of a trigger. */
   table?: string;
 }
 
@@ -298,14 +298,14 @@ export interface Column {
   name: string;
   /** The bare type, lower case: `varchar`. */
   data_type: string;
-  /** The whole type: `varchar(20)`. */
+  /** The full type: `varchar(20)`. */
   column_type: string;
   charset: string | null;
   collation: string | null;
   nullable: boolean;
-  /** Whether its value is computed: such a column is never loaded. */
+  /** Whether it is a generated column. Generated columns are never loaded. */
   generated: boolean;
-  /** Whether a computed value is stored with the row: then a row that was read has it. */
+  /** Whether a generated column is stored. Batches hold its values, for comparison. */
   stored: boolean;
 }
 
@@ -318,7 +318,7 @@ export interface Table {
   rows_estimate: number;
   data_bytes: number;
   index_bytes: number;
-  /** Its definition, as SHOW CREATE TABLE prints it. */
+  /** Its definition, as printed by SHOW CREATE TABLE. */
   create: string;
 }
 
@@ -333,7 +333,7 @@ export interface Definition {
   state?: string;
 }
 
-/** Everything that a source holds. */
+/** The objects of one database. */
 export interface Catalog {
   server: Server;
   database: Database;
@@ -341,7 +341,8 @@ export interface Catalog {
   definitions: Definition[];
 }
 
-export interface LeftOut {
+/** An object that a clone leaves out, and the reason. */
+export interface OmittedObject {
   object: ObjectRef;
   reason: string;
 }
@@ -349,20 +350,20 @@ export interface LeftOut {
 export interface Selection {
   tables: { name: string; filter: string | null }[];
   objects: ObjectRef[];
-  left_out: LeftOut[];
+  left_out: OmittedObject[];
   rows: boolean;
   schema: boolean;
   whole: boolean;
 }
 
-/** The moment of the rows, as far as the source could tell it. */
+/** The position of the snapshot in the source's binary log, as far as the source knows it. */
 export interface Position {
   rung: 'global_read_lock' | 'backup_stage' | 'table_locks' | 'single_transaction' | 'none' | 'given';
   refused: string[];
   binlog_file: string | null;
   binlog_position: number | null;
   gtid: string | null;
-  /** How long statements that write may have waited for our lock, in milliseconds; null when none was taken. */
+  /** The milliseconds that writing statements may have waited for the snapshot's lock; null without a lock. */
   writers_waited_ms: number | null;
 }
 
@@ -388,10 +389,10 @@ export interface Plan {
   schema: boolean;
   tables: TablePlan[];
   definitions: Definition[];
-  left_out: LeftOut[];
-  fidelity: Fidelity[];
+  left_out: OmittedObject[];
+  fidelity: FidelityIssue[];
   warnings: string[];
-  /** The views that the source's own server cannot run. */
+  /** The views that are invalid at the source. */
   invalid: ObjectRef[];
 }
 
@@ -402,8 +403,8 @@ export interface Finding {
   message: string;
 }
 
-/** Something that is not at the target as it is at the source. */
-export interface Fidelity {
+/** A part of an object that is not the same at the target as at the source. */
+export interface FidelityIssue {
   object: ObjectRef;
   what: string;
   severity: Severity;
@@ -411,7 +412,7 @@ export interface Fidelity {
   target: string;
 }
 
-export type Note = { message: { object: ObjectRef | null; message: string } } | { fidelity: Fidelity };
+export type Note = { message: { object: ObjectRef | null; message: string } } | { fidelity: FidelityIssue };
 
 export interface BatchId {
   table: number;
@@ -427,12 +428,12 @@ export interface Receipt {
   digest: string;
 }
 
-/** What `plan` gives. */
-export interface Overview {
+/** The result of `plan`. */
+export interface PlanReport {
   source: string;
   target: string;
   plan: Plan;
-  fidelity: Fidelity[];
+  fidelity: FidelityIssue[];
   findings: Finding[];
 }
 
@@ -444,18 +445,18 @@ export interface ObjectReport {
   warnings: string[];
 }
 
-/** What `clone` gives. */
+/** The result of `clone`. */
 export interface Report {
   source: string;
   target: string;
-  /** The archive that was kept, if any. */
+  /** The URL of the archive, if the clone kept one. */
   archive: string | null;
   server: Server;
   database: Database;
   position: Position;
   objects: ObjectReport[];
-  left_out: LeftOut[];
-  fidelity: Fidelity[];
+  left_out: OmittedObject[];
+  fidelity: FidelityIssue[];
   verified: Verification | null;
   warnings: string[];
   rows: number;
@@ -468,7 +469,7 @@ export interface Verification {
   tables: number;
   chunks: number;
   rows: number;
-  skipped?: LeftOut[];
+  skipped?: OmittedObject[];
   differences: Difference[];
 }
 
@@ -480,12 +481,12 @@ export interface Difference {
   more: number;
 }
 
-/** What `verify` gives. */
+/** The result of `verify`. */
 export interface Comparison extends Verification {
   source: string;
   target: string;
   position: Position;
-  left_out: LeftOut[];
+  left_out: OmittedObject[];
   warnings: string[];
   seconds: number;
 }
@@ -493,16 +494,16 @@ export interface Comparison extends Verification {
 export type LegName = 'clone' | 'export' | 'import' | 'verify';
 export type Phase = 'preflight' | 'snapshot' | 'tables' | 'rows' | 'indexes' | 'verify' | 'objects' | 'done' | 'cleanup';
 
-/** What a job tells while it runs. */
+/** An event of a running job. */
 export type Event =
   | { event: 'phase'; leg: LegName; phase: Phase }
   | { event: 'started'; leg: LegName; object: ObjectRef }
   | { event: 'finished'; leg: LegName; object: ObjectRef; rows: number; bytes: number; seconds: number }
   | {
       event: 'progress'; leg: LegName; phase: Phase; rows: number; bytes: number;
-      /** Estimates until all is read. */
+      /** Estimates until all rows are read. */
       rows_total: number; bytes_total: number;
-      /** Bytes a second over the last seconds. */
+      /** The bytes per second over the last five seconds. */
       rate: number;
       /** Seconds. */
       elapsed: number; eta: number | null;

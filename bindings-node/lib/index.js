@@ -3,13 +3,13 @@
 const { native, executable } = require('./addon.js');
 const { readBatches } = require('./batches.js');
 const { CloneError } = require('./error.js');
-const { CloneJob, once } = require('./job.js');
-const { fromRows } = require('./own.js');
+const { fromRows } = require('./custom.js');
+const { CloneJob, runOnce } = require('./job.js');
 const { version } = require('../package.json');
 
-exports.clone = (source, target, options) => once('run', source, target, options);
-exports.plan = (source, target, options) => once('plan', source, target, options);
-exports.verify = (source, target, options) => once('verify', source, target, options);
+exports.clone = (source, target, options) => runOnce('run', source, target, options);
+exports.plan = (source, target, options) => runOnce('plan', source, target, options);
+exports.verify = (source, target, options) => runOnce('verify', source, target, options);
 exports.CloneJob = CloneJob;
 exports.CloneError = CloneError;
 exports.fromRows = fromRows;

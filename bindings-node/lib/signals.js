@@ -1,6 +1,6 @@
 'use strict';
 
-// Ctrl-C in a script that does not care for it: the jobs clean up, and then the script ends by the signal as it would have.
+// Ctrl-C in a script without a handler: the jobs clean up, then the signal ends the script.
 
 const { isMainThread } = require('node:worker_threads');
 
@@ -9,36 +9,36 @@ const running = new Set();
 const handlers = new Map();
 let ending = false;
 
-function on(signal) {
+function addHandler(signal) {
   const handler = () => {
-    // Somebody has begun to listen since.
+    // The script has added a handler since.
     if (process.listenerCount(signal) > 1) return;
-    // The second one is not waited for.
+    // A second signal ends the script at once.
     process.removeListener(signal, handler);
     handlers.delete(signal);
     ending = true;
     const jobs = [...running];
-    // What the script does about it comes first.
+    // Handlers of the script run first.
     Promise.all(jobs.map((job) => job.cancel())).then(() => setImmediate(() => process.kill(process.pid, signal)));
   };
   handlers.set(signal, handler);
   process.on(signal, handler);
 }
 
-function begin(job) {
+function register(job) {
   running.add(job);
-  // It would be killed in the middle.
+  // The process would be killed during the clean-up.
   if (ending) job.cancel();
   if (ending || !isMainThread || running.size > 1) return;
-  // Whoever listens for a signal decides what it means.
-  SIGNALS.filter((signal) => process.listenerCount(signal) === 0).forEach(on);
+  // Handlers of the script take precedence.
+  SIGNALS.filter((signal) => process.listenerCount(signal) === 0).forEach(addHandler);
 }
 
-function end(job) {
+function unregister(job) {
   running.delete(job);
   if (running.size > 0) return;
   for (const [signal, handler] of handlers) process.removeListener(signal, handler);
   handlers.clear();
 }
 
-module.exports = { begin, end };
+module.exports = { register, unregister };

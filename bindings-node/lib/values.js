@@ -1,13 +1,13 @@
 'use strict';
 
-// Values of JavaScript as the native half takes them, and a batch's text as values.
+// Converts values of JavaScript for the native module, and the text of a batch to values.
 
 const { native } = require('./addon.js');
 const { CloneError } = require('./error.js');
 
 const wellFormed = String.prototype.isWellFormed ?? function () { return !/\p{Surrogate}/u.test(this); };
 
-/** The columns of a table that a row has a value for. */
+/** The stored columns of a table. */
 function stored(table) {
   return table.columns.filter((column) => !column.generated || column.stored);
 }
@@ -27,7 +27,7 @@ function fromDate(date, column) {
 function encode(value, column) {
   switch (typeof value) {
     case 'string':
-      // A half of a pair would silently become another character.
+      // A lone surrogate would silently become another character.
       if (!wellFormed.call(value)) throw wrong(column, 'a text with half a surrogate pair');
       return value;
     case 'number':
@@ -48,7 +48,7 @@ function encode(value, column) {
   throw wrong(column, `a value of type ${typeof value} is for JSON columns alone`);
 }
 
-/** Makes of a row, a list or an object by column names, the list of values that the native half takes. */
+/** Converts a row, a list or an object by column name, to a list of values for the native module. */
 function rowEncoder(table) {
   const columns = stored(table);
   const names = new Set(columns.map((column) => column.name));
@@ -70,7 +70,7 @@ function rowEncoder(table) {
   };
 }
 
-/** About how much room the values take. */
+/** Estimates the bytes of the values. */
 function weight(values) {
   let sum = 0;
   for (const value of values) sum += value === null ? 2 : value.length ?? 8;
@@ -106,7 +106,7 @@ const BINARY = new Set(['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob',
   'point', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', 'geomcollection', 'geometrycollection']);
 const UNICODE = new Set([null, undefined, 'utf8mb4', 'utf8mb3', 'utf8', 'ascii']);
 
-/** How the fields of a column become values. */
+/** Returns the function that converts the fields of a column to values. */
 function fieldDecoder(column) {
   if (INTEGERS.has(column.data_type)) return integer;
   if (column.data_type === 'float' || column.data_type === 'double') return (bytes) => Number(bytes.latin1Slice());
@@ -125,7 +125,7 @@ function fieldDecoder(column) {
   return (bytes) => bytes.utf8Slice();
 }
 
-/** The rows of a batch's text as objects. */
+/** Converts the text of a batch to row objects. */
 function* decodeRows(table, data) {
   const columns = stored(table).map((column) => ({ name: column.name, decode: fieldDecoder(column) }));
   let start = 0;
@@ -136,7 +136,7 @@ function* decodeRows(table, data) {
       const tab = data.indexOf(TAB, start);
       const stop = tab === -1 || tab > end ? end : tab;
       const isNull = stop - start === 2 && data[start] === BACKSLASH && data[start + 1] === LETTER_N;
-      // `__proto__` is a name like any other.
+      // `__proto__` is a valid column name.
       Object.defineProperty(row, name, {
         value: isNull ? null : decode(unescape(data.subarray(start, stop))),
         enumerable: true, configurable: true, writable: true,

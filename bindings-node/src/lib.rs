@@ -1,14 +1,14 @@
-//! dbgraft for Node: the native half of the npm package, of which `lib/` is the face.
+//! The native module of the npm package `dbgraft`; `lib/` is its public interface.
 //!
-//! A `Job` is a `CloneJob`. Values cross as JSON by serde, so that a report is the same here as in every other language.
-//! Nothing here calls JavaScript: what a job wants of the user's own code (`calls`), and what it tells, is fetched by
-//! JavaScript when it has time. So memory stays bounded, and a job never waits in the event loop's way.
+//! A `Job` is a `CloneJob`. Values cross as JSON by serde, so that a report is the same here as in every other
+//! language. Nothing here calls JavaScript. JavaScript fetches a job's calls (`call_queue`) and events when it has
+//! time. So memory stays bounded, and a job never waits in the event loop's way.
 
-mod calls;
+mod call_queue;
+mod chunk_reader;
 mod job;
+mod js_object;
 mod outcome;
-mod own;
-mod reading;
 mod selector;
 mod sink;
 mod source;
@@ -18,16 +18,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use dbgraft::{Catalog, CloneOptions, Column, Spelling, Table};
+use dbgraft::{Catalog, CloneOptions, Column, NamingStyle, Table};
 use napi_derive::napi;
 
 /// The names of all options of a clone.
 #[napi]
 pub fn option_names() -> Vec<String> {
-    CloneOptions::names(Spelling::Camel)
+    CloneOptions::names(NamingStyle::Camel)
 }
 
-/// A table of the user's own as JSON: its columns are names and definitions in turn.
+/// Defines a table, as JSON. `columns` alternates names and definitions.
 #[napi]
 pub fn define_table(name: String, columns: Vec<String>, primary_key: Vec<String>) -> String {
     let (pairs, _) = columns.as_chunks::<2>();
@@ -35,11 +35,11 @@ pub fn define_table(name: String, columns: Vec<String>, primary_key: Vec<String>
     serde_json::to_string(&Table::define(&name, pairs, &primary_key)).unwrap_or_default()
 }
 
-/// The catalog of such tables, all as JSON.
+/// Creates the catalog of defined tables, as JSON.
 #[napi]
 pub fn define_catalog(tables: String) -> napi::Result<String> {
     let tables = serde_json::from_str(&tables).map_err(|error| napi::Error::from_reason(error.to_string()))?;
-    Ok(serde_json::to_string(&Catalog::of_tables(tables)).unwrap_or_default())
+    Ok(serde_json::to_string(&Catalog::from_tables(tables)).unwrap_or_default())
 }
 
 /// The members of an `ENUM` or `SET` column, which is JSON.
@@ -48,7 +48,7 @@ pub fn members(column: String) -> Vec<String> {
     serde_json::from_str(&column).map(|column: Column| column.members()).unwrap_or_default()
 }
 
-/// Makes this process the command; comes back only with what is wrong.
+/// Executes the command in this process. Returns only an error.
 #[napi]
 pub fn become_command(executable: String, arguments: Vec<String>) -> String {
     // Node has marked its own streams as not to be inherited; these are not.

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dbgraft::{Error, ObjectRef, ObjectSelector, Result};
 
-use crate::calls::Calls;
+use crate::call_queue::CallQueue;
 
 pub(crate) struct JsSelector {
-    calls: Arc<Calls>,
+    calls: Arc<CallQueue>,
     failed: Mutex<Option<Error>>,
 }
 
 impl JsSelector {
-    pub(crate) fn new(calls: Arc<Calls>) -> Self {
+    pub(crate) fn new(calls: Arc<CallQueue>) -> Self {
         Self { calls, failed: Mutex::default() }
     }
 }

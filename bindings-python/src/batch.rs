@@ -1,4 +1,4 @@
-//! Batches as Python sees them.
+//! The Python class `Batch`.
 
 use bytes::Bytes;
 use dbgraft::codec::{self, Digest, Field};
@@ -21,7 +21,7 @@ pub(crate) struct Batch {
     /// The number of the batch in its chunk.
     #[pyo3(get)]
     batch: u32,
-    /// How many rows.
+    /// The number of rows.
     #[pyo3(get)]
     rows: u64,
     text: Bytes,
@@ -29,31 +29,31 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Without its lease: what Python keeps must not hold up the job.
-    pub(crate) fn of(batch: &dbgraft::Batch) -> Self {
+    /// Drops the lease: a batch that Python keeps must not block the job.
+    pub(crate) fn from_batch(batch: &dbgraft::Batch) -> Self {
         let BatchId { table, chunk, batch: number } = batch.id;
         Self { table, chunk, batch: number, rows: batch.rows, text: batch.data.clone(), digest: batch.digest }
     }
 
-    /// The same rows as a batch of another place.
-    pub(crate) fn at(&self, id: BatchId) -> dbgraft::Batch {
+    /// Copies the batch with another identifier.
+    pub(crate) fn with_id(&self, id: BatchId) -> dbgraft::Batch {
         dbgraft::Batch::new(id, self.rows, self.text.clone(), self.digest)
     }
 }
 
 #[pymethods]
 impl Batch {
-    /// A batch of rows that are LOAD DATA text already: fields separated by tabs, rows ended by newlines.
+    /// Create a batch from LOAD DATA text: fields separated by tabs, rows ended by newlines.
     #[new]
     fn new(text: &[u8]) -> PyResult<Self> {
         if !text.is_empty() && !text.ends_with(b"\n") {
             return Err(PyValueError::new_err("the last row has no newline at its end"));
         }
-        let digest = Digest::of_text(text);
+        let digest = Digest::from_text(text);
         Ok(Self { table: 0, chunk: 0, batch: 0, rows: digest.rows, text: Bytes::copy_from_slice(text), digest })
     }
 
-    /// The rows as text.
+    /// The row text.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.text)
@@ -79,7 +79,7 @@ impl Batch {
     }
 }
 
-/// The rows of a batch, one after the other.
+/// Iterates over the rows of a batch.
 #[pyclass(frozen, module = "dbgraft._native")]
 pub(crate) struct BatchRows {
     rest: std::sync::Mutex<Bytes>,
@@ -98,13 +98,13 @@ impl BatchRows {
         }
         let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
         let row = rest.split_to(end);
-        let fields = codec::rows(&row).flatten().map(Field::bytes);
+        let fields = codec::split_rows(&row).flatten().map(Field::unescape);
         let fields: Vec<_> = fields.map(|field| field.map(|bytes| PyBytes::new(py, &bytes))).collect();
         PyTuple::new(py, fields).map(Some)
     }
 }
 
-/// Too many batches in one chunk to be counted.
-pub(crate) fn too_many() -> Error {
+/// The error for a batch number beyond 32 bits.
+pub(crate) fn too_many_batches() -> Error {
     Error::usage("a chunk has more than four billion batches")
 }

@@ -1,4 +1,4 @@
-//! Errors on their way from Rust to Python and back.
+//! Converts errors between Rust and Python.
 
 use std::error::Error as _;
 
@@ -8,36 +8,41 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
-create_exception!(dbgraft._native, Failure, PyException, "An error as JSON, of which Python makes a CloneError.");
+create_exception!(
+    dbgraft._native,
+    NativeError,
+    PyException,
+    "An error as JSON, which the package converts to a CloneError."
+);
 
-/// A bug of ours.
+/// An internal error.
 pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::Internal, "a value cannot be brought to Python").caused_by(error)
+    Error::new(ErrorKind::Internal, "a value cannot be converted for Python").caused_by(error)
 }
 
-/// The error as Python raises it: its JSON, and the exception of the user's own code that caused it.
-pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
-    let mut told = serde_json::to_value(error).unwrap_or_else(|_| json!({"kind": "internal"}));
-    if let Value::Object(told) = &mut told {
-        told.insert("text".to_owned(), error.to_string().into());
-        told.insert("report".to_owned(), serde_json::to_value(Report::of(error)).unwrap_or_default());
+/// Converts an error to a `NativeError`: its JSON, and the user's exception that caused it.
+pub(crate) fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
+    let mut json_error = serde_json::to_value(error).unwrap_or_else(|_| json!({"kind": "internal"}));
+    if let Value::Object(fields) = &mut json_error {
+        fields.insert("text".to_owned(), error.to_string().into());
+        fields.insert("report".to_owned(), serde_json::to_value(Report::from_error(error)).unwrap_or_default());
     }
     let mut cause = error.source();
     while let Some(source) = cause {
         if let Some(exception) = source.downcast_ref::<PyErr>() {
-            return Failure::new_err((told.to_string(), exception.value(py).clone().unbind()));
+            return NativeError::new_err((json_error.to_string(), exception.value(py).clone().unbind()));
         }
         cause = source.source();
     }
-    Failure::new_err((told.to_string(), py.None()))
+    NativeError::new_err((json_error.to_string(), py.None()))
 }
 
-/// What a job makes of an exception of the user's own code: an error of the same words for a `CloneError`, else one of
-/// kind `Callback`. `what` is what failed: "the source's read".
-pub(crate) fn failed(py: Python<'_>, what: &str, exception: PyErr) -> Error {
-    let told = exception.value(py).call_method0("_told").and_then(|told| told.extract::<String>());
-    match told.ok().and_then(|told| serde_json::from_str(&told).ok()) {
+/// Converts an exception of the user's code: a `CloneError` to its error, any other exception to an error of kind
+/// `Callback`. `method` is the failed method: "the source's read".
+pub(crate) fn callback_error(py: Python<'_>, method: &str, exception: PyErr) -> Error {
+    let json = exception.value(py).call_method0("_to_json").and_then(|json| json.extract::<String>());
+    match json.ok().and_then(|json| serde_json::from_str(&json).ok()) {
         Some(error) => error,
-        None => Error::new(ErrorKind::Callback, format!("{what} failed")).caused_by(exception),
+        None => Error::new(ErrorKind::Callback, format!("{method} failed")).caused_by(exception),
     }
 }

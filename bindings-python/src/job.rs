@@ -1,47 +1,48 @@
-//! A job: started, watched and cancelled by Python, run by the library.
+//! The native job of the Python package.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dbgraft::{
-    CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Event, EventQueue, Result, SecretString, SinkEndpoint,
-    SourceEndpoint, Spelling,
+    CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Event, EventQueue, NamingStyle, Result, SecretString,
+    SinkEndpoint, SourceEndpoint,
 };
 use pyo3::prelude::*;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::error::{internal, raised};
-use crate::own::Own;
+use crate::error::{internal, to_exception};
+use crate::python_object::PythonObject;
 use crate::runtime::{is_ours, runtime};
-use crate::selector::Selector;
+use crate::selector::PythonSelector;
 use crate::sink::PythonSink;
 use crate::source::PythonSource;
 
-/// More events wait for a listener only where it sleeps through the work on thousands of objects.
-const EVENTS: usize = 10_000;
+/// The capacity of the event queue.
+const EVENT_CAPACITY: usize = 10_000;
 
-/// A job that runs since it was made. Dropping it cancels it.
+/// A running job. Dropping it cancels it.
 #[pyclass(frozen, module = "dbgraft._native")]
-pub(crate) struct Job(Arc<Running>);
+pub(crate) struct Job(Arc<JobState>);
 
-struct Running {
+/// The state that a job shares with its tasks.
+struct JobState {
     events: EventQueue,
     cancellation: CancellationToken,
     outcome: Mutex<Option<Result<String>>>,
-    /// Is called when something happened after `armed`.
-    wake: Option<Own>,
+    /// The callback for the next event or the end, if `armed` is set.
+    wake: Option<PythonObject>,
     armed: AtomicBool,
 }
 
-impl Running {
-    fn hear(&self, event: Event) {
+impl JobState {
+    fn push_event(&self, event: Event) {
         self.events.push(event);
         self.wake();
     }
 
-    fn end(&self, outcome: Result<String>) {
+    fn finish(&self, outcome: Result<String>) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         self.events.close();
         self.wake();
@@ -51,13 +52,13 @@ impl Running {
         if let Some(wake) = &self.wake
             && self.armed.swap(false, Ordering::SeqCst)
         {
-            // A loop that is closed needs no waking.
-            let _ = wake.with("wake", |_, wake| wake.call0().map(drop));
+            // Fails if the event loop is closed.
+            let _ = wake.attach("wake", |_, wake| wake.call0().map(drop));
         }
     }
 }
 
-/// What a job does.
+/// The entry point of the library.
 #[derive(Clone, Copy)]
 enum Verb {
     Clone,
@@ -67,8 +68,7 @@ enum Verb {
 
 #[pymethods]
 impl Job {
-    /// Starts a job: `verb` is clone, plan or verify, an end is a URL or an object that speaks for the user's own, options
-    /// are JSON.
+    /// Starts a job. `verb` is clone, plan or verify; an end is a URL or an adapter object; options are JSON.
     #[new]
     #[pyo3(signature = (verb, source, target, options, *, source_password, target_password, selector, question, wake))]
     #[allow(clippy::too_many_arguments, reason = "Python names them")]
@@ -84,7 +84,7 @@ impl Job {
         question: Option<Py<PyAny>>,
         wake: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let begun = || -> Result<Self> {
+        let start_job = || -> Result<Self> {
             let verb = match verb {
                 "clone" => Verb::Clone,
                 "plan" => Verb::Plan,
@@ -99,7 +99,7 @@ impl Job {
                 Err(_) => SinkEndpoint::Own(Arc::new(PythonSink::new(target))),
             };
             let options = serde_json::from_str(options).map_err(internal)?;
-            let mut job = CloneJob::new(source, target).options(CloneOptions::from_json(options, Spelling::Snake)?);
+            let mut job = CloneJob::new(source, target).options(CloneOptions::from_json(options, NamingStyle::Snake)?);
             if let Some(password) = source_password {
                 job = job.source_password(SecretString::from(password));
             }
@@ -107,58 +107,58 @@ impl Job {
                 job = job.target_password(SecretString::from(password));
             }
             if let Some(selector) = selector {
-                job = job.selector(Selector::new(selector));
+                job = job.selector(PythonSelector::new(selector));
             }
             if let Some(question) = question {
-                job = job.on_question(asker(question));
+                job = job.on_question(prompt_callback(question));
             }
-            start(verb, job, wake.map(|wake| Own::new("loop", wake)))
+            start(verb, job, wake.map(|wake| PythonObject::new("loop", wake)))
         };
-        begun().map_err(|error| raised(py, &error))
+        start_job().map_err(|error| to_exception(py, &error))
     }
 
-    /// Waits so many seconds for the next event: its JSON, or None when none came or the job has ended.
+    /// Waits up to `seconds` for the next event and returns its JSON; None without an event.
     fn next_event(&self, py: Python<'_>, seconds: f64) -> PyResult<Option<String>> {
-        let patience = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let limit = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let waited = py.detach(|| {
-            let next = async { timeout(patience, self.0.events.next()).await.ok().flatten() };
+            let next = async { timeout(limit, self.0.events.next()).await.ok().flatten() };
             Ok(runtime()?.block_on(next))
         });
-        waited.and_then(told).map_err(|error| raised(py, &error))
+        waited.and_then(event_json).map_err(|error| to_exception(py, &error))
     }
 
-    /// The next event that is there already.
+    /// Returns the next available event.
     fn try_event(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        runtime().and_then(|_| told(self.0.events.try_next())).map_err(|error| raised(py, &error))
+        runtime().and_then(|_| event_json(self.0.events.try_next())).map_err(|error| to_exception(py, &error))
     }
 
-    /// Lets the next thing that happens call `wake`, once.
+    /// Requests one call of `wake` at the next event or at the end.
     fn arm(&self) {
         self.0.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the job has ended; further events may wait all the same.
+    /// Whether the job has ended. Events may still be available.
     #[getter]
     fn ended(&self) -> bool {
         self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// How many events nobody fetched in time.
+    /// The number of dropped events.
     #[getter]
     fn dropped(&self) -> u64 {
         self.0.events.dropped()
     }
 
-    /// What came out of it, as JSON; None before the end.
+    /// Returns the result as JSON; None before the end.
     fn result(&self, py: Python<'_>) -> PyResult<Option<String>> {
         match &*self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(None),
             Some(Ok(report)) => Ok(Some(report.clone())),
-            Some(Err(error)) => Err(raised(py, error)),
+            Some(Err(error)) => Err(to_exception(py, error)),
         }
     }
 
-    /// Stops it; the end comes when all is cleaned up.
+    /// Cancels the job, which ends after its clean-up.
     fn cancel(&self) {
         if is_ours() {
             self.0.cancellation.cancel();
@@ -172,29 +172,29 @@ impl Drop for Job {
     }
 }
 
-fn told(event: Option<Event>) -> Result<Option<String>> {
+fn event_json(event: Option<Event>) -> Result<Option<String>> {
     event.map(|event| serde_json::to_string(&event).map_err(internal)).transpose()
 }
 
-fn asker(question: Py<PyAny>) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
-    let own = Own::new("on_question", question);
-    move |words| {
-        let answer = own.with("call", |_, own| own.call1((words,))?.extract::<Option<String>>());
+fn prompt_callback(question: Py<PyAny>) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
+    let callback = PythonObject::new("on_question", question);
+    move |prompt| {
+        let answer = callback.attach("call", |_, callback| callback.call1((prompt,))?.extract::<Option<String>>());
         answer.ok().flatten().map(SecretString::from)
     }
 }
 
-fn start(verb: Verb, job: CloneJob, wake: Option<Own>) -> Result<Job> {
+fn start(verb: Verb, job: CloneJob, wake: Option<PythonObject>) -> Result<Job> {
     let runtime = runtime()?;
-    let running = Arc::new(Running {
-        events: EventQueue::new(EVENTS),
+    let running = Arc::new(JobState {
+        events: EventQueue::new(EVENT_CAPACITY),
         cancellation: CancellationToken::new(),
         outcome: Mutex::new(None),
         wake,
         armed: AtomicBool::new(false),
     });
     let listener = running.clone();
-    let job = job.cancellation(running.cancellation.clone()).on_event(move |event| listener.hear(event));
+    let job = job.cancellation(running.cancellation.clone()).on_event(move |event| listener.push_event(event));
     let work = runtime.spawn(async move {
         match verb {
             Verb::Clone => job.run().await.and_then(|report| json(&report)),
@@ -205,7 +205,7 @@ fn start(verb: Verb, job: CloneJob, wake: Option<Own>) -> Result<Job> {
     let ending = running.clone();
     runtime.spawn(async move {
         let bug = |error| Err(Error::new(ErrorKind::Internal, "this is a bug of dbgraft").caused_by(error));
-        ending.end(work.await.unwrap_or_else(bug));
+        ending.finish(work.await.unwrap_or_else(bug));
     });
     Ok(Job(running))
 }

@@ -1,4 +1,4 @@
-//! The threads that do the work of all jobs of this process.
+//! The worker threads of all jobs of this process.
 
 use std::sync::OnceLock;
 
@@ -7,10 +7,10 @@ use tokio::runtime::{Builder, Runtime};
 
 static RUNTIME: OnceLock<(u32, std::io::Result<Runtime>)> = OnceLock::new();
 
-/// The runtime; the first call starts it.
+/// Returns the runtime. The first call starts it.
 ///
 /// # Errors
-/// `Usage` in a process that was forked after the start: it has none of these threads, and would wait for ever.
+/// `Usage` in a process that was forked after the start, because a fork does not copy the threads.
 pub(crate) fn runtime() -> Result<&'static Runtime> {
     let start = || {
         let runtime = Builder::new_multi_thread().enable_all().thread_name("dbgraft").build();
@@ -23,18 +23,17 @@ pub(crate) fn runtime() -> Result<&'static Runtime> {
         )),
         (_, Ok(runtime)) => Ok(runtime),
         (_, Err(error)) => {
-            Err(Error::new(ErrorKind::Internal, "cannot start the threads that do the work")
-                .caused_by(error.to_string()))
+            Err(Error::new(ErrorKind::Internal, "cannot start the worker threads").caused_by(error.to_string()))
         }
     }
 }
 
-/// Whether it was started.
+/// Whether the runtime was started.
 pub(crate) fn is_running() -> bool {
     RUNTIME.get().is_some()
 }
 
-/// Whether this is the process that started it.
+/// Whether this process started the runtime.
 pub(crate) fn is_ours() -> bool {
     RUNTIME.get().is_some_and(|(owner, _)| *owner == std::process::id())
 }

@@ -5,37 +5,39 @@ use std::sync::{Mutex, PoisonError};
 use dbgraft::{Error, ObjectRef, ObjectSelector, Result};
 use pyo3::prelude::*;
 
-use crate::own::Own;
+use crate::python_object::PythonObject;
 
-/// Asks Python; its first exception is the verdict.
-pub(crate) struct Selector {
-    own: Own,
+/// Calls a selector in Python. Its first exception ends the selection.
+pub(crate) struct PythonSelector {
+    object: PythonObject,
     failed: Mutex<Option<Error>>,
 }
 
-impl Selector {
+impl PythonSelector {
     pub(crate) fn new(object: Py<PyAny>) -> Self {
-        Self { own: Own::new("selector", object), failed: Mutex::new(None) }
+        Self { object: PythonObject::new("selector", object), failed: Mutex::new(None) }
     }
 
-    fn ask<T: for<'py> FromPyObjectOwned<'py>>(&self, method: &'static str, object: &ObjectRef) -> Option<T> {
+    fn call<T: for<'py> FromPyObjectOwned<'py>>(&self, method: &'static str, object: &ObjectRef) -> Option<T> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.is_some() {
             return None;
         }
-        let words = (object.kind.name(), object.name.clone(), object.table.clone());
-        let asked = self.own.with(method, |_, own| own.call_method1(method, words)?.extract().map_err(Into::into));
-        asked.map_err(|error| *failed = Some(error)).ok()
+        let arguments = (object.kind.name(), object.name.clone(), object.table.clone());
+        let called = self
+            .object
+            .attach(method, |_, selector| selector.call_method1(method, arguments)?.extract().map_err(Into::into));
+        called.map_err(|error| *failed = Some(error)).ok()
     }
 }
 
-impl ObjectSelector for Selector {
+impl ObjectSelector for PythonSelector {
     fn select(&self, object: &ObjectRef) -> bool {
-        self.ask("select", object).unwrap_or(false)
+        self.call("select", object).unwrap_or(false)
     }
 
     fn rows(&self, table: &ObjectRef) -> Option<String> {
-        self.ask("rows", table).flatten()
+        self.call("rows", table).flatten()
     }
 
     fn verdict(&self) -> Result<()> {

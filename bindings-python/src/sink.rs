@@ -1,53 +1,56 @@
-//! A sink in Python.
+//! Adapts a sink of Python to the library.
 
 use async_trait::async_trait;
 use dbgraft::{
-    Batch, BatchStream, Catalog, Chunk, Error, ErrorKind, Fidelity, Finding, Memory, Note, ObjectRef, Plan, Progress,
+    Batch, BatchStream, Catalog, Chunk, Error, ErrorKind, FidelityIssue, Finding, MemoryBudget, Note, ObjectRef, Plan,
+    ResumeState,
 };
 use dbgraft::{Receipt, Result, Selection, Sink, TablePlan};
 use pyo3::prelude::*;
 
-use crate::own::Own;
-use crate::source::read;
+use crate::python_object::PythonObject;
+use crate::source::read_rows;
 
 pub(crate) struct PythonSink {
-    own: Own,
+    object: PythonObject,
     reads_back: bool,
 }
 
 impl PythonSink {
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> Self {
         let reads_back = object.getattr("reads_back").and_then(|answer| answer.extract()).unwrap_or(false);
-        Self { own: Own::new("sink", object.clone().unbind()), reads_back }
+        Self { object: PythonObject::new("sink", object.clone().unbind()), reads_back }
     }
 }
 
 #[async_trait]
 impl Sink for PythonSink {
     async fn check(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
-        self.own.ask("check", &(catalog, selection)).await
+        self.object.call_json("check", &(catalog, selection)).await
     }
 
-    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
-        self.own.ask("unsupported", &(catalog, selection)).await
+    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<FidelityIssue>> {
+        self.object.call_json("unsupported", &(catalog, selection)).await
     }
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
-        self.own.ask("existing", &()).await
+        self.object.call_json("existing", &()).await
     }
 
-    async fn begin(&self, plan: &Plan) -> Result<Progress> {
-        self.own.ask("begin", plan).await
+    async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
+        self.object.call_json("begin", plan).await
     }
 
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
-        let (number, given) = (table.number, crate::batch::Batch::of(&batch));
-        self.own.within("write", move |_, own| own.call_method1("write", (number, given)).map(drop)).await?;
-        Ok(Receipt::of(&batch))
+        let (number, given) = (table.number, crate::batch::Batch::from_batch(&batch));
+        self.object
+            .attach_blocking("write", move |_, sink| sink.call_method1("write", (number, given)).map(drop))
+            .await?;
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn complete(&self, table: &TablePlan) -> Result<()> {
-        self.own.ask("complete", &table.number).await
+        self.object.call_json("complete", &table.number).await
     }
 
     fn reads_back(&self) -> bool {
@@ -58,23 +61,23 @@ impl Sink for PythonSink {
         if !self.reads_back {
             return Err(Error::new(ErrorKind::Unsupported, "this sink has no read_back(): it cannot be compared"));
         }
-        self.own.ask("counterparts", plan).await
+        self.object.call_json("counterparts", plan).await
     }
 
     async fn read_back<'a>(
         &'a self,
         table: &'a TablePlan,
         chunk: &'a Chunk,
-        memory: &'a Memory,
+        memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
-        read(&self.own, "read_back", table, chunk, memory).await
+        read_rows(&self.object, "read_back", table, chunk, memory).await
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
-        self.own.ask("finish", plan).await
+        self.object.call_json("finish", plan).await
     }
 
     async fn abort(&self) -> Result<()> {
-        self.own.ask("abort", &()).await
+        self.object.call_json("abort", &()).await
     }
 }

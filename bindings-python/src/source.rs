@@ -1,4 +1,4 @@
-//! A source in Python.
+//! Adapts a source of Python to the library.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,91 +6,97 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use dbgraft::codec::RowEncoder;
 use dbgraft::{
-    Batch, BatchId, BatchStream, Catalog, Chunk, Finding, Memory, Note, Plan, Result, Selection, Source, TablePlan,
+    Batch, BatchId, BatchStream, Catalog, Chunk, Finding, MemoryBudget, Note, Plan, Result, Selection, Source,
+    TablePlan,
 };
 use futures::{StreamExt, stream};
 use pyo3::prelude::*;
 
 use crate::batch;
-use crate::error::{failed, internal};
-use crate::own::{Own, attached};
+use crate::error::{callback_error, internal};
+use crate::python_object::{PythonObject, with_python};
 use crate::rows::add_row;
 
-/// Rows are added in blocks of so many; between two of them others get their turn in Python.
-const BLOCK: usize = 2048;
+/// The number of rows added while attached to the interpreter. Other threads run between two blocks.
+const BLOCK_ROWS: usize = 2048;
 
-pub(crate) struct PythonSource(Own);
+pub(crate) struct PythonSource(PythonObject);
 
 impl PythonSource {
     pub(crate) fn new(object: Py<PyAny>) -> Self {
-        Self(Own::new("source", object))
+        Self(PythonObject::new("source", object))
     }
 }
 
 #[async_trait]
 impl Source for PythonSource {
     async fn catalog(&self) -> Result<Catalog> {
-        self.0.ask("catalog", &()).await
+        self.0.call_json("catalog", &()).await
     }
 
     async fn check(&self, selection: &Selection) -> Result<Vec<Finding>> {
-        self.0.ask("check", selection).await
+        self.0.call_json("check", selection).await
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        self.0.ask("plan", selection).await
+        self.0.call_json("plan", selection).await
     }
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
-        self.0.ask("snapshot", selection).await
+        self.0.call_json("snapshot", selection).await
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
-        read(&self.0, "read", table, chunk, memory).await
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
+        read_rows(&self.0, "read", table, chunk, memory).await
     }
 
     async fn notes(&self) -> Result<Vec<Note>> {
-        self.0.ask("notes", &()).await
+        self.0.call_json("notes", &()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.ask("close", &()).await
+        self.0.call_json("close", &()).await
     }
 }
 
-/// The batches of what a method of the user's gives for a chunk.
-pub(crate) async fn read<'a>(
-    own: &Own,
+/// Calls a method that returns the rows of a chunk, and encodes the rows as batches.
+pub(crate) async fn read_rows<'a>(
+    object: &PythonObject,
     method: &'static str,
     table: &TablePlan,
     chunk: &Chunk,
-    memory: &'a Memory,
+    memory: &'a MemoryBudget,
 ) -> Result<BatchStream<'a>> {
-    let words = (serde_json::to_string(table).map_err(internal)?, serde_json::to_string(chunk).map_err(internal)?);
-    let opened = own.within(method, move |_, own| own.call_method1(method, words)?.extract());
+    let arguments = (serde_json::to_string(table).map_err(internal)?, serde_json::to_string(chunk).map_err(internal)?);
+    let opened = object.attach_blocking(method, move |_, object| object.call_method1(method, arguments)?.extract());
     let (rows, convert) = opened.await?;
-    let reading = Reading {
-        what: own.name(method),
+    let reader = RowReader {
+        method: object.method_name(method),
         rows,
         convert,
         encoder: RowEncoder::new(&table.table),
-        next: BatchId { table: table.number, chunk: chunk.number, batch: 0 },
-        read: 0,
+        next_id: BatchId { table: table.number, chunk: chunk.number, batch: 0 },
+        rows_read: 0,
         ready: None,
         done: false,
-        dropped: Arc::default(),
+        stopped: Arc::default(),
     };
-    let guard = Dropped(reading.dropped.clone());
-    let batches = stream::unfold(Some((reading, guard)), move |state| async move {
-        let (mut reading, guard) = state?;
+    let guard = StopGuard(reader.stopped.clone());
+    let batches = stream::unfold(Some((reader, guard)), move |state| async move {
+        let (mut reader, guard) = state?;
         let wanted = memory.batch_bytes();
         let mut lease = memory.reserve(wanted).await;
-        let read = tokio::task::spawn_blocking(move || (reading.batch(wanted), reading)).await;
+        let read = tokio::task::spawn_blocking(move || (reader.next_batch(wanted), reader)).await;
         match read.map_err(internal) {
-            Ok((Ok(Some(batch)), reading)) => {
+            Ok((Ok(Some(batch)), reader)) => {
                 lease.grow(batch.data.len()).await;
-                lease.settle(batch.data.len());
-                Some((Ok(batch.with_lease(lease)), Some((reading, guard))))
+                lease.shrink(batch.data.len());
+                Some((Ok(batch.with_lease(lease)), Some((reader, guard))))
             }
             Ok((Ok(None), _)) => None,
             Ok((Err(error), _)) | Err(error) => Some((Err(error), None)),
@@ -99,64 +105,64 @@ pub(crate) async fn read<'a>(
     Ok(batches.boxed())
 }
 
-/// Tells a reading that nobody waits for it any more.
-struct Dropped(Arc<AtomicBool>);
+/// Stops a reader when the stream of its batches is dropped.
+struct StopGuard(Arc<AtomicBool>);
 
-impl Drop for Dropped {
+impl Drop for StopGuard {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// The rows of a chunk, which come out of an iterator of Python.
-struct Reading {
-    /// What gives them: "the source's read".
-    what: String,
+/// Reads the rows of a chunk from an iterator of Python.
+struct RowReader {
+    /// The method in error messages: "the source's read".
+    method: String,
     rows: Py<PyAny>,
-    /// Makes a plain value of any other.
+    /// Converts values of other types to plain values.
     convert: Py<PyAny>,
     encoder: RowEncoder,
-    next: BatchId,
-    /// How many rows came so far.
-    read: u64,
-    /// A batch that came as one, and goes after the rows before it.
+    next_id: BatchId,
+    /// The number of rows so far.
+    rows_read: u64,
+    /// A batch from the iterator, which follows the encoded rows.
     ready: Option<Batch>,
     done: bool,
-    dropped: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
 }
 
-impl Reading {
-    /// The next batch of about `wanted` bytes.
-    fn batch(&mut self, wanted: usize) -> Result<Option<Batch>> {
+impl RowReader {
+    /// Returns the next batch of about `wanted` bytes.
+    fn next_batch(&mut self, wanted: usize) -> Result<Option<Batch>> {
         while !self.done && self.ready.is_none() && self.encoder.len() < wanted {
-            if self.dropped.load(Ordering::Relaxed) {
+            if self.stopped.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            attached(|py| self.block(py, wanted))?;
+            with_python(|py| self.encode_block(py, wanted))?;
         }
-        let rows = if self.encoder.is_empty() { None } else { Some(self.encoder.batch(self.next)) };
+        let rows = if self.encoder.is_empty() { None } else { Some(self.encoder.take_batch(self.next_id)) };
         let Some(mut batch) = rows.or_else(|| self.ready.take()) else { return Ok(None) };
-        batch.id = self.next;
-        self.next.batch = self.next.batch.checked_add(1).ok_or_else(batch::too_many)?;
+        batch.id = self.next_id;
+        self.next_id.batch = self.next_id.batch.checked_add(1).ok_or_else(batch::too_many_batches)?;
         Ok(Some(batch))
     }
 
-    /// Takes a block of rows.
-    fn block(&mut self, py: Python<'_>, wanted: usize) -> Result<()> {
-        let mut rows = self.rows.bind(py).try_iter().map_err(|error| failed(py, &self.what, error))?;
+    /// Encodes a block of rows.
+    fn encode_block(&mut self, py: Python<'_>, wanted: usize) -> Result<()> {
+        let mut rows = self.rows.bind(py).try_iter().map_err(|error| callback_error(py, &self.method, error))?;
         let convert = self.convert.bind(py);
-        for _ in 0..BLOCK {
+        for _ in 0..BLOCK_ROWS {
             let Some(row) = rows.next() else {
                 self.done = true;
                 return Ok(());
             };
-            let row = row.map_err(|error| failed(py, &self.what, error))?;
+            let row = row.map_err(|error| callback_error(py, &self.method, error))?;
             if let Ok(batch) = row.cast::<crate::batch::Batch>() {
-                self.ready = Some(batch.get().at(self.next));
+                self.ready = Some(batch.get().with_id(self.next_id));
                 return Ok(());
             }
-            self.read += 1;
-            add_row(&mut self.encoder, &row, convert).map_err(|error| error.with("row", self.read))?;
+            self.rows_read += 1;
+            add_row(&mut self.encoder, &row, convert).map_err(|error| error.with("row", self.rows_read))?;
             if self.encoder.len() >= wanted {
                 return Ok(());
             }

@@ -114,7 +114,7 @@ def test_leaving_with_early_cancels(mysql: Bench) -> None:
     assert_clean(mysql)
 
 
-def test_an_error_that_nobody_waited_for_is_raised_at_the_end_of_with(mysql: Bench) -> None:
+def test_an_unreported_error_is_raised_at_the_end_of_with(mysql: Bench) -> None:
     with (
         pytest.raises(dbgraft.ConnectionFailedError),
         dbgraft.CloneJob("mysql://app@127.0.0.1:1/a", mysql.target) as job,

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Digest;
-use crate::memory::Lease;
+use crate::memory::MemoryLease;
 
-/// Names a batch within a plan: the table's number, the chunk's, and the batch's, each counted from 0.
+/// Identifies a batch within a plan by the numbers of its table, its chunk and itself, each counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BatchId {
     /// The number of the table in the plan.
@@ -27,30 +27,30 @@ impl fmt::Display for BatchId {
 
 /// Whole rows of one chunk, as the text that `LOAD DATA` takes (see [`crate::codec`]).
 ///
-/// At most about [`Memory::batch_bytes`](crate::Memory::batch_bytes) long, or one row where a single row is longer.
-/// Cloning shares the bytes.
+/// About [`MemoryBudget::batch_bytes`](crate::MemoryBudget::batch_bytes) long at most, or one row where a single row is
+/// longer. Cloning shares the bytes.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Which batch.
+    /// The batch.
     pub id: BatchId,
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
-    /// The rows.
+    /// The row text.
     pub data: Bytes,
     /// The digest of the rows.
     pub digest: Digest,
-    /// Keeps the bytes counted as long as any clone of them lives.
-    pub(crate) lease: Option<std::sync::Arc<Lease>>,
+    /// Holds the reservation of the bytes until the last clone of the batch is dropped.
+    pub(crate) lease: Option<std::sync::Arc<MemoryLease>>,
 }
 
 impl Batch {
-    /// A batch of rows that are already text; [`crate::codec::BatchBuilder`] makes one from values.
+    /// Creates a batch from row text; [`crate::codec::BatchBuilder`] builds one from values.
     pub fn new(id: BatchId, rows: u64, data: Bytes, digest: Digest) -> Self {
         Self { id, rows, data, digest, lease: None }
     }
 
     /// A batch of these lines, without their line breaks.
-    pub(crate) fn of_lines<'a>(id: BatchId, lines: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn from_lines<'a>(id: BatchId, lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut text = Vec::new();
         let mut digest = Digest::default();
         for line in lines {
@@ -61,9 +61,9 @@ impl Batch {
         Self::new(id, digest.rows, Bytes::from(text), digest)
     }
 
-    /// Counts the batch's bytes against a memory budget until the batch is gone.
+    /// Attaches the reservation of the batch's bytes, which is released when the last clone of the batch is dropped.
     #[must_use]
-    pub fn with_lease(mut self, lease: Lease) -> Self {
+    pub fn with_lease(mut self, lease: MemoryLease) -> Self {
         self.lease = Some(std::sync::Arc::new(lease));
         self
     }
@@ -72,21 +72,21 @@ impl Batch {
 /// A sink's confirmation that a batch is durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Which batch.
+    /// The batch.
     pub id: BatchId,
-    /// How many rows it holds.
+    /// The number of rows.
     pub rows: u64,
-    /// How many bytes of text it is.
+    /// The bytes of row text.
     pub bytes: u64,
-    /// How many bytes it takes where it is stored: less than `bytes` in a compressed archive.
+    /// The bytes that the batch takes where it is stored: fewer than `bytes` in a compressed archive.
     pub stored: u64,
-    /// The digest of its rows.
+    /// The digest of the rows.
     pub digest: Digest,
 }
 
 impl Receipt {
-    /// The receipt of a batch that is stored as it is.
-    pub fn of(batch: &Batch) -> Self {
+    /// The receipt of a batch that is stored uncompressed.
+    pub fn for_batch(batch: &Batch) -> Self {
         let bytes = batch.data.len() as u64;
         Self { id: batch.id, rows: batch.rows, bytes, stored: bytes, digest: batch.digest }
     }
@@ -106,7 +106,7 @@ pub enum ExportEvent {
         table: u32,
         /// The number of the chunk in its table.
         chunk: u32,
-        /// How many batches it has.
+        /// The number of batches in the chunk.
         batches: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! What a source holds: the objects of one database with their columns, keys, definitions and sizes. Plain data.
+//! The catalog of one database as plain data: its objects with their columns, keys, definitions and sizes.
 
 mod define;
 
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The family a server belongs to.
+/// The product family of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavor {
@@ -26,35 +26,35 @@ impl fmt::Display for Flavor {
     }
 }
 
-/// The server a catalog was read from; it says in which dialect the definitions are written.
+/// The server that a catalog was read from. Its flavor is the dialect of the definitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// The family.
     pub flavor: Flavor,
     /// The version as the server prints it, for example `9.7.4` or `10.11.19-MariaDB`.
     pub version: String,
-    /// What tells this running server from every other; empty where that is unknown.
+    /// A value that identifies the running server instance; empty if unknown.
     #[serde(default)]
     pub identity: String,
-    /// Its `max_allowed_packet`, which bounds the size of a value; 0 where that is unknown.
+    /// Its `max_allowed_packet`, which limits the size of a value; 0 if unknown.
     #[serde(default)]
     pub max_allowed_packet: u64,
-    /// Whether it takes the names of databases and tables that differ by case for the same.
+    /// Whether names of databases and tables are case-insensitive.
     #[serde(default)]
     pub folds_names: bool,
-    /// Its global values of the settings that a generated column may depend on, by name.
+    /// The global values of the variables that a generated column may depend on, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
 }
 
 impl Server {
-    /// A server of which no more is known than its family and version.
+    /// Creates a server with unknown identity and variables.
     pub fn new(flavor: Flavor, version: impl Into<String>) -> Self {
         let (identity, settings) = (String::new(), BTreeMap::new());
         Self { flavor, version: version.into(), identity, max_allowed_packet: 0, folds_names: false, settings }
     }
 
-    /// Whether both are of one series of releases, which write definitions in the same way: 10.11, or 8.4.
+    /// Whether both servers are of one release series, such as 10.11 or 8.4, which prints definitions in the same way.
     pub(crate) fn is_same_release(&self, other: &Self) -> bool {
         let series = |server: &Self| (server.flavor, server.version_numbers().0, server.version_numbers().1);
         series(self) == series(other)
@@ -74,7 +74,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// A database (a schema, in MySQL's other word) and its defaults.
+/// A database and its defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// Its name.
@@ -83,7 +83,7 @@ pub struct Database {
     pub charset: String,
     /// Its default collation.
     pub collation: String,
-    /// Its comment, which MariaDB has; empty elsewhere.
+    /// Its comment on MariaDB; empty on MySQL.
     #[serde(default)]
     pub comment: String,
 }
@@ -96,7 +96,7 @@ pub enum ObjectKind {
     Sequence,
     /// A base table.
     Table,
-    /// A library of MySQL: code that functions and procedures in another language than SQL use.
+    /// A MySQL library: code that non-SQL functions and procedures use.
     Library,
     /// A stored function.
     Function,
@@ -115,7 +115,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// Every kind, in the order in which objects are created.
+    /// All kinds, in the order in which objects are created.
     pub const ALL: [Self; 10] = [
         Self::Sequence,
         Self::Table,
@@ -129,7 +129,7 @@ impl ObjectKind {
         Self::Event,
     ];
 
-    /// The name used in patterns, reports and events: `table`, `package_body`.
+    /// The name in patterns, reports and events: `table`, `package_body`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sequence => "sequence",
@@ -150,7 +150,7 @@ impl ObjectKind {
         matches!(self, Self::Library | Self::Function | Self::Procedure | Self::Package | Self::PackageBody)
     }
 
-    /// Whether something is lost for good without it: a table, or a sequence. All else only works on these.
+    /// Whether objects of this kind hold data: tables and sequences. A clone without one is refused.
     pub fn holds_data(self) -> bool {
         matches!(self, Self::Table | Self::Sequence)
     }
@@ -162,33 +162,33 @@ impl fmt::Display for ObjectKind {
     }
 }
 
-/// Names one object of a database.
+/// The kind and the name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// Its kind.
     pub kind: ObjectKind,
-    /// Its name, as the server stores it.
+    /// Its name in the server's spelling.
     pub name: String,
-    /// The table a trigger belongs to.
+    /// The table of a trigger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
 }
 
 impl ObjectRef {
-    /// Names an object that belongs to no table.
+    /// Creates a reference to an object that is not a trigger.
     pub fn new(kind: ObjectKind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into(), table: None }
     }
 }
 
 impl fmt::Display for ObjectRef {
-    /// `table orders`; characters that would break a line are escaped.
+    /// Formats as `table orders`, with control characters escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, Printable(&self.name))
     }
 }
 
-/// A name fit for one line of a terminal: control characters are escaped, everything else is as it is.
+/// Formats text for one line of a terminal: escapes control characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a>(pub &'a str);
 
@@ -207,109 +207,110 @@ pub struct Column {
     pub name: String,
     /// The bare type, lower case: `varchar`, `bigint`, `enum`.
     pub data_type: String,
-    /// The whole type: `varchar(20)`, `bigint unsigned`, `enum('a','b')`.
+    /// The full type: `varchar(20)`, `bigint unsigned`, `enum('a','b')`.
     pub column_type: String,
     /// The character set of a text column.
     pub charset: Option<String>,
     /// The collation of a text column.
     pub collation: Option<String>,
-    /// Whether it takes NULL.
+    /// Whether it is nullable.
     pub nullable: bool,
-    /// Whether its value is computed (virtual or stored): such a column is never loaded.
+    /// Whether it is a generated column, virtual or stored. Generated columns are never loaded.
     pub generated: bool,
-    /// Whether a computed value is stored with the row: then it travels too, to be compared with what the target computes.
+    /// Whether a generated column is stored. Its values are read too, to compare them with those that the target
+    /// computes.
     #[serde(default)]
     pub stored: bool,
 }
 
-/// A base table (or a sequence, which servers keep as one).
+/// A base table, or a sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Its storage engine, as the server prints it.
+    /// Its storage engine in the server's spelling.
     pub engine: String,
-    /// Its columns in order, invisible and generated ones included.
+    /// Its columns in order, including invisible and generated ones.
     pub columns: Vec<Column>,
-    /// Whether the rows that it once had travel too: a system-versioned table of MariaDB, in which two of the columns say
-    /// from when until when a row was valid.
+    /// Whether historical rows are cloned too: in a system-versioned table of MariaDB, where two columns hold the
+    /// period of validity of a row.
     #[serde(default)]
     pub history: bool,
-    /// The columns of its primary key in key order; empty without one.
+    /// The columns of its primary key in key order; empty without a primary key.
     pub primary_key: Vec<String>,
-    /// About how many rows it has: the server's statistics.
+    /// The estimated number of rows, from the server's statistics.
     pub rows_estimate: u64,
-    /// About how many bytes its rows take on the server, without secondary indexes.
+    /// The estimated bytes of its rows on the server, without secondary indexes.
     pub data_bytes: u64,
-    /// About how many bytes its secondary indexes take on the server.
+    /// The estimated bytes of its secondary indexes on the server.
     pub index_bytes: u64,
-    /// Its definition, as `SHOW CREATE TABLE` prints it.
+    /// Its definition, as printed by `SHOW CREATE TABLE`.
     pub create: String,
 }
 
 impl Table {
-    /// The columns whose values travel, in the order in which a row holds them.
+    /// The columns whose values a batch holds, in the order of a row.
     pub fn stored_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.generated || column.stored)
     }
 
-    /// The columns whose values are loaded: those that travel and are not computed by the target.
+    /// The columns whose values are loaded: all but generated columns.
     pub fn loaded_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !column.generated)
     }
 
-    /// Names it as an object.
+    /// The reference to the table.
     pub fn object(&self) -> ObjectRef {
         ObjectRef::new(ObjectKind::Table, &self.name)
     }
 }
 
-/// The definition of an object that is not a table, with the session settings it was made under.
+/// The definition of an object that is not a table, with the session variables under which it was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
-    /// Which object.
+    /// The object.
     pub object: ObjectRef,
-    /// Its `CREATE` statement, as the server prints it.
+    /// Its `CREATE` statement, as printed by the server.
     pub create: String,
-    /// The `sql_mode` it was made under; empty where the kind has none.
+    /// The `sql_mode` at its creation; empty if the kind has none.
     pub sql_mode: String,
-    /// The `character_set_client` it was made under; empty where the kind has none.
+    /// The `character_set_client` at its creation; empty if the kind has none.
     pub character_set_client: String,
-    /// The `collation_connection` it was made under; empty where the kind has none.
+    /// The `collation_connection` at its creation; empty if the kind has none.
     pub collation_connection: String,
-    /// The collation its database had then; empty where the kind has none.
+    /// The collation of the database at its creation; empty if the kind has none.
     pub database_collation: String,
     /// The time zone of an event; empty for other kinds.
     pub time_zone: String,
-    /// The columns of a view; empty for other kinds, and for a view that its server cannot read.
+    /// The columns of a view; empty for other kinds and for invalid views.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<Column>,
-    /// Where a sequence stands, as the further arguments of `SETVAL`: its next value, 0, its round.
+    /// The state of a sequence, as the further arguments of `SETVAL`: its next value, 0, its cycle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 
-/// Everything that a source holds.
+/// The objects of one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The server, which says in which dialect the definitions are.
+    /// The server, whose flavor is the dialect of the definitions.
     pub server: Server,
     /// The database.
     pub database: Database,
     /// Its base tables, by name.
     pub tables: Vec<Table>,
-    /// All its other objects, in the order of [`ObjectKind::ALL`]; triggers in the order in which they fire.
+    /// The other objects, in the order of [`ObjectKind::ALL`]; triggers in the order in which they fire.
     pub definitions: Vec<Definition>,
 }
 
 impl Catalog {
-    /// Names every object: the tables, then the others.
+    /// The references to all objects: tables first.
     pub fn objects(&self) -> impl Iterator<Item = ObjectRef> + '_ {
         let tables = self.tables.iter().map(Table::object);
         tables.chain(self.definitions.iter().map(|definition| definition.object.clone()))
     }
 
-    /// The table of that name.
+    /// Finds a table by name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
     }

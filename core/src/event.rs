@@ -1,4 +1,4 @@
-//! What a job tells while it runs.
+//! The events of a running job.
 
 mod queue;
 
@@ -16,113 +16,112 @@ pub use queue::EventQueue;
 pub enum Phase {
     /// Connecting, reading the catalog, checking rights and settings.
     Preflight,
-    /// Fixing the moment of the rows.
+    /// Taking the snapshot.
     Snapshot,
     /// Creating the database and the tables.
     Tables,
-    /// Reading and writing rows, and building the indexes of each table whose rows are in.
+    /// Copying rows, and building the indexes of each table whose rows are loaded.
     Rows,
-    /// All rows are in; indexes are still being built.
+    /// Building the last indexes; all rows are loaded.
     Indexes,
-    /// All tables are complete; some are still being compared with what was read.
+    /// Comparing the last tables; all tables are complete.
     Verify,
-    /// Foreign keys, views, routines, triggers, events.
+    /// Creating foreign keys, views, routines, triggers and events.
     Objects,
-    /// Done.
+    /// The leg has ended.
     Done,
-    /// Removing what an unfinished job made.
+    /// Removing the objects of an unfinished job.
     Cleanup,
 }
 
-/// Which leg of a job an event is about.
+/// The leg of a job that an event belongs to. A clone through an archive has two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LegName {
     /// The only leg of a direct clone.
     Clone,
-    /// From the source into the archive.
+    /// The leg from the source into the archive.
     Export,
-    /// From the archive into the target.
+    /// The leg from the archive into the target.
     Import,
-    /// A comparison by itself.
+    /// A comparison without a clone.
     Verify,
 }
 
-/// How far a leg is. Totals are the server's estimates until all is read.
+/// The progress of a leg. Totals are the server's estimates until all rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Amount {
-    /// Rows written.
+pub struct LegProgress {
+    /// The rows written.
     pub rows: u64,
-    /// Bytes of rows written, as text.
+    /// The bytes of row text written.
     pub bytes: u64,
-    /// About how many rows there are.
+    /// The estimated number of rows.
     pub rows_total: u64,
-    /// About how many bytes of text there are.
+    /// The estimated bytes of row text.
     pub bytes_total: u64,
-    /// Bytes a second over the last seconds.
+    /// The bytes per second over the last five seconds.
     pub rate: f64,
-    /// Seconds since the leg began.
+    /// The seconds since the leg began.
     pub elapsed: f64,
-    /// Seconds to go at this rate; `None` while nobody can tell.
+    /// The estimated remaining seconds; `None` while the rate is 0.
     pub eta: Option<f64>,
 }
 
-/// What a job tells while it runs.
+/// An event of a running job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A phase begins.
     Phase {
-        /// Whose.
+        /// The leg.
         leg: LegName,
-        /// Which.
+        /// The phase.
         phase: Phase,
     },
-    /// Work on an object begins: the first of its rows is about to be read, its indexes are about to be built, or
-    /// it is about to be created.
+    /// Work on an object begins: reading its first row, building its indexes, or creating it.
     Started {
-        /// Whose.
+        /// The leg.
         leg: LegName,
-        /// Which object.
+        /// The object.
         object: ObjectRef,
     },
     /// An object is complete.
     Finished {
-        /// Whose.
+        /// The leg.
         leg: LegName,
-        /// Which object.
+        /// The object.
         object: ObjectRef,
-        /// How many rows were written.
+        /// The rows written.
         rows: u64,
-        /// How many bytes of rows were written, as text.
+        /// The bytes of row text written.
         bytes: u64,
-        /// How long it took, in seconds.
+        /// The duration in seconds.
         seconds: f64,
     },
-    /// How far a leg is; several times a second while rows flow.
+    /// The progress of a leg; several times a second while rows are copied.
     Progress {
-        /// Whose.
+        /// The leg.
         leg: LegName,
-        /// The phase it is in.
+        /// The current phase.
         phase: Phase,
-        /// How far it is.
+        /// The progress.
         #[serde(flatten)]
-        amount: Amount,
+        amount: LegProgress,
     },
-    /// Something that the user should know now; it is in the report too.
+    /// A warning, which the report repeats.
     Warning {
-        /// In one line.
+        /// The warning, in one line.
         message: String,
     },
 }
 
-/// Where events go. Called from the engine's tasks: it must not block.
+/// Passes events to the job's listener, from the engine's tasks. The listener must not block.
 #[derive(Clone)]
-pub(crate) struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+pub(crate) struct EventEmitter(Arc<dyn Fn(Event) + Send + Sync>);
 
-impl Events {
-    pub(crate) fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+impl EventEmitter {
+    pub(crate) fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listener))
     }
 
@@ -131,8 +130,8 @@ impl Events {
     }
 }
 
-impl Default for Events {
+impl Default for EventEmitter {
     fn default() -> Self {
-        Self::to(|_| ())
+        Self::new(|_| ())
     }
 }

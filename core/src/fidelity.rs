@@ -1,39 +1,39 @@
-//! What does not arrive as it was, and how much that matters.
+//! Known differences between the source and the clone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::ObjectRef;
 
-/// How much a finding matters.
+/// How serious a finding or a fidelity issue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know before the start; nothing is lost, and the report does not repeat it.
+    /// Information: nothing is lost.
     Note,
-    /// The clone works, but not in every respect as one might expect.
+    /// The clone is made, with a difference.
     Warning,
-    /// The clone cannot be made.
+    /// The clone, or the object, cannot be made.
     Error,
 }
 
-/// Something that is not at the target as it is at the source.
+/// A part of an object that is not the same at the target as at the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fidelity {
-    /// Of which object.
+pub struct FidelityIssue {
+    /// The object.
     pub object: ObjectRef,
-    /// What of it, in a few words: `column price`, `index by_name`, `collation`, `definition`.
+    /// The part of the object: `column price`, `index by_name`, `collation`, `definition`.
     pub what: String,
-    /// `Note`: another form of the same meaning. `Warning`: something is lost or changed, the object is carried.
-    /// `Error`: the object is not carried.
+    /// `Note`: the meaning is the same. `Warning`: the object is carried, and something is lost or changed. `Error`:
+    /// the object is not carried.
     pub severity: Severity,
-    /// What it is at the source.
+    /// The part at the source.
     pub source: String,
-    /// What it is at the target; empty when it is not there.
+    /// The part at the target; empty if it is missing there.
     pub target: String,
 }
 
-impl Fidelity {
-    /// `column price: uuid became char(36)`, or `index by_price is not carried: …`.
+impl FidelityIssue {
+    /// `column price of table goods: uuid becomes char(36)`, or `index by_price of table goods is not carried: …`.
     pub(crate) fn describe(&self) -> String {
         match self.target.as_str() {
             "" => format!("{} of {} is not carried: {}", self.what, self.object, self.source),

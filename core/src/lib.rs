@@ -17,8 +17,8 @@
 //!
 //! A [`CloneJob`] moves rows from a [`Source`] to a [`Sink`]; an [`ObjectSelector`] says which. All three are traits:
 //! MySQL-family servers and archives (a clone at rest in S3 or in a directory) implement them here, and yours may too.
-//! The unit is the [`Batch`]: whole rows of one table as the text that `LOAD DATA` takes, which is why rows never become
-//! Rust values between two servers. [`codec`] describes that text.
+//! The unit is the [`Batch`]: whole rows of one table as the text that `LOAD DATA` takes, which is why rows never
+//! become Rust values between two servers. [`codec`] describes that text.
 //!
 //! What a job will do is a [`Plan`], what it tells meanwhile are [`Event`]s, what it did is a [`Report`]. Options are
 //! [`CloneOptions`], the same list as the command's flags.
@@ -59,18 +59,20 @@ pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, Obj
 pub use clone::CloneJob;
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Amount, Event, EventQueue, LegName, Phase};
-pub use fidelity::{Fidelity, Severity};
-pub use memory::{Lease, Memory};
+pub use event::{Event, EventQueue, LegName, LegProgress, Phase};
+pub use fidelity::{FidelityIssue, Severity};
+pub use memory::{MemoryBudget, MemoryLease};
 pub use options::{
-    AgentCredentials, CloneOptions, Definer, IfExists, OnUnsupported, Spelling, Verify, parse_seconds, parse_size,
+    AgentCredentials, CloneOptions, Definer, IfExists, NamingStyle, OnUnsupported, Verify, parse_seconds, parse_size,
 };
-pub use plan::{Chunk, LeftOut, Plan, Position, Progress, Rung, SelectedTable, Selection, TablePlan};
-pub use report::{Finding, Note, ObjectReport, Overview, Report};
+pub use plan::{
+    Chunk, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection, SnapshotMethod, TablePlan,
+};
+pub use report::{Finding, Note, ObjectReport, PlanReport, Report};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{Sink, UndoRecorder};
-pub use site::Site;
+pub use site::ExecutionSite;
 pub use source::{BatchStream, ReadObserver, Source};
 pub use tokio_util::sync::CancellationToken;
-pub use verification::{Comparison, Difference, DifferingRow, Place, Verification};
+pub use verification::{Comparison, Difference, DifferingRow, RowLocation, Verification};

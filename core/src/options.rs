@@ -1,6 +1,6 @@
 //! The options of a clone: one list, under the same names in every language and on the command line.
 
-mod reading;
+mod json;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,20 +11,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
-pub use reading::{Spelling, parse_seconds, parse_size};
+pub use json::{NamingStyle, parse_seconds, parse_size};
 
-/// What to do with a table that is already there.
+/// What to do with a table that already exists at the target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IfExists {
-    /// Refuse, before anything is changed.
+    /// Fail before anything is changed.
     #[default]
     Fail,
-    /// Drop it and make it anew. Other objects of the same name are replaced too.
+    /// Drop it and create it again. Other objects of the same name are replaced too.
     Drop,
-    /// Keep its definition, remove its rows. Other objects of the same name are replaced.
+    /// Keep its definition and remove its rows. Other objects of the same name are replaced.
     Truncate,
-    /// Leave it as it is.
+    /// Leave it unchanged.
     Skip,
 }
 
@@ -37,21 +37,21 @@ impl FromStr for IfExists {
             "drop" => Ok(Self::Drop),
             "truncate" => Ok(Self::Truncate),
             "skip" => Ok(Self::Skip),
-            _ => Err(Error::usage(format!("if-exists: `{text}` is none of fail, drop, truncate, skip"))),
+            _ => Err(Error::usage(format!("if-exists: `{text}` is not one of fail, drop, truncate, skip"))),
         }
     }
 }
 
-/// What to do with an object that the target cannot carry as it is, which happens between the families.
+/// What to do with an object that the target does not support, which happens between MySQL and MariaDB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnsupported {
-    /// Refuse the clone, before anything is changed.
+    /// Fail before anything is changed.
     #[default]
     Refuse,
     /// Leave the object out.
     Skip,
-    /// Carry the object without what the target cannot have; leave out only what has no image at all.
+    /// Carry the object without its unsupported parts. Leave out only objects that have no equivalent.
     Degrade,
 }
 
@@ -63,7 +63,7 @@ impl FromStr for OnUnsupported {
             "refuse" => Ok(Self::Refuse),
             "skip" => Ok(Self::Skip),
             "degrade" => Ok(Self::Degrade),
-            _ => Err(Error::usage(format!("on-unsupported: `{text}` is none of refuse, skip, degrade"))),
+            _ => Err(Error::usage(format!("on-unsupported: `{text}` is not one of refuse, skip, degrade"))),
         }
     }
 }
@@ -72,12 +72,12 @@ impl FromStr for OnUnsupported {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
-    /// Not at all, beyond the target's own counts of what it took.
+    /// No comparison. The counts of the target's receipts are always checked.
     #[default]
     None,
-    /// By the number of rows of each chunk.
+    /// Compares the number of rows of each chunk.
     Counts,
-    /// By the digest of the rows of each chunk: every value is read back.
+    /// Compares the digest of the rows of each chunk: reads every value back.
     Checksum,
 }
 
@@ -89,19 +89,19 @@ impl FromStr for Verify {
             "none" => Ok(Self::None),
             "counts" => Ok(Self::Counts),
             "checksum" => Ok(Self::Checksum),
-            _ => Err(Error::usage(format!("verify: `{text}` is none of none, counts, checksum"))),
+            _ => Err(Error::usage(format!("verify: `{text}` is not one of none, counts, checksum"))),
         }
     }
 }
 
-/// How the work on another host gets at S3.
+/// How an agent on another host gets access to S3.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AgentCredentials {
-    /// By presigned URLs, one for each object, which are made here when they are needed: the host never has a key.
+    /// By one presigned URL for each object. The coordinator signs them on request, so the host never has a key.
     #[default]
     Presigned,
-    /// By what the host itself has: a role, a profile, its environment.
+    /// By the host's own credentials: a role, a profile, environment variables.
     Inherit,
 }
 
@@ -112,24 +112,24 @@ impl FromStr for AgentCredentials {
         match text {
             "presigned" => Ok(Self::Presigned),
             "inherit" => Ok(Self::Inherit),
-            _ => Err(Error::usage(format!("agent-credentials: `{text}` is none of presigned, inherit"))),
+            _ => Err(Error::usage(format!("agent-credentials: `{text}` is not one of presigned, inherit"))),
         }
     }
 }
 
-/// Who will be the definer of views, routines, triggers and events.
+/// The definer of views, routines, triggers and events at the target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Definer {
-    /// The account that makes the clone.
+    /// The account that the clone runs as.
     #[default]
     Strip,
-    /// The same as at the source.
+    /// The definer at the source.
     Keep,
-    /// This account.
+    /// The named account.
     Account {
-        /// Its user name.
+        /// The user name.
         user: String,
-        /// Its host name.
+        /// The host name.
         host: String,
     },
 }
@@ -144,7 +144,7 @@ impl FromStr for Definer {
             (_, Some((user, host))) if !user.is_empty() && !host.is_empty() => {
                 Ok(Self::Account { user: user.to_owned(), host: host.to_owned() })
             }
-            _ => Err(Error::usage(format!("definer: `{text}` is none of strip, keep, USER@HOST"))),
+            _ => Err(Error::usage(format!("definer: `{text}` is not one of strip, keep, USER@HOST"))),
         }
     }
 }
@@ -171,84 +171,84 @@ impl<'de> Deserialize<'de> for Definer {
     }
 }
 
-/// Everything that can be asked of a clone.
+/// The options of a clone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloneOptions {
     /// Stage the rows through this archive location: `s3://bucket/prefix` or `file:///dir`.
     pub via: Option<String>,
-    /// Keep the staged archive, after success and after failure.
+    /// Keep the archive of `via`, after success and after failure.
     pub keep_archive: bool,
-    /// Reach the source's server through the host of this `ssh://` URL; see [`Site`](crate::Site).
+    /// Connect to the source through the host of this `ssh://` URL; see [`ExecutionSite`](crate::ExecutionSite).
     pub source_tunnel: Option<String>,
-    /// Reach the target's server through the host of this `ssh://` URL.
+    /// Connect to the target through the host of this `ssh://` URL.
     pub target_tunnel: Option<String>,
-    /// Let the source's work run on the host of this `ssh://` URL.
+    /// Run the source's work on the host of this `ssh://` URL.
     pub source_agent: Option<String>,
-    /// Let the target's work run on the host of this `ssh://` URL.
+    /// Run the target's work on the host of this `ssh://` URL.
     pub target_agent: Option<String>,
-    /// The executable that a host gets on which work is to run: a `dbgraft` built for it. The command takes itself.
+    /// The `dbgraft` executable that is copied to an agent's host. The command copies itself by default.
     pub agent_binary: Option<PathBuf>,
-    /// How the work on another host gets at S3.
+    /// How an agent on another host gets access to S3.
     pub agent_credentials: AgentCredentials,
-    /// Trust any key that a host shows: whoever is on the line can then read and change everything.
+    /// Accept any SSH host key. An attacker between the two hosts can then read and change everything.
     pub insecure_accept_any_host_key: bool,
-    /// Objects to take: globs of names, or `kind:glob`. With one, the clone is partial.
-    #[serde(deserialize_with = "reading::texts")]
+    /// Objects to clone: globs of names, or `kind:glob`. With a pattern, the clone is partial.
+    #[serde(deserialize_with = "json::string_list")]
     pub include: Vec<String>,
     /// Objects to leave out: globs of names, or `kind:glob`.
-    #[serde(deserialize_with = "reading::texts")]
+    #[serde(deserialize_with = "json::string_list")]
     pub exclude: Vec<String>,
-    /// A condition in SQL for the rows of a table, by the table's name.
+    /// SQL conditions for the rows of tables, by table name.
     #[serde(rename = "where")]
     pub filters: BTreeMap<String, String>,
-    /// Whether triggers are taken; by default in a full clone only.
+    /// Whether triggers are cloned; by default in a full clone only.
     pub triggers: Option<bool>,
-    /// Whether functions, procedures and packages are taken; by default in a full clone only.
+    /// Whether functions, procedures and packages are cloned; by default in a full clone only.
     pub routines: Option<bool>,
-    /// Whether events are taken; by default in a full clone only.
+    /// Whether events are cloned; by default in a full clone only.
     pub events: Option<bool>,
-    /// Take definitions, no rows.
+    /// Clone definitions only.
     pub schema_only: bool,
-    /// Take rows only, into tables that are there.
+    /// Clone rows only, into existing tables.
     pub data_only: bool,
-    /// What to do with a table that is already there.
+    /// What to do with a table that already exists at the target.
     pub if_exists: IfExists,
-    /// Drop the target database and create it anew.
+    /// Drop the target database and create it again.
     pub recreate_database: bool,
-    /// Who will be the definer of views, routines, triggers and events.
+    /// The definer of views, routines, triggers and events.
     pub definer: Definer,
-    /// What to do with an object that the target cannot carry as it is.
+    /// What to do with an object that the target does not support.
     pub on_unsupported: OnUnsupported,
-    /// How the clone is compared with what was read, each table as soon as it is complete. A clone that is found different
-    /// is left as it is, and the job fails with an error of kind `Different`, which has the report.
+    /// How each table is compared with what was read, as soon as it is complete. A clone that differs is kept, and the
+    /// job fails with an error of kind `Different`, which carries the report.
     pub verify: Verify,
-    /// Name the keys of the rows that a comparison finds different, the first hundred of each table. A source of your own
-    /// must then be able to read a chunk more than once.
+    /// List the keys of differing rows, the first hundred of each table. A custom source must then be able to read a
+    /// chunk more than once.
     pub list_rows: bool,
-    /// How many connections read, and how many load, at once.
+    /// The number of reading connections, and of loading connections.
     pub threads: usize,
-    /// At most this many bytes of rows are in flight.
-    #[serde(deserialize_with = "reading::size")]
+    /// The maximum bytes of rows in flight.
+    #[serde(deserialize_with = "json::size")]
     pub memory: u64,
-    /// At most this many bytes of rows are read a second.
-    #[serde(deserialize_with = "reading::size_if_any")]
+    /// The maximum bytes of rows read per second.
+    #[serde(deserialize_with = "json::optional_size")]
     pub max_rate: Option<u64>,
-    /// Keep the target's changes out of its binary log. Its replicas will not have the clone.
+    /// Do not write the target's binary log. The target's replicas do not get the clone.
     pub skip_binlog: bool,
-    /// Remove everything again when the target refuses an object after the rows are in: an index, a foreign key, a view, a
-    /// routine, a trigger, an event. By default the rest stays, and the job fails with an error of kind `Incomplete`,
-    /// which has the report.
+    /// Remove the whole clone when the target refuses an object after the rows are loaded: an index, a foreign key, a
+    /// view, a routine, a trigger, an event. By default the rest is kept, and the job fails with an error of kind
+    /// `Incomplete`, which carries the report.
     pub all_or_nothing: bool,
-    /// So many seconds a statement waits for a lock that another session holds: on an object at either end, and for the
-    /// moment of the rows at the source.
-    #[serde(deserialize_with = "reading::seconds")]
+    /// The seconds that a statement waits for a lock of another session: on an object at either end, and for the
+    /// snapshot at the source.
+    #[serde(deserialize_with = "json::seconds")]
     pub lock_wait: u64,
-    /// The source is not asked for its global read lock while a statement runs there for so many seconds: all others
-    /// would wait behind both. 0 does not look.
-    #[serde(deserialize_with = "reading::seconds")]
+    /// The global read lock is not requested while a statement has been running at the source for this many seconds,
+    /// because all other statements would wait behind both. 0 disables the check.
+    #[serde(deserialize_with = "json::seconds")]
     pub lock_guard: u64,
-    /// Read without any guarantee that the tables are of one moment.
+    /// Read without a consistent snapshot.
     pub no_consistency: bool,
 }
 
@@ -291,44 +291,42 @@ impl Default for CloneOptions {
 }
 
 impl CloneOptions {
-    /// Refuses what a selector by code would pass over in silence.
-    pub(crate) fn check_free_choice(&self) -> Result<()> {
+    /// Refuses options that a custom selector would ignore.
+    pub(crate) fn check_custom_selector(&self) -> Result<()> {
         let kinds = self.triggers.or(self.routines).or(self.events);
         if self.include.is_empty() && self.exclude.is_empty() && kinds.is_none() {
             return Ok(());
         }
-        Err(Error::usage(
-            "a selector of your own chooses in the place of include, exclude, triggers, routines and events: say one of them",
-        ))
+        Err(Error::usage("a custom selector replaces include, exclude, triggers, routines and events: give either"))
     }
 
-    /// Refuses what contradicts itself.
+    /// Refuses contradictory and invalid options.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = [
             (
                 self.schema_only && self.data_only,
-                "--schema-only and --data-only leave nothing to clone: say one of them",
+                "--schema-only and --data-only leave nothing to clone: give one of them",
             ),
             (
                 self.schema_only && !self.filters.is_empty(),
-                "--where chooses rows, and --schema-only takes none: say one of them",
+                "--where chooses rows, and --schema-only takes none: give one of them",
             ),
             (
                 self.data_only && self.recreate_database,
-                "--data-only needs the tables that --recreate-database would drop: say one of them",
+                "--data-only needs the tables that --recreate-database would drop: give one of them",
             ),
             (
                 self.data_only && self.if_exists == IfExists::Drop,
-                "--data-only needs the tables that --if-exists drop would drop: say --if-exists truncate",
+                "--data-only needs the tables that --if-exists drop would drop: use --if-exists truncate",
             ),
             (self.keep_archive && self.via.is_none(), "--keep-archive needs --via: there is no archive to keep"),
             (
                 self.schema_only && self.verify != Verify::None,
-                "--verify compares rows, and --schema-only takes none: say one of them",
+                "--verify compares rows, and --schema-only takes none: give one of them",
             ),
             (
                 self.list_rows && self.verify == Verify::None,
-                "--list-rows names rows that a comparison finds: say --verify checksum too",
+                "--list-rows lists the rows of a comparison: add --verify checksum",
             ),
             (self.threads == 0, "--threads must be at least 1"),
             (self.threads > 256, "--threads must be at most 256"),
@@ -349,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_survive_json_and_an_unknown_one_is_named() {
+    fn options_survive_json_and_errors_name_unknown_options() {
         let options = CloneOptions { definer: "app@%".parse().unwrap(), ..CloneOptions::default() };
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<CloneOptions>(&json).unwrap(), options);
@@ -358,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused() {
+    fn contradictory_options_are_refused() {
         assert!(CloneOptions::default().check().is_ok());
         assert!(CloneOptions { schema_only: true, data_only: true, ..CloneOptions::default() }.check().is_err());
         assert!(CloneOptions { threads: 0, ..CloneOptions::default() }.check().is_err());

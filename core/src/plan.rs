@@ -1,4 +1,4 @@
-//! What a leg will do, as plain data: the selection, the position of the snapshot, the tables and their chunks.
+//! The plan of a clone as plain data: the selection, the position of the snapshot, the tables and their chunks.
 
 use std::collections::BTreeSet;
 
@@ -6,78 +6,80 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
-use crate::fidelity::Fidelity;
+use crate::fidelity::FidelityIssue;
 
-/// What the selector chose from a catalog. Pure data: it travels to the site that does the work.
+/// The objects that a selector chose from a catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The tables.
+    /// The chosen tables.
     pub tables: Vec<SelectedTable>,
-    /// The other objects.
+    /// The chosen objects that are not tables.
     pub objects: Vec<ObjectRef>,
-    /// What is not taken, and why.
-    pub left_out: Vec<LeftOut>,
-    /// Whether rows are taken (not with `--schema-only`).
+    /// The objects that are left out, and why.
+    pub left_out: Vec<OmittedObject>,
+    /// Whether rows are cloned (not with `--schema-only`).
     pub rows: bool,
-    /// Whether definitions are taken (not with `--data-only`).
+    /// Whether definitions are cloned (not with `--data-only`).
     pub schema: bool,
-    /// Whether everything that the database holds was chosen.
+    /// Whether the selection holds every object of the database.
     pub whole: bool,
 }
 
 impl Selection {
-    /// Leaves out these objects, and the triggers of these tables.
-    pub(crate) fn leave(&mut self, these: &[ObjectRef], reason: &str) {
+    /// Leaves out `objects`, and the triggers of the tables among them.
+    pub(crate) fn omit(&mut self, objects: &[ObjectRef], reason: &str) {
         let table = |name: &str| ObjectRef::new(ObjectKind::Table, name);
-        let hit = |object: &ObjectRef| {
-            these.contains(object) || object.table.as_deref().is_some_and(|name| these.contains(&table(name)))
+        let is_omitted = |object: &ObjectRef| {
+            objects.contains(object) || object.table.as_deref().is_some_and(|name| objects.contains(&table(name)))
         };
-        let tables = self.tables.extract_if(.., |chosen| hit(&table(&chosen.name))).map(|chosen| table(&chosen.name));
-        let mut left: Vec<ObjectRef> = tables.collect();
-        left.extend(self.objects.extract_if(.., |object| hit(object)));
-        self.whole &= left.is_empty();
-        self.left_out.extend(left.into_iter().map(|object| LeftOut { object, reason: reason.to_owned() }));
+        let tables =
+            self.tables.extract_if(.., |chosen| is_omitted(&table(&chosen.name))).map(|chosen| table(&chosen.name));
+        let mut omitted: Vec<ObjectRef> = tables.collect();
+        omitted.extend(self.objects.extract_if(.., |object| is_omitted(object)));
+        self.whole &= omitted.is_empty();
+        self.left_out.extend(omitted.into_iter().map(|object| OmittedObject { object, reason: reason.to_owned() }));
     }
 }
 
-/// A table that was chosen.
+/// A table of a selection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectedTable {
     /// Its name.
     pub name: String,
-    /// A condition in SQL that its rows must meet.
+    /// The SQL condition of its rows; `None` for all rows.
     pub filter: Option<String>,
 }
 
-/// Something that is not taken.
+/// An object that a clone leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// What.
+pub struct OmittedObject {
+    /// The object.
     pub object: ObjectRef,
-    /// Why, as the end of a sentence: "excluded by a pattern".
+    /// The reason, as the end of a sentence: "excluded by a pattern".
     pub reason: String,
 }
 
-/// How the rows of all tables come to be of one moment: the rungs of a ladder, best first.
+/// The method by which all connections of a source see the rows of one moment, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rung {
-    /// `FLUSH TABLES WITH READ LOCK` for the moment in which all transactions start.
+pub enum SnapshotMethod {
+    /// `FLUSH TABLES WITH READ LOCK` while all transactions start.
     GlobalReadLock,
-    /// MariaDB's `BACKUP STAGE BLOCK_COMMIT` for that moment.
+    /// MariaDB's `BACKUP STAGE BLOCK_COMMIT` while all transactions start.
     BackupStage,
-    /// `LOCK TABLES … READ` of the selected tables for that moment.
+    /// `LOCK TABLES … READ` of the selected tables while all transactions start.
     TableLocks,
-    /// One connection and one transaction: no lock at all, and no parallel reading.
+    /// One transaction on one connection: no lock, and no parallel reading.
     SingleTransaction,
-    /// No guarantee, as the user asked.
+    /// No consistency, with `--no-consistency`.
     None,
-    /// The rows come from an archive or a source of the user's own, which answers for their consistency.
-    Given,
+    /// An archive or a custom source, which is responsible for the consistency of its rows.
+    #[serde(rename = "given")]
+    External,
 }
 
-impl Rung {
-    /// In words, for reports.
+impl SnapshotMethod {
+    /// Describes the method in words, for reports.
     pub fn describe(self) -> &'static str {
         match self {
             Self::GlobalReadLock => "global read lock while the transactions started",
@@ -85,17 +87,17 @@ impl Rung {
             Self::TableLocks => "read locks on the selected tables while the transactions started",
             Self::SingleTransaction => "one transaction on one connection, without any lock",
             Self::None => "no consistency, as asked",
-            Self::Given => "as the archive or the source gives it",
+            Self::External => "as the archive or the source provides it",
         }
     }
 }
 
-/// The moment of the rows, as far as the source could tell it.
+/// The position of the snapshot in the source's binary log, as far as the source knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// How the moment was held.
-    pub rung: Rung,
-    /// Why no better rung was taken, one line for each that was tried.
+    /// The snapshot method.
+    pub rung: SnapshotMethod,
+    /// The reasons why no preferred method was taken, one line for each method that was tried.
     #[serde(default)]
     pub refused: Vec<String>,
     /// The binary log file.
@@ -104,15 +106,15 @@ pub struct Position {
     pub binlog_position: Option<u64>,
     /// The set of executed GTIDs (MySQL) or the GTID position (MariaDB).
     pub gtid: Option<String>,
-    /// How long statements that write may have waited for our lock, in milliseconds: from the asking to the unlocking,
-    /// tries that failed included. `None` when no lock was asked for.
+    /// The milliseconds that writing statements may have waited for the snapshot's lock: from the request of the lock
+    /// to its release, failed attempts included. `None` if no lock was requested.
     #[serde(default)]
     pub writers_waited_ms: Option<u64>,
 }
 
 impl Position {
-    /// A position that says nothing but the rung.
-    pub fn unknown(rung: Rung) -> Self {
+    /// A position without binary log coordinates.
+    pub fn unknown(rung: SnapshotMethod) -> Self {
         Self {
             rung,
             refused: Vec::new(),
@@ -124,14 +126,14 @@ impl Position {
     }
 }
 
-/// A key range of one table, the unit of reading. Chunks of a table never overlap and together hold every row.
+/// A key range of one table, the unit of reading. The chunks of a table do not overlap and together hold every row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Its number in its table, from 0, in key order.
+    /// The number of the chunk in its table, from 0, in key order.
     pub number: u32,
-    /// The rows whose key is greater than this: SQL literals for the columns of the chunk key, or for its first ones.
+    /// The exclusive lower bound: SQL literals for the columns of the chunk key, or for its first columns.
     pub after: Option<Vec<String>>,
-    /// The rows whose key is at most this.
+    /// The inclusive upper bound.
     pub until: Option<Vec<String>>,
 }
 
@@ -142,53 +144,52 @@ impl Chunk {
     }
 }
 
-/// What will be done for one table.
+/// The plan of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TablePlan {
-    /// Its number in the plan, from 0.
+    /// The number of the table in the plan, from 0.
     pub number: u32,
-    /// The table as the catalog holds it.
+    /// The table's entry in the catalog.
     pub table: Table,
-    /// A condition in SQL that its rows must meet.
+    /// The SQL condition of its rows; `None` for all rows.
     pub filter: Option<String>,
-    /// The columns whose ranges the chunks are; empty when the table is read in one stream.
+    /// The columns that the chunks are ranges of; empty if the table is one chunk.
     pub chunk_key: Vec<String>,
-    /// Its chunks, in key order; empty when no rows are taken.
+    /// The chunks in key order; empty if no rows are cloned.
     pub chunks: Vec<Chunk>,
 }
 
-/// Everything that a sink needs to know before the first row.
+/// The plan of a clone: everything that a sink needs before the first row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The source's server.
     pub server: Server,
     /// The source's database.
     pub database: Database,
-    /// The moment of the rows.
+    /// The position of the snapshot.
     pub position: Position,
-    /// Whether definitions are carried; else the tables must be there.
+    /// Whether definitions are cloned. Otherwise the tables must exist at the target.
     pub schema: bool,
     /// The tables, with their numbers as indexes.
     pub tables: Vec<TablePlan>,
-    /// The other objects, in the order of the catalog.
+    /// The definitions of the other objects, in the order of the catalog.
     pub definitions: Vec<Definition>,
-    /// What is not taken, and why.
-    pub left_out: Vec<LeftOut>,
-    /// The views that the source's own server cannot run.
+    /// The objects that are left out, and why.
+    pub left_out: Vec<OmittedObject>,
+    /// The views that are invalid at the source.
     #[serde(default)]
     pub invalid: Vec<ObjectRef>,
-    /// What the source already knows to be lost on the way.
+    /// The differences between source and target that the source already knows.
     #[serde(default)]
-    pub fidelity: Vec<Fidelity>,
-    /// What the user should know.
+    pub fidelity: Vec<FidelityIssue>,
+    /// Warnings of the source.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
 impl Plan {
-    /// The plan for a selection from a catalog in which each table is one chunk. The plain case for sources of the
-    /// user's own; others replace the chunks.
-    pub fn of(catalog: &Catalog, selection: &Selection, position: Position) -> Self {
+    /// Plans a selection with one chunk for each table. A source that reads in parallel replaces the chunks.
+    pub fn from_selection(catalog: &Catalog, selection: &Selection, position: Position) -> Self {
         let chosen = selection.tables.iter().filter_map(|chosen| Some((chosen, catalog.table(&chosen.name)?)));
         let tables = (0..).zip(chosen).map(|(number, (chosen, table))| TablePlan {
             number,
@@ -213,20 +214,20 @@ impl Plan {
         }
     }
 
-    /// About how many rows will be read.
+    /// The estimated number of rows to read.
     pub fn rows_estimate(&self) -> u64 {
         self.tables.iter().filter(|table| !table.chunks.is_empty()).map(|table| table.table.rows_estimate).sum()
     }
 
-    /// About how many bytes the rows take on the source.
+    /// The estimated bytes that the rows take on the source.
     pub fn bytes_estimate(&self) -> u64 {
         self.tables.iter().filter(|table| !table.chunks.is_empty()).map(|table| table.table.data_bytes).sum()
     }
 }
 
-/// What a sink already holds of a plan when it begins: the batches that need not be written again.
+/// The batches that a sink already holds when it begins. The engine does not write them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// The batches that are durable.
+pub struct ResumeState {
+    /// The durable batches.
     pub loaded: BTreeSet<BatchId>,
 }

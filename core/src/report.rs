@@ -1,4 +1,4 @@
-//! What a job found and did: the same structure as a Rust value, a JSON file and the summary on a terminal.
+//! The results of a job: Rust values that serialize to the JSON report and that the command prints as a summary.
 
 use std::fmt;
 
@@ -6,38 +6,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Database, ObjectRef, Server};
 use crate::error::{Error, ErrorKind};
-use crate::fidelity::{Fidelity, Severity};
-use crate::plan::{LeftOut, Plan, Position};
+use crate::fidelity::{FidelityIssue, Severity};
+use crate::plan::{OmittedObject, Plan, Position};
 use crate::verification::{self, Difference, Verification};
 
-/// Something that the preflight found: one line that says what is wrong and what to do.
+/// A result of the preflight checks: one line with the problem and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How much it matters.
+    /// How serious it is.
     pub severity: Severity,
-    /// What was found and what to do, in one line.
+    /// The problem and its remedy, in one line.
     pub message: String,
 }
 
 impl Finding {
-    /// A problem that keeps the clone from being made.
+    /// A problem that prevents the clone.
     pub fn error(message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, message: message.into() }
     }
 
-    /// Something to be aware of.
+    /// A problem that does not prevent the clone.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, message: message.into() }
     }
 
-    /// Good to know.
+    /// Information.
     pub fn note(message: impl Into<String>) -> Self {
         Self { severity: Severity::Note, message: message.into() }
     }
 }
 
-/// The error that stands for the preflight's problems, one line each; `None` when there is none.
-pub(crate) fn refusal(findings: &[Finding]) -> Option<Error> {
+/// The error of kind `Preflight` for all findings of severity `Error`, one line each; `None` without one.
+pub(crate) fn preflight_error(findings: &[Finding]) -> Option<Error> {
     let problems: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
@@ -51,44 +51,44 @@ pub(crate) fn refusal(findings: &[Finding]) -> Option<Error> {
     Some(Error::new(ErrorKind::Preflight, message))
 }
 
-/// Something that the user should know of one object, or of the whole.
+/// A remark of a source or a sink on one object, or on the whole clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// In one line.
+    /// A warning.
     Message {
         /// The object; `None` for the whole clone.
         object: Option<ObjectRef>,
-        /// What.
+        /// The warning, in one line.
         message: String,
     },
-    /// Something is not as it is at the source.
-    Fidelity(Fidelity),
-    /// Something is not what was read, and nobody foresaw it: the clone is different.
+    /// A part of an object differs from the source in a known way.
+    Fidelity(FidelityIssue),
+    /// The target differs from what was read in an unforeseen way. The job fails with `Different`.
     Difference(Difference),
-    /// The same, by the target's own refusal when the rows were in: such a clone is incomplete.
-    Refused(Fidelity),
+    /// The target refused a part of an object after the rows were loaded. The job fails with `Incomplete`.
+    Refused(FidelityIssue),
 }
 
 impl Note {
-    /// A note on the whole clone.
+    /// A warning about the whole clone.
     pub fn general(message: impl Into<String>) -> Self {
         Self::Message { object: None, message: message.into() }
     }
 
-    /// A note on one object.
-    pub fn on(object: &ObjectRef, message: impl Into<String>) -> Self {
+    /// A warning about one object.
+    pub fn about(object: &ObjectRef, message: impl Into<String>) -> Self {
         Self::Message { object: Some(object.clone()), message: message.into() }
     }
 
-    /// An object is not what was read.
+    /// An object differs from what was read.
     pub(crate) fn different(object: ObjectRef, what: impl Into<String>) -> Self {
-        Self::Difference(Difference::of(object, what))
+        Self::Difference(Difference::new(object, what))
     }
 
-    /// Something of the object is not at the target: `what` of it, which is `source` there.
-    pub(crate) fn lost(object: &ObjectRef, what: impl Into<String>, source: impl Into<String>) -> Self {
-        Self::Fidelity(Fidelity {
+    /// The part `what` of an object, which is `source` at the source, is not carried to the target.
+    pub(crate) fn not_carried(object: &ObjectRef, what: impl Into<String>, source: impl Into<String>) -> Self {
+        Self::Fidelity(FidelityIssue {
             object: object.clone(),
             what: what.into(),
             severity: Severity::Warning,
@@ -98,119 +98,119 @@ impl Note {
     }
 }
 
-/// What `dbgraft plan` shows: everything but the writing.
+/// The result of `dbgraft plan`: everything but the writing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overview {
-    /// Where from; without secrets.
+pub struct PlanReport {
+    /// The source's URL, without secrets.
     pub source: String,
-    /// Where to; without secrets.
+    /// The target's URL, without secrets.
     pub target: String,
-    /// What would be done.
+    /// The plan.
     pub plan: Plan,
-    /// What would not be at the target as it is at the source, as far as it is known before the rows are read.
-    pub fidelity: Vec<Fidelity>,
-    /// What the preflight found, worst first.
+    /// The known differences between source and target, as far as they are known before rows are read.
+    pub fidelity: Vec<FidelityIssue>,
+    /// The findings of the preflight, the most serious first.
     pub findings: Vec<Finding>,
 }
 
-/// What was done for one object.
+/// The result of one object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectReport {
-    /// Which object.
+    /// The object.
     pub object: ObjectRef,
-    /// How many rows were written.
+    /// The number of rows written.
     pub rows: u64,
-    /// How many bytes of rows were written, as text.
+    /// The bytes of row text written.
     pub bytes: u64,
-    /// How long it took from the first row read to the last index built, in seconds.
+    /// The seconds from the first row read to the last index built.
     pub seconds: f64,
-    /// What the user should know of it.
+    /// Warnings about this object.
     pub warnings: Vec<String>,
 }
 
-/// What a job did.
+/// The result of a clone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Where from; without secrets.
+    /// The source's URL, without secrets.
     pub source: String,
-    /// Where to; without secrets.
+    /// The target's URL, without secrets.
     pub target: String,
-    /// The archive it went through and was kept in, if any.
+    /// The URL of the archive, if the clone went through one and kept it.
     pub archive: Option<String>,
     /// The source's server.
     pub server: Server,
     /// The source's database.
     pub database: Database,
-    /// The moment of the rows.
+    /// The snapshot's position in the binary log.
     pub position: Position,
-    /// Each object that was cloned.
+    /// The objects that were cloned.
     pub objects: Vec<ObjectReport>,
-    /// What was left out, and why.
-    pub left_out: Vec<LeftOut>,
-    /// What is not at the target as it is at the source; empty for an exact clone.
-    pub fidelity: Vec<Fidelity>,
-    /// What the comparison with what was read found, if one was asked for.
+    /// The objects that were left out, and why.
+    pub left_out: Vec<OmittedObject>,
+    /// The differences between source and target; empty for an exact clone.
+    pub fidelity: Vec<FidelityIssue>,
+    /// The result of the comparison, with `--verify`.
     #[serde(default)]
     pub verified: Option<Verification>,
-    /// What the user should know of the whole.
+    /// Warnings about the whole clone.
     pub warnings: Vec<String>,
-    /// How many rows were written.
+    /// The number of rows written.
     pub rows: u64,
-    /// How many bytes of rows were written, as text.
+    /// The bytes of row text written.
     pub bytes: u64,
-    /// How long it all took, in seconds.
+    /// The duration of the job in seconds.
     pub seconds: f64,
 }
 
 impl Report {
-    /// The report of a clone that was made and then found different from what was read, or is incomplete: the cause of an
-    /// error of kind `Different` or `Incomplete`.
-    pub fn of(error: &Error) -> Option<&Self> {
+    /// The report that an error of kind `Different` or `Incomplete` carries as its cause. Such a clone was made, but it
+    /// differs from what was read, or the target refused a part of it.
+    pub fn from_error(error: &Error) -> Option<&Self> {
         let cause = std::error::Error::source(error)?;
-        cause.downcast_ref::<Faults>().map(|faults| &faults.report)
+        cause.downcast_ref::<FaultyClone>().map(|clone| &clone.report)
     }
 
-    /// The report, unless the comparison found a difference or the target refused something: that must not look like
-    /// success.
-    pub(crate) fn verdict(self, refused: &[Fidelity]) -> Result<Self, Error> {
+    /// Turns the report into an error of kind `Different` or `Incomplete` if the comparison found a difference or the
+    /// target refused something.
+    pub(crate) fn into_result(self, refused: &[FidelityIssue]) -> Result<Self, Error> {
         let count = self.verified.as_ref().map_or(0, |found| found.differences.len());
         let (kind, message) = match (count, refused.len()) {
             (0, 0) => return Ok(self),
             (0, refused) => (
                 ErrorKind::Incomplete,
                 format!(
-                    "the clone has all rows and was left as it is, but the target refused {refused} thing{}. Remove the \
-                     cause and make what is missing, or clone again",
+                    "the clone has all rows and is kept, but the target refused {refused} definition{}. Remove the cause \
+                     and create what is missing, or clone again",
                     if refused == 1 { "" } else { "s" }
                 ),
             ),
             (count, _) => (
                 ErrorKind::Different,
                 format!(
-                    "the clone is not what was read, in {count} place{}, and was left as it is. If something else wrote \
-                     into the target meanwhile, keep it away and clone again",
+                    "the clone differs from what was read in {count} place{} and is kept. If another session wrote into \
+                     the target meanwhile, stop it and clone again",
                     if count == 1 { "" } else { "s" }
                 ),
             ),
         };
-        let refused = refused.iter().map(Fidelity::describe).collect();
-        Err(Error::new(kind, message).caused_by(Faults { report: self, refused }))
+        let refused = refused.iter().map(FidelityIssue::describe).collect();
+        Err(Error::new(kind, message).caused_by(FaultyClone { report: self, refused }))
     }
 }
 
-/// What is wrong with a clone that was made.
+/// The cause of an error of kind `Different` or `Incomplete`.
 #[derive(Debug)]
-struct Faults {
+struct FaultyClone {
     report: Report,
     refused: Vec<String>,
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for FaultyClone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let differences = self.report.verified.iter().flat_map(|found| &found.differences);
-        f.write_str(&verification::lines(differences))?;
-        f.write_str(&verification::lines(self.refused.iter()))
+        f.write_str(&verification::format_differences(differences))?;
+        f.write_str(&verification::format_differences(self.refused.iter()))
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for FaultyClone {}

@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use crate::catalog::{Catalog, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, Result};
 use crate::options::CloneOptions;
-use crate::plan::{LeftOut, SelectedTable, Selection};
+use crate::plan::{OmittedObject, SelectedTable, Selection};
 
 /// Chooses objects and rows. A closure `|object: &ObjectRef| -> bool` is one.
 ///
@@ -151,7 +151,7 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
     }
     let mut selection = Selection { rows: !options.schema_only, schema: !options.data_only, ..Selection::default() };
     let mut leave = |object: ObjectRef, reason: &str| {
-        selection.left_out.push(LeftOut { object, reason: reason.to_owned() });
+        selection.left_out.push(OmittedObject { object, reason: reason.to_owned() });
     };
     let mut tables = Vec::new();
     for table in &catalog.tables {

@@ -9,9 +9,9 @@ use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::Fidelity;
-use crate::memory::Memory;
-use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
+use crate::fidelity::FidelityIssue;
+use crate::memory::MemoryBudget;
+use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, count, digest};
 
@@ -41,7 +41,7 @@ pub trait Sink: Send + Sync {
     /// The job decides by `on_unsupported`; it accepts every entry of severity `Note`. An entry of `Severity::Error`
     /// means that the sink has no form for the object. With `degrade` the sink receives the other objects and stores
     /// them in the form that it announced.
-    async fn unsupported(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<Fidelity>> {
+    async fn unsupported(&self, _catalog: &Catalog, _selection: &Selection) -> Result<Vec<FidelityIssue>> {
         Ok(Vec::new())
     }
 
@@ -51,7 +51,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Prepares for the rows: creates the database and the tables. Returns the batches that are already durable.
-    async fn begin(&self, plan: &Plan) -> Result<Progress>;
+    async fn begin(&self, plan: &Plan) -> Result<ResumeState>;
 
     /// How many calls of [`write`](Self::write) run at a time when `threads` connections load. A remote sink returns
     /// more than `threads`: the network carries some batches while the others load.
@@ -98,19 +98,19 @@ pub trait Sink: Send + Sync {
         &'a self,
         _table: &'a TablePlan,
         _chunk: &'a Chunk,
-        _memory: &'a Memory,
+        _memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
         Err(no_read_back())
     }
 
     /// Counts the stored rows of a chunk.
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<u64> {
         count(self.read_back(table, chunk, memory).await?).await
     }
 
     /// Computes the digest of the rows that [`read_back`](Self::read_back) returns for a chunk. A remote sink computes
     /// it next to the rows.
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<Digest> {
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<Digest> {
         digest(self.read_back(table, chunk, memory).await?, &()).await
     }
 

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
 
@@ -86,10 +86,15 @@ pub trait Source: Send + Sync {
     /// again from its start. Return a retryable error only where a second read gives the same batches of the same
     /// snapshot: the engine compares the digests of the batches that it already has, drops them where they are equal,
     /// and fails the clone where they differ. After any other error the engine does not read the chunk again.
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>>;
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>>;
 
     /// Counts the rows of a chunk.
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<u64> {
         count(self.read(table, chunk, memory).await?).await
     }
 
@@ -99,7 +104,7 @@ pub trait Source: Send + Sync {
         &self,
         table: &TablePlan,
         chunk: &Chunk,
-        memory: &Memory,
+        memory: &MemoryBudget,
         observer: &dyn ReadObserver,
     ) -> Result<Digest> {
         digest(self.read(table, chunk, memory).await?, observer).await

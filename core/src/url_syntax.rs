@@ -1,4 +1,4 @@
-//! The syntax of every URL that we take: what the `url` crate drops or changes in silence is an error here.
+//! Parses URLs strictly: parts that the `url` crate drops or changes silently are errors here.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use url::{ParseError, Url};
 
 use crate::error::{Error, Result};
 
-/// What has a meaning of its own in a URL, and how a name or a password holds it.
-const ENCODED: &str = "percent-encode it: `#` is %23, `/` is %2F, `?` is %3F, `@` is %40, `:` is %3A, `%` is %25";
+/// The remedy for a reserved character in a name or a password.
+const ENCODING_HINT: &str = "percent-encode it: `#` is %23, `/` is %2F, `?` is %3F, `@` is %40, `:` is %3A, `%` is %25";
 
 /// The scheme of a URL, in lower case.
 pub(crate) fn scheme(text: &str) -> Option<String> {
@@ -17,10 +17,10 @@ pub(crate) fn scheme(text: &str) -> Option<String> {
     (!scheme.is_empty() && scheme.chars().all(known)).then(|| scheme.to_ascii_lowercase())
 }
 
-/// Parses a URL of the given form. The messages never repeat what may be a password.
+/// Parses a URL; `form` is an example for error messages. The messages never repeat a possible password.
 ///
 /// # Errors
-/// `Usage`: what is no URL, and each part that would be dropped or read as something else.
+/// `Usage` for invalid URLs, and for parts that would be dropped or changed.
 pub(crate) fn parse(text: &str, form: &str) -> Result<Url> {
     let wrong = |what: &str| Error::usage(format!("{what}; {form}"));
     if text.chars().any(char::is_control) || text.trim() != text {
@@ -29,19 +29,21 @@ pub(crate) fn parse(text: &str, form: &str) -> Result<Url> {
     let (_, rest) = text.split_once("://").filter(|_| scheme(text).is_some()).ok_or_else(|| Error::usage(form))?;
     let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains(':') && !authority.contains('@') && after.contains('@') {
-        return Err(wrong(&format!("a password holds a `/`, `?` or `#`: {ENCODED}")));
+        return Err(wrong(&format!("a password holds a `/`, `?` or `#`: {ENCODING_HINT}")));
     }
     if let Some((_, fragment)) = after.split_once('#') {
-        // With an `@` it may be the rest of a password.
+        // A fragment with an `@` may be the rest of a password.
         let named = if fragment.contains('@') { String::new() } else { format!(" (`#{fragment}`)") };
-        return Err(wrong(&format!("the URL has a fragment{named}, which has no meaning; {ENCODED}")));
+        return Err(wrong(&format!("the URL has a fragment{named}, which has no meaning; {ENCODING_HINT}")));
     }
     let url = Url::parse(text).map_err(|error| match error {
         ParseError::InvalidPort => {
             let host_named = authority.contains('@');
             wrong(&match host_named {
                 true => "what follows the `:` of the host is no port: a port is a number from 1 to 65535".to_owned(),
-                false => format!("what follows the `:` is no port; if it is a password, name the host, and {ENCODED}"),
+                false => {
+                    format!("what follows the `:` is no port; if it is a password, name the host, and {ENCODING_HINT}")
+                }
             })
         }
         error => Error::usage(form).caused_by(error),
@@ -63,34 +65,40 @@ pub(crate) fn parse(text: &str, form: &str) -> Result<Url> {
     Ok(url)
 }
 
-/// The parameters of a URL, each with a value and none twice. A `+` is a `+`: file names and fingerprints have them.
-pub(crate) fn parameters(url: &Url) -> Result<Vec<(String, String)>> {
+/// The query parameters of a URL. A `+` stays a `+`, since file names and fingerprints contain it.
+///
+/// # Errors
+/// `Usage` for a repeated parameter.
+pub(crate) fn query_parameters(url: &Url) -> Result<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decoded("query", name)?, decoded("query", value)?);
+        let (name, value) = (percent_decode("query", name)?, percent_decode("query", value)?);
         if found.iter().any(|(known, _)| *known == name) {
-            return Err(Error::usage(format!("the parameter `{name}` stands twice in the URL: say it once")));
+            return Err(Error::usage(format!("the parameter `{name}` stands twice in the URL: give it once")));
         }
         found.push((name, value));
     }
     Ok(found)
 }
 
-/// Refuses a parameter without a value.
-pub(crate) fn with_value(name: &str, value: String) -> Result<String> {
+/// Returns `value`, the value of the parameter `name`.
+///
+/// # Errors
+/// `Usage` if the value is empty.
+pub(crate) fn require_value(name: &str, value: String) -> Result<String> {
     match value.is_empty() {
         true => Err(Error::usage(format!("the parameter `{name}` needs a value"))),
         false => Ok(value),
     }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding in `part` of a URL (`query`).
 ///
 /// # Errors
-/// `Usage`: a `%` that begins no code of two hexadecimal digits, what is not UTF-8, and a NUL, which no server and no
-/// store takes.
-pub(crate) fn decoded(part: &str, text: &str) -> Result<String> {
+/// `Usage`: a `%` without two hexadecimal digits, a result that is not UTF-8, and a NUL, which no server and no store
+/// accepts.
+pub(crate) fn percent_decode(part: &str, text: &str) -> Result<String> {
     let is_code = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
     if !text.split('%').skip(1).all(is_code) {
         return Err(Error::usage(format!(
@@ -113,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_dropped_or_changed_is_named() {
+    fn dropped_and_changed_parts_are_errors() {
         for (url, names) in [
             ("mysql://u@h/shop#copy", "`#copy`"),
             ("s3://b/x#2026", "%23"),
@@ -149,16 +157,16 @@ mod tests {
     fn what_is_badly_encoded_is_named_by_its_part() {
         for (text, names) in [("a%", "%25"), ("a%2", "%25"), ("50%off", "%25"), ("a%00b", "NUL"), ("%ff", "not UTF-8")]
         {
-            let message = decoded("password", text).unwrap_err().to_string();
+            let message = percent_decode("password", text).unwrap_err().to_string();
             assert!(message.contains(names) && message.contains("the password in the URL"), "{text}: {message}");
             assert!(!message.contains("off"), "{message}");
         }
-        assert_eq!(decoded("database", "50%25%41é").unwrap(), "50%Aé");
+        assert_eq!(percent_decode("database", "50%25%41é").unwrap(), "50%Aé");
     }
 
     #[test]
-    fn parameters_stand_once() {
-        let read = |text: &str| parameters(&parse(text, "").unwrap());
+    fn repeated_parameters_are_errors() {
+        let read = |text: &str| query_parameters(&parse(text, "").unwrap());
         assert_eq!(read("s3://b?a=1%2B+2&c").unwrap(), [("a".into(), "1++2".into()), ("c".into(), String::new())]);
         assert!(read("s3://b?a=1&%61=1").unwrap_err().to_string().contains("`a` stands twice"));
     }

@@ -1,4 +1,4 @@
-//! What a comparison found. Plain data.
+//! The results of a comparison, as plain data.
 
 use std::fmt;
 
@@ -6,46 +6,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{ObjectRef, Printable};
 use crate::options::Verify;
-use crate::plan::{Chunk, LeftOut, Position};
+use crate::plan::{Chunk, OmittedObject, Position};
 
-/// How the target was compared with what was read, and what is different.
+/// The result of comparing the target with what was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// By what.
+    /// The method of comparison.
     pub how: Verify,
-    /// How many tables were compared.
+    /// The number of tables compared.
     pub tables: u64,
-    /// How many key ranges.
+    /// The number of chunks compared.
     pub chunks: u64,
-    /// How many rows were found at the target.
+    /// The number of rows at the target.
     pub rows: u64,
-    /// What could not be compared, and why.
+    /// The objects that could not be compared, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<LeftOut>,
-    /// What is different, by table and key range; empty when all is equal.
+    pub skipped: Vec<OmittedObject>,
+    /// The differences by table and key range; empty if all rows are equal.
     pub differences: Vec<Difference>,
 }
 
-/// Something of a table, or of a key range of it, that is not the same on both sides.
+/// A table, or a key range of a table, that differs between source and target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The table.
     pub object: ObjectRef,
     /// The key range as a condition, `id > 5 and id <= 9`; `None` for the whole table.
     pub range: Option<String>,
-    /// What is different, in one line.
+    /// The difference, in one line.
     pub what: String,
-    /// The first rows that differ, when they were asked for.
+    /// The first differing rows, with `--list-rows`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<DifferingRow>,
-    /// At least so many further rows differ.
+    /// The number of further differing rows, at least.
     #[serde(default)]
     pub more: u64,
 }
 
 impl Difference {
     /// A difference of a whole table.
-    pub(crate) fn of(object: ObjectRef, what: impl Into<String>) -> Self {
+    pub(crate) fn new(object: ObjectRef, what: impl Into<String>) -> Self {
         Self { object, range: None, what: what.into(), rows: Vec::new(), more: 0 }
     }
 }
@@ -61,19 +61,19 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A row that is not the same on both sides.
+/// A row that differs between source and target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DifferingRow {
-    /// Its primary key, or the whole row where there is none: `id = 7, name = 'x'`. Long values are cut off.
+    /// The primary key, or the whole row of a table without one: `id = 7, name = 'x'`. Long values are truncated.
     pub key: String,
-    /// Where it is.
-    pub place: Place,
+    /// The side or sides that hold the row.
+    pub place: RowLocation,
 }
 
-/// Where a differing row is.
+/// The side or sides that hold a differing row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum RowLocation {
     /// Only at the source.
     Source,
     /// Only at the target.
@@ -85,60 +85,60 @@ pub enum Place {
 impl fmt::Display for DifferingRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self.place {
-            Place::Source => "only at the source",
-            Place::Target => "only at the target",
-            Place::Both => "different",
+            RowLocation::Source => "only at the source",
+            RowLocation::Target => "only at the target",
+            RowLocation::Both => "different",
         };
         write!(f, "{place}: {}", Printable(&self.key))
     }
 }
 
-/// What `dbgraft verify` reports.
+/// The result of `dbgraft verify`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Compared what; without secrets.
+    /// The source's URL, without secrets.
     pub source: String,
-    /// With what; without secrets.
+    /// The target's URL, without secrets.
     pub target: String,
-    /// The moment of the source's rows. The target is read as it is meanwhile.
+    /// The position of the source's snapshot. The target is read without a snapshot.
     pub position: Position,
-    /// What was found.
+    /// The result.
     #[serde(flatten)]
     pub verification: Verification,
-    /// What was not compared, and why.
-    pub left_out: Vec<LeftOut>,
-    /// What the user should know.
+    /// The tables that were left out, and why.
+    pub left_out: Vec<OmittedObject>,
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// How long it took, in seconds.
+    /// The duration in seconds.
     pub seconds: f64,
 }
 
-/// How many differences an error names.
-const NAMED: usize = 20;
+/// The number of differences that an error message lists.
+const MAX_LISTED: usize = 20;
 
-/// The end of the message of a comparison that found differences: a line for each.
-pub(crate) fn lines(differences: impl Iterator<Item = impl fmt::Display>) -> String {
+/// Formats differences for an error message, one line each.
+pub(crate) fn format_differences(differences: impl Iterator<Item = impl fmt::Display>) -> String {
     let mut lines: Vec<String> = differences.map(|difference| format!("\n  - {difference}")).collect();
-    if let Some(more) = lines.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        lines.truncate(NAMED);
-        lines.push(format!("\n  - and {more} more, which the report has"));
+    if let Some(more) = lines.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        lines.truncate(MAX_LISTED);
+        lines.push(format!("\n  - and {more} more, listed in the report"));
     }
     lines.concat()
 }
 
-/// The keys of a chunk, as a condition that people can read; `None` for all.
-pub(crate) fn range(key: &[String], chunk: &Chunk) -> Option<String> {
-    let side = |operator: &str, border: &Option<Vec<String>>| {
-        let border = border.as_ref()?;
-        Some(match (key, border.as_slice()) {
+/// The key range of a chunk as an SQL condition; `None` for a whole table.
+pub(crate) fn chunk_condition(key: &[String], chunk: &Chunk) -> Option<String> {
+    let bound = |operator: &str, values: &Option<Vec<String>>| {
+        let values = values.as_ref()?;
+        Some(match (key, values.as_slice()) {
             ([name, ..], [value]) => format!("{name} {operator} {value}"),
             _ => {
-                let names: Vec<&str> = key.iter().take(border.len()).map(String::as_str).collect();
-                format!("({}) {operator} ({})", names.join(", "), border.join(", "))
+                let names: Vec<&str> = key.iter().take(values.len()).map(String::as_str).collect();
+                format!("({}) {operator} ({})", names.join(", "), values.join(", "))
             }
         })
     };
-    match (side(">", &chunk.after), side("<=", &chunk.until)) {
+    match (bound(">", &chunk.after), bound("<=", &chunk.until)) {
         (Some(after), Some(until)) => Some(format!("{after} and {until}")),
         (one, other) => one.or(other),
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use dbgraft::codec::BatchBuilder;
-use dbgraft::{BatchId, BatchStream, Catalog, Chunk, CloneJob, Column, Database, Flavor, Memory, Plan, Position};
-use dbgraft::{Result, Rung, Selection, Server, Source, SourceEndpoint, Table, TablePlan};
+use dbgraft::{BatchId, BatchStream, Catalog, Chunk, CloneJob, Column, Database, Flavor, MemoryBudget, Plan, Position};
+use dbgraft::{Result, Selection, Server, SnapshotMethod, Source, SourceEndpoint, Table, TablePlan};
 use futures::{StreamExt, stream};
 
 /// The squares of the numbers below a hundred thousand.
@@ -38,20 +38,25 @@ impl Source for Squares {
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        Ok(Plan::of(&self.catalog().await?, selection, Position::unknown(Rung::Given)))
+        Ok(Plan::from_selection(&self.catalog().await?, selection, Position::unknown(SnapshotMethod::External)))
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         let batches = stream::iter(0..BATCHES).then(move |batch| async move {
             // Waits until the target has taken what came before: memory stays flat, however many rows there are.
             let mut lease = memory.reserve(memory.batch_bytes()).await;
             let mut rows = BatchBuilder::default();
             for n in u64::from(batch) * ROWS..u64::from(batch + 1) * ROWS {
-                rows.value(n.to_string().as_bytes());
-                rows.value((n * n).to_string().as_bytes());
+                rows.push_value(n.to_string().as_bytes());
+                rows.push_value((n * n).to_string().as_bytes());
                 rows.end_row();
             }
-            lease.settle(rows.len());
+            lease.shrink(rows.len());
             Ok(rows.finish(BatchId { table: table.number, chunk: chunk.number, batch }).with_lease(lease))
         });
         Ok(batches.boxed())

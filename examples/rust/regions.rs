@@ -3,11 +3,11 @@
 //! cargo run --example regions -- mysql://app@db.internal/shop ssh://me@host.eu.example \
 //!     mysql://app@localhost/shop_copy ssh://me@host.us.example s3://bucket/staging target/agent/dbgraft
 //!
-//! The hosts need an sshd and nothing else, no keys of S3 either: those come from the usual AWS environment here. The last
-//! argument is the `dbgraft` that both get, as `make agent` builds it.
+//! The hosts need an sshd and nothing else, no keys of S3 either: those come from the usual AWS environment here. The
+//! last argument is the `dbgraft` that both get, as `make agent` builds it.
 #![allow(clippy::print_stdout, reason = "an example has something to say")]
 
-use dbgraft::{CloneJob, CloneOptions, Event, Site};
+use dbgraft::{CloneJob, CloneOptions, Event, ExecutionSite};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..CloneOptions::default()
     };
     let job = CloneJob::new(source, target)
-        .source_site(Site::Agent(near.clone()))
-        .target_site(Site::Agent(far.clone()))
+        .source_site(ExecutionSite::Agent(near.clone()))
+        .target_site(ExecutionSite::Agent(far.clone()))
         .options(options)
         .on_event(|event| {
             if let Event::Finished { leg, object, rows, .. } = event {

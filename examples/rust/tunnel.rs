@@ -6,7 +6,7 @@
 //! Hosts and ports of the databases are as the SSH hosts see them. Host keys must be in known_hosts.
 #![allow(clippy::print_stdout, reason = "an example has something to say")]
 
-use dbgraft::{CloneJob, Site};
+use dbgraft::{CloneJob, ExecutionSite};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,9 +17,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     };
 
-    // The rows pass this machine. There is no port here that somebody else could use.
-    let job =
-        CloneJob::new(source, target).source_site(Site::Tunnel(near.clone())).target_site(Site::Tunnel(far.clone()));
+    // The rows pass through this machine. No local port listens.
+    let job = CloneJob::new(source, target)
+        .source_site(ExecutionSite::Tunnel(near.clone()))
+        .target_site(ExecutionSite::Tunnel(far.clone()));
     let report = job.run().await?;
 
     println!("{} rows, {} bytes in {:.1} s", report.rows, report.bytes, report.seconds);

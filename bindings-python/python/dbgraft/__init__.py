@@ -4,14 +4,15 @@
     >>> report = dbgraft.clone("mysql://app@db1/shop", "mysql://app@db2/shop_copy", threads=8)  # doctest: +SKIP
     >>> report.rows  # doctest: +SKIP
 
-`clone`, `plan` and `verify` wait; `clone_async` and its kin are for asyncio; a `CloneJob` can be watched and cancelled.
-Options are keywords, the same as the command's flags.
+`clone`, `plan` and `verify` block; `clone_async`, `plan_async` and `verify_async` are for asyncio; a `CloneJob` has
+events and can be cancelled. Options are keywords with the names of the command's flags.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
+from ._custom import Sink, Source, catalog_of
 from ._errors import (
     AuthenticationError,
     CallbackError,
@@ -30,9 +31,13 @@ from ._errors import (
     UnsupportedError,
     UsageError,
 )
+from ._events import Event, FinishedEvent, PhaseEvent, ProgressEvent, StartedEvent, WarningEvent
 from ._executable import executable
 from ._job import CloneJob, Job, Listener, Selector
-from ._model import (
+from ._native import Batch
+from ._native import version as _version
+from ._options import Options
+from ._reports import (
     Catalog,
     Chunk,
     Column,
@@ -41,32 +46,22 @@ from ._model import (
     Definition,
     Difference,
     DifferingRow,
-    Event,
-    Fidelity,
+    FidelityIssue,
     Finding,
-    FinishedEvent,
-    LeftOut,
     ObjectRef,
     ObjectReport,
-    Overview,
-    PhaseEvent,
+    OmittedObject,
     Plan,
+    PlanReport,
     Position,
-    ProgressEvent,
     Report,
     SelectedTable,
     Selection,
     Server,
-    StartedEvent,
     Table,
     TablePlan,
     Verification,
-    WarningEvent,
 )
-from ._native import Batch
-from ._native import version as _version
-from ._options import Options
-from ._own import Sink, Source, catalog_of
 from ._rows import Rows, Tables
 from ._values import decode
 
@@ -75,15 +70,23 @@ if TYPE_CHECKING:
 
 __version__ = _version()
 
+_AnyJob = TypeVar("_AnyJob", bound="Job[Any]")
 
-class _PlanJob(Job[Overview]):
+
+class _PlanJob(Job[PlanReport]):
     _verb = "plan"
-    _made = Overview
+    _result_type = PlanReport
 
 
 class _VerifyJob(Job[Comparison]):
     _verb = "verify"
-    _made = Comparison
+    _result_type = Comparison
+
+
+def _create_job(job_type: type[_AnyJob], arguments: dict[str, Any]) -> _AnyJob:
+    """Create a job from the arguments of one of the functions below, as `locals()` returns them."""
+    options = arguments.pop("options")
+    return job_type(**arguments, **options)
 
 
 def clone(
@@ -98,22 +101,12 @@ def clone(
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
-    """Clone `source` into `target`, and give the report.
+    """Clone `source` into `target` and return the report.
 
-    `selector` chooses objects in the place of `include` and `exclude`. `on_event` is called on this thread; an
-    exception in it cancels the clone and is raised. `progress=True` shows a bar. Ctrl-C cancels and cleans up.
+    `selector` replaces `include` and `exclude`. `on_event` is called on this thread; an exception in it cancels the
+    clone and is raised. `progress=True` shows a progress bar. Ctrl-C cancels the clone and cleans up.
     """
-    job = CloneJob(
-        source,
-        target,
-        selector=selector,
-        on_event=on_event,
-        progress=progress,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+    job = _create_job(CloneJob, locals())
     return job.wait()
 
 
@@ -129,18 +122,8 @@ async def clone_async(
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
-    """Do what `clone` does without blocking the event loop; cancelling the task cancels the clone and cleans up."""
-    job = CloneJob(
-        source,
-        target,
-        selector=selector,
-        on_event=on_event,
-        progress=progress,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+    """Clone like `clone`, without blocking the event loop. Cancelling the task cancels the clone and cleans up."""
+    job = _create_job(CloneJob, locals())
     return await job
 
 
@@ -153,17 +136,9 @@ def plan(
     target_password: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
-) -> Overview:
-    """Show what a clone would do, and every problem that would keep it from being made; write nothing."""
-    job = _PlanJob(
-        source,
-        target,
-        selector=selector,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+) -> PlanReport:
+    """Return what a clone would do and all problems that prevent it, without writing anything."""
+    job = _create_job(_PlanJob, locals())
     return job.wait()
 
 
@@ -176,17 +151,9 @@ async def plan_async(
     target_password: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
-) -> Overview:
-    """Do what `plan` does without blocking the event loop."""
-    job = _PlanJob(
-        source,
-        target,
-        selector=selector,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+) -> PlanReport:
+    """Plan like `plan`, without blocking the event loop."""
+    job = _create_job(_PlanJob, locals())
     return await job
 
 
@@ -202,21 +169,11 @@ def verify(
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:
-    """Compare the rows of both ends, by checksums unless `verify="counts"`, and change neither.
+    """Compare the rows of both ends, by checksums unless `verify="counts"`, without changing either.
 
-    Differences are no error: they are in the comparison, whose `equal` says whether there are none.
+    Differences are not an error: they are in the comparison. Its `equal` is true if there are none.
     """
-    job = _VerifyJob(
-        source,
-        target,
-        selector=selector,
-        on_event=on_event,
-        progress=progress,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+    job = _create_job(_VerifyJob, locals())
     return job.wait()
 
 
@@ -232,18 +189,8 @@ async def verify_async(
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:
-    """Do what `verify` does without blocking the event loop."""
-    job = _VerifyJob(
-        source,
-        target,
-        selector=selector,
-        on_event=on_event,
-        progress=progress,
-        source_password=source_password,
-        target_password=target_password,
-        on_question=on_question,
-        **options,
-    )
+    """Compare like `verify`, without blocking the event loop."""
+    job = _create_job(_VerifyJob, locals())
     return await job
 
 
@@ -267,20 +214,20 @@ __all__ = [
     "DifferentError",
     "DifferingRow",
     "Event",
-    "Fidelity",
+    "FidelityIssue",
     "Finding",
     "FinishedEvent",
     "IncompleteError",
     "InternalError",
     "Job",
-    "LeftOut",
     "ObjectRef",
     "ObjectReport",
+    "OmittedObject",
     "Options",
-    "Overview",
     "PermissionDeniedError",
     "PhaseEvent",
     "Plan",
+    "PlanReport",
     "Position",
     "PreflightError",
     "ProgressEvent",

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any, Optional
 
-from . import _model, _native
+from . import _native
+from ._reports import Report
 
 
 class CloneError(Exception):
-    """Something that dbgraft was asked for could not be done; its text is one line that says what to do.
+    """An error of dbgraft. Its text is one line with the problem and its remedy.
 
-    Raise one in a `Source` or `Sink` of your own to choose its kind; with `retryable=True` a batch is written, or a
-    chunk read, again.
+    Raise one in your own `Source` or `Sink` to choose its kind; with `retryable=True` the batch is written, or the
+    chunk is read, again.
     """
 
     kind = "callback"
-    """What went wrong, coarsely: `usage`, `connection`, `data` and so on, as in Rust and in the README."""
+    """The kind of the error: `usage`, `connection`, `data` and so on, as in Rust and in the README."""
 
     def __init__(
         self,
@@ -28,28 +29,28 @@ class CloneError(Exception):
         cause: Optional[str] = None,
         text: Optional[str] = None,
     ) -> None:
-        """Make an error of one line; `text` is the line when it says more than `message`."""
+        """Create an error; `text` is its full line if it differs from `message`."""
         super().__init__(text or message)
         self.message = message
-        """What happened, without context and cause."""
+        """The message without context and cause."""
         self.retryable = retryable
-        """Whether trying the same again may succeed."""
+        """Whether a retry may succeed."""
         self.code = code
-        """The number that the server gave the error (1045: access denied), if it came from one."""
+        """The server's error number (1045: access denied), if a server caused the error."""
         self.context = dict(context or {})
-        """Where it happened: `{"table": "orders"}`."""
+        """The context: `{"table": "orders"}`."""
         self.cause = cause
-        """The words of the error underneath."""
+        """The message of the underlying error."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Return the plain values."""
         names = ("kind", "message", "retryable", "code", "context", "cause")
         return {**{name: getattr(self, name) for name in names}, "text": str(self)}
 
-    def _told(self) -> str:
-        told = {**self.to_dict(), "context": list(self.context.items())}
-        told.pop("text")
-        return json.dumps(told)
+    def _to_json(self) -> str:
+        values = {**self.to_dict(), "context": list(self.context.items())}
+        values.pop("text")
+        return json.dumps(values)
 
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), str(self), dict(self.__dict__))
@@ -74,7 +75,7 @@ class ConnectionFailedError(CloneError):
 
 
 class AuthenticationError(CloneError):
-    """The server or the store does not accept who we are."""
+    """The server or the store rejects the credentials."""
 
     kind = "authentication"
 
@@ -98,41 +99,41 @@ class StorageError(CloneError):
 
 
 class DataError(CloneError):
-    """A value would have been lost or changed, so the work was stopped."""
+    """A value would be lost or changed, so the job was stopped."""
 
     kind = "data"
 
 
 class DifferentError(CloneError):
-    """The clone was made, and was then found different from what was read. Nothing was removed."""
+    """The clone was made and differs from what was read. It is kept."""
 
     kind = "different"
-    report: Optional[_model.Report] = None
+    report: Optional[Report] = None
     """The report of the clone; its `verified` names the differences."""
 
 
 class IncompleteError(CloneError):
-    """The clone was made, but the target refused some of its objects. Nothing was removed."""
+    """The clone was made without some objects that the target refused. It is kept."""
 
     kind = "incomplete"
-    report: Optional[_model.Report] = None
+    report: Optional[Report] = None
     """The report of the clone; its `fidelity` names the objects."""
 
 
 class ChangedError(CloneError):
-    """Something changed underneath: a table was altered while the clone started."""
+    """The source changed: a table was altered while the clone started."""
 
     kind = "changed"
 
 
 class UnsupportedError(CloneError):
-    """The source holds something that cannot be carried."""
+    """The source has an object that cannot be cloned."""
 
     kind = "unsupported"
 
 
 class CallbackError(CloneError):
-    """Code of your own failed: a source, a sink or a selector. `__cause__` is its exception."""
+    """Your source, sink, selector or listener failed. `__cause__` is its exception."""
 
     kind = "callback"
 
@@ -158,24 +159,24 @@ def _rebuild(cls: type[CloneError], text: str, state: dict[str, Any]) -> CloneEr
     return error
 
 
-def _raised(failure: _native.Failure) -> CloneError:
-    """Make the exception of what the native half raised."""
+def exception_from(failure: _native.NativeError) -> CloneError:
+    """Convert an error of the native module to an exception."""
     text, cause = failure.args
-    told: dict[str, Any] = json.loads(text)
-    words = told.get("cause")
-    error = _KINDS.get(told["kind"], CloneError)(
-        told.get("message", ""),
-        retryable=told.get("retryable", False),
-        code=told.get("code"),
-        context=dict(told.get("context", [])),
-        cause=words,
-        text=told["text"],
+    values: dict[str, Any] = json.loads(text)
+    cause_text = values.get("cause")
+    error = _KINDS.get(values["kind"], CloneError)(
+        values.get("message", ""),
+        retryable=values.get("retryable", False),
+        code=values.get("code"),
+        context=dict(values.get("context", [])),
+        cause=cause_text,
+        text=values["text"],
     )
-    error.kind = told["kind"]
-    if isinstance(error, (DifferentError, IncompleteError)) and told.get("report"):
-        error.report = _model.Report.from_dict(told["report"])
+    error.kind = values["kind"]
+    if isinstance(error, (DifferentError, IncompleteError)) and values.get("report"):
+        error.report = Report.from_dict(values["report"])
     if isinstance(cause, BaseException):
         error.__cause__ = cause
-    elif words:
-        error.__cause__ = Exception(words)
+    elif cause_text:
+        error.__cause__ = Exception(cause_text)
     return error

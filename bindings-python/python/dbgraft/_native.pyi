@@ -6,8 +6,8 @@ from typing import Any, Callable, Optional, final
 __all__ = [
     "Batch",
     "BatchRows",
-    "Failure",
     "Job",
+    "NativeError",
     "catalog_of",
     "default_options",
     "is_running",
@@ -17,7 +17,7 @@ __all__ = [
     "version",
 ]
 
-class Failure(Exception): ...
+class NativeError(Exception): ...
 
 @final
 class Batch:

@@ -1,4 +1,4 @@
-"""The options of a clone, under the names that they have everywhere."""
+"""The options of a clone, with the same names as in Rust and on the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Path = Union[str, "os.PathLike[str]"]
 
 
 class Options(TypedDict, total=False):
-    """What may be said to `clone`, `plan`, `verify` and `CloneJob` by keywords; the README says what each means."""
+    """The options of `clone`, `plan`, `verify` and `CloneJob` as keywords; the README describes each."""
 
     via: Optional[str]
     keep_archive: bool
@@ -49,15 +49,15 @@ class Options(TypedDict, total=False):
     no_consistency: bool
 
 
-def as_json(options: Mapping[str, Any]) -> str:
-    """Write the options for the native half, which checks them; an agent gets the package's executable."""
-    given = dict(options)
-    if given.get("agent_binary") is None and (given.get("source_agent") or given.get("target_agent")):
-        given["agent_binary"] = executable()
+def options_to_json(options: Mapping[str, Any]) -> str:
+    """Serialize the options for the native module, which checks them. The default agent binary is the package's."""
+    values = dict(options)
+    if values.get("agent_binary") is None and (values.get("source_agent") or values.get("target_agent")):
+        values["agent_binary"] = executable()
     try:
-        return json.dumps(given, default=_plain)
+        return json.dumps(values, default=_plain)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"an option has a value of a type that no option has: {error}") from error
+        raise UsageError(f"an option has a value of an unsupported type: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -67,4 +67,4 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, (set, frozenset)) or hasattr(value, "__iter__"):
         return list(value)
-    raise TypeError(f"{type(value).__name__} is none of them")
+    raise TypeError(f"{type(value).__name__} is not a type of an option")

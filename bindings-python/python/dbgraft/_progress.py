@@ -6,21 +6,22 @@ import sys
 from time import monotonic
 from typing import Any, Optional, Protocol
 
-from ._model import Event, PhaseEvent, ProgressEvent, _size
+from ._events import Event, PhaseEvent, ProgressEvent
+from ._reports import format_size
 
 
-class Progress(Protocol):
-    """Shows how far a job is."""
+class ProgressDisplay(Protocol):
+    """Displays the progress of a job."""
 
-    def hear(self, event: Event) -> None:
-        """Show it."""
+    def show(self, event: Event) -> None:
+        """Show an event."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Close the display."""
 
 
-def progress_of(wanted: bool) -> Optional[Progress]:
-    """Choose how to show progress."""
+def create_display(wanted: bool) -> Optional[ProgressDisplay]:
+    """Create a display of tqdm, of rich or of plain lines."""
     if not wanted:
         return None
     try:
@@ -28,16 +29,16 @@ def progress_of(wanted: bool) -> Optional[Progress]:
     except ImportError:
         pass
     else:
-        return _Tqdm(tqdm)
+        return _TqdmDisplay(tqdm)
     try:
         from rich import progress
     except ImportError:
-        return _Lines()
-    return _Rich(progress)
+        return _LineDisplay()
+    return _RichDisplay(progress)
 
 
-class _Tqdm:
-    """A bar for each leg."""
+class _TqdmDisplay:
+    """Shows a tqdm bar for each leg."""
 
     def __init__(self, tqdm: Any) -> None:
         self._tqdm = tqdm
@@ -50,7 +51,7 @@ class _Tqdm:
             )
         return self._bars[leg]
 
-    def hear(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         if isinstance(event, PhaseEvent):
             self._bar(event.leg).set_postfix_str(event.phase)
         elif isinstance(event, ProgressEvent):
@@ -63,8 +64,8 @@ class _Tqdm:
             bar.close()
 
 
-class _Rich:
-    """A line for each leg."""
+class _RichDisplay:
+    """Shows a rich line for each leg."""
 
     def __init__(self, progress: Any) -> None:
         columns = (
@@ -75,7 +76,7 @@ class _Rich:
         self._shown = progress.Progress("{task.description}", progress.BarColumn(), *columns)
         self._tasks: dict[str, Any] = {}
 
-    def hear(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         if not isinstance(event, (PhaseEvent, ProgressEvent)):
             return
         if not self._tasks:
@@ -93,19 +94,19 @@ class _Rich:
         self._shown.stop()
 
 
-class _Lines:
-    """A line for each phase, and every few seconds."""
+class _LineDisplay:
+    """Prints a line for each phase and every five seconds."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
-    def hear(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         if isinstance(event, PhaseEvent):
             print(f"{event.leg}: {event.phase}", file=sys.stderr)
         elif isinstance(event, ProgressEvent) and monotonic() >= self._next:
             self._next = monotonic() + 5
-            share = f" of about {_size(event.bytes_total)}" if event.bytes_total else ""
-            print(f"{event.leg}: {_size(event.bytes)}{share}, {_size(event.rate)}/s", file=sys.stderr)
+            share = f" of about {format_size(event.bytes_total)}" if event.bytes_total else ""
+            print(f"{event.leg}: {format_size(event.bytes)}{share}, {format_size(event.rate)}/s", file=sys.stderr)
 
     def close(self) -> None:
         pass

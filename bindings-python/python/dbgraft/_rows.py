@@ -1,23 +1,23 @@
-"""Rows of Python as tables: of a data frame, an Arrow table or anything that can be iterated over."""
+"""Sources for rows of Python: iterables, data frames and Arrow tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, Union
 
+from ._custom import Columns, Row, Source, catalog_of
 from ._errors import UsageError
-from ._model import Catalog, Chunk, TablePlan
-from ._own import Columns, Row, Source, catalog_of
+from ._reports import Catalog, Chunk, TablePlan
 
 _BLOCK = 10_000
 
 
 class Rows(Source):
-    """A table of rows from Python: `dbgraft.clone(dbgraft.Rows("orders", rows, {"id": "bigint not null"}), url)`.
+    """A source of one table: `dbgraft.clone(dbgraft.Rows("orders", rows, {"id": "bigint not null"}), url)`.
 
-    `rows` is anything that can be iterated over (tuples, lists or dicts), a function that gives such a thing, or a
-    pandas or Polars DataFrame, an Arrow Table, RecordBatch or RecordBatchReader. `columns` are definitions as in
-    `CREATE TABLE`; a data frame's have defaults by their types. Rows are pulled as the target takes them.
+    `rows` is an iterable of tuples, lists or dicts, a function that returns one, a pandas or Polars DataFrame, or an
+    Arrow Table, RecordBatch or RecordBatchReader. `columns` are definitions as in `CREATE TABLE`; the columns of a data
+    frame have defaults by type. Rows are pulled as the target accepts them.
     """
 
     def __init__(
@@ -28,58 +28,59 @@ class Rows(Source):
         *,
         primary_key: Union[str, Sequence[str]] = (),
     ) -> None:
-        """Describe the table; nothing is read yet."""
+        """Describe the table without reading rows."""
         self.name = name
         self.columns = _columns(name, rows, columns)
         self.primary_key = (primary_key,) if isinstance(primary_key, str) else tuple(primary_key)
-        strange = [key for key in self.primary_key if key not in self.columns]
-        if strange:
-            raise UsageError(f"table {name}: its primary key has no column {', '.join(strange)}")
+        unknown = [key for key in self.primary_key if key not in self.columns]
+        if unknown:
+            raise UsageError(f"table {name}: its primary key has no column {', '.join(unknown)}")
         self._rows = rows
-        self._begun = False
+        self._iterated = False
 
     @property
     def rows_estimate(self) -> int:
-        """How many rows there are, as far as that is known."""
+        """The number of rows; 0 if unknown."""
         try:
             return len(self._rows)  # type: ignore[arg-type]
         except TypeError:
             return 0
 
     def catalog(self) -> Catalog:
-        """Give the catalog of this one table."""
+        """Return the catalog of the table."""
         return Tables([self]).catalog()
 
     def read(self, table: TablePlan, chunk: Chunk) -> Iterable[Row]:
-        """Give the rows."""
+        """Return the rows."""
         rows = self._rows() if callable(self._rows) else self._rows
         frames = _FRAMES.get(_library(rows))
         if frames is not None:
             return frames[1](rows)
         if iter(rows) is rows:
-            if self._begun:
+            if self._iterated:
                 raise UsageError(
-                    f"the rows of table {self.name} were read already: give a list, or a function that gives them anew"
+                    f"the rows of table {self.name} were already read: "
+                    "pass a list, or a function that returns a new iterator"
                 )
-            self._begun = True
+            self._iterated = True
         return rows
 
 
 class Tables(Source):
-    """Several tables at once: `dbgraft.Tables([dbgraft.Rows(…), dbgraft.Rows(…)])`."""
+    """A source of several tables: `dbgraft.Tables([dbgraft.Rows(…), dbgraft.Rows(…)])`."""
 
     def __init__(self, tables: Iterable[Rows]) -> None:
-        """Put them together."""
+        """Combine the tables."""
         self._tables = {table.name: table for table in tables}
 
     def catalog(self) -> Catalog:
-        """Give the catalog of all tables."""
+        """Return the catalog of all tables."""
         tables = self._tables.values()
         estimates = {table.name: table.rows_estimate for table in tables}
         return catalog_of(((t.name, t.columns, t.primary_key) for t in tables), rows=estimates)
 
     def read(self, table: TablePlan, chunk: Chunk) -> Iterable[Row]:
-        """Give the rows of one."""
+        """Return the rows of one table."""
         return self._tables[table.name].read(table, chunk)
 
 
@@ -88,17 +89,17 @@ def _library(rows: Any) -> str:
 
 
 def _columns(name: str, rows: Any, given: Optional[Columns]) -> dict[str, str]:
-    own = dict(given.items() if isinstance(given, Mapping) else given or ())
+    explicit = dict(given.items() if isinstance(given, Mapping) else given or ())
     frames = _FRAMES.get(_library(rows))
     if frames is None:
-        if not own:
-            raise UsageError(f'table {name}: say its columns, {{"id": "bigint not null", …}}')
-        return own
+        if not explicit:
+            raise UsageError(f'table {name}: pass its columns, {{"id": "bigint not null", …}}')
+        return explicit
     derived = {column: _sql_type(kind) for column, kind in frames[0](rows)}
-    strange = [column for column in own if column not in derived]
-    if strange:
-        raise UsageError(f"table {name}: the data has no column {', '.join(strange)}")
-    return {**derived, **own}
+    unknown = [column for column in explicit if column not in derived]
+    if unknown:
+        raise UsageError(f"table {name}: the data has no column {', '.join(unknown)}")
+    return {**derived, **explicit}
 
 
 def _pandas_types(frame: Any) -> Iterator[tuple[str, str]]:
@@ -167,7 +168,7 @@ _SQL_TYPES = {
 
 
 def _sql_type(kind: str) -> str:
-    """Give the column type for a type of pandas, Polars or Arrow."""
+    """Return the column type for a type of pandas, Polars or Arrow."""
     kind = kind.lower()
     if kind in _SQL_TYPES:
         return _SQL_TYPES[kind]

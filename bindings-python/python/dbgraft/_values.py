@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
-from ._model import Column, TablePlan
 from ._native import Batch
+from ._reports import Column, TablePlan
 
 
 def to_sql(value: Any) -> Any:

@@ -54,7 +54,7 @@ async fn read_chunk(
     reader: &mut FrameReader,
     writer: &mut FrameWriter,
 ) -> Result<(), RequestError> {
-    let memory = service.memory().with_batches_of(BATCH_BYTES);
+    let memory = service.memory().with_max_batch_bytes(BATCH_BYTES);
     let (source, sink);
     let batches = match role {
         EndpointRole::Source => {

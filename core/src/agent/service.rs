@@ -11,13 +11,13 @@ use super::coordinator_observer::CoordinatorObserver;
 use super::remote_signer::RemoteSigner;
 use crate::batch::ExportEvent;
 use crate::endpoint::{Endpoint, EndpointRequest, StagingArchive};
-use crate::engine::{Leg, Outcome};
+use crate::engine::{Leg, LegOutcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{Events, LegName};
-use crate::memory::Memory;
+use crate::event::{EventEmitter, LegName};
+use crate::memory::MemoryBudget;
 use crate::plan::Plan;
 use crate::remote::message::{AgentCall, AgentMessage, EndpointRole, LegRequest};
-use crate::retry::Retry;
+use crate::retry::RetryPolicy;
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -32,7 +32,7 @@ struct State {
     sink: Option<Arc<dyn Sink>>,
     /// The archive that an importing leg follows.
     staging: Option<StagingArchive>,
-    memory: Memory,
+    memory: MemoryBudget,
     /// One permit for each thread that may load.
     load_permits: Arc<Semaphore>,
     /// Sends the events of another site's exporting leg; `None` after the last event.
@@ -48,7 +48,7 @@ impl AgentService {
             source: None,
             sink: None,
             staging: None,
-            memory: Memory::new(0, 1),
+            memory: MemoryBudget::new(0, 1),
             load_permits: Arc::new(Semaphore::new(1)),
             export_sender: Some(export_sender),
             export_receiver: Some(export_receiver),
@@ -91,7 +91,7 @@ impl AgentService {
         aborted.and(closed)
     }
 
-    pub(super) fn memory(&self) -> Memory {
+    pub(super) fn memory(&self) -> MemoryBudget {
         self.state().memory.clone()
     }
 
@@ -169,11 +169,11 @@ impl AgentService {
     }
 
     /// Runs a leg between the endpoints of this agent.
-    async fn run_leg(&self, request: LegRequest) -> Result<Outcome> {
+    async fn run_leg(&self, request: LegRequest) -> Result<LegOutcome> {
         let plan = Arc::new(request.plan);
         let source = if request.follow_export { self.follow_export(&plan)? } else { self.source()? };
         let coordinator = self.coordinator.clone();
-        let events = Events::to(move |event| coordinator.send(AgentMessage::Event(event), Vec::new()));
+        let events = EventEmitter::new(move |event| coordinator.send(AgentMessage::Event(event), Vec::new()));
         let (sender, mut exported) = mpsc::unbounded_channel();
         let leg = Leg {
             name: request.name,
@@ -181,11 +181,11 @@ impl AgentService {
             sink: self.sink()?,
             plan,
             threads: request.threads,
-            memory: Memory::new(request.memory, request.threads),
+            memory: MemoryBudget::new(request.memory, request.threads),
             max_rate: request.max_rate,
             verify: request.verify,
             list_rows: request.list_rows,
-            retry: Retry::default(),
+            retry: RetryPolicy::default(),
             events,
             staged: (request.name == LegName::Export).then_some(sender),
         };

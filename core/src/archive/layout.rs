@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::batch::{BatchId, Receipt};
 use crate::catalog::Printable;
-use crate::codec::{Digest, hash};
+use crate::codec::{Digest, hash_row};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, TablePlan};
 use crate::store::TEMPORARY;
@@ -206,7 +206,7 @@ fn unwritable(error: serde_json::Error) -> Error {
 }
 
 fn digest(content: &RawValue) -> String {
-    format!("{:032x}", hash(content.get().as_bytes()))
+    format!("{:032x}", hash_row(content.get().as_bytes()))
 }
 
 /// Serializes a document.

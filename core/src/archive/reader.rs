@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchId, ExportEvent};
 use crate::catalog::{Catalog, Printable};
 use crate::codec::{Digest, decompress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Lease, Memory};
+use crate::memory::{MemoryBudget, MemoryLease};
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::source::{BatchStream, Source};
 use crate::store::ObjectStore;
@@ -132,7 +132,12 @@ impl Source for ArchiveReader {
         if self.following { Ok(archived.clone()) } else { restrict(archived, selection) }
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         let archive = self.archive().await?;
         let name = &table.table.name;
         let number = *archive.numbers.get(name).ok_or_else(|| {
@@ -154,7 +159,7 @@ pub(super) fn batches<'a>(
     store: &'a Arc<dyn ObjectStore>,
     entries: impl Stream<Item = Result<(BatchId, BatchEntry)>> + Send + 'a,
     table: u32,
-    memory: &'a Memory,
+    memory: &'a MemoryBudget,
 ) -> BatchStream<'a> {
     // Reserve memory in the order of delivery: a later batch must never hold memory that an earlier one waits for.
     let reserved = entries.and_then(move |(archived, entry)| async move {
@@ -183,7 +188,7 @@ async fn fetch(
     key: String,
     id: BatchId,
     entry: BatchEntry,
-    mut lease: Lease,
+    mut lease: MemoryLease,
 ) -> Result<Batch> {
     let mut delays = RETRY_DELAYS.iter();
     loop {
@@ -191,7 +196,7 @@ async fn fetch(
         (lease, data) = fetch_once(&store, &key, &entry, lease).await?;
         match (data, delays.next()) {
             (Ok(data), _) => {
-                lease.settle(data.len());
+                lease.shrink(data.len());
                 return Ok(Batch::new(id, entry.rows, data, entry.digest).with_lease(lease));
             }
             (Err(damaged), None) => return Err(damaged),
@@ -205,8 +210,8 @@ async fn fetch_once(
     store: &Arc<dyn ObjectStore>,
     key: &str,
     entry: &BatchEntry,
-    lease: Lease,
-) -> Result<(Lease, Result<Bytes>)> {
+    lease: MemoryLease,
+) -> Result<(MemoryLease, Result<Bytes>)> {
     let object = match store.get(key, entry.stored).await {
         Err(error) if error.kind() == ErrorKind::Data => return Ok((lease, Err(error))),
         object => object?,
@@ -227,7 +232,7 @@ fn decompress_batch(object: &[u8], entry: &BatchEntry) -> Result<Bytes, String> 
     }
     let length = usize::try_from(entry.bytes).map_err(|error| error.to_string())?;
     let data = decompress(object, length).map_err(|error| error.to_string())?;
-    let digest = Digest::of_text(&data);
+    let digest = Digest::from_text(&data);
     if digest.rows != entry.rows {
         return Err(format!("it holds {} rows instead of {}", digest.rows, entry.rows));
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
-use crate::fidelity::Fidelity;
+use crate::fidelity::FidelityIssue;
 use crate::plan::{Plan, Selection, TablePlan};
 
 /// The catalog of an archive.
@@ -25,7 +25,7 @@ pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
     if let Some(filtered) = selection.tables.iter().find(|table| table.filter.is_some()) {
         return Err(Error::usage("the rows of an archive cannot be filtered").with("table", &filtered.name));
     }
-    let mut plan = Plan::of(&catalog(archived), selection, archived.position.clone());
+    let mut plan = Plan::from_selection(&catalog(archived), selection, archived.position.clone());
     let tables: HashMap<&str, &TablePlan> =
         archived.tables.iter().map(|table| (table.table.name.as_str(), table)).collect();
     for table in &mut plan.tables {
@@ -38,7 +38,7 @@ pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
     plan.left_out.extend(selection.left_out.iter().filter(|left| !archived.left_out.contains(left)).cloned());
     plan.warnings.clone_from(&archived.warnings);
     plan.invalid.clone_from(&archived.invalid);
-    let chosen = |lost: &&Fidelity| plan.tables.iter().any(|table| table.table.object() == lost.object);
+    let chosen = |lost: &&FidelityIssue| plan.tables.iter().any(|table| table.table.object() == lost.object);
     plan.fidelity = archived.fidelity.iter().filter(chosen).cloned().collect();
     if selection.schema && !archived.schema {
         plan.warnings.push("the archive holds no definitions: it was made with --data-only".to_owned());

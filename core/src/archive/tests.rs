@@ -19,8 +19,8 @@ use crate::batch::{Batch, BatchId, ExportEvent, Receipt};
 use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server, Table};
 use crate::codec::BatchBuilder;
 use crate::error::{ErrorKind, Result};
-use crate::memory::Memory;
-use crate::plan::{Chunk, LeftOut, Plan, Position, Rung, SelectedTable, Selection};
+use crate::memory::MemoryBudget;
+use crate::plan::{Chunk, OmittedObject, Plan, Position, SelectedTable, Selection, SnapshotMethod};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::store::{ObjectStore, memory};
@@ -61,7 +61,7 @@ fn selection(names: &[&str]) -> Selection {
 /// `orders`, table 2, has two chunks.
 fn plan() -> Plan {
     let all = selection(&["empty", "../../etc/passwd", "orders"]);
-    let mut plan = Plan::of(&catalog(), &all, Position::unknown(Rung::TableLocks));
+    let mut plan = Plan::from_selection(&catalog(), &all, Position::unknown(SnapshotMethod::TableLocks));
     plan.tables[2].chunks.push(Chunk { number: 1, ..Chunk::whole() });
     plan
 }
@@ -69,8 +69,8 @@ fn plan() -> Plan {
 fn batch(table: u32, chunk: u32, batch: u32) -> Batch {
     let mut builder = BatchBuilder::default();
     for row in 0..200 {
-        builder.value(format!("{table} {chunk} {batch} {row}\n").as_bytes());
-        builder.null();
+        builder.push_value(format!("{table} {chunk} {batch} {row}\n").as_bytes());
+        builder.push_null();
         builder.end_row();
     }
     builder.finish(BatchId { table, chunk, batch })
@@ -97,7 +97,7 @@ async fn export(store: &Arc<memory::MemoryStore>) -> ArchiveWriter {
 
 async fn read(reader: &ArchiveReader, plan: &Plan, table: usize, chunk: usize) -> Result<Vec<Batch>> {
     let table = &plan.tables[table];
-    reader.read(table, &table.chunks[chunk], &Memory::new(1 << 20, 1)).await?.try_collect().await
+    reader.read(table, &table.chunks[chunk], &MemoryBudget::new(1 << 20, 1)).await?.try_collect().await
 }
 
 fn same(read: &[Batch], written: &[Batch]) -> bool {
@@ -136,10 +136,11 @@ async fn a_part_of_an_archive_is_numbered_anew() {
     export(&store).await;
     let reader = ArchiveReader::open(store.clone());
     let mut part = selection(&["orders"]);
-    part.left_out.push(LeftOut { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
+    part.left_out
+        .push(OmittedObject { object: ObjectRef::new(ObjectKind::Table, "empty"), reason: "not included".into() });
     let plan = reader.plan(&part).await.unwrap();
     assert_eq!((plan.tables.len(), plan.tables[0].number, plan.tables[0].chunks.len()), (1, 0, 2));
-    assert_eq!((plan.position.rung, plan.left_out.len()), (Rung::TableLocks, 1));
+    assert_eq!((plan.position.rung, plan.left_out.len()), (SnapshotMethod::TableLocks, 1));
     let rows = read(&reader, &plan, 0, 1).await.unwrap();
     assert_eq!(rows[0].id, BatchId { table: 0, chunk: 1, batch: 0 });
     assert!(same(&rows, &[batch(2, 1, 0)]));
@@ -219,7 +220,7 @@ async fn an_edited_manifest_or_plan_is_refused() {
 /// Makes the digest of a document that of its content.
 fn sign(document: &mut Value) {
     let content = serde_json::to_vec(&document["content"]).unwrap();
-    document["digest"] = format!("{:032x}", crate::codec::hash(&content)).into();
+    document["digest"] = format!("{:032x}", crate::codec::hash_row(&content)).into();
 }
 
 /// A store whose first reads of each object are damaged.
@@ -419,7 +420,7 @@ async fn a_follower_delivers_each_batch_after_its_event() {
     let store = Arc::new(memory::MemoryStore::default());
     let (writer, plan, sender, reader) = follow_export(&store).await;
     assert_eq!(reader.snapshot(&selection(&[])).await.unwrap(), plan, "its plan is as it is");
-    let memory = Memory::new(1 << 20, 1);
+    let memory = MemoryBudget::new(1 << 20, 1);
     let orders = &plan.tables[2];
     let mut first = reader.read(orders, &orders.chunks[0], &memory).await.unwrap();
     let mut second = reader.read(orders, &orders.chunks[1], &memory).await.unwrap();
@@ -449,7 +450,7 @@ async fn a_follower_delivers_each_batch_after_its_event() {
 async fn a_closed_follower_waits_no_longer() {
     let store = Arc::new(memory::MemoryStore::default());
     let (_writer, plan, _sender, reader) = follow_export(&store).await;
-    let memory = Memory::new(1 << 20, 1);
+    let memory = MemoryBudget::new(1 << 20, 1);
     let mut chunk = reader.read(&plan.tables[0], &plan.tables[0].chunks[0], &memory).await.unwrap();
     assert!(chunk.next().now_or_never().is_none());
     reader.close().await.unwrap();
@@ -461,7 +462,7 @@ async fn batches_larger_than_half_the_budget_pass_one_after_the_other() {
     let store = Arc::new(memory::MemoryStore::default());
     export(&store).await;
     let reader = ArchiveReader::open(store.clone());
-    let memory = Memory::new(2 << 10, 1);
+    let memory = MemoryBudget::new(2 << 10, 1);
     let plan = plan();
     let chunk = reader.read(&plan.tables[2], &plan.tables[2].chunks[0], &memory).await.unwrap();
     let rows = chunk.map_ok(|batch| batch.rows).try_fold(0, |sum, rows| async move { Ok(sum + rows) });

@@ -19,8 +19,8 @@ use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
 use crate::codec::compress;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
-use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
+use crate::memory::MemoryBudget;
+use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
@@ -163,7 +163,7 @@ impl Sink for ArchiveWriter {
         Ok([existing, denied].into_iter().flatten().map(Finding::error).collect())
     }
 
-    async fn begin(&self, plan: &Plan) -> Result<Progress> {
+    async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
         if let Some(existing) = self.existing_archive().await? {
             return Err(Error::new(ErrorKind::Preflight, existing));
         }
@@ -175,7 +175,7 @@ impl Sink for ArchiveWriter {
             remove(&*self.store).await?;
         }
         self.put_document(PLAN, encode(plan)?).await?;
-        Ok(Progress::default())
+        Ok(ResumeState::default())
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
@@ -199,7 +199,7 @@ impl Sink for ArchiveWriter {
         &'a self,
         table: &'a TablePlan,
         chunk: &'a Chunk,
-        memory: &'a Memory,
+        memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
         if self.state().status == WriterStatus::New {
             return self.reader.read(table, chunk, memory).await;
@@ -235,7 +235,7 @@ impl Sink for ArchiveWriter {
 
 /// Compresses and stores one batch.
 async fn write(store: &dyn ObjectStore, batch: Batch) -> Result<Receipt> {
-    let mut receipt = Receipt::of(&batch);
+    let mut receipt = Receipt::for_batch(&batch);
     let data = batch.data.clone();
     let failed = |error: &dyn fmt::Display| {
         Error::new(ErrorKind::Internal, format!("cannot compress batch {}: {error}", batch.id))

@@ -1,16 +1,16 @@
-//! Tables that come from no server: made of the words of a `CREATE TABLE`.
+//! Defines tables that do not come from a server, from column definitions as in `CREATE TABLE`.
 
 use super::{Catalog, Column, Database, Flavor, Server, Table};
 
-/// What tables of one's own are made with: both families have them, and mean the same.
+/// The character set and the collation of defined tables. MySQL and MariaDB have both, with the same meaning.
 const CHARSET: &str = "utf8mb4";
 const COLLATION: &str = "utf8mb4_general_ci";
 
 const TEXT: [&str; 8] = ["char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"];
 
 impl Table {
-    /// A table of one's own: its columns by name and definition, as `CREATE TABLE` takes them: `bigint not null`,
-    /// `varchar(20)`, `enum('a','b')`. Its text is utf8mb4 unless a column says otherwise.
+    /// Defines a table from the names and definitions of its columns, as in `CREATE TABLE`: `bigint not null`,
+    /// `varchar(20)`, `enum('a','b')`. Text columns are utf8mb4 unless their definition names a character set.
     pub fn define<'a>(
         name: &str,
         columns: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -19,13 +19,13 @@ impl Table {
         let mut lines = Vec::new();
         let mut read = Vec::new();
         for (name, definition) in columns {
-            lines.push(format!("  {} {}", quoted(name), definition.trim()));
+            lines.push(format!("  {} {}", quote(name), definition.trim()));
             let mut column = column(name, definition);
             column.nullable &= !primary_key.iter().any(|key| key == name);
             read.push(column);
         }
         if !primary_key.is_empty() {
-            let names: Vec<String> = primary_key.iter().map(|name| quoted(name)).collect();
+            let names: Vec<String> = primary_key.iter().map(|name| quote(name)).collect();
             lines.push(format!("  PRIMARY KEY ({})", names.join(",")));
         }
         let options = format!("ENGINE=InnoDB DEFAULT CHARSET={CHARSET} COLLATE={COLLATION}");
@@ -38,14 +38,14 @@ impl Table {
             rows_estimate: 0,
             data_bytes: 0,
             index_bytes: 0,
-            create: format!("CREATE TABLE {} (\n{}\n) {options}", quoted(name), lines.join(",\n")),
+            create: format!("CREATE TABLE {} (\n{}\n) {options}", quote(name), lines.join(",\n")),
         }
     }
 }
 
 impl Catalog {
-    /// The catalog of tables of one's own, whose definitions are in MySQL's dialect.
-    pub fn of_tables(tables: Vec<Table>) -> Self {
+    /// Creates the catalog of defined tables, in MySQL's dialect.
+    pub fn from_tables(tables: Vec<Table>) -> Self {
         let (charset, collation) = (CHARSET.to_owned(), COLLATION.to_owned());
         let database = Database { name: "own".to_owned(), charset, collation, comment: String::new() };
         Self { server: Server::new(Flavor::MySql, "8.0.0"), database, tables, definitions: Vec::new() }
@@ -53,40 +53,39 @@ impl Catalog {
 }
 
 impl Column {
-    /// The members of an `ENUM` or a `SET` in their order, the first of which has the number 1; else nothing.
+    /// The members of an `ENUM` or a `SET` in order; empty for other types. The first member has the number 1.
     pub fn members(&self) -> Vec<String> {
         if !matches!(self.data_type.as_str(), "enum" | "set") {
             return Vec::new();
         }
-        pieces(&self.column_type).into_iter().filter(|piece| piece.is_quoted).map(|piece| piece.text).collect()
+        tokenize(&self.column_type).into_iter().filter(|token| token.is_quoted).map(|token| token.text).collect()
     }
 }
 
-fn quoted(name: &str) -> String {
+fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// A word, a quoted text without its quotes, or a bracket with all that is in it.
-struct Piece {
+/// A word, or a quoted text without its quotes.
+struct Token {
     text: String,
     is_quoted: bool,
 }
 
-/// Cuts a definition at white space and commas; outside of quotes all is lower case. The first bracket is opened where it
-/// belongs to a word: `enum('a','b')`.
-fn pieces(definition: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+/// Splits a definition at white space, commas and brackets. Text outside of quotes becomes lower case.
+fn tokenize(definition: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
     let mut word = String::new();
     let mut letters = definition.chars().peekable();
-    let end = |word: &mut String, pieces: &mut Vec<Piece>| {
+    let end = |word: &mut String, tokens: &mut Vec<Token>| {
         if !word.is_empty() {
-            pieces.push(Piece { text: std::mem::take(word), is_quoted: false });
+            tokens.push(Token { text: std::mem::take(word), is_quoted: false });
         }
     };
     while let Some(letter) = letters.next() {
         match letter {
             '\'' | '"' | '`' => {
-                end(&mut word, &mut pieces);
+                end(&mut word, &mut tokens);
                 let mut text = String::new();
                 while let Some(inner) = letters.next() {
                     if inner == letter && letters.next_if_eq(&letter).is_none() {
@@ -94,20 +93,20 @@ fn pieces(definition: &str) -> Vec<Piece> {
                     }
                     text.push(inner);
                 }
-                pieces.push(Piece { text, is_quoted: true });
+                tokens.push(Token { text, is_quoted: true });
             }
-            '(' | ')' | ',' | '=' => end(&mut word, &mut pieces),
-            space if space.is_whitespace() => end(&mut word, &mut pieces),
+            '(' | ')' | ',' | '=' => end(&mut word, &mut tokens),
+            space if space.is_whitespace() => end(&mut word, &mut tokens),
             other => word.extend(other.to_lowercase()),
         }
     }
-    end(&mut word, &mut pieces);
-    pieces
+    end(&mut word, &mut tokens);
+    tokens
 }
 
 fn column(name: &str, definition: &str) -> Column {
-    let pieces = pieces(definition);
-    let words: Vec<&str> = pieces.iter().filter(|piece| !piece.is_quoted).map(|piece| piece.text.as_str()).collect();
+    let tokens = tokenize(definition);
+    let words: Vec<&str> = tokens.iter().filter(|token| !token.is_quoted).map(|token| token.text.as_str()).collect();
     let has = |wanted: &[&str]| words.windows(wanted.len()).any(|words| words == wanted);
     let after = |wanted: &str| words.iter().skip_while(|word| **word != wanted).nth(1).map(|word| (*word).to_owned());
     let data_type = match words.first().copied().unwrap_or_default() {
@@ -161,7 +160,7 @@ fn column_type(definition: &str) -> String {
         Some((word, bracket)) => format!("{}({bracket}", word.trim().to_lowercase()),
         None => kind.to_lowercase(),
     };
-    let unsigned = pieces(definition).iter().any(|piece| !piece.is_quoted && piece.text == "unsigned");
+    let unsigned = tokenize(definition).iter().any(|token| !token.is_quoted && token.text == "unsigned");
     if unsigned { format!("{kind} unsigned") } else { kind }
 }
 
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_made_of_its_columns_words() {
+    fn tables_are_defined_by_column_definitions() {
         let columns = [
             ("id", "BIGINT UNSIGNED AUTO_INCREMENT"),
             ("kind", "Enum('a','it''s (b)', 'not null') default 'a'"),

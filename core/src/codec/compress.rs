@@ -1,16 +1,19 @@
 use bytes::Bytes;
 
-/// Level 1 is the fastest of those that shrink row text to about a quarter; higher levels cost more than the line saves.
-const LEVEL: i32 = 1;
+/// Level 1 shrinks row text to about a quarter. Higher levels cost more time than the smaller transfer saves.
+const ZSTD_LEVEL: i32 = 1;
 
-/// Compresses a batch as one zstd frame, with its length and a checksum in the frame.
+/// Compresses a batch into one zstd frame that contains the length and a checksum.
 pub(crate) fn compress(data: &[u8]) -> std::io::Result<Bytes> {
-    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
     compressor.include_checksum(true)?;
     compressor.compress(data).map(Bytes::from)
 }
 
-/// Undoes [`compress`]; `length` is the number of bytes expected.
+/// Decompresses a frame of [`compress`].
+///
+/// # Errors
+/// `InvalidData` if the frame is damaged or does not hold exactly `length` bytes.
 pub(crate) fn decompress(frame: &[u8], length: usize) -> std::io::Result<Bytes> {
     let data = zstd::bulk::decompress(frame, length)?;
     if data.len() == length {
@@ -27,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_compressed_comes_back_and_a_changed_byte_is_noticed() {
+    fn data_survives_compression_and_damage_is_detected() {
         let data = b"1\tone\n2\ttwo\n".repeat(1000);
         let frame = compress(&data).unwrap();
         assert_eq!(decompress(&frame, data.len()).unwrap(), data);

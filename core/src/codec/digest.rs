@@ -1,30 +1,30 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The digest of a set of rows: how many they are, and the sum of the rows' 128-bit XXH3 hashes.
+/// The digest of a multiset of rows: the number of rows, and the sum of their 128-bit XXH3 hashes.
 ///
-/// It does not depend on the order of the rows, counts duplicates, and the digest of a whole is the sum of the digests
-/// of its parts.
+/// It is independent of the order of the rows and counts duplicates. The digest of a table is the sum of the digests of
+/// its chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Digest {
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
     sum: u128,
 }
 
-/// The hash of one row, or of a part of it.
-pub(crate) fn hash(text: &[u8]) -> u128 {
+/// Hashes the text of one row, or a part of it.
+pub(crate) fn hash_row(text: &[u8]) -> u128 {
     xxh3_128(text)
 }
 
 impl Digest {
-    /// Knows only the number of rows: equal to any other of which no more is known.
-    pub(crate) fn counted(rows: u64) -> Self {
+    /// A digest that holds only the number of rows, for comparisons by counts.
+    pub(crate) fn from_count(rows: u64) -> Self {
         Self { rows, sum: 0 }
     }
 
-    /// The digest of rows that are text already, each ended by a newline.
-    pub fn of_text(text: &[u8]) -> Self {
+    /// Computes the digest of row text; each row ends with a newline.
+    pub fn from_text(text: &[u8]) -> Self {
         let mut digest = Self::default();
         let mut rest = text;
         while let Some(end) = memchr::memchr(b'\n', rest) {
@@ -35,10 +35,10 @@ impl Digest {
         digest
     }
 
-    /// Adds one row: its text without the newline.
+    /// Adds one row, given as its text without the newline.
     pub fn add_row(&mut self, row: &[u8]) {
         self.rows += 1;
-        self.sum = self.sum.wrapping_add(hash(row));
+        self.sum = self.sum.wrapping_add(hash_row(row));
     }
 
     /// Adds the rows of another digest.
@@ -48,7 +48,7 @@ impl Digest {
     }
 }
 
-/// As `rows:hash` with the hash in hexadecimal: JSON's numbers end at 2^53.
+/// Serializes as `rows:hash`, with the hash in hexadecimal, since JSON numbers are exact only up to 2^53.
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}:{:032x}", self.rows, self.sum))
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Digest {
             let (rows, sum) = text.split_once(':')?;
             Some(Self { rows: rows.parse().ok()?, sum: u128::from_str_radix(sum, 16).ok()? })
         };
-        parse().ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no digest")))
+        parse().ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a digest")))
     }
 }
 
@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn text_has_the_digest_of_its_lines() {
-        assert_eq!(Digest::of_text(b""), Digest::default());
-        assert_eq!(Digest::of_text(b"a\n\nb\\n\n"), digest(&["a", "", "b\\n"]));
+    fn text_has_the_digest_of_its_rows() {
+        assert_eq!(Digest::from_text(b""), Digest::default());
+        assert_eq!(Digest::from_text(b"a\n\nb\\n\n"), digest(&["a", "", "b\\n"]));
     }
 
     #[test]
-    fn it_survives_json() {
+    fn a_digest_survives_json() {
         let before = digest(&["a", "b"]);
         let after: Digest = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
         assert_eq!(before, after);

@@ -3,41 +3,41 @@ use bytes::Bytes;
 use super::Digest;
 use crate::batch::{Batch, BatchId};
 
-/// Builds a batch row by row: each field in column order, then [`end_row`](Self::end_row).
+/// Builds a batch row by row: push each field in column order, then call [`end_row`](Self::end_row).
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     text: Vec<u8>,
     row_start: usize,
-    /// How many fields the current row has so far.
+    /// The number of fields in the current row.
     fields: usize,
     digest: Digest,
 }
 
 impl BatchBuilder {
-    /// An empty batch with room for `bytes`.
+    /// Creates an empty builder with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { text: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Adds a NULL.
-    pub fn null(&mut self) {
+    pub fn push_null(&mut self) {
         self.begin_field();
         self.text.extend_from_slice(br"\N");
     }
 
-    /// Adds a value of any bytes.
-    pub fn value(&mut self, bytes: &[u8]) {
+    /// Adds a value, escaping its bytes.
+    pub fn push_value(&mut self, bytes: &[u8]) {
         self.begin_field();
-        self.append(bytes);
+        self.append_escaped(bytes);
     }
 
-    /// Adds a value that needs no escaping: a number, a time.
-    pub(crate) fn plain(&mut self, text: &[u8]) {
+    /// Adds a value that needs no escaping: a number, a time, text that is already escaped.
+    pub(crate) fn push_unescaped(&mut self, text: &[u8]) {
         self.begin_field();
         self.text.extend_from_slice(text);
     }
 
-    /// Begins a field whose bytes follow in pieces by [`append`](Self::append).
+    /// Begins a field. Its bytes follow by [`append_escaped`](Self::append_escaped).
     pub(crate) fn begin_field(&mut self) {
         if self.fields > 0 {
             self.text.push(b'\t');
@@ -45,8 +45,8 @@ impl BatchBuilder {
         self.fields += 1;
     }
 
-    /// Adds bytes to the current field.
-    pub(crate) fn append(&mut self, bytes: &[u8]) {
+    /// Appends bytes to the current field, escaping them.
+    pub(crate) fn append_escaped(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(at) = memchr::memchr3(b'\t', b'\n', b'\\', rest) {
             let (clean, tail) = rest.split_at(at);
@@ -71,45 +71,45 @@ impl BatchBuilder {
         self.fields = 0;
     }
 
-    /// Makes room for a long value, so that it does not have to be moved again and again.
+    /// Reserves memory for a long value.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);
     }
 
-    /// How many bytes there are so far, those of an unfinished row included.
+    /// The bytes of text so far, an unfinished row included.
     pub fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Whether there is nothing yet.
+    /// Whether there is no text yet.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// How many rows were ended.
-    pub fn rows(&self) -> u64 {
+    /// The number of ended rows.
+    pub fn row_count(&self) -> u64 {
         self.digest.rows
     }
 
-    /// The batch of the rows that were ended; an unfinished one is dropped.
+    /// Returns the batch of the ended rows and drops an unfinished row.
     pub fn finish(mut self, id: BatchId) -> Batch {
         self.text.truncate(self.row_start);
         Batch::new(id, self.digest.rows, Bytes::from(self.text), self.digest)
     }
 }
 
-/// One field of a row as it stands in the text.
+/// One field of a row's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field<'a> {
-    /// No value.
+    /// NULL.
     Null,
-    /// Still escaped.
+    /// A value, in its escaped form.
     Escaped(&'a [u8]),
 }
 
 impl Field<'_> {
-    /// The value's bytes; `None` for NULL.
-    pub fn bytes(self) -> Option<Vec<u8>> {
+    /// The value without escapes; `None` for NULL.
+    pub fn unescape(self) -> Option<Vec<u8>> {
         let Self::Escaped(text) = self else { return None };
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.iter();
@@ -128,20 +128,20 @@ impl Field<'_> {
     }
 }
 
-/// The rows of a batch, each as its text. A tab or a newline inside a value is escaped, so splitting needs no state.
-pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Splits the text of a batch into the texts of its rows. Newlines inside values are escaped.
+pub(crate) fn row_texts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
     lines.take(if text.is_empty() { 0 } else { usize::MAX })
 }
 
-/// The fields of a row.
-pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
+/// Splits the text of a row into its fields.
+pub(crate) fn split_fields(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
     line.split(|&byte| byte == b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
 }
 
-/// The rows of a batch's text, each as its fields.
-pub fn rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
-    lines(text).map(fields)
+/// Splits the text of a batch into rows, and each row into its fields.
+pub fn split_rows(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = Field<'_>>> {
+    row_texts(text).map(split_fields)
 }
 
 #[cfg(test)]
@@ -153,20 +153,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_and_nulls_come_back(table in prop::collection::vec(prop::collection::vec(
+        fn values_of_any_bytes_and_nulls_survive(table in prop::collection::vec(prop::collection::vec(
             prop::option::of(prop::collection::vec(prop_oneof![Just(b'\\'), Just(b'\t'), Just(b'\n'), Just(b'N'), any::<u8>()], 0..12)), 3..=3), 0..8)) {
             let mut builder = BatchBuilder::default();
             for row in &table {
                 for field in row {
                     match field {
-                        Some(bytes) => builder.value(bytes),
-                        None => builder.null(),
+                        Some(bytes) => builder.push_value(bytes),
+                        None => builder.push_null(),
                     }
                 }
                 builder.end_row();
             }
             let batch = builder.finish(ID);
-            let back: Vec<Vec<_>> = rows(&batch.data).map(|row| row.map(Field::bytes).collect()).collect();
+            let back: Vec<Vec<_>> = split_rows(&batch.data).map(|row| row.map(Field::unescape).collect()).collect();
             prop_assert_eq!(back, table.clone());
             prop_assert_eq!(batch.rows, table.len() as u64);
         }
@@ -175,9 +175,9 @@ mod tests {
     #[test]
     fn an_unfinished_row_is_not_part_of_the_batch() {
         let mut builder = BatchBuilder::default();
-        builder.value(b"1");
+        builder.push_value(b"1");
         builder.end_row();
-        builder.value(b"2");
+        builder.push_value(b"2");
         let batch = builder.finish(ID);
         assert_eq!((batch.rows, &batch.data[..]), (1, &b"1\n"[..]));
     }

@@ -8,7 +8,7 @@ use url::Url;
 use super::url::unknown_parameter;
 use crate::error::{Error, Result};
 use crate::store::{DirectoryStore, ObjectStore, S3Location, S3Store};
-use crate::url_syntax::{decoded, parameters, with_value};
+use crate::url_syntax::{percent_decode, query_parameters, require_value};
 
 /// The location of one archive.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl ArchiveLocation {
         match scheme {
             "s3" => Ok(Self::S3(parse_s3(url)?)),
             "file" => {
-                if let Some((name, _)) = parameters(url)?.first() {
+                if let Some((name, _)) = query_parameters(url)?.first() {
                     return Err(unknown_parameter(name, scheme, "none"));
                 }
                 let path = url.to_file_path().map_err(|()| {
@@ -74,16 +74,16 @@ fn parse_s3(url: &Url) -> Result<S3Location> {
         return Err(Error::usage("the prefix of an s3:// URL begins or ends with `//`: say s3://bucket/prefix"));
     }
     let mut location = S3Location {
-        bucket: decoded("bucket", url.host_str().unwrap_or_default())?,
-        prefix: decoded("prefix", prefix)?,
+        bucket: percent_decode("bucket", url.host_str().unwrap_or_default())?,
+        prefix: percent_decode("prefix", prefix)?,
         region: None,
         endpoint: None,
     };
     if location.bucket.is_empty() {
         return Err(Error::usage("an s3:// URL names its bucket: s3://bucket/prefix"));
     }
-    for (name, value) in parameters(url)? {
-        let value = Some(with_value(&name, value)?);
+    for (name, value) in query_parameters(url)? {
+        let value = Some(require_value(&name, value)?);
         match name.as_str() {
             "region" => location.region = value,
             "endpoint" => location.endpoint = value,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::staging_archive::StagingArchive;
 use crate::archive::{ArchiveReader, ArchiveWriter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::mysql::{Address, MySqlSink, MySqlSource};
 use crate::options::{CloneOptions, IfExists};
 use crate::sink::Sink;
@@ -87,8 +87,8 @@ impl EndpointRequest {
     }
 
     /// The memory budget of the endpoint.
-    pub(crate) fn memory(&self) -> Memory {
-        Memory::new(self.options.memory, self.options.threads)
+    pub(crate) fn memory(&self) -> MemoryBudget {
+        MemoryBudget::new(self.options.memory, self.options.threads)
     }
 
     /// How many batches may load at a time.

@@ -9,8 +9,8 @@ use super::location::{EndpointLocation, parse_location};
 use super::server::secret_from_environment;
 use crate::error::{Error, Result};
 use crate::mysql::{Address, ServerRole};
-use crate::site::Site;
-use crate::ssh::{Ask, Host, Login, SshAddress, Tunnel};
+use crate::site::ExecutionSite;
+use crate::ssh::{LoginOptions, PromptCallback, SshAddress, SshClient, SshTunnel};
 
 /// The specification of an endpoint: what it is, and where its work runs.
 pub(super) enum EndpointSpec<T: ?Sized> {
@@ -19,7 +19,7 @@ pub(super) enum EndpointSpec<T: ?Sized> {
     /// A server that this process connects to.
     Server(Box<Address>),
     /// A server that an agent on the host connects to.
-    AgentServer(Box<Address>, Arc<Host>),
+    AgentServer(Box<Address>, Arc<SshClient>),
     Archive(ArchiveLocation),
 }
 
@@ -36,13 +36,13 @@ impl<T: ?Sized> EndpointSpec<T> {
 /// Parses the specification of the source or of the target.
 pub(super) struct SpecParser {
     role: ServerRole,
-    ask: Option<Ask>,
+    ask: Option<PromptCallback>,
     any_host_key: bool,
 }
 
 impl SpecParser {
     /// `ask` answers questions of SSH; `any_host_key` accepts every host key.
-    pub(super) fn new(role: ServerRole, ask: Option<Ask>, any_host_key: bool) -> Self {
+    pub(super) fn new(role: ServerRole, ask: Option<PromptCallback>, any_host_key: bool) -> Self {
         Self { role, ask, any_host_key }
     }
 
@@ -60,14 +60,19 @@ impl SpecParser {
     }
 
     /// The site of the role: the one of the request, or that of the options.
-    pub(super) fn site(&self, requested: Option<Site>, tunnel: Option<&str>, agent: Option<&str>) -> Result<Site> {
-        requested.map_or_else(|| Site::of(self.name(), tunnel, agent), Ok)
+    pub(super) fn site(
+        &self,
+        requested: Option<ExecutionSite>,
+        tunnel: Option<&str>,
+        agent: Option<&str>,
+    ) -> Result<ExecutionSite> {
+        requested.map_or_else(|| ExecutionSite::from_options(self.name(), tunnel, agent), Ok)
     }
 
     /// Specifies a source or a sink of the caller.
-    pub(super) fn own<T: ?Sized>(&self, own: Arc<T>, site: &Site) -> Result<EndpointSpec<T>> {
+    pub(super) fn own<T: ?Sized>(&self, own: Arc<T>, site: &ExecutionSite) -> Result<EndpointSpec<T>> {
         match site {
-            Site::Here => Ok(EndpointSpec::Own(own)),
+            ExecutionSite::Here => Ok(EndpointSpec::Own(own)),
             _ => Err(self.no_server(&format!("a {} of your own runs here", self.name()))),
         }
     }
@@ -83,39 +88,39 @@ impl SpecParser {
         &self,
         url: &str,
         password: Option<SecretString>,
-        site: Site,
+        site: ExecutionSite,
     ) -> Result<EndpointSpec<T>> {
         let location = parse_location(url, self.role, &self.variable("PASSWORD"), password)
             .map_err(|error| error.about(&format!("the {}", self.name())))?;
         let (mut address, site) = match (location, site) {
-            (EndpointLocation::Archive(location), Site::Here) => return Ok(EndpointSpec::Archive(location)),
+            (EndpointLocation::Archive(location), ExecutionSite::Here) => return Ok(EndpointSpec::Archive(location)),
             (EndpointLocation::Archive(_), _) => {
                 return Err(self.no_server("an archive is used where the work of the other end runs"));
             }
             (EndpointLocation::Server(address), site) => (address, site),
         };
         Ok(match site {
-            Site::Here => EndpointSpec::Server(address),
-            Site::Tunnel(url) => {
+            ExecutionSite::Here => EndpointSpec::Server(address),
+            ExecutionSite::Tunnel(url) => {
                 let host = self.host(&format!("--{}-tunnel", self.name()), &url)?;
-                address.dial = Arc::new(Tunnel::new(host));
+                address.dial = Arc::new(SshTunnel::new(host));
                 EndpointSpec::Server(address)
             }
-            Site::Agent(url) => {
+            ExecutionSite::Agent(url) => {
                 EndpointSpec::AgentServer(address, self.host(&format!("--{}-agent", self.name()), &url)?)
             }
         })
     }
 
     /// Parses the `ssh://` URL of an option.
-    fn host(&self, option: &str, url: &str) -> Result<Arc<Host>> {
+    fn host(&self, option: &str, url: &str) -> Result<Arc<SshClient>> {
         let address = SshAddress::parse(option, url)?;
         let variable = self.variable("SSH_PASSWORD");
         let password = match &address.password {
             Some(given) => Some(given.clone()),
             None => secret_from_environment(&variable)?,
         };
-        let login = Login { password, ask: self.ask.clone(), any_host_key: self.any_host_key };
-        Ok(Arc::new(Host::new(address, login)))
+        let login = LoginOptions { password, ask: self.ask.clone(), any_host_key: self.any_host_key };
+        Ok(Arc::new(SshClient::new(address, login)))
     }
 }

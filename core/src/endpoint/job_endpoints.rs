@@ -16,9 +16,9 @@ use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{AgentClient, RemoteSink, RemoteSource};
 use crate::sink::Sink;
-use crate::site::Site;
+use crate::site::ExecutionSite;
 use crate::source::Source;
-use crate::ssh::{Ask, Host};
+use crate::ssh::{PromptCallback, SshClient};
 use crate::store::ObjectStore;
 
 /// The request of a job: its endpoints, their passwords and sites, and the options.
@@ -27,10 +27,10 @@ pub(crate) struct JobRequest<'a> {
     pub(crate) target: SinkEndpoint,
     pub(crate) source_password: Option<SecretString>,
     pub(crate) target_password: Option<SecretString>,
-    pub(crate) source_site: Option<Site>,
-    pub(crate) target_site: Option<Site>,
+    pub(crate) source_site: Option<ExecutionSite>,
+    pub(crate) target_site: Option<ExecutionSite>,
     /// Asks the user for a password or a passphrase of SSH.
-    pub(crate) ask: Option<Ask>,
+    pub(crate) ask: Option<PromptCallback>,
     pub(crate) options: &'a CloneOptions,
 }
 
@@ -96,7 +96,7 @@ struct JobAgent {
 impl JobAgent {
     /// Creates the client of an agent that opens a server, and an archive if that is in S3.
     fn new(
-        host: &Arc<Host>,
+        host: &Arc<SshClient>,
         server: EndpointKind,
         archive: Option<(&ArchiveLocation, ArchiveEndpoint)>,
         options: &CloneOptions,

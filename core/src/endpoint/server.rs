@@ -10,7 +10,7 @@ use super::option_file::OptionFile;
 use super::url::unknown_parameter;
 use crate::error::{Error, Result};
 use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
-use crate::url_syntax::{decoded, parameters, with_value};
+use crate::url_syntax::{percent_decode, query_parameters, require_value};
 
 /// The maximum length of a database name in both families, in characters.
 const MAX_NAME_LENGTH: usize = 64;
@@ -31,7 +31,7 @@ pub(super) fn parse_server(
         ));
     }
     let password = match url.password() {
-        Some(given) => Some(decoded("password", given)?.into()),
+        Some(given) => Some(percent_decode("password", given)?.into()),
         None => match password {
             Some(given) => Some(given),
             None => secret_from_environment(variable)?,
@@ -43,7 +43,7 @@ pub(super) fn parse_server(
     let mut file = if is_wanted { OptionFile::read()? } else { OptionFile::default() };
     let user = match url.username() {
         "" => file.user.take().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned()),
-        user => decoded("user", user)?,
+        user => percent_decode("user", user)?,
     };
     let password = password.or(file.password.take()).unwrap_or_else(|| SecretString::from(""));
     // Where the URL names no server, the option file may.
@@ -56,8 +56,8 @@ pub(super) fn parse_server(
     let mut address = Address::new(role, place, (user, password), database_name(path)?);
     address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
-    for (name, value) in parameters(url)? {
-        let value = with_value(&name, value)?;
+    for (name, value) in query_parameters(url)? {
+        let value = require_value(&name, value)?;
         match name.as_str() {
             "ssl-mode" => mode = Some(parse_tls_mode(&value)?),
             "ssl-ca" => ca = Some(value),
@@ -96,7 +96,7 @@ pub(super) fn parse_server(
 /// `Usage`: a name that no server of either family can hold, and that would be found only by the first statement that
 /// writes, or taken for another name.
 fn database_name(path: &str) -> Result<String> {
-    let name = decoded("database", path)?;
+    let name = percent_decode("database", path)?;
     let wrong = |why: &str| Err(Error::usage(format!("no server can have a database `{name}`: {why}")));
     if name.ends_with(' ') {
         return wrong("its name ends with a space");

@@ -1,10 +1,12 @@
-//! The engine: one bounded loop from a source to a sink. It knows the traits and no concrete kind.
+//! The engine: copies rows from a source to a sink in a bounded loop. It knows the traits and no concrete kind.
 
-mod meter;
+mod leg;
 mod pipeline;
+mod progress_meter;
+mod rate_limiter;
 mod relay;
-mod throttle;
+mod task_set;
 mod verify;
 
-pub(crate) use pipeline::{Leg, Outcome, TableOutcome};
-pub(crate) use relay::relay;
+pub(crate) use leg::{Leg, LegOutcome, TableTotals};
+pub(crate) use relay::run_both_legs;

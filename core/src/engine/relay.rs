@@ -1,39 +1,41 @@
-//! Two legs through an archive at the same time: the load starts with the first batch, not after the last.
+//! Runs the two legs of a clone through an archive at the same time: the import starts with the first batch.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::pipeline::Outcome;
+use super::leg::LegOutcome;
 use crate::batch::ExportEvent;
 use crate::error::Result;
 
-/// How long a failed import waits for the word of the export.
-const GRACE: Duration = Duration::from_millis(200);
+/// The time that a failed import waits for the export's error, which is often the cause.
+const EXPORT_ERROR_WAIT: Duration = Duration::from_millis(200);
 
-/// Runs `export` into the archive and `import` out of it, wherever they run; what the exporting leg tells, the importing
-/// one hears.
-pub(crate) async fn relay<E: Future<Output = Result<Outcome>>, I: Future<Output = Result<Outcome>>>(
+/// Runs `export` into an archive and `import` out of it. The staging events of the export feed the import.
+///
+/// # Errors
+/// The error of the leg that failed first; of the export, if both failed within 200 ms.
+pub(crate) async fn run_both_legs<E: Future<Output = Result<LegOutcome>>, I: Future<Output = Result<LegOutcome>>>(
     export: impl FnOnce(mpsc::UnboundedSender<ExportEvent>) -> E,
     import: impl FnOnce(mpsc::UnboundedReceiver<ExportEvent>) -> I,
-) -> Result<Outcome> {
+) -> Result<LegOutcome> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let (exporting, importing) = (export(sender), import(receiver));
-    tokio::pin!(exporting, importing);
+    let (export, import) = (export(sender), import(receiver));
+    tokio::pin!(export, import);
     let outcome = tokio::select! {
-        exported = &mut exporting => {
+        exported = &mut export => {
             let exported = exported?;
-            importing.await?.after(exported)
+            import.await?.with_notes_of(exported)
         }
-        imported = &mut importing => match imported {
+        imported = &mut import => match imported {
             Err(error) => {
-                // The import may have seen only that its source ended early; why it did, the export knows.
-                if let Ok(exported) = tokio::time::timeout(GRACE, exporting).await {
+                // The import may only report that its feed ended early. The export's error tells the cause.
+                if let Ok(exported) = tokio::time::timeout(EXPORT_ERROR_WAIT, export).await {
                     exported?;
                 }
                 return Err(error);
             }
-            Ok(outcome) => outcome.after(exporting.await?),
+            Ok(outcome) => outcome.with_notes_of(export.await?),
         },
     };
     Ok(outcome)

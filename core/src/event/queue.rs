@@ -5,68 +5,68 @@ use tokio::sync::Notify;
 
 use super::Event;
 
-/// Events on their way to a listener that may be slower than the job: bounded, and never in the job's way.
+/// A bounded queue between a job and a listener that may be slower than the job. Pushing never waits.
 ///
-/// A newer [`Event::Progress`] of a leg takes the place of an older one that was not fetched yet. Of the others the oldest
-/// goes when the queue is full, and is counted.
+/// A new [`Event::Progress`] replaces an older one of the same leg. When the queue is full, it drops its oldest event
+/// and counts it.
 #[derive(Debug)]
 pub struct EventQueue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<QueueState>,
     changed: Notify,
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueueState {
     events: VecDeque<Event>,
     closed: bool,
     dropped: u64,
 }
 
 impl EventQueue {
-    /// A queue for so many events.
+    /// Creates a queue of at most `capacity` events.
     pub fn new(capacity: usize) -> Self {
-        Self { waiting: Mutex::default(), changed: Notify::new(), capacity: capacity.max(1) }
+        Self { state: Mutex::default(), changed: Notify::new(), capacity: capacity.max(1) }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event; returns at once.
+    /// Adds an event without waiting.
     pub fn push(&self, event: Event) {
-        let mut waiting = self.waiting();
+        let mut state = self.state();
         if let Event::Progress { leg, .. } = &event {
             let older = |other: &Event| matches!(other, Event::Progress { leg: its, .. } if its == leg);
-            waiting.events.retain(|other| !older(other));
+            state.events.retain(|other| !older(other));
         }
-        if waiting.events.len() >= self.capacity {
-            waiting.events.pop_front();
-            waiting.dropped += 1;
+        if state.events.len() >= self.capacity {
+            state.events.pop_front();
+            state.dropped += 1;
         }
-        waiting.events.push_back(event);
-        drop(waiting);
+        state.events.push_back(event);
+        drop(state);
         self.changed.notify_one();
     }
 
-    /// Takes the oldest event, if there is one.
+    /// Removes the oldest event; `None` if the queue is empty.
     pub fn try_next(&self) -> Option<Event> {
-        self.waiting().events.pop_front()
+        self.state().events.pop_front()
     }
 
-    /// Waits for the next event; `None` when the queue is closed and empty. For one listener at a time, which may go
-    /// away while it waits and come back.
+    /// Waits for the next event and removes it; `None` when the queue is closed and empty. Cancel-safe: dropping the
+    /// future loses no event. Only one task may wait at a time.
     pub async fn next(&self) -> Option<Event> {
         loop {
             let closed = {
-                let mut waiting = self.waiting();
-                if let Some(event) = waiting.events.pop_front() {
+                let mut state = self.state();
+                if let Some(event) = state.events.pop_front() {
                     return Some(event);
                 }
-                waiting.closed
+                state.closed
             };
             if closed {
-                // For whoever waits next.
+                // Wakes the next call too.
                 self.changed.notify_one();
                 return None;
             }
@@ -74,26 +74,26 @@ impl EventQueue {
         }
     }
 
-    /// Says that no event follows.
+    /// Closes the queue: [`next`](Self::next) returns `None` after the last event.
     pub fn close(&self) {
-        self.waiting().closed = true;
+        self.state().closed = true;
         self.changed.notify_one();
     }
 
-    /// How many events had no room.
+    /// The number of dropped events.
     pub fn dropped(&self) -> u64 {
-        self.waiting().dropped
+        self.state().dropped
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Amount, LegName, Phase};
+    use super::super::{LegName, LegProgress, Phase};
     use super::*;
 
     fn progress(leg: LegName, rows: u64) -> Event {
         let (bytes, rows_total, bytes_total) = (0, 0, 0);
-        let amount = Amount { rows, bytes, rows_total, bytes_total, rate: 0.0, elapsed: 0.0, eta: None };
+        let amount = LegProgress { rows, bytes, rows_total, bytes_total, rate: 0.0, elapsed: 0.0, eta: None };
         Event::Progress { leg, phase: Phase::Rows, amount }
     }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_listener_hears_of_the_newest_progress_of_each_leg_and_of_all_else() {
+    async fn a_slow_listener_gets_the_newest_progress_of_each_leg_and_all_other_events() {
         let queue = EventQueue::new(100);
         for number in 0..20 {
             queue.push(progress(LegName::Export, u64::from(number)));
@@ -110,17 +110,17 @@ mod tests {
             queue.push(progress(LegName::Import, u64::from(number)));
         }
         queue.close();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some(event) = queue.next().await {
-            heard.push(event);
+            received.push(event);
         }
-        assert_eq!(heard.len(), 22);
-        assert!(heard.contains(&progress(LegName::Export, 19)) && heard.contains(&progress(LegName::Import, 19)));
+        assert_eq!(received.len(), 22);
+        assert!(received.contains(&progress(LegName::Export, 19)) && received.contains(&progress(LegName::Import, 19)));
         assert_eq!((queue.dropped(), queue.next().await), (0, None));
     }
 
     #[tokio::test]
-    async fn a_full_queue_counts_what_it_loses() {
+    async fn a_full_queue_counts_dropped_events() {
         let queue = EventQueue::new(3);
         (0..5).for_each(|number| queue.push(warning(number)));
         assert_eq!((queue.dropped(), queue.try_next()), (2, Some(warning(2))));

@@ -10,7 +10,7 @@ use super::undo::{CreatedItem, UndoLog};
 use super::{schedule, session};
 use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -40,7 +40,7 @@ impl Rewriting {
         let ddl::Rename { from, to, .. } = &self.rename;
         let changed =
             || format!("{count} references to database {} were changed to {}", Printable(from), Printable(to));
-        let note = (count > 0).then(|| Note::on(object, changed()));
+        let note = (count > 0).then(|| Note::about(object, changed()));
         (text, note)
     }
 }
@@ -90,7 +90,7 @@ pub(super) async fn objects(
 
 /// Says that an object is not there, as it is invalid at the source too, or in words of the other family.
 fn missing(definition: &Definition, error: &Error) -> Note {
-    Note::Fidelity(Fidelity {
+    Note::Fidelity(FidelityIssue {
         severity: Severity::Error,
         object: definition.object.clone(),
         what: "definition".to_owned(),

@@ -10,7 +10,7 @@ use super::target::{Target, There};
 use super::{introspect, session};
 use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -158,7 +158,7 @@ impl Audit<'_> {
 
     /// Whether this has been told of the object.
     fn is_told(&self, object: &ObjectRef, what: &str) -> bool {
-        let says = |found: &Fidelity| {
+        let says = |found: &FidelityIssue| {
             // An option that was left out is told by its name.
             found.object == *object
                 && (found.what.to_lowercase() == what.to_lowercase()
@@ -177,7 +177,7 @@ impl Audit<'_> {
 
 fn told(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
-    Note::Fidelity(Fidelity {
+    Note::Fidelity(FidelityIssue {
         object: object.clone(),
         what: what.to_owned(),
         severity: Severity::Warning,

@@ -4,7 +4,7 @@ use super::column::HIDDEN_PERIOD;
 use super::ddl::{Cursor, Dialect, split_at_commas, tokens, within};
 use crate::batch::Batch;
 use crate::catalog::Table;
-use crate::codec::{BatchBuilder, Field, rows};
+use crate::codec::{BatchBuilder, Field, split_rows};
 
 /// The end of a row that is valid now, in the older servers and in those whose time reaches further.
 const FOREVER: [&[u8]; 2] = [b"2038-01-19 03:14:07.999999", b"2106-02-07 06:28:15.999999"];
@@ -39,7 +39,7 @@ pub(super) fn current(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
     let [_, end] = &period;
     let end = table.stored_columns().position(|column| column.name == *end)?;
     let mut kept = BatchBuilder::with_capacity(batch.data.len());
-    for row in rows(&batch.data) {
+    for row in split_rows(&batch.data) {
         let fields: Vec<Field<'_>> = row.collect();
         let is_current = |field: &Field<'_>| FOREVER.iter().any(|forever| *field == Field::Escaped(forever));
         if !fields.get(end).is_some_and(is_current) {
@@ -47,9 +47,9 @@ pub(super) fn current(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
         }
         for (field, _) in fields.iter().zip(&of_period).filter(|(_, of_period)| !**of_period) {
             match field {
-                Field::Null => kept.null(),
+                Field::Null => kept.push_null(),
                 // It is escaped already.
-                Field::Escaped(text) => kept.plain(text),
+                Field::Escaped(text) => kept.push_unescaped(text),
             }
         }
         kept.end_row();

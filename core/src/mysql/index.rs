@@ -90,7 +90,7 @@ impl Target {
             let (keys, orphans): (Vec<_>, Vec<_>) = ddl.foreign_keys.into_iter().partition(is_there);
             notes.extend(orphans.iter().map(|key| {
                 let why = format!("left out, as table {} is not there", Printable(&key.referenced_table));
-                Note::lost(&object, named(key), why)
+                Note::not_carried(&object, named(key), why)
             }));
             let is_made = |key: &ddl::ForeignKey| {
                 made.iter().any(|row| there.same(&row.string(0), &name) && Some(row.string(1)) == key.name)
@@ -125,7 +125,7 @@ impl Target {
         let name = key.name.clone().unwrap_or_default();
         let what = named(key);
         if self.state().loose_keys.contains(&(table.name.clone(), name)) && error.code().is_some() {
-            return Ok(Note::lost(
+            return Ok(Note::not_carried(
                 table,
                 what,
                 format!("left out, as the target refuses what the source keeps: {error}"),

@@ -10,7 +10,7 @@ use super::connect::Conn;
 use super::ddl::quote_name;
 use crate::catalog::{Column, Flavor, ObjectRef};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
@@ -55,7 +55,7 @@ impl Inspector {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let note = |((object, column), values): (&(ObjectRef, String), &BTreeMap<u32, u64>)| {
             let values: u64 = values.values().sum();
-            Note::Fidelity(Fidelity {
+            Note::Fidelity(FidelityIssue {
                 object: object.clone(),
                 what: format!("column {column}"),
                 severity: Severity::Warning,

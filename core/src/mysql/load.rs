@@ -6,7 +6,7 @@ use super::generated::Settings;
 use super::{column, session};
 use crate::batch::Batch;
 use crate::catalog::{Column, Table};
-use crate::codec::{Field, rows};
+use crate::codec::{Field, split_rows};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An INSERT is cut at about this length: longer ones gain nothing.
@@ -87,7 +87,7 @@ fn error_values(table: &Table, batch: &Batch) -> u64 {
         return 0;
     }
     let of_row = |row| Iterator::zip(row, &enums).filter(|(field, is_enum)| **is_enum && *field == ERROR_VALUE).count();
-    rows(&batch.data).map(|row| of_row(row) as u64).sum()
+    split_rows(&batch.data).map(|row| of_row(row) as u64).sum()
 }
 
 /// The numbers of `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
@@ -179,7 +179,7 @@ pub(super) async fn by_insert(
     let (mut inserted, mut wrong) = (0, 0);
     let lenient = loading.lenient || error_values(table, batch) > 0;
     loading.enter(conn, lenient).await?;
-    for row in rows(&batch.data) {
+    for row in split_rows(&batch.data) {
         if sql.len() > limit {
             inserted += insert(conn, table, &sql, std::mem::take(&mut wrong), loading).await?;
             sql.truncate(head.len());

@@ -3,7 +3,7 @@
 
 use super::ddl::{ForeignKey, Index, TableDdl};
 use crate::catalog::{Column, Flavor, ObjectRef, Table};
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
 /// The longest name of a constraint.
@@ -84,7 +84,7 @@ pub(in crate::mysql) fn with_short_name(key: &ForeignKey) -> ForeignKey {
 /// What is told of a foreign key under another name.
 pub(in crate::mysql) fn renamed(table: &ObjectRef, key: &ForeignKey, short: &ForeignKey) -> Note {
     let name = |key: &ForeignKey| format!("foreign key {}", key.name.as_deref().unwrap_or_default());
-    Note::Fidelity(Fidelity {
+    Note::Fidelity(FidelityIssue {
         object: table.clone(),
         what: name(key),
         severity: Severity::Warning,

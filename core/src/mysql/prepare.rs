@@ -80,7 +80,7 @@ impl Target {
         state.notes.extend(note);
         let left = ddl.removed_options.iter();
         state.notes.extend(
-            left.map(|option| Note::lost(&object, "option", format!("{option}, which belongs to its machine"))),
+            left.map(|option| Note::not_carried(&object, "option", format!("{option}, which belongs to its machine"))),
         );
         state.tables.insert(object.name, ddl);
         Ok(())

@@ -14,7 +14,7 @@ use super::connect::{Conn, column_count, garbled, is_end, server_error};
 use crate::batch::{Batch, BatchId};
 use crate::codec::BatchBuilder;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
@@ -83,7 +83,7 @@ impl RowReader {
     }
 
     /// The next batch, or `None` after the last row.
-    pub(super) async fn next(&mut self, id: BatchId, memory: &Memory) -> Result<Option<Batch>> {
+    pub(super) async fn next(&mut self, id: BatchId, memory: &MemoryBudget) -> Result<Option<Batch>> {
         if self.ended {
             return Ok(None);
         }
@@ -101,10 +101,10 @@ impl RowReader {
                 }
             }
         }
-        if builder.rows() == 0 {
+        if builder.row_count() == 0 {
             return Ok(None);
         }
-        lease.settle(builder.len());
+        lease.shrink(builder.len());
         Ok(Some(builder.finish(id).with_lease(lease)))
     }
 
@@ -146,7 +146,7 @@ fn push_row(kinds: &[Kind], packet: &[u8], builder: &mut BatchBuilder) -> Result
     for (kind, bit) in kinds.iter().zip(2_usize..) {
         let null = nulls.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0);
         if null {
-            builder.null();
+            builder.push_null();
         } else {
             push_value(*kind, &mut values, builder).ok_or_else(garbled)?;
         }
@@ -157,7 +157,7 @@ fn push_row(kinds: &[Kind], packet: &[u8], builder: &mut BatchBuilder) -> Result
 
 fn push_value(kind: Kind, values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()> {
     match kind {
-        Kind::Bytes => builder.value(values.checked_eat_lenenc_str()?),
+        Kind::Bytes => builder.push_value(values.checked_eat_lenenc_str()?),
         Kind::Integer { bytes, unsigned } => push_integer(values.checked_eat(bytes)?, unsigned, builder),
         Kind::Year => push_text(builder, format_args!("{:04}", values.checked_eat_u16_le()?)),
         // As the double that it is exactly: the target's text reader knows doubles only.
@@ -180,7 +180,7 @@ fn push_integer(bytes: &[u8], unsigned: bool, builder: &mut BatchBuilder) {
     wide.iter_mut().zip(bytes).for_each(|(wide, byte)| *wide = *byte);
     let mut text = itoa::Buffer::new();
     let digits = if unsigned { text.format(u64::from_le_bytes(wide)) } else { text.format(i64::from_le_bytes(wide)) };
-    builder.plain(digits.as_bytes());
+    builder.push_unescaped(digits.as_bytes());
 }
 
 /// DATE, DATETIME and TIMESTAMP. A length of 0 is the zero value; the parts that are all zero at the end are missing.
@@ -209,7 +209,7 @@ fn push_time(values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()
     let length = usize::from(values.checked_eat_u8()?);
     let mut parts = ParseBuf(values.checked_eat(length)?);
     if length < 8 {
-        builder.plain(b"00:00:00");
+        builder.push_unescaped(b"00:00:00");
         return Some(());
     }
     let sign = if parts.checked_eat_u8()? == 0 { "" } else { "-" };
@@ -233,7 +233,7 @@ fn push_text(builder: &mut BatchBuilder, text: std::fmt::Arguments<'_>) {
         Ok(()) => 48 - rest.len(),
         Err(_) => 0,
     };
-    builder.plain(space.get(..length).unwrap_or_default());
+    builder.push_unescaped(space.get(..length).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::session;
 use super::target::Target;
 use crate::catalog::{Flavor, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -25,7 +25,7 @@ impl Target {
         if self.options.all_or_nothing || !refused && error.kind() != ErrorKind::Unsupported {
             return Err(error);
         }
-        Ok(Note::Refused(Fidelity {
+        Ok(Note::Refused(FidelityIssue {
             object: object.clone(),
             what: what.to_owned(),
             severity,

@@ -5,7 +5,7 @@ use super::connect::Conn;
 use super::ddl::{self, quote_name};
 use crate::catalog::{Column, Flavor, Printable, Table};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 
 /// The character sets that have characters of four bytes in UTF-8.
 const WIDE: [&str; 6] = ["utf8mb4", "utf16", "utf16le", "utf32", "gb18030", "ucs2"];
@@ -40,7 +40,7 @@ pub(super) async fn restore(conn: &mut Conn, table: &mut Table) -> Result<()> {
 }
 
 /// What cannot be proved to be a `?`.
-pub(super) async fn unproved(conn: &mut Conn, table: &Table) -> Result<Vec<Fidelity>> {
+pub(super) async fn unproved(conn: &mut Conn, table: &Table) -> Result<Vec<FidelityIssue>> {
     let mut found = Vec::new();
     for (column, place, printed) in doubtful(table, conn.server.flavor) {
         if look(conn, table, &column, place).await?.is_none() {
@@ -48,7 +48,7 @@ pub(super) async fn unproved(conn: &mut Conn, table: &Table) -> Result<Vec<Fidel
                 Place::Member(number) => format!("member {number} of column {}", Printable(&column.name)),
                 Place::Default => format!("default of column {}", Printable(&column.name)),
             };
-            found.push(Fidelity {
+            found.push(FidelityIssue {
                 object: table.object(),
                 what,
                 severity: Severity::Warning,

@@ -14,7 +14,7 @@ use super::read::RowReader;
 use super::{chunk, column};
 use crate::batch::BatchId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, TablePlan};
 use crate::source::BatchStream;
 
@@ -92,7 +92,7 @@ impl Loan {
         conn: Conn,
         sql: &str,
         first: BatchId,
-        memory: &'a Memory,
+        memory: &'a MemoryBudget,
         inspection: Option<Inspection<'a>>,
     ) -> Result<BatchStream<'a>> {
         let reader = RowReader::open(conn, sql).await?;

@@ -6,7 +6,7 @@ use super::ddl::{self, Dialect, EventStatus, quote_name, quote_text};
 use super::target::Target;
 use crate::catalog::{Definition, Flavor, ObjectRef};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
 const UNKNOWN_EVENT: u16 = 1539;
@@ -41,7 +41,7 @@ pub(super) async fn events(
             notes.push(target.late(&event.object, "status", Severity::Warning, error).await?);
         }
         if !exists(conn, &event.object).await? {
-            notes.push(Note::Fidelity(Fidelity {
+            notes.push(Note::Fidelity(FidelityIssue {
                 object: event.object.clone(),
                 what: "definition".to_owned(),
                 severity: Severity::Error,

@@ -4,7 +4,7 @@
 use super::connect::{Address, Conn};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
-use crate::dial::Traffic;
+use crate::dial::TrafficClass;
 use crate::error::Result;
 use crate::options::CloneOptions;
 
@@ -22,7 +22,7 @@ const MARIADB_LIMITS: [&str; 4] = [
 ];
 
 /// A session with what all have in common.
-async fn open(address: &Address, traffic: Traffic, settings: &str) -> Result<Conn> {
+async fn open(address: &Address, traffic: TrafficClass, settings: &str) -> Result<Conn> {
     let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON}", address.lock_wait);
     let mut conn = Conn::open(address, traffic, &settings).await?;
     match conn.server.flavor {
@@ -44,7 +44,7 @@ pub(super) const DEFINING: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
 pub(super) async fn control(address: &Address) -> Result<Conn> {
-    let mut conn = open(address, Traffic::Control, &format!("NAMES utf8mb4, sql_mode = '{READING}'")).await?;
+    let mut conn = open(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READING}'")).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
     if conn.server.flavor == Flavor::MySql {
         conn.set_each(&[
@@ -60,7 +60,7 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 /// A session that reads rows: text comes in each column's own character set.
 pub(super) async fn reader(address: &Address) -> Result<Conn> {
     let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}'");
-    let mut conn = open(address, Traffic::Bulk, &settings).await?;
+    let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may name other tables.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
@@ -74,7 +74,7 @@ pub(super) async fn reader(address: &Address) -> Result<Conn> {
 pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT}', foreign_key_checks = 0, unique_checks = 1");
-    let mut conn = open(address, Traffic::Bulk, &settings).await?;
+    let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
     conn.set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],

@@ -21,12 +21,12 @@ use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::{Fidelity, Severity};
-use crate::memory::Memory;
+use crate::fidelity::{FidelityIssue, Severity};
+use crate::memory::MemoryBudget;
 use crate::options::CloneOptions;
-use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
+use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::retry::Retry;
+use crate::retry::RetryPolicy;
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, digest};
 
@@ -63,7 +63,7 @@ impl MySqlSink {
     }
 
     /// Makes the database and the tables.
-    async fn make_ready(&self, plan: &Plan) -> Result<Progress> {
+    async fn make_ready(&self, plan: &Plan) -> Result<ResumeState> {
         let mut guard = self.target.running.watch(session::control(&self.target.address).await?).await?;
         journal::keep_others_out(&mut guard, &self.target.address.database).await?;
         let server = guard.server.clone();
@@ -96,7 +96,7 @@ impl MySqlSink {
         }
         self.target.make_tables(&mut conn, plan).await?;
         self.target.state().definers.push(conn);
-        Ok(Progress::default())
+        Ok(ResumeState::default())
     }
 
     /// Makes what comes after the rows. May be called again when a connection was lost: what is there is not made again.
@@ -167,7 +167,7 @@ impl MySqlSink {
     }
 
     /// The number of a chunk, and the digest of its rows as they are there.
-    async fn digest_of(&self, table: &TablePlan, chunk: &Chunk, memory: &Memory) -> Result<(u32, Digest)> {
+    async fn digest_of(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<(u32, Digest)> {
         Ok((chunk.number, digest(self.read_back(table, chunk, memory).await?, &()).await?))
     }
 
@@ -175,7 +175,7 @@ impl MySqlSink {
     async fn check_generated(&self, table: &TablePlan) -> Result<()> {
         let expected = self.target.expected(table.number);
         let Some(only) = generated::only_generated(table).filter(|_| !expected.is_empty()) else { return Ok(()) };
-        let memory = &Memory::new(READ_BACK, self.target.options.threads);
+        let memory = &MemoryBudget::new(READ_BACK, self.target.options.threads);
         let mut digests = Vec::new();
         for chunk in &table.chunks {
             digests.push(self.digest_of(&only, chunk, memory).boxed());
@@ -206,7 +206,7 @@ impl Sink for MySqlSink {
         }
     }
 
-    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
+    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<FidelityIssue>> {
         if !selection.schema {
             return Ok(Vec::new());
         }
@@ -243,7 +243,7 @@ impl Sink for MySqlSink {
         }
     }
 
-    async fn begin(&self, plan: &Plan) -> Result<Progress> {
+    async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
         match self.make_ready(plan).await {
             Err(error) => Err(self.target.explained(error).await),
             ready => ready,
@@ -264,7 +264,7 @@ impl Sink for MySqlSink {
         let mut state = self.target.state();
         state.loaders.push(conn);
         state.receipts.add(batch.id);
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn complete(&self, table: &TablePlan) -> Result<()> {
@@ -309,7 +309,7 @@ impl Sink for MySqlSink {
         &'a self,
         table: &'a TablePlan,
         chunk: &'a Chunk,
-        memory: &'a Memory,
+        memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
         let (conn, loan) = self.reader(table).await?;
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
@@ -317,7 +317,7 @@ impl Sink for MySqlSink {
         loan.read(conn, &sql, first, memory, None).await
     }
 
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (conn, loan) = self.reader(table).await?;
         loan.number(conn, &scan::counting(&self.target.address.database, table, chunk)).await
     }
@@ -327,7 +327,7 @@ impl Sink for MySqlSink {
             let note = Note::general(format!("what comes after the rows was tried again: {error}"));
             self.target.state().notes.push(note);
         };
-        let mut notes = Retry::default().run(|| self.make_objects(plan), again).await?;
+        let mut notes = RetryPolicy::default().run(|| self.make_objects(plan), again).await?;
         let mut state = self.target.state();
         notes.splice(..0, std::mem::take(&mut state.notes));
         self.target.undo_log.clear();

@@ -16,7 +16,7 @@ use super::session;
 use crate::catalog::{Flavor, Printable};
 use crate::error::Result;
 use crate::options::CloneOptions;
-use crate::plan::{Position, Rung};
+use crate::plan::{Position, SnapshotMethod};
 
 /// How long one try waits for a lock, in seconds.
 const TRY_SECONDS: u32 = 1;
@@ -57,7 +57,7 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
     let open = async |_| running.watch(session::reader(address).await?).await;
     let mut readers = try_join_all((0..wanted.threads).map(open)).await?;
     if wanted.options.no_consistency {
-        return Ok(Snapshot { readers, position: Position::unknown(Rung::None) });
+        return Ok(Snapshot { readers, position: Position::unknown(SnapshotMethod::None) });
     }
     let mut locker = running.watch(session::control(address).await?).await?;
     let limits = format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}, SESSION wait_timeout = {IDLE_SECONDS}");
@@ -87,7 +87,7 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
     running.close(locker);
     readers.drain(1..).for_each(|reader| running.close(reader));
     try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
-    let mut position = Position { refused, ..Position::unknown(Rung::SingleTransaction) };
+    let mut position = Position { refused, ..Position::unknown(SnapshotMethod::SingleTransaction) };
     position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
     Ok(Snapshot { readers, position })
 }
@@ -97,10 +97,12 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// The rungs that are tried, best first. For some tables only, the locks of these come before that of the whole server.
-fn rungs(flavor: Flavor, partial: bool) -> Vec<Rung> {
+fn rungs(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
     let mut rungs = match flavor {
-        Flavor::MySql => vec![Rung::GlobalReadLock, Rung::TableLocks],
-        Flavor::MariaDb => vec![Rung::GlobalReadLock, Rung::BackupStage, Rung::TableLocks],
+        Flavor::MySql => vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::TableLocks],
+        Flavor::MariaDb => {
+            vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::BackupStage, SnapshotMethod::TableLocks]
+        }
     };
     if partial {
         rungs.rotate_right(1);
@@ -118,7 +120,7 @@ enum Held {
 
 /// Takes the lock of a rung, by short tries within `--lock-wait`. What writers waited for tries that failed is added to
 /// `waited`.
-async fn hold(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>, waited: &mut Duration) -> Result<Held> {
+async fn hold(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>, waited: &mut Duration) -> Result<Held> {
     let until = Instant::now() + Duration::from_secs(wanted.options.lock_wait);
     let mut next_pause = FIRST_PAUSE;
     let mut young = Young::default();
@@ -166,8 +168,8 @@ struct Young {
 impl Young {
     /// Looks at them once more. After `guard` seconds those that are left are old, or were followed by others alike. Only
     /// MySQL leaves tables blocked after a lock that was asked for in vain.
-    async fn still_run(&mut self, conn: &mut Conn, rung: Rung, guard: u64) -> Result<bool> {
-        if rung != Rung::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
+    async fn still_run(&mut self, conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<bool> {
+        if rung != SnapshotMethod::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
             return Ok(false);
         }
         let sql = format!("SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE {OTHERS_RUN}");
@@ -188,8 +190,8 @@ impl Young {
 
 /// A statement that would hold the global read lock off, and all others behind it. Without the right `PROCESS` none is
 /// seen.
-async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<String>> {
-    if rung != Rung::GlobalReadLock || guard == 0 {
+async fn obstacle(conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<Option<String>> {
+    if rung != SnapshotMethod::GlobalReadLock || guard == 0 {
         return Ok(None);
     }
     // MariaDB does not wait for those that only read.
@@ -215,10 +217,10 @@ async fn obstacle(conn: &mut Conn, rung: Rung, guard: u64) -> Result<Option<Stri
     }))
 }
 
-async fn lock(conn: &mut Conn, rung: Rung, wanted: &Wanted<'_>) -> Result<()> {
+async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Result<()> {
     match rung {
-        Rung::GlobalReadLock => conn.exec("FLUSH TABLES WITH READ LOCK").await.map(drop),
-        Rung::BackupStage => {
+        SnapshotMethod::GlobalReadLock => conn.exec("FLUSH TABLES WITH READ LOCK").await.map(drop),
+        SnapshotMethod::BackupStage => {
             for stage in ["START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"] {
                 conn.exec(&format!("BACKUP STAGE {stage}")).await?;
             }
@@ -249,7 +251,7 @@ async fn unlock(conn: &mut Conn) -> Result<()> {
 }
 
 /// The binary log's position at this moment, where the account may see it and the server keeps one.
-async fn position(conn: &mut Conn, rung: Rung) -> Result<Position> {
+async fn position(conn: &mut Conn, rung: SnapshotMethod) -> Result<Position> {
     let mut position = Position::unknown(rung);
     // The statement was renamed in MySQL 8.2; MariaDB keeps the old name.
     for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {

@@ -13,10 +13,10 @@ use super::{check, chunk, introspect, refusal, replaced, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fidelity::{Fidelity, Severity};
-use crate::memory::Memory;
+use crate::fidelity::{FidelityIssue, Severity};
+use crate::memory::MemoryBudget;
 use crate::options::CloneOptions;
-use crate::plan::{Chunk, Plan, Position, Rung, Selection, TablePlan};
+use crate::plan::{Chunk, Plan, Position, Selection, SnapshotMethod, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, Source};
 
@@ -47,7 +47,7 @@ impl MySqlSource {
 
     /// A plan from the catalog as it is now, with the tables cut into chunks.
     async fn cut(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
-        let mut plan = Plan::of(catalog, selection, position);
+        let mut plan = Plan::from_selection(catalog, selection, position);
         plan.fidelity = lost_histories(&plan.tables);
         for table in plan.tables.iter_mut().filter(|table| is_window(&table.table)) {
             table.chunks.clear();
@@ -60,9 +60,9 @@ impl MySqlSource {
         }
         plan.invalid = invalid_views(&mut conn, database, &plan.definitions).await?;
         // A table that is read by one connection gains nothing from being cut.
-        if plan.position.rung != Rung::SingleTransaction {
+        if plan.position.rung != SnapshotMethod::SingleTransaction {
             // A chunk that does not fill a batch is not worth its statement.
-            let smallest = Memory::new(self.options.memory, self.options.threads).batch_bytes() as u64;
+            let smallest = MemoryBudget::new(self.options.memory, self.options.threads).batch_bytes() as u64;
             for table in plan.tables.iter_mut().filter(|table| !table.chunks.is_empty()) {
                 let chunking = chunk::cut(&mut conn, database, &table.table, smallest).await?;
                 table.chunk_key = chunking.key;
@@ -183,7 +183,12 @@ impl Source for MySqlSource {
         self.explained(self.take_snapshot(selection).await).await
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         let (conn, loan) = self.borrow().await?;
         let from = scan::rows_of(&self.address.database, table, chunk);
         let first = BatchId { table: table.number, chunk: chunk.number, batch: 0 };
@@ -194,7 +199,7 @@ impl Source for MySqlSource {
         Ok(rows.map_err(named).boxed())
     }
 
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (conn, loan) = self.borrow().await?;
         let counted = loan.number(conn, &scan::counting(&self.address.database, table, chunk)).await;
         counted.map_err(|error| self.reading(table, error))
@@ -254,12 +259,12 @@ async fn invalid_views(conn: &mut Conn, database: &str, definitions: &[Definitio
 }
 
 /// The tables that keep a history which means nothing to another server.
-fn lost_histories(tables: &[TablePlan]) -> Vec<Fidelity> {
+fn lost_histories(tables: &[TablePlan]) -> Vec<FidelityIssue> {
     let versioned = |table: &&TablePlan| {
         let ddl = split_table(&table.table.create, Dialect::default());
         !table.table.history && ddl.is_ok_and(|ddl| ddl.versioned)
     };
-    let lost = |table: &TablePlan| Fidelity {
+    let lost = |table: &TablePlan| FidelityIssue {
         object: table.table.object(),
         what: "history".to_owned(),
         severity: Severity::Warning,

@@ -12,7 +12,7 @@ use super::target::Target;
 use super::undo::CreatedItem;
 use crate::catalog::{Catalog, ObjectKind, Table};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 
 const INDEX_TOO_LONG: u16 = 1709;
 
@@ -31,7 +31,7 @@ impl Target {
     }
 
     /// What the target does not take of these tables. Without the right to make a database nothing is tried.
-    pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<Fidelity>> {
+    pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<FidelityIssue>> {
         let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
         // No replica needs to know of it, where the account may say so.
         conn.set_each(&["sql_log_bin = 0"]).await?;
@@ -50,7 +50,7 @@ impl Target {
     }
 }
 
-async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<Fidelity>> {
+async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<FidelityIssue>> {
     let database = quote_name(name);
     match conn.exec(&format!("CREATE DATABASE {database}")).await {
         Err(error) if error.code().is_none() => return Err(error),
@@ -67,7 +67,7 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
     for table in &catalog.tables {
         match try_table(conn, table, &rename).await {
             Err(error) if error.code().is_none() => return Err(error),
-            Err(mut error) => refused.push(Fidelity {
+            Err(mut error) => refused.push(FidelityIssue {
                 object: table.object(),
                 what: "definition".to_owned(),
                 severity: Severity::Error,

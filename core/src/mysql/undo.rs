@@ -16,7 +16,7 @@ use super::target::{Target, There};
 use super::{apply, journal, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::retry::Retry;
+use crate::retry::RetryPolicy;
 use crate::sink::UndoRecorder;
 
 const UNKNOWN_DATABASE: u16 = 1049;
@@ -170,7 +170,7 @@ impl Target {
     /// a minute; what is left then is named in the error.
     pub(super) async fn undo(&self) -> Result<()> {
         let left = tokio::sync::Mutex::new(std::mem::take(&mut *self.undo_log.entries()));
-        Retry::of_clean_up().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
+        RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
     }
 
     async fn undo_round(&self, left: &mut Vec<Entry>) -> Result<()> {

@@ -9,7 +9,7 @@ use super::target::Target;
 use super::{column, history, journal, load, zero};
 use crate::batch::Batch;
 use crate::catalog::{Flavor, Table};
-use crate::codec::lines;
+use crate::codec::row_texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::TablePlan;
 
@@ -175,9 +175,9 @@ fn breaks_rule(error: &Error) -> bool {
 }
 
 fn halves(batch: &Batch) -> [Batch; 2] {
-    let all: Vec<&[u8]> = lines(&batch.data).collect();
+    let all: Vec<&[u8]> = row_texts(&batch.data).collect();
     let (first, second) = all.split_at(all.len() / 2);
-    [first, second].map(|half| Batch::of_lines(batch.id, half.iter().copied()))
+    [first, second].map(|half| Batch::from_lines(batch.id, half.iter().copied()))
 }
 
 /// Whether a batch goes into the table whole or not at all.

@@ -3,8 +3,8 @@
 use super::target::State;
 use crate::batch::Batch;
 use crate::catalog::{ObjectKind, ObjectRef, Table};
-use crate::codec::{BatchBuilder, Field, rows};
-use crate::fidelity::{Fidelity, Severity};
+use crate::codec::{BatchBuilder, Field, split_rows};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
 const ZEROS: [Field<'_>; 3] = [Field::Escaped(b"-0e0"), Field::Escaped(b"-0"), Field::Escaped(b"-0.0")];
@@ -21,19 +21,19 @@ pub(super) fn signed(table: &Table, batch: &Batch) -> Option<(Batch, Vec<(String
         .collect();
     let is_real = |(_, kind): &(&str, &str)| matches!(*kind, "float" | "double");
     let is_negative = |(field, column): (Field<'_>, &(&str, &str))| ZEROS.contains(&field) && is_real(column);
-    let has_one = || rows(&batch.data).any(|row| row.zip(&columns).any(is_negative));
+    let has_one = || split_rows(&batch.data).any(|row| row.zip(&columns).any(is_negative));
     if !columns.iter().any(is_real) || !has_one() {
         return None;
     }
     let mut counts = vec![0; columns.len()];
     let mut image = BatchBuilder::with_capacity(batch.data.len());
-    for row in rows(&batch.data) {
+    for row in split_rows(&batch.data) {
         for ((field, (_, kind)), count) in row.zip(&columns).zip(&mut counts) {
             *count += u64::from(ZEROS.contains(&field) && *kind == "double");
             match field {
-                Field::Null => image.null(),
-                zero if ZEROS.contains(&zero) && *kind == "float" => image.plain(TINY),
-                Field::Escaped(text) => image.plain(text),
+                Field::Null => image.push_null(),
+                zero if ZEROS.contains(&zero) && *kind == "float" => image.push_unescaped(TINY),
+                Field::Escaped(text) => image.push_unescaped(text),
             }
         }
         image.end_row();
@@ -54,7 +54,7 @@ impl State {
 
 /// What the report says of a column.
 pub(super) fn told(((table, column), count): (&(String, String), &u64)) -> Note {
-    Note::Fidelity(Fidelity {
+    Note::Fidelity(FidelityIssue {
         object: ObjectRef::new(ObjectKind::Table, table),
         what: format!("column {column}"),
         severity: Severity::Warning,
@@ -95,7 +95,7 @@ mod tests {
         let batch = |rows: &[[&[u8]; 3]]| {
             let mut builder = BatchBuilder::default();
             for row in rows {
-                row.iter().for_each(|value| builder.value(value));
+                row.iter().for_each(|value| builder.push_value(value));
                 builder.end_row();
             }
             builder.finish(BatchId { table: 0, chunk: 0, batch: 0 })

@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use crate::batch::{Batch, BatchId};
 use crate::codec::{Digest, compress, decompress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Lease;
+use crate::memory::MemoryLease;
 
 /// Describes a compressed batch, whose bytes are the body of a frame.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -41,17 +41,17 @@ impl BatchFrame {
     ///
     /// # Errors
     /// `Data` when the rows differ from those that were sent.
-    pub(crate) async fn decompress(self, body: Bytes, mut lease: Lease) -> Result<Batch> {
+    pub(crate) async fn decompress(self, body: Bytes, mut lease: MemoryLease) -> Result<Batch> {
         let Self { id, rows, text_bytes, digest, .. } = self;
         let work = move || {
             let data = decompress(&body, text_bytes)?;
-            let received = Digest::of_text(&data);
+            let received = Digest::from_text(&data);
             let same = received == digest && received.rows == rows;
             same.then_some(data).ok_or_else(|| std::io::Error::other("its rows are not those that were sent"))
         };
         let data = spawn_blocking(work).await.map_err(|error| damaged("decompressed", error))?;
         let data = data.map_err(|error| damaged("decompressed", error).with("batch", id))?;
-        lease.settle(text_bytes);
+        lease.shrink(text_bytes);
         Ok(Batch::new(id, rows, data, digest).with_lease(lease))
     }
 }

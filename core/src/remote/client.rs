@@ -15,9 +15,9 @@ use super::launch::AgentLauncher;
 use super::message::{AgentCall, CoordinatorMessage, LegRequest};
 use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Events;
+use crate::event::EventEmitter;
 use crate::source::ReadObserver;
-use crate::ssh::Host;
+use crate::ssh::SshClient;
 use crate::store::ObjectStore;
 
 /// How long an agent may take to exit after `Shutdown`.
@@ -42,7 +42,7 @@ impl AgentClient {
     /// Creates the client. The first call connects, starts the agent and opens the endpoints; the agent's store
     /// requests go to `store`.
     pub(crate) fn new(
-        host: Arc<Host>,
+        host: Arc<SshClient>,
         binary: Option<PathBuf>,
         endpoint_requests: Vec<Value>,
         store: Option<Arc<dyn ObjectStore>>,
@@ -137,7 +137,7 @@ impl AgentClient {
     pub(crate) async fn run_leg<T: DeserializeOwned>(
         &self,
         request: LegRequest,
-        events: Events,
+        events: EventEmitter,
         exported: Option<mpsc::UnboundedSender<ExportEvent>>,
         feed: Option<mpsc::UnboundedReceiver<ExportEvent>>,
     ) -> Result<T> {
@@ -159,7 +159,7 @@ impl AgentClient {
             outcome = self.call_on(control, &call, &()) => outcome,
             never = forward_feed => never,
         };
-        control.set_leg_outputs(Events::default(), None);
+        control.set_leg_outputs(EventEmitter::default(), None);
         outcome
     }
 

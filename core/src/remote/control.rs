@@ -16,9 +16,9 @@ use super::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress, S
 use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_TIMEOUT};
 use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Events;
+use crate::event::EventEmitter;
 use crate::source::ReadObserver;
-use crate::ssh::Process;
+use crate::ssh::RemoteProcess;
 use crate::store::{ObjectStore, PresignedUrl};
 
 /// How long to wait for the exit status of an agent whose output has ended.
@@ -49,7 +49,7 @@ struct State {
     pending: HashMap<u64, mpsc::UnboundedSender<CallUpdate>>,
     /// Why the connection closed.
     loss: Option<String>,
-    events: Events,
+    events: EventEmitter,
     exported: Option<mpsc::UnboundedSender<ExportEvent>>,
     /// What the agent's sink created.
     undo_records: Vec<Value>,
@@ -206,7 +206,7 @@ impl ControlConnection {
     }
 
     /// Sets the receivers of the events of a leg that the agent runs.
-    pub(super) fn set_leg_outputs(&self, events: Events, exported: Option<mpsc::UnboundedSender<ExportEvent>>) {
+    pub(super) fn set_leg_outputs(&self, events: EventEmitter, exported: Option<mpsc::UnboundedSender<ExportEvent>>) {
         let mut state = self.shared.state();
         (state.events, state.exported) = (events, exported);
     }
@@ -271,8 +271,8 @@ async fn read_messages(shared: &Arc<Shared>, mut reader: FrameReader) -> Option<
 }
 
 /// Describes how the process ended, with the last line of its standard error.
-async fn describe_exit(process: &mut Process) -> String {
-    let ended = timeout(EXIT_TIMEOUT, process.ended()).await.ok();
+async fn describe_exit(process: &mut RemoteProcess) -> String {
+    let ended = timeout(EXIT_TIMEOUT, process.exit_status()).await.ok();
     let stderr = process.stderr();
     let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     let how = match ended {

@@ -8,15 +8,15 @@ use super::frame::{FrameReader, FrameWriter};
 use super::launch::AgentProcess;
 use super::message::{CoordinatorMessage, LaneAddress, LaneRequest, LaneResponse};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::{Process, Session};
+use crate::ssh::{RemoteProcess, SshSession};
 
 /// A lane. It serves one request at a time; dropping it cancels the request.
 pub(super) struct BatchLane {
     writer: FrameWriter,
     reader: FrameReader,
     /// Dropping these closes the connection.
-    _process: Process,
-    _session: Session,
+    _process: RemoteProcess,
+    _session: SshSession,
 }
 
 impl BatchLane {

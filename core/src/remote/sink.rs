@@ -13,9 +13,9 @@ use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::fidelity::Fidelity;
-use crate::memory::Memory;
-use crate::plan::{Chunk, Plan, Progress, Selection, TablePlan};
+use crate::fidelity::FidelityIssue;
+use crate::memory::MemoryBudget;
+use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
 use crate::source::BatchStream;
@@ -37,7 +37,7 @@ impl Sink for RemoteSink {
         self.agent.call(&AgentCall::CheckSink { catalog: catalog.clone(), selection: selection.clone() }).await
     }
 
-    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<Fidelity>> {
+    async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<FidelityIssue>> {
         self.agent.call(&AgentCall::Unsupported { catalog: catalog.clone(), selection: selection.clone() }).await
     }
 
@@ -45,7 +45,7 @@ impl Sink for RemoteSink {
         self.agent.call(&AgentCall::Existing).await
     }
 
-    async fn begin(&self, plan: &Plan) -> Result<Progress> {
+    async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
         self.agent.call(&AgentCall::Begin(plan.clone())).await
     }
 
@@ -87,17 +87,17 @@ impl Sink for RemoteSink {
         &'a self,
         table: &'a TablePlan,
         chunk: &'a Chunk,
-        memory: &'a Memory,
+        memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
         read_chunk(self.agent.clone(), EndpointRole::Sink, table, chunk, memory).await
     }
 
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call(&AgentCall::Count { role: EndpointRole::Sink, table, chunk }).await
     }
 
-    async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<Digest> {
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call(&AgentCall::Digest { role: EndpointRole::Sink, table, chunk }).await
     }

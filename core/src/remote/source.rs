@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::codec::Digest;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, ReadObserver, Source};
@@ -50,11 +50,16 @@ impl Source for RemoteSource {
         self.agent.call(&AgentCall::Snapshot(selection.clone())).await
     }
 
-    async fn read<'a>(&'a self, table: &'a TablePlan, chunk: &'a Chunk, memory: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(
+        &'a self,
+        table: &'a TablePlan,
+        chunk: &'a Chunk,
+        memory: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         read_chunk(self.agent.clone(), EndpointRole::Source, table, chunk, memory).await
     }
 
-    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &Memory) -> Result<u64> {
+    async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call(&AgentCall::Count { role: EndpointRole::Source, table, chunk }).await
     }
@@ -63,7 +68,7 @@ impl Source for RemoteSource {
         &self,
         table: &TablePlan,
         chunk: &Chunk,
-        _memory: &Memory,
+        _memory: &MemoryBudget,
         observer: &dyn ReadObserver,
     ) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
@@ -89,7 +94,7 @@ pub(super) async fn read_chunk<'a>(
     role: EndpointRole,
     table: &TablePlan,
     chunk: &Chunk,
-    memory: &Memory,
+    memory: &MemoryBudget,
 ) -> Result<BatchStream<'a>> {
     let request = LaneRequest::Read { role, table: table.clone(), chunk: chunk.clone() };
     let (lane, first) = agent.run_while_connected(send_request(&agent, &request)).await?;
@@ -132,7 +137,7 @@ async fn receive_batches(
     agent: &AgentClient,
     mut lane: BatchLane,
     first: LaneResponse,
-    memory: &Memory,
+    memory: &MemoryBudget,
     sender: &mpsc::Sender<Result<Batch>>,
 ) -> Option<BatchLane> {
     let mut response = Ok(first);
@@ -152,7 +157,7 @@ async fn receive_batches(
 }
 
 /// Reserves memory for an offered batch, then accepts and receives it.
-async fn accept_batch(lane: &mut BatchLane, response: &LaneResponse, memory: &Memory) -> Result<Batch> {
+async fn accept_batch(lane: &mut BatchLane, response: &LaneResponse, memory: &MemoryBudget) -> Result<Batch> {
     let LaneResponse::Offer(frame) = response else { return Err(unexpected_response()) };
     let lease = memory.reserve(frame.memory_bytes()).await;
     lane.send(&LaneRequest::Accept, &[]).await?;

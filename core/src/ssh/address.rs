@@ -1,3 +1,5 @@
+//! Parses `ssh://` URLs and lists of jump hosts.
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -6,12 +8,12 @@ use secrecy::SecretString;
 use url::Host;
 
 use crate::error::{Error, Result};
-use crate::url_syntax::{self, decoded, parameters};
+use crate::url_syntax::{self, percent_decode, query_parameters};
 
-/// A host and how to log in there: a parsed `ssh://` URL. What it leaves open comes from the user's SSH settings.
+/// A parsed `ssh://` URL. Missing parts come from the user's SSH settings.
 #[derive(Debug, Clone)]
 pub(crate) struct SshAddress {
-    /// A name, an address, or an alias of `~/.ssh/config`.
+    /// A host name, an IP address, or an alias of `~/.ssh/config`.
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
     pub(crate) user: Option<String>,
@@ -21,53 +23,53 @@ pub(crate) struct SshAddress {
     pub(crate) known_hosts: Option<PathBuf>,
     /// The host's key, as `SHA256:…`.
     pub(crate) host_key: Option<String>,
-    /// Hosts on the way, as `ssh -J` takes them.
+    /// The jump hosts, in the syntax of `ssh -J`.
     pub(crate) jump: Option<String>,
-    /// The file to read in the place of `~/.ssh/config`.
+    /// The file to read instead of `~/.ssh/config`.
     pub(crate) config: Option<PathBuf>,
-    /// A `dbgraft` that is installed on the host.
+    /// The path of an installed `dbgraft` on the host.
     pub(crate) agent_path: Option<String>,
 }
 
-const KNOWN: &str = "identity, known-hosts, host-key, jump, config, agent-path";
+const PARAMETERS: &str = "identity, known-hosts, host-key, jump, config, agent-path";
 
 impl SshAddress {
-    /// Parses the URL that `option` (`--source-tunnel`) was given.
+    /// Parses the value of `option` (`--source-tunnel`).
     ///
     /// # Errors
-    /// `Usage`, by the name of the option and of what is wrong.
+    /// `Usage`, with the name of the option.
     pub(crate) fn parse(option: &str, url: &str) -> Result<Self> {
         let wrong = |what: &str| Error::usage(format!("{option}: {what}"));
         let form = "a host is a URL: ssh://user@host:22";
         if let Some(scheme) = url_syntax::scheme(url).filter(|scheme| scheme != "ssh" && url.contains("://")) {
-            return Err(wrong(&format!("{scheme}:// is not the way to a host; {form}")));
+            return Err(wrong(&format!("{scheme}:// is not an SSH URL; {form}")));
         }
         let url = url_syntax::parse(url, form).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(url.path(), "" | "/") {
             return Err(wrong("an ssh:// URL has no path: remove what follows the port"));
         }
-        let decoded = |text: &str| decoded("address", text).map_err(|error| wrong(&error.to_string()));
+        let decoded = |text: &str| percent_decode("address", text).map_err(|error| wrong(&error.to_string()));
         let host = match url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
             Some(host) => decoded(&host.to_string())?,
             None => String::new(),
         };
         let user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
-        let stop = Stop { user, host, port: url.port() };
-        stop.check().map_err(|what| wrong(&what))?;
-        let mut address = Self::new(stop);
+        let destination = Destination { user, host, port: url.port() };
+        destination.check().map_err(|what| wrong(&what))?;
+        let mut address = Self::new(destination);
         address.password = url.password().map(decoded).transpose()?.map(SecretString::from);
-        for (name, value) in parameters(&url).map_err(|error| wrong(&error.to_string()))? {
-            address.set(&name, value).map_err(|what| wrong(&what))?;
+        for (name, value) in query_parameters(&url).map_err(|error| wrong(&error.to_string()))? {
+            address.set_parameter(&name, value).map_err(|what| wrong(&what))?;
         }
         Ok(address)
     }
 
-    fn new(stop: Stop) -> Self {
+    fn new(destination: Destination) -> Self {
         Self {
-            host: stop.host,
-            port: stop.port,
-            user: stop.user,
+            host: destination.host,
+            port: destination.port,
+            user: destination.user,
             password: None,
             identity: None,
             known_hosts: None,
@@ -78,7 +80,7 @@ impl SshAddress {
         }
     }
 
-    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+    fn set_parameter(&mut self, name: &str, value: String) -> Result<(), String> {
         if value.is_empty() {
             return Err(format!("the parameter `{name}` needs a value"));
         }
@@ -88,7 +90,7 @@ impl SshAddress {
             "config" => self.config = Some(value.into()),
             "agent-path" => self.agent_path = Some(value),
             "jump" => {
-                Stop::list(&value)?;
+                Destination::parse_list(&value)?;
                 self.jump = Some(value);
             }
             "host-key" => {
@@ -98,40 +100,40 @@ impl SshAddress {
                 }
                 self.host_key = Some(value);
             }
-            other => return Err(format!("unknown parameter `{other}` in an ssh:// URL (known: {KNOWN})")),
+            other => return Err(format!("unknown parameter `{other}` in an ssh:// URL (known: {PARAMETERS})")),
         }
         Ok(())
     }
 
-    /// The host itself, without what else is known about it.
-    pub(super) fn stop(&self) -> Stop {
-        Stop { user: self.user.clone(), host: self.host.clone(), port: self.port }
+    /// The user, host and port.
+    pub(super) fn destination(&self) -> Destination {
+        Destination { user: self.user.clone(), host: self.host.clone(), port: self.port }
     }
 }
 
 impl fmt::Display for SshAddress {
-    /// As a URL, without the password.
+    /// Formats as a URL without the password and the parameters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ssh://{}", self.stop())
+        write!(f, "ssh://{}", self.destination())
     }
 }
 
-/// A host as `ssh -J` takes it: `[user@]host[:port]`.
+/// A destination of `ssh`: `[user@]host[:port]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stop {
+pub(super) struct Destination {
     pub(super) user: Option<String>,
     pub(super) host: String,
     pub(super) port: Option<u16>,
 }
 
-impl Stop {
-    /// Parses a list with commas.
-    pub(super) fn list(text: &str) -> Result<Vec<Self>, String> {
+impl Destination {
+    /// Parses a comma-separated list, as for `ssh -J`.
+    pub(super) fn parse_list(text: &str) -> Result<Vec<Self>, String> {
         text.split(',').map(|part| Self::parse(part.trim())).collect()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a host to jump over: user@host:port");
+        let wrong = || format!("`{text}` is not a jump host: user@host:port");
         let rest = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
         let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user.to_owned()), place));
         let (host, port) = match place.strip_prefix('[').map(|inner| inner.split_once(']')) {
@@ -140,13 +142,13 @@ impl Stop {
             None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
         };
         let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
-        let stop = Self { user, host: host.to_owned(), port };
-        stop.check()?;
-        Ok(stop)
+        let destination = Self { user, host: host.to_owned(), port };
+        destination.check()?;
+        Ok(destination)
     }
 
-    /// Refuses what could be taken for something else: by a program as its option, by a shell as a command of its own
-    /// (a `Match exec` of the user's settings may hand it to one).
+    /// Refuses names that a program could read as an option or a shell as a command, since a `Match exec` of the user's
+    /// settings may pass the name to a shell.
     pub(super) fn check(&self) -> Result<(), String> {
         let odd = |c: char| c.is_whitespace() || c.is_control() || "'`\"$;&<>|(){},".contains(c);
         if self.host.is_empty() {
@@ -165,7 +167,7 @@ impl Stop {
     }
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_gives_its_parts_and_never_shows_its_password() {
+    fn a_url_is_parsed_and_its_password_is_never_shown() {
         let url = "ssh://d%40b:s%2Fcret@[fe80::1]:2222?identity=/k%20y&known-hosts=/kh&jump=a,u@b:23&config=/c\
                    &agent-path=/opt/dbgraft&host-key=SHA256:Nh0Me49Zh9fDw/VYUfq43IJmI1T+XrjiYONPND8GzaM=";
         let address = SshAddress::parse("--source-tunnel", url).unwrap();
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_urls_are_refused_by_name() {
+    fn errors_name_the_wrong_part_of_a_url() {
         assert!(message("ssh://h?identiti=/k").contains("--source-tunnel: unknown parameter `identiti`"));
         assert!(message("ssh://h/etc").contains("no path"));
         assert!(message("ssh://h#x").contains("`#x`"));
@@ -217,7 +219,7 @@ mod tests {
         assert!(message("ssh://h%20x").contains("not the name of a host"));
         assert!(message("ssh://-l@h").contains("not the name of an account"));
         assert!(message("ssh://h?jump=-x").contains("not the name of a host"));
-        assert!(message("ssh://h?jump=a:x").contains("not a host to jump over"));
+        assert!(message("ssh://h?jump=a:x").contains("not a jump host"));
         assert!(message("ssh://h?host-key=MD5:aa").contains("host-key"));
         assert!(message("ssh://h?identity=").contains("needs a value"));
         assert!(!message("ssh:/u:secret@h:99999").contains("secret"));
@@ -225,15 +227,18 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_jumps_is_taken_as_ssh_takes_it() {
-        let stop =
-            |user: Option<&str>, host: &str, port| Stop { user: user.map(str::to_owned), host: host.into(), port };
-        let jumps = Stop::list("a, u@b:23,[::1]:24,ssh://c@d:25").unwrap();
+    fn a_list_of_jump_hosts_is_parsed_like_by_ssh() {
+        let destination = |user: Option<&str>, host: &str, port| Destination {
+            user: user.map(str::to_owned),
+            host: host.into(),
+            port,
+        };
+        let jumps = Destination::parse_list("a, u@b:23,[::1]:24,ssh://c@d:25").unwrap();
         let expected = [
-            stop(None, "a", None),
-            stop(Some("u"), "b", Some(23)),
-            stop(None, "::1", Some(24)),
-            stop(Some("c"), "d", Some(25)),
+            destination(None, "a", None),
+            destination(Some("u"), "b", Some(23)),
+            destination(None, "::1", Some(24)),
+            destination(Some("c"), "d", Some(25)),
         ];
         assert_eq!(jumps, expected);
     }

@@ -1,4 +1,4 @@
-//! Which key a host has: files of the form of `~/.ssh/known_hosts`. Pure.
+//! Parses `known_hosts` files and looks up host keys. No I/O.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,15 @@ use ring::hmac;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use russh::keys::{Algorithm, PublicKey, parse_public_key_base64};
 
-/// The lines of several files.
+/// The entries of several `known_hosts` files.
 #[derive(Debug, Default)]
 pub(super) struct KnownHosts {
-    lines: Vec<Line>,
+    entries: Vec<KnownHost>,
 }
 
+/// One entry of a `known_hosts` file.
 #[derive(Debug)]
-struct Line {
+struct KnownHost {
     file: PathBuf,
     number: usize,
     revoked: bool,
@@ -21,33 +22,33 @@ struct Line {
     key: PublicKey,
 }
 
-/// A line of a file.
+/// The location of an entry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(super) struct FileLine {
     pub(super) file: PathBuf,
-    pub(super) line: usize,
+    pub(super) number: usize,
 }
 
-/// What the files say of a key.
+/// The status of a host key according to the files.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is the host's.
+pub(super) enum HostKeyStatus {
+    /// The key is known for the host.
     Known,
-    /// The host is not in the files.
+    /// No key is known for the host.
     Unknown,
-    /// The host has another key.
-    Changed(Spot),
-    /// Whoever has this key must not be trusted.
-    Revoked(Spot),
+    /// Another key is known for the host.
+    Changed(FileLine),
+    /// The key is revoked.
+    Revoked(FileLine),
 }
 
 impl KnownHosts {
-    /// Adds the text of a file. A line that is not understood knows nobody.
+    /// Adds the entries of a file. Skips invalid lines.
     pub(super) fn add(&mut self, file: &Path, text: &str) {
         for (index, line) in text.lines().enumerate() {
             let mut words = line.split_whitespace().peekable();
             let marker = words.next_if(|word| word.starts_with('@'));
-            // An authority's key vouches for certificates, which are not asked for. It is nobody's own key.
+            // A `@cert-authority` key signs host certificates, which are not requested. It is not a host key.
             let revoked = match marker {
                 None => false,
                 Some("@revoked") => true,
@@ -57,51 +58,51 @@ impl KnownHosts {
             let Ok(key) = parse_public_key_base64(key) else { continue };
             if !hosts.starts_with('#') {
                 let hosts = hosts.to_owned();
-                self.lines.push(Line { file: file.to_owned(), number: index + 1, revoked, hosts, key });
+                self.entries.push(KnownHost { file: file.to_owned(), number: index + 1, revoked, hosts, key });
             }
         }
     }
 
-    /// What the files say of `key`, which `host` shows. A host may be known without its port.
-    pub(super) fn verdict(&self, host: &str, port: Option<u16>, key: &PublicKey) -> Verdict {
+    /// Looks up `key` for `host`. An entry without a port matches any port.
+    pub(super) fn key_status(&self, host: &str, port: Option<u16>, key: &PublicKey) -> HostKeyStatus {
         let names = names(host, port);
-        let same = |line: &&Line| line.key.key_data() == key.key_data();
-        let of_host = |line: &&Line| names.iter().any(|name| matches(&line.hosts, name));
-        if let Some(line) = self.lines.iter().filter(|line| line.revoked).filter(same).find(of_host) {
-            return Verdict::Revoked(line.spot());
+        let has_key = |line: &&KnownHost| line.key.key_data() == key.key_data();
+        let of_host = |line: &&KnownHost| names.iter().any(|name| matches(&line.hosts, name));
+        if let Some(line) = self.entries.iter().filter(|line| line.revoked).filter(has_key).find(of_host) {
+            return HostKeyStatus::Revoked(line.location());
         }
-        // As `ssh` does: what is known of the host without its port counts where nothing is known of the port.
-        let name = names.iter().find(|name| self.of(name).next().is_some());
-        let lines = || name.into_iter().flat_map(|name| self.of(name));
-        if lines().any(|line| same(&line)) {
-            return Verdict::Known;
+        // Like `ssh`: the entries without a port count if no entry has the port.
+        let name = names.iter().find(|name| self.entries_for(name).next().is_some());
+        let lines = || name.into_iter().flat_map(|name| self.entries_for(name));
+        if lines().any(|line| has_key(&line)) {
+            return HostKeyStatus::Known;
         }
         let of_port = || lines().filter(|_| name == names.first());
         let of_its_type = of_port().find(|line| line.key.algorithm() == key.algorithm());
         match of_its_type.or_else(|| of_port().next()) {
-            Some(line) => Verdict::Changed(line.spot()),
-            None => Verdict::Unknown,
+            Some(line) => HostKeyStatus::Changed(line.location()),
+            None => HostKeyStatus::Unknown,
         }
     }
 
-    /// The types of the keys that the host is known by.
-    pub(super) fn types(&self, host: &str, port: Option<u16>) -> Vec<Algorithm> {
-        names(host, port).iter().flat_map(|name| self.of(name)).map(|line| line.key.algorithm()).collect()
+    /// The types of the known keys of a host.
+    pub(super) fn key_types(&self, host: &str, port: Option<u16>) -> Vec<Algorithm> {
+        names(host, port).iter().flat_map(|name| self.entries_for(name)).map(|line| line.key.algorithm()).collect()
     }
 
-    fn of(&self, name: &str) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(move |line| !line.revoked && matches(&line.hosts, name))
-    }
-}
-
-impl Line {
-    fn spot(&self) -> Spot {
-        Spot { file: self.file.clone(), line: self.number }
+    fn entries_for(&self, name: &str) -> impl Iterator<Item = &KnownHost> {
+        self.entries.iter().filter(move |line| !line.revoked && matches(&line.hosts, name))
     }
 }
 
-/// How a host is written: `host` at port 22, else `[host]:port`, and then also `host`, whose keys are welcome but whose
-/// absence says nothing. An alias (`HostKeyAlias`) has no port.
+impl KnownHost {
+    fn location(&self) -> FileLine {
+        FileLine { file: self.file.clone(), number: self.number }
+    }
+}
+
+/// The names of a host in `known_hosts`: `host` at port 22, else `[host]:port` and `host`. A key of `host` is trusted
+/// at any port; a missing one means nothing there. A `HostKeyAlias` has no port.
 fn names(host: &str, port: Option<u16>) -> Vec<String> {
     let host = host.to_lowercase();
     match port {
@@ -110,12 +111,12 @@ fn names(host: &str, port: Option<u16>) -> Vec<String> {
     }
 }
 
-/// How a host is written where it is added to a file.
-pub(super) fn name(host: &str, port: Option<u16>) -> String {
+/// The name under which a new entry is added.
+pub(super) fn format_host(host: &str, port: Option<u16>) -> String {
     names(host, port).swap_remove(0)
 }
 
-/// Whether a list of patterns, or a hashed name, means the host.
+/// Whether a list of patterns, or a hashed name, matches the name.
 fn matches(hosts: &str, name: &str) -> bool {
     if hosts.starts_with('|') {
         let Ok(HostPatterns::HashedName { salt, hash }) = hosts.parse() else { return false };
@@ -125,35 +126,35 @@ fn matches(hosts: &str, name: &str) -> bool {
     matches_list(&hosts.to_lowercase(), name)
 }
 
-/// Whether one of a list's patterns means the name, and none of those with a `!`.
+/// Whether a pattern of the list matches the name and no pattern with a `!` does.
 pub(super) fn matches_list(patterns: &str, name: &str) -> bool {
     let mut found = false;
     for pattern in patterns.split(',').filter(|pattern| !pattern.is_empty()) {
         match pattern.strip_prefix('!') {
-            Some(pattern) if like(pattern.as_bytes(), name.as_bytes()) => return false,
+            Some(pattern) if matches_pattern(pattern.as_bytes(), name.as_bytes()) => return false,
             Some(_) => {}
-            None => found |= like(pattern.as_bytes(), name.as_bytes()),
+            None => found |= matches_pattern(pattern.as_bytes(), name.as_bytes()),
         }
     }
     found
 }
 
-/// Whether a text is like a pattern with `*` and `?`.
-fn like(pattern: &[u8], text: &[u8]) -> bool {
+/// Whether a pattern with `*` and `?` matches a text.
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut left) = (pattern, text);
-    // Where to go on when a guess for a `*` was too short.
-    let mut again: Option<(&[u8], &[u8])> = None;
+    // The position to resume from when the last `*` must match more.
+    let mut backtrack: Option<(&[u8], &[u8])> = None;
     loop {
         match (rest.split_first(), left.split_first()) {
             (Some((b'*', after)), _) => {
-                again = Some((after, left));
+                backtrack = Some((after, left));
                 rest = after;
             }
             (Some((p, after)), Some((t, tail))) if *p == b'?' || p == t => (rest, left) = (after, tail),
             (None, None) => return true,
-            _ => match again {
+            _ => match backtrack {
                 Some((after, [_, tail @ ..])) => {
-                    again = Some((after, tail));
+                    backtrack = Some((after, tail));
                     (rest, left) = (after, tail);
                 }
                 _ => return false,
@@ -173,18 +174,18 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn verdict(text: &str, host: &str, port: u16) -> Verdict {
+    fn status(text: &str, host: &str, port: u16) -> HostKeyStatus {
         let mut known = KnownHosts::default();
         known.add(Path::new("kh"), text);
-        known.verdict(host, Some(port), &key(A))
+        known.key_status(host, Some(port), &key(A))
     }
 
-    fn changed(line: usize) -> Verdict {
-        Verdict::Changed(Spot { file: "kh".into(), line })
+    fn changed(line: usize) -> HostKeyStatus {
+        HostKeyStatus::Changed(FileLine { file: "kh".into(), number: line })
     }
 
     #[test]
-    fn a_host_is_known_by_any_way_to_write_it() {
+    fn all_forms_of_a_host_name_match() {
         for (line, host, port) in [
             (format!("db.example {A}"), "DB.example", 22),
             (format!("x,db.example {A} a comment"), "db.example", 22),
@@ -195,25 +196,25 @@ mod tests {
             // Known without the port.
             (format!("db.example {A}"), "db.example", 2222),
         ] {
-            assert_eq!(verdict(&line, host, port), Verdict::Known, "{line}");
+            assert_eq!(status(&line, host, port), HostKeyStatus::Known, "{line}");
         }
     }
 
     #[test]
-    fn hashed_names_are_known() {
+    fn hashed_names_match() {
         let salt = [7; 20];
         let hashed = |name: &str| {
             let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
             let hash = hmac::sign(&key, name.as_bytes()).as_ref().try_into().unwrap();
             HostPatterns::HashedName { salt: salt.to_vec(), hash }.to_string()
         };
-        assert_eq!(verdict(&format!("{} {A}", hashed("db.example")), "db.example", 22), Verdict::Known);
-        assert_eq!(verdict(&format!("{} {A}", hashed("[db.example]:2222")), "db.example", 2222), Verdict::Known);
-        assert_eq!(verdict(&format!("{} {A}", hashed("[db.example]:2222")), "db.example", 22), Verdict::Unknown);
+        assert_eq!(status(&format!("{} {A}", hashed("db.example")), "db.example", 22), HostKeyStatus::Known);
+        assert_eq!(status(&format!("{} {A}", hashed("[db.example]:2222")), "db.example", 2222), HostKeyStatus::Known);
+        assert_eq!(status(&format!("{} {A}", hashed("[db.example]:2222")), "db.example", 22), HostKeyStatus::Unknown);
     }
 
     #[test]
-    fn nobody_else_is_known() {
+    fn other_hosts_do_not_match() {
         for line in [
             format!("other.example {A}"),
             format!("[db.example]:2223 {A}"),
@@ -227,26 +228,26 @@ mod tests {
             format!("|1|broken {A}"),
             String::new(),
         ] {
-            assert_eq!(verdict(&line, "db.example", 22), Verdict::Unknown, "{line}");
+            assert_eq!(status(&line, "db.example", 22), HostKeyStatus::Unknown, "{line}");
         }
     }
 
     #[test]
-    fn another_key_is_told_with_its_line() {
-        assert_eq!(verdict(&format!("# c\ndb.example {B}"), "db.example", 22), changed(2));
-        assert_eq!(verdict(&format!("db.example {B}\ndb.example {A}"), "db.example", 22), Verdict::Known);
-        assert_eq!(verdict(&format!("[db.example]:2222 {B}\ndb.example {A}"), "db.example", 2222), changed(1));
+    fn a_changed_key_is_reported_with_its_line() {
+        assert_eq!(status(&format!("# c\ndb.example {B}"), "db.example", 22), changed(2));
+        assert_eq!(status(&format!("db.example {B}\ndb.example {A}"), "db.example", 22), HostKeyStatus::Known);
+        assert_eq!(status(&format!("[db.example]:2222 {B}\ndb.example {A}"), "db.example", 2222), changed(1));
         // Another server may listen at another port.
-        assert_eq!(verdict(&format!("db.example {B}"), "db.example", 2222), Verdict::Unknown);
-        assert_eq!(verdict(&format!("@cert-authority * {A}\ndb.example {B}"), "db.example", 22), changed(2));
+        assert_eq!(status(&format!("db.example {B}"), "db.example", 2222), HostKeyStatus::Unknown);
+        assert_eq!(status(&format!("@cert-authority * {A}\ndb.example {B}"), "db.example", 22), changed(2));
     }
 
     #[test]
     fn a_revoked_key_is_never_trusted() {
-        let revoked = |line| Verdict::Revoked(Spot { file: "kh".into(), line });
-        assert_eq!(verdict(&format!("db.example {A}\n@revoked * {A}"), "db.example", 22), revoked(2));
-        assert_eq!(verdict(&format!("@revoked db.example {A}"), "db.example", 2222), revoked(1));
-        assert_eq!(verdict(&format!("@revoked * {B}\ndb.example {A}"), "db.example", 22), Verdict::Known);
-        assert_eq!(verdict(&format!("@revoked db.example {B}"), "db.example", 22), Verdict::Unknown);
+        let revoked = |line| HostKeyStatus::Revoked(FileLine { file: "kh".into(), number: line });
+        assert_eq!(status(&format!("db.example {A}\n@revoked * {A}"), "db.example", 22), revoked(2));
+        assert_eq!(status(&format!("@revoked db.example {A}"), "db.example", 2222), revoked(1));
+        assert_eq!(status(&format!("@revoked * {B}\ndb.example {A}"), "db.example", 22), HostKeyStatus::Known);
+        assert_eq!(status(&format!("@revoked db.example {B}"), "db.example", 22), HostKeyStatus::Unknown);
     }
 }

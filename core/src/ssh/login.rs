@@ -1,3 +1,5 @@
+//! Logs in to a host.
+
 use std::time::Duration;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply, Prompt};
@@ -6,295 +8,320 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 
 use super::SshAddress;
-use super::host::PATIENCE;
-use super::host_key::{Checker, Goodbye};
-use super::key::{NotSigned, Signer};
-use super::keyring::{Keyring, Memory, TRIES};
-use super::offer::{Offer, Offers, Origin};
-use super::settings::Settings;
+use super::host_key_policy::{ConnectionHandler, DisconnectMessage};
+use super::identities::{Identities, Identity, KeyLocation};
+use super::key::{IdentitySigner, SignError};
+use super::secret_cache::{CachedSecrets, MAX_PROMPTS, SecretCache};
+use super::settings::HostSettings;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The order of `ssh`.
+/// The time limit for the host's answers during a login. The time of prompts does not count.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// The authentication methods, in the order of `ssh`.
 const METHODS: [MethodKind; 3] = [MethodKind::PublicKey, MethodKind::KeyboardInteractive, MethodKind::Password];
-/// A host may ask for several methods, one after the other.
-const ROUNDS: usize = 6;
+/// The maximum number of methods to try: a host may require several.
+const MAX_METHODS: usize = 6;
 
-/// Logs in. Only the last host of the way may get the password that is known beforehand.
+/// Logs in. Only the last host of the route gets the configured password.
+///
+/// # Errors
+/// `Authentication` if the host accepts no method; `Connection` if the connection broke.
 pub(super) async fn login(
-    handle: &mut Handle<Checker>,
-    hop: &Settings,
+    handle: &mut Handle<ConnectionHandler>,
+    hop: &HostSettings,
     address: &SshAddress,
-    keyring: &Keyring,
+    secrets: &SecretCache,
     last: bool,
-    goodbye: &Goodbye,
+    disconnect_message: &DisconnectMessage,
 ) -> Result<()> {
-    let mut offers = Offers::gather(hop, address, handle.agent_session_binding()).await?;
-    let tried = std::mem::take(&mut offers.not_used);
-    let mut visit = Visit { handle, hop, keyring, last, goodbye, offers, tried, left: PATIENCE };
-    let mut wanted = match visit.none().await? {
-        Outcome::In => return Ok(()),
-        Outcome::Further(methods) | Outcome::No(methods) => methods,
+    let mut identities = Identities::gather(hop, address, handle.agent_session_binding()).await?;
+    let tried = std::mem::take(&mut identities.unusable);
+    let time_left = LOGIN_TIMEOUT;
+    let mut attempt = LoginAttempt { handle, hop, secrets, last, disconnect_message, identities, tried, time_left };
+    let mut wanted = match attempt.try_none().await? {
+        AuthOutcome::Accepted => return Ok(()),
+        AuthOutcome::PartiallyAccepted(methods) | AuthOutcome::Rejected(methods) => methods,
     };
-    let mut over = Vec::new();
-    for _ in 0..ROUNDS {
-        let Some(method) = METHODS.into_iter().find(|method| wanted.contains(method) && !over.contains(method)) else {
+    let mut failed = Vec::new();
+    for _ in 0..MAX_METHODS {
+        let Some(method) = METHODS.into_iter().find(|method| wanted.contains(method) && !failed.contains(method))
+        else {
             break;
         };
         let outcome = match method {
-            MethodKind::PublicKey => visit.keys().await?,
-            MethodKind::KeyboardInteractive => visit.questions().await?,
-            _ => visit.password().await?,
+            MethodKind::PublicKey => attempt.try_public_keys().await?,
+            MethodKind::KeyboardInteractive => attempt.try_keyboard_interactive().await?,
+            _ => attempt.try_password().await?,
         };
         match outcome {
-            Outcome::In => return Ok(()),
-            // One of several methods that the host asks for.
-            Outcome::Further(methods) => wanted = methods,
-            Outcome::No(_) => over.push(method),
+            AuthOutcome::Accepted => return Ok(()),
+            // The host requires a further method.
+            AuthOutcome::PartiallyAccepted(methods) => wanted = methods,
+            AuthOutcome::Rejected(_) => failed.push(method),
         }
     }
-    Err(visit.not_let_in(&wanted))
+    Err(attempt.rejected_error(&wanted))
 }
 
-enum Outcome {
-    In,
-    /// Right, and the host wants one of these methods too.
-    Further(MethodSet),
-    No(MethodSet),
+/// The result of one authentication request. The methods are those that the host accepts next.
+enum AuthOutcome {
+    Accepted,
+    /// The method succeeded, and the host requires a further one.
+    PartiallyAccepted(MethodSet),
+    Rejected(MethodSet),
 }
 
-struct Visit<'a> {
-    handle: &'a mut Handle<Checker>,
-    hop: &'a Settings,
-    keyring: &'a Keyring,
+/// A login in progress.
+struct LoginAttempt<'a> {
+    handle: &'a mut Handle<ConnectionHandler>,
+    hop: &'a HostSettings,
+    secrets: &'a SecretCache,
+    /// Whether this is the last host of the route.
     last: bool,
-    goodbye: &'a Goodbye,
-    offers: Offers,
-    /// In words.
+    disconnect_message: &'a DisconnectMessage,
+    identities: Identities,
+    /// Descriptions of what was tried, for the error.
     tried: Vec<String>,
-    /// The time that the host has left to answer. That of a person does not count.
-    left: Duration,
+    /// The time left for the host's answers.
+    time_left: Duration,
 }
 
-/// Waits for the host's answer, as long as there is time left.
-macro_rules! answer {
-    ($visit:expr, $call:expr) => {{
+/// Waits for an answer of the host within the time left.
+macro_rules! wait_for_host {
+    ($attempt:expr, $call:expr) => {{
         let begun = Instant::now();
-        let answer = timeout($visit.left, $call).await;
-        $visit.left = $visit.left.saturating_sub(begun.elapsed());
-        answer.map_err(|_| $visit.too_slow())?
+        let answer = timeout($attempt.time_left, $call).await;
+        $attempt.time_left = $attempt.time_left.saturating_sub(begun.elapsed());
+        answer.map_err(|_| $attempt.timeout_error())?
     }};
 }
 
-impl Visit<'_> {
-    async fn none(&mut self) -> Result<Outcome> {
-        let result = answer!(self, self.handle.authenticate_none(&self.hop.user));
-        self.outcome(result.map_err(|error| self.broke(Some(error)))?)
+impl LoginAttempt<'_> {
+    /// Asks for the accepted methods by the method `none`.
+    async fn try_none(&mut self) -> Result<AuthOutcome> {
+        let result = wait_for_host!(self, self.handle.authenticate_none(&self.hop.user));
+        self.auth_outcome(result.map_err(|error| self.broken_error(Some(error)))?)
     }
 
-    async fn keys(&mut self) -> Result<Outcome> {
+    async fn try_public_keys(&mut self) -> Result<AuthOutcome> {
         let mut wanted = MethodSet::empty();
-        while let Some(offer) = self.offers.next() {
-            match self.key(&offer).await? {
-                Some(Outcome::No(methods)) => {
-                    self.tried.push(offer.to_string());
+        while let Some(identity) = self.identities.next() {
+            match self.try_identity(&identity).await? {
+                Some(AuthOutcome::Rejected(methods)) => {
+                    self.tried.push(identity.to_string());
                     wanted = methods;
                 }
                 Some(done) => return Ok(done),
                 None => {}
             }
         }
-        Ok(Outcome::No(wanted))
+        Ok(AuthOutcome::Rejected(wanted))
     }
 
-    /// Offers a key, and unlocks it if the host would take it. `None` if it could not be used.
-    async fn key(&mut self, offer: &Offer) -> Result<Option<Outcome>> {
-        let hash = match offer.public.algorithm().is_rsa() {
-            true => answer!(self, self.handle.best_supported_rsa_hash()).map_err(|error| self.broke(Some(error)))?,
+    /// Offers an identity, and decrypts its key if the host accepts the public key. `None` if the key is unusable.
+    async fn try_identity(&mut self, identity: &Identity) -> Result<Option<AuthOutcome>> {
+        let hash = match identity.public.algorithm().is_rsa() {
+            true => wait_for_host!(self, self.handle.best_supported_rsa_hash())
+                .map_err(|error| self.broken_error(Some(error)))?,
             false => None,
         };
-        // A host that does not tell is asked for the one that all have that are younger than SHA-1's end.
-        let hash = hash.flatten().or(Some(russh::keys::HashAlg::Sha256)).filter(|_| offer.public.algorithm().is_rsa());
-        let mut open = match &offer.origin {
-            Origin::File(file) => file.open.clone(),
-            Origin::Agent => None,
+        // SHA-256 is the default if the host does not announce its signature algorithms.
+        let hash =
+            hash.flatten().or(Some(russh::keys::HashAlg::Sha256)).filter(|_| identity.public.algorithm().is_rsa());
+        let mut decrypted = match &identity.location {
+            KeyLocation::File(file) => file.decrypted.clone(),
+            KeyLocation::Agent => None,
         };
         loop {
-            let mut signer = match (&offer.origin, &open) {
-                (Origin::Agent, _) => match &mut self.offers.agent {
-                    Some(agent) => Signer::Agent(agent),
+            let mut signer = match (&identity.location, &decrypted) {
+                (KeyLocation::Agent, _) => match &mut self.identities.agent {
+                    Some(agent) => IdentitySigner::Agent(agent),
                     None => return Ok(None),
                 },
-                (Origin::File(_), Some(key)) => Signer::Key(key.clone()),
-                (Origin::File(_), None) => Signer::Locked,
+                (KeyLocation::File(_), Some(key)) => IdentitySigner::Key(key.clone()),
+                (KeyLocation::File(_), None) => IdentitySigner::Locked,
             };
-            let (user, key) = (self.hop.user.as_str(), offer.public.clone());
-            let signed = match &offer.certificate {
+            let (user, key) = (self.hop.user.as_str(), identity.public.clone());
+            let signed = match &identity.certificate {
                 Some(certificate) => {
                     let certificate = certificate.clone();
-                    answer!(self, self.handle.authenticate_certificate_with(user, certificate, hash, &mut signer))
+                    wait_for_host!(
+                        self,
+                        self.handle.authenticate_certificate_with(user, certificate, hash, &mut signer)
+                    )
                 }
-                None => answer!(self, self.handle.authenticate_publickey_with(user, key, hash, &mut signer)),
+                None => wait_for_host!(self, self.handle.authenticate_publickey_with(user, key, hash, &mut signer)),
             };
-            let why = match (signed, &offer.origin) {
-                (Ok(result), _) => return self.outcome(result).map(Some),
-                (Err(NotSigned::Broken), _) => return Err(self.broke(None)),
-                (Err(NotSigned::Locked), Origin::File(file)) => match self.keyring.unlock(file).await {
+            let why = match (signed, &identity.location) {
+                (Ok(result), _) => return self.auth_outcome(result).map(Some),
+                (Err(SignError::Broken), _) => return Err(self.broken_error(None)),
+                (Err(SignError::Locked), KeyLocation::File(file)) => match self.secrets.decrypt_key(file).await {
                     Ok(key) => {
-                        open = Some(key);
+                        decrypted = Some(key);
                         continue;
                     }
                     Err(why) => why,
                 },
-                (Err(NotSigned::Locked), Origin::Agent) => "is locked".to_owned(),
-                (Err(NotSigned::Failed(why)), _) => format!("cannot sign: {why}"),
+                (Err(SignError::Locked), KeyLocation::Agent) => "is locked".to_owned(),
+                (Err(SignError::Failed(why)), _) => format!("cannot sign: {why}"),
             };
-            self.tried.push(format!("{offer}, which {why}"));
+            self.tried.push(format!("{identity}, which {why}"));
             return Ok(None);
         }
     }
 
-    async fn password(&mut self) -> Result<Outcome> {
-        let question = format!("{}@{}'s password: ", self.hop.user, self.hop.host);
-        let keyring = self.keyring;
-        let mut memory = keyring.memory().await;
-        let mut given = self.given(&memory);
+    async fn try_password(&mut self) -> Result<AuthOutcome> {
+        let prompt = format!("{}@{}'s password: ", self.hop.user, self.hop.host);
+        let secrets = self.secrets;
+        let mut cache = secrets.lock().await;
+        let mut password = self.configured_password(&cache);
         let mut wanted = MethodSet::empty();
-        for _ in 0..TRIES {
-            let known = memory.answers.remove(&question).or_else(|| given.clone());
+        for _ in 0..MAX_PROMPTS {
+            let known = cache.answers.remove(&prompt).or_else(|| password.clone());
             let asked = match &known {
                 Some(_) => None,
-                None => keyring.ask(&question).await,
+                None => secrets.prompt(&prompt).await,
             };
-            let Some(password) = known.or(asked) else { break };
-            let result = self.handle.authenticate_password(&self.hop.user, password.expose_secret());
-            let result = answer!(self, result).map_err(|error| self.broke(Some(error)))?;
-            match self.outcome(result)? {
-                Outcome::No(methods) => wanted = methods,
+            let Some(secret) = known.or(asked) else { break };
+            let result = self.handle.authenticate_password(&self.hop.user, secret.expose_secret());
+            let result = wait_for_host!(self, result).map_err(|error| self.broken_error(Some(error)))?;
+            match self.auth_outcome(result)? {
+                AuthOutcome::Rejected(methods) => wanted = methods,
                 done => {
-                    memory.answers.insert(question, password);
+                    cache.answers.insert(prompt, secret);
                     return Ok(done);
                 }
             }
-            self.note("a password");
-            if given.take().is_some() || !wanted.contains(&MethodKind::Password) {
+            self.add_tried("a password");
+            if password.take().is_some() || !wanted.contains(&MethodKind::Password) {
                 break;
             }
         }
-        Ok(Outcome::No(wanted))
+        Ok(AuthOutcome::Rejected(wanted))
     }
 
-    async fn questions(&mut self) -> Result<Outcome> {
-        let keyring = self.keyring;
-        let mut memory = keyring.memory().await;
-        let mut given = self.given(&memory);
+    async fn try_keyboard_interactive(&mut self) -> Result<AuthOutcome> {
+        let secrets = self.secrets;
+        let mut cache = secrets.lock().await;
+        let mut password = self.configured_password(&cache);
         let mut wanted = MethodSet::empty();
-        if given.is_none() && !keyring.can_ask() {
-            return Ok(Outcome::No(wanted));
+        if password.is_none() && !secrets.can_prompt() {
+            return Ok(AuthOutcome::Rejected(wanted));
         }
-        for _ in 0..TRIES {
-            let automatic = given.is_some();
+        for _ in 0..MAX_PROMPTS {
+            let automatic = password.is_some();
             let mut answered = Vec::new();
             let start = self.handle.authenticate_keyboard_interactive_start(&self.hop.user, None);
-            let mut reply = answer!(self, start).map_err(|error| self.broke(Some(error)))?;
+            let mut reply = wait_for_host!(self, start).map_err(|error| self.broken_error(Some(error)))?;
             let outcome = loop {
                 let prompts = match reply {
-                    Reply::Success => break Outcome::In,
+                    Reply::Success => break AuthOutcome::Accepted,
                     Reply::Failure { remaining_methods, partial_success } => {
-                        break self.outcome(AuthResult::Failure { remaining_methods, partial_success })?;
+                        break self.auth_outcome(AuthResult::Failure { remaining_methods, partial_success })?;
                     }
                     Reply::InfoRequest { prompts, .. } => prompts,
                 };
                 let mut answers = Vec::new();
                 for prompt in prompts {
-                    let (question, secret) = self.answer(&prompt, &mut memory, &mut given).await;
+                    let (question, secret) = self.answer_prompt(&prompt, &mut cache, &mut password).await;
                     answers.push(secret.expose_secret().to_owned());
                     answered.push((question, secret));
                 }
                 let respond = self.handle.authenticate_keyboard_interactive_respond(answers);
-                reply = answer!(self, respond).map_err(|error| self.broke(Some(error)))?;
+                reply = wait_for_host!(self, respond).map_err(|error| self.broken_error(Some(error)))?;
             };
             match outcome {
-                Outcome::No(methods) => wanted = methods,
+                AuthOutcome::Rejected(methods) => wanted = methods,
                 done => {
-                    // Other answers, such as one-time codes, are good for once.
+                    // Caches passwords only: one-time codes are valid once.
                     let passwords = answered.into_iter().filter(|(question, _)| is_password(question));
-                    memory.answers.extend(passwords);
+                    cache.answers.extend(passwords);
                     return Ok(done);
                 }
             }
-            self.note("answers to the host's questions");
-            if automatic || !keyring.can_ask() || !wanted.contains(&MethodKind::KeyboardInteractive) {
+            self.add_tried("answers to the host's questions");
+            if automatic || !secrets.can_prompt() || !wanted.contains(&MethodKind::KeyboardInteractive) {
                 break;
             }
         }
-        Ok(Outcome::No(wanted))
+        Ok(AuthOutcome::Rejected(wanted))
     }
 
-    /// Answers one question: with what is known, or by asking.
-    async fn answer(
+    /// Answers a prompt of the host from the cache, by the configured password, or by prompting the user.
+    async fn answer_prompt(
         &self,
         prompt: &Prompt,
-        memory: &mut Memory,
-        given: &mut Option<SecretString>,
+        cache: &mut CachedSecrets,
+        password: &mut Option<SecretString>,
     ) -> (String, SecretString) {
-        // The host's words, without what would move a terminal's cursor.
-        let words: String = prompt.prompt.chars().filter(|c| !c.is_control()).collect();
-        let question = format!("({}@{}) {words}", self.hop.user, self.hop.host);
-        let known = memory.answers.remove(&question).or_else(|| given.take_if(|_| !prompt.echo));
+        // Removes control characters, which could move a terminal's cursor.
+        let text: String = prompt.prompt.chars().filter(|c| !c.is_control()).collect();
+        let question = format!("({}@{}) {text}", self.hop.user, self.hop.host);
+        let known = cache.answers.remove(&question).or_else(|| password.take_if(|_| !prompt.echo));
         let answer = match known {
             Some(known) => Some(known),
-            None => self.keyring.ask(&question).await,
+            None => self.secrets.prompt(&question).await,
         };
         (question, answer.unwrap_or_default())
     }
 
-    /// The password that is known beforehand, unless it was a key's passphrase.
-    fn given(&self, memory: &Memory) -> Option<SecretString> {
-        self.keyring.password().filter(|_| self.last && !memory.is_passphrase).cloned()
+    /// The configured password, unless it is a key's passphrase or this is a jump host.
+    fn configured_password(&self, cache: &CachedSecrets) -> Option<SecretString> {
+        self.secrets.password().filter(|_| self.last && !cache.password_is_passphrase).cloned()
     }
 
-    fn outcome(&self, result: AuthResult) -> Result<Outcome> {
+    fn auth_outcome(&self, result: AuthResult) -> Result<AuthOutcome> {
         match result {
-            AuthResult::Success => Ok(Outcome::In),
-            AuthResult::Failure { .. } if self.handle.is_closed() => Err(self.broke(None)),
-            AuthResult::Failure { remaining_methods, partial_success: true } => Ok(Outcome::Further(remaining_methods)),
-            AuthResult::Failure { remaining_methods, .. } => Ok(Outcome::No(remaining_methods)),
+            AuthResult::Success => Ok(AuthOutcome::Accepted),
+            AuthResult::Failure { .. } if self.handle.is_closed() => Err(self.broken_error(None)),
+            AuthResult::Failure { remaining_methods, partial_success: true } => {
+                Ok(AuthOutcome::PartiallyAccepted(remaining_methods))
+            }
+            AuthResult::Failure { remaining_methods, .. } => Ok(AuthOutcome::Rejected(remaining_methods)),
         }
     }
 
-    fn note(&mut self, what: &str) {
+    fn add_tried(&mut self, what: &str) {
         if !self.tried.iter().any(|tried| tried == what) {
             self.tried.push(what.to_owned());
         }
     }
 
-    fn tried(&self) -> String {
+    fn describe_tried(&self) -> String {
         match self.tried.is_empty() {
             true => "nothing to try: no key was found, and no password is known".to_owned(),
             false => format!("tried {}", self.tried.join("; ")),
         }
     }
 
-    fn not_let_in(&self, wanted: &MethodSet) -> Error {
+    fn rejected_error(&self, wanted: &MethodSet) -> Error {
         let offered: Vec<&str> = wanted.iter().map(<&str>::from).collect();
-        let what = format!("the host does not let the account in: {}; it accepts {}", self.tried(), offered.join(", "));
+        let what = format!(
+            "the host does not let the account in: {}; it accepts {}",
+            self.describe_tried(),
+            offered.join(", ")
+        );
         Error::new(ErrorKind::Authentication, what).with("host", self.hop)
     }
 
-    fn broke(&self, error: Option<russh::Error>) -> Error {
-        let words = self.goodbye.take().or_else(|| error.map(|error| error.to_string())).unwrap_or_default();
-        // The host's words, in one line.
-        let words: String = words.chars().filter(|c| !c.is_control()).collect();
-        if words.contains("Too many authentication failures") {
-            let what = format!("the host has heard enough ({words}): {}; name the key with identity=", self.tried());
+    fn broken_error(&self, error: Option<russh::Error>) -> Error {
+        let message =
+            self.disconnect_message.take().or_else(|| error.map(|error| error.to_string())).unwrap_or_default();
+        // Removes line breaks and other control characters.
+        let message: String = message.chars().filter(|c| !c.is_control()).collect();
+        if message.contains("Too many authentication failures") {
+            let what = format!(
+                "the host accepts no further attempts ({message}): {}; name the key with identity=",
+                self.describe_tried()
+            );
             return Error::new(ErrorKind::Authentication, what).with("host", self.hop);
         }
         let error = Error::new(ErrorKind::Connection, "the connection broke during the login").with("host", self.hop);
-        error.retryable().caused_by(words)
+        error.retryable().caused_by(message)
     }
 
-    fn too_slow(&self) -> Error {
-        let what = format!("logging in took longer than {} s", PATIENCE.as_secs());
+    fn timeout_error(&self) -> Error {
+        let what = format!("logging in took longer than {} s", LOGIN_TIMEOUT.as_secs());
         Error::new(ErrorKind::Connection, what).with("host", self.hop).retryable()
     }
 }

@@ -1,19 +1,20 @@
-//! Hosts reached by SSH: connections that are checked and logged in, commands run there, and ways through them.
+//! The SSH client: connects to hosts, checks their keys, logs in, runs commands and forwards connections.
 
 mod address;
 mod channel;
-mod host;
-mod host_key;
+mod client;
+mod host_key_policy;
+mod identities;
 mod key;
-mod keyring;
 mod known_hosts;
-mod line;
 mod login;
-mod offer;
+mod paths;
 mod process;
+mod secret_cache;
 mod session;
 mod settings;
 mod settings_file;
+mod stall_timeout;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -21,21 +22,21 @@ mod tunnel;
 use std::sync::Arc;
 
 pub(crate) use address::SshAddress;
-pub(crate) use host::Host;
-pub(crate) use process::{Ended, Process};
+pub(crate) use client::SshClient;
+pub(crate) use process::{ExitStatus, RemoteProcess};
 use secrecy::SecretString;
-pub(crate) use session::Session;
-pub(crate) use tunnel::Tunnel;
+pub(crate) use session::SshSession;
+pub(crate) use tunnel::SshTunnel;
 
-/// Answers what only a person knows: a password, the passphrase of a key. `None`: nobody is there to ask.
-pub(crate) type Ask = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
+/// Asks the user for a password, a passphrase or a one-time code. The argument is the prompt; `None` means no answer.
+pub(crate) type PromptCallback = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
 
-/// What helps to log in, beside the URL and the user's own SSH settings.
+/// Login options beside the URL and the user's SSH settings.
 #[derive(Clone, Default)]
-pub(crate) struct Login {
-    /// A password, or the passphrase of a key.
+pub(crate) struct LoginOptions {
+    /// The password of the account, or the passphrase of a key.
     pub(crate) password: Option<SecretString>,
-    pub(crate) ask: Option<Ask>,
-    /// Whether any host key is trusted.
+    pub(crate) ask: Option<PromptCallback>,
+    /// Whether to accept any host key.
     pub(crate) any_host_key: bool,
 }

@@ -1,4 +1,4 @@
-//! What the user's SSH settings say of a host: as `ssh -G` tells, or, where there is no `ssh`, as we read them.
+//! The user's SSH settings for a host: from `ssh -G`, or from `ssh_config` if there is no `ssh` command.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,76 +8,79 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::address::Stop;
-use super::settings_file;
+use super::address::Destination;
+use super::paths::{expand_home, home_dir};
+use super::settings_file::{self, ConfigEntries, split_words};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How to reach one host, and as whom.
+/// The SSH settings for one host.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct HostSettings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    /// The host's name in `known_hosts`, where it is another.
+    /// The `HostKeyAlias`: the host's name in `known_hosts`.
     pub(super) alias: Option<String>,
+    /// The key files, in order.
     pub(super) identities: Vec<PathBuf>,
-    /// Whether only these keys are offered.
+    /// Whether to offer only the keys of `identities`.
     pub(super) identities_only: bool,
     /// The socket of the ssh-agent.
     pub(super) agent: Option<PathBuf>,
-    /// Hosts on the way.
-    pub(super) jumps: Vec<Stop>,
+    /// The jump hosts, in order.
+    pub(super) jumps: Vec<Destination>,
     pub(super) known_hosts: Vec<PathBuf>,
-    /// How long connecting may take.
-    pub(super) patience: Option<Duration>,
+    /// The `ConnectTimeout`.
+    pub(super) connect_timeout: Option<Duration>,
 }
 
-impl fmt::Display for Settings {
+impl fmt::Display for HostSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stop = Stop { user: Some(self.user.clone()), host: self.host.clone(), port: Some(self.port) };
-        stop.fmt(f)
+        let destination = Destination { user: Some(self.user.clone()), host: self.host.clone(), port: Some(self.port) };
+        destination.fmt(f)
     }
 }
 
-impl Settings {
-    /// The host as arguments of `ssh`.
+impl HostSettings {
+    /// Formats the host as arguments of `ssh`.
     pub(super) fn as_arguments(&self) -> String {
         let port = if self.port == 22 { String::new() } else { format!("-p {} ", self.port) };
         format!("{port}{}@{}", self.user, self.host)
     }
 }
 
-/// Names and values, as `ssh -G` writes them.
-pub(super) type Pairs = Vec<(String, String)>;
-
-/// What the settings in `config`, or else the user's and the system's, say of a host.
-pub(super) async fn resolve(stop: &Stop, config: Option<&Path>) -> Result<Settings> {
-    let pairs = match by_ssh(stop, config).await? {
-        Some(pairs) => pairs,
-        None => settings_file::read(&stop.host, config)?,
+/// Reads the settings for a host from `config`, or else from the user's and the system's files.
+///
+/// # Errors
+/// `Usage` for unreadable or unsupported settings.
+pub(super) async fn resolve(destination: &Destination, config: Option<&Path>) -> Result<HostSettings> {
+    let entries = match run_ssh_g(destination, config).await? {
+        Some(entries) => entries,
+        None => settings_file::read(&destination.host, config)?,
     };
-    understand(stop, &pairs)
+    parse_entries(destination, &entries)
 }
 
-/// Asks `ssh`. `None` if there is none.
-pub(super) async fn by_ssh(stop: &Stop, config: Option<&Path>) -> Result<Option<Pairs>> {
-    let failed =
-        |what: String| Error::new(ErrorKind::Usage, format!("cannot read the SSH settings of {}: {what}", stop.host));
+/// Runs `ssh -G`; `None` if there is no `ssh` command.
+pub(super) async fn run_ssh_g(destination: &Destination, config: Option<&Path>) -> Result<Option<ConfigEntries>> {
+    let failed = |what: String| {
+        Error::new(ErrorKind::Usage, format!("cannot read the SSH settings of {}: {what}", destination.host))
+    };
     let mut command = Command::new("ssh");
     command.arg("-G").stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     if let Some(config) = config {
-        command.arg("-F").arg(at_home(config));
+        command.arg("-F").arg(expand_home(config));
     }
-    if let Some(port) = stop.port {
+    if let Some(port) = destination.port {
         command.arg("-p").arg(port.to_string());
     }
-    if let Some(user) = &stop.user {
+    if let Some(user) = &destination.user {
         command.arg("-l").arg(user);
     }
-    let output = match timeout(Duration::from_secs(20), command.arg("--").arg(&stop.host).output()).await {
+    let output = match timeout(Duration::from_secs(20), command.arg("--").arg(&destination.host).output()).await {
         Err(_) => return Err(failed("`ssh -G` took longer than 20 s".to_owned())),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Ok(Err(error)) => return Err(failed("cannot run `ssh -G`".to_owned()).caused_by(error)),
@@ -88,75 +91,79 @@ pub(super) async fn by_ssh(stop: &Stop, config: Option<&Path>) -> Result<Option<
         return Err(failed(said.lines().last().unwrap_or("`ssh -G` failed").trim().to_owned()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(Some(pairs.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect()))
+    let entries = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(Some(entries.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect()))
 }
 
-/// Whether a variable of our environment may hold a secret: a command of the user's settings (`Match exec`) has no need
-/// of it.
+/// Whether an environment variable may hold a secret. A command of the user's settings (`Match exec`) must not inherit
+/// it.
 pub(super) fn is_secret(name: &str) -> bool {
     let of_aws = name.starts_with("AWS_") && (name.contains("_KEY") || name.contains("TOKEN"));
     name == "MYSQL_PWD" || of_aws || (name.starts_with("DBGRAFT_") && name.ends_with("PASSWORD"))
 }
 
-/// Makes sense of the settings; what the URL says wins.
-pub(super) fn understand(stop: &Stop, pairs: &Pairs) -> Result<Settings> {
-    let all = |name: &'static str| pairs.iter().filter(move |pair| pair.0 == name).map(|pair| pair.1.as_str());
-    let one = |name| all(name).next().filter(|value| !value.is_empty());
-    let none = |value: &&str| !value.eq_ignore_ascii_case("none");
-    let wrong = |what: String| Error::usage(format!("the SSH settings of {}: {what}", stop.host));
-    if let Some(command) = one("proxycommand").filter(none) {
-        let what = format!("ProxyCommand is not supported ({command}); say ProxyJump, or jump=HOST in the URL");
+/// Parses the entries of the settings. Parts of the URL take precedence.
+pub(super) fn parse_entries(destination: &Destination, entries: &ConfigEntries) -> Result<HostSettings> {
+    let all = |name: &'static str| entries.iter().filter(move |entry| entry.0 == name).map(|entry| entry.1.as_str());
+    let first = |name| all(name).next().filter(|value| !value.is_empty());
+    let is_set = |value: &&str| !value.eq_ignore_ascii_case("none");
+    let wrong = |what: String| Error::usage(format!("the SSH settings of {}: {what}", destination.host));
+    if let Some(command) = first("proxycommand").filter(is_set) {
+        let what = format!("ProxyCommand is not supported ({command}): use ProxyJump, or jump=HOST in the URL");
         return Err(wrong(what));
     }
     let local = local_user();
-    let user = stop.user.clone().or_else(|| one("user").map(str::to_owned)).or_else(|| local.clone());
-    let user = user.ok_or_else(|| wrong("no user is named; say ssh://user@host".to_owned()))?;
-    let host = one("hostname").map_or_else(|| stop.host.clone(), |name| name.replace("%h", &stop.host)).to_lowercase();
-    let port = match (stop.port, one("port")) {
+    let user = destination.user.clone().or_else(|| first("user").map(str::to_owned)).or_else(|| local.clone());
+    let user = user.ok_or_else(|| wrong("no user is set: use ssh://user@host".to_owned()))?;
+    let host = first("hostname")
+        .map_or_else(|| destination.host.clone(), |name| name.replace("%h", &destination.host))
+        .to_lowercase();
+    let port = match (destination.port, first("port")) {
         (Some(port), _) => port,
         (None, Some(port)) => port.parse().map_err(|_| wrong(format!("`{port}` is not a port")))?,
         (None, None) => 22,
     };
-    let jumps = one("proxyjump").filter(none).map_or(Ok(Vec::new()), Stop::list).map_err(wrong)?;
-    let tokens = Tokens { name: &stop.host, host: &host, user: &user, port, local: local.as_deref() };
-    let file = |text: &str| tokens.path(text);
+    let jumps = first("proxyjump").filter(is_set).map_or(Ok(Vec::new()), Destination::parse_list).map_err(wrong)?;
+    let tokens = Tokens { name: &destination.host, host: &host, user: &user, port, local: local.as_deref() };
+    let file = |text: &str| tokens.expand_path(text);
     let files = |name, default: &[&str]| -> Vec<PathBuf> {
-        match one(name) {
-            Some(text) => words(text).iter().filter(|word| none(&word.as_str())).map(|word| file(word)).collect(),
+        match first(name) {
+            Some(text) => {
+                split_words(text).iter().filter(|word| is_set(&word.as_str())).map(|word| file(word)).collect()
+            }
             None => default.iter().map(|text| file(text)).collect(),
         }
     };
     let mut known_hosts = files("userknownhostsfile", &["~/.ssh/known_hosts", "~/.ssh/known_hosts2"]);
     known_hosts.extend(files("globalknownhostsfile", &["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]));
-    let mut identities: Vec<PathBuf> = all("identityfile").filter(none).map(file).collect();
+    let mut identities: Vec<PathBuf> = all("identityfile").filter(is_set).map(file).collect();
     if all("identityfile").next().is_none() {
         identities = ["~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"].map(file).to_vec();
     }
-    let agent = match one("identityagent") {
+    let agent = match first("identityagent") {
         None | Some("SSH_AUTH_SOCK") => std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-        Some(text) if !none(&text) => None,
+        Some(text) if !is_set(&text) => None,
         Some(text) => match text.strip_prefix('$').filter(|name| !name.starts_with('{')) {
             Some(variable) => std::env::var_os(variable).map(PathBuf::from),
             None => Some(file(text)),
         },
     };
-    let seconds = one("connecttimeout").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
-    Ok(Settings {
-        alias: one("hostkeyalias").map(str::to_owned),
+    let seconds = first("connecttimeout").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
+    Ok(HostSettings {
+        alias: first("hostkeyalias").map(str::to_owned),
         identities,
-        identities_only: one("identitiesonly").is_some_and(|value| matches!(value, "yes" | "true")),
+        identities_only: first("identitiesonly").is_some_and(|value| matches!(value, "yes" | "true")),
         agent: agent.filter(|path| !path.as_os_str().is_empty()),
         jumps,
         known_hosts,
-        patience: seconds.map(Duration::from_secs),
+        connect_timeout: seconds.map(Duration::from_secs),
         host,
         port,
         user,
     })
 }
 
-/// What stands for what in the names of files.
+/// The values of the tokens in file names.
 struct Tokens<'a> {
     name: &'a str,
     host: &'a str,
@@ -166,13 +173,14 @@ struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    fn path(&self, text: &str) -> PathBuf {
+    /// Expands the tokens, environment variables and `~` of a file name.
+    fn expand_path(&self, text: &str) -> PathBuf {
         let mut path = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['%', '$']) {
             let (before, tail) = rest.split_at(at);
             path.push_str(before);
-            let home = || home().display().to_string();
+            let home = || home_dir().display().to_string();
             let variable = tail.strip_prefix("${").and_then(|tail| tail.split_once('}'));
             let (value, length) = match (tail.get(..2), variable) {
                 (_, Some((name, _))) => (std::env::var(name).unwrap_or_default(), name.len() + 3),
@@ -189,34 +197,8 @@ impl Tokens<'_> {
             rest = tail.get(length..).unwrap_or_default();
         }
         path.push_str(rest);
-        at_home(Path::new(&path))
+        expand_home(Path::new(&path))
     }
-}
-
-/// The words of a line; quotes keep spaces.
-pub(super) fn words(text: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
-    for c in text.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                word.get_or_insert_default();
-            }
-            c if c.is_whitespace() && !quoted => words.extend(word.take()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-/// The path, with its `~` replaced.
-pub(super) fn at_home(path: &Path) -> PathBuf {
-    path.strip_prefix("~").map_or_else(|_| path.to_owned(), |rest| home().join(rest))
-}
-
-pub(super) fn home() -> PathBuf {
-    std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"))
 }
 
 fn local_user() -> Option<String> {

@@ -1,4 +1,4 @@
-//! Reads `ssh_config` where there is no `ssh` to do it: Host, Include and plain settings. `Match` is left out.
+//! Parses `ssh_config` files if there is no `ssh` command: `Host`, `Include` and plain settings. Skips `Match` blocks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,96 +6,99 @@ use std::path::{Path, PathBuf};
 use globset::Glob;
 
 use super::known_hosts::matches_list;
-use super::settings::{Pairs, at_home, home, words};
+use super::paths::{expand_home, home_dir};
 use crate::bounded_file;
 use crate::error::{Error, Result};
 
-/// How deep files may include each other, as in `ssh`.
-const DEPTH: usize = 16;
+/// The maximum depth of includes, as in `ssh`.
+const MAX_DEPTH: usize = 16;
 
-/// What `config`, or else the user's file and the system's, say of a host.
-pub(super) fn read(host: &str, config: Option<&Path>) -> Result<Pairs> {
-    let mut reader = Reader { host, base: home().join(".ssh"), pairs: Pairs::new() };
+/// The names and values of settings, in the order of `ssh -G`.
+pub(super) type ConfigEntries = Vec<(String, String)>;
+
+/// Reads the settings for a host from `config`, or else from the user's and the system's files.
+pub(super) fn read(host: &str, config: Option<&Path>) -> Result<ConfigEntries> {
+    let mut parser = ConfigParser { host, base: home_dir().join(".ssh"), entries: ConfigEntries::new() };
     match config {
         // As with `ssh -F`: this file and no other.
-        Some(file) => reader.file(&at_home(file), true, 0)?,
+        Some(file) => parser.parse_file(&expand_home(file), true, 0)?,
         None => {
-            let user = reader.base.join("config");
+            let user = parser.base.join("config");
             if user.exists() {
-                reader.file(&user, true, 0)?;
+                parser.parse_file(&user, true, 0)?;
             }
-            reader.base = PathBuf::from("/etc/ssh");
-            let system = reader.base.join("ssh_config");
+            parser.base = PathBuf::from("/etc/ssh");
+            let system = parser.base.join("ssh_config");
             if system.exists() {
-                reader.file(&system, true, 0)?;
+                parser.parse_file(&system, true, 0)?;
             }
         }
     }
-    Ok(reader.pairs)
+    Ok(parser.entries)
 }
 
-struct Reader<'a> {
+struct ConfigParser<'a> {
     host: &'a str,
-    /// Where relative includes are.
+    /// The directory of relative includes.
     base: PathBuf,
-    pairs: Pairs,
+    entries: ConfigEntries,
 }
 
-impl Reader<'_> {
-    /// Reads a file; `active` says whether what stands outside of its own blocks counts.
-    fn file(&mut self, file: &Path, active: bool, depth: usize) -> Result<()> {
+impl ConfigParser<'_> {
+    /// Parses a file. `active` is whether its settings outside of `Host` blocks apply.
+    fn parse_file(&mut self, file: &Path, active: bool, depth: usize) -> Result<()> {
         let wrong = |what: String| Error::usage(format!("the SSH settings in {}: {what}", file.display()));
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return Err(wrong("files include each other too deeply".to_owned()));
         }
         let text =
             bounded_file::read(file).map_err(|error| wrong("cannot read the file".to_owned()).caused_by(error))?;
-        let mut counts = active;
+        let mut applies = active;
         for line in String::from_utf8_lossy(&text).lines().map(str::trim) {
-            let Some((name, value)) = setting(line) else { continue };
+            let Some((name, value)) = parse_line(line) else { continue };
             match name.as_str() {
-                "host" => counts = active && matches_list(&words(&value).join(","), self.host),
+                "host" => applies = active && matches_list(&split_words(&value).join(","), self.host),
                 "match" => {
-                    tracing::warn!(file = %file.display(), "there is no `ssh` to understand `Match` blocks: they are skipped");
-                    counts = active && value.trim().eq_ignore_ascii_case("all");
+                    tracing::warn!(file = %file.display(), "`Match` blocks are skipped, since there is no `ssh` command");
+                    applies = active && value.trim().eq_ignore_ascii_case("all");
                 }
-                "include" if counts => {
-                    for pattern in words(&value) {
-                        for inner in included(&self.base, &pattern).map_err(wrong)? {
-                            self.file(&inner, true, depth + 1)?;
+                "include" if applies => {
+                    for pattern in split_words(&value) {
+                        for inner in included_files(&self.base, &pattern).map_err(wrong)? {
+                            self.parse_file(&inner, true, depth + 1)?;
                         }
                     }
                 }
-                _ if counts => self.set(name, &value),
+                _ if applies => self.add_entry(name, &value),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// The first value of a setting counts; keys add up.
-    fn set(&mut self, name: String, value: &str) {
-        let has = |wanted: &str| self.pairs.iter().any(|pair| pair.0 == wanted);
-        let jumps = || self.pairs.iter().any(|pair| pair.0 == "proxyjump" && !pair.1.eq_ignore_ascii_case("none"));
-        let counts = match name.as_str() {
+    /// Adds an entry. The first value of a setting applies; key files accumulate.
+    fn add_entry(&mut self, name: String, value: &str) {
+        let has = |wanted: &str| self.entries.iter().any(|entry| entry.0 == wanted);
+        let jumps = || self.entries.iter().any(|entry| entry.0 == "proxyjump" && !entry.1.eq_ignore_ascii_case("none"));
+        let is_new = match name.as_str() {
             "identityfile" => true,
-            // ProxyJump and ProxyCommand are two words for one setting.
+            // ProxyJump and ProxyCommand override each other.
             "proxyjump" => !has("proxyjump") && !has("proxycommand"),
             "proxycommand" => !has("proxycommand") && !jumps(),
             name => !has(name),
         };
-        if counts {
+        if is_new {
             let value = match name.as_str() {
                 "userknownhostsfile" | "globalknownhostsfile" | "proxycommand" => value.to_owned(),
-                _ => words(value).into_iter().next().unwrap_or_default(),
+                _ => split_words(value).into_iter().next().unwrap_or_default(),
             };
-            self.pairs.push((name, value));
+            self.entries.push((name, value));
         }
     }
 }
 
-/// The name, in small letters, and the value of a line: `Name value`, `Name=value`.
-fn setting(line: &str) -> Option<(String, String)> {
+/// Parses a line into the lower-case name and the value: `Name value`, `Name=value`.
+fn parse_line(line: &str) -> Option<(String, String)> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
@@ -105,9 +108,9 @@ fn setting(line: &str) -> Option<(String, String)> {
     Some((name.to_lowercase(), value.trim().to_owned()))
 }
 
-/// The files that a pattern means, in the order of their names. There may be none.
-fn included(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
-    let path = base.join(at_home(Path::new(pattern)));
+/// The files that match a pattern of `Include`, by name.
+fn included_files(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let path = base.join(expand_home(Path::new(pattern)));
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Err(format!("cannot include `{pattern}`"));
     };
@@ -124,4 +127,21 @@ fn included(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Splits a line into words. Double quotes protect spaces.
+pub(super) fn split_words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    for c in text.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }

@@ -1,55 +1,52 @@
+//! Connections to database servers through an SSH host.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use super::channel::With;
-use super::{Host, Session};
-use crate::dial::{Dial, Duplex, Place, Traffic};
+use super::{SshClient, SshSession};
+use crate::dial::{Dial, Duplex, SocketAddress, TrafficClass};
 use crate::error::Result;
 
-/// A way to servers through a host. Each connection is a channel of SSH itself: nothing listens on any port here, so
-/// that nobody else on this machine can use the way.
+/// Opens connections through an SSH host. Each connection is an SSH channel. No local port listens, so no other process
+/// on this machine can use the tunnel.
 ///
-/// Connections for statements share one SSH connection, which ends with the tunnel. A connection for rows has its own: one
-/// channel that nobody reads from stops all that goes over its SSH connection.
-pub(crate) struct Tunnel {
-    host: Arc<Host>,
-    shared: Mutex<Option<Arc<Session>>>,
+/// `Control` connections share one session, which ends with the tunnel. A `Bulk` connection has its own session,
+/// because an unread channel stops all channels of its session.
+pub(crate) struct SshTunnel {
+    client: Arc<SshClient>,
+    control: Mutex<Option<Arc<SshSession>>>,
 }
 
-impl Tunnel {
-    pub(crate) fn new(host: Arc<Host>) -> Self {
-        Self { host, shared: Mutex::default() }
+impl SshTunnel {
+    pub(crate) fn new(client: Arc<SshClient>) -> Self {
+        Self { client, control: Mutex::default() }
     }
 
-    async fn shared(&self) -> Result<Arc<Session>> {
-        let mut shared = self.shared.lock().await;
-        if let Some(session) = shared.as_ref().filter(|session| !session.is_closed()) {
+    /// The session of the `Control` connections; opens a new one if it is closed.
+    async fn control_session(&self) -> Result<Arc<SshSession>> {
+        let mut control = self.control.lock().await;
+        if let Some(session) = control.as_ref().filter(|session| !session.is_closed()) {
             return Ok(session.clone());
         }
-        let session = Arc::new(self.host.connect().await?);
-        *shared = Some(session.clone());
+        let session = Arc::new(self.client.connect().await?);
+        *control = Some(session.clone());
         Ok(session)
     }
 }
 
 #[async_trait]
-impl Dial for Tunnel {
-    async fn dial(&self, place: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>> {
+impl Dial for SshTunnel {
+    async fn dial(&self, address: SocketAddress<'_>, traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
         let session = match traffic {
-            Traffic::Control => self.shared().await?,
-            Traffic::Bulk => Arc::new(self.host.connect().await?),
+            TrafficClass::Control => self.control_session().await?,
+            TrafficClass::Bulk => Arc::new(self.client.connect().await?),
         };
-        over(session, place).await
+        session.forward_owned(address).await
     }
 
     fn is_encrypted(&self) -> bool {
-        self.host.is_verified()
+        self.client.is_verified()
     }
-}
-
-/// A connection over an SSH connection, which it keeps open.
-pub(super) async fn over(session: Arc<Session>, place: Place<'_>) -> Result<Box<dyn Duplex>> {
-    Ok(Box::new(With { stream: session.forward(place).await?, _kept: session }))
 }

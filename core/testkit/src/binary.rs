@@ -43,7 +43,7 @@ fn build(target: &Path) -> Result<()> {
     };
     let root = target.parent().unwrap_or(target);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What the cargo around us told this process would make that one build everything anew.
+    // The environment variables of the outer cargo would make the inner one rebuild everything.
     for (name, _) in env::vars_os() {
         let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_BIN_"];
         if name.to_str().is_some_and(|name| of_package.iter().any(|start| name.starts_with(start))) {

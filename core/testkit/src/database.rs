@@ -40,7 +40,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// A server that somebody else runs, from `mysql://user:password@host:port`.
+    /// A server that another process runs, from `mysql://user:password@host:port`.
     pub fn from_url(url: &str) -> Result<Self> {
         let parsed = Url::parse(url).context("not a URL")?;
         if parsed.scheme() != "mysql" {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// What went wrong, in words that say what to do about it.
+/// An error of the test kit: the problem and its remedy.
 pub struct Error(String);
 
 /// The result of everything here that can fail.

@@ -1,4 +1,4 @@
-//! The first packet of a MySQL server, which tells its version.
+//! Reads the version of a MySQL server from its first packet.
 
 use std::io::{ErrorKind, Read};
 use std::net::{TcpStream, ToSocketAddrs};

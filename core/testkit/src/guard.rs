@@ -25,20 +25,20 @@ pub(crate) struct Program {
 /// pipe to it is close-on-exec, so no other child holds it, and the kernel closes it when this
 /// process ends.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub(crate) struct ProcessGuard {
     dir: PathBuf,
-    inner: Mutex<Inner>,
+    inner: Mutex<GuardState>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct GuardState {
     shell: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     pid: Option<u32>,
 }
 
-impl Guard {
+impl ProcessGuard {
     /// Takes `dir` into custody; nothing runs yet.
     pub(crate) fn new(dir: PathBuf, program: Program) -> Result<Self> {
         let mut shell = Command::new("setsid")
@@ -54,7 +54,7 @@ impl Guard {
             .context("cannot run setsid (package util-linux)")?;
         let commands = shell.stdin.take();
         let answers = shell.stdout.take().ok_or_else(|| Error::new("the guard has no output"))?;
-        let inner = Inner { shell, commands, answers: BufReader::new(answers), pid: None };
+        let inner = GuardState { shell, commands, answers: BufReader::new(answers), pid: None };
         Ok(Self { dir, inner: Mutex::new(inner) })
     }
 
@@ -97,12 +97,12 @@ impl Guard {
         fs::read(self.dir.join("log")).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, GuardState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl GuardState {
     fn ask(&mut self, command: &str) -> Result<String> {
         let pipe = self.commands.as_mut().ok_or_else(|| Error::new("the guard is gone"))?;
         writeln!(pipe, "{command}").context("the guard is gone")?;
@@ -112,7 +112,7 @@ impl Inner {
     }
 }
 
-impl Drop for Guard {
+impl Drop for ProcessGuard {
     fn drop(&mut self) {
         let mut inner = self.lock();
         inner.commands = None;

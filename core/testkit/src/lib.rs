@@ -45,7 +45,7 @@ pub use install::install;
 pub use paths::cache_dir;
 pub use programs::{MYSQLD, Programs};
 pub use proxy::Proxy;
-pub use running::{Pair, Running, Servers, Wanted};
+pub use running::{RunningServers, ServerPair, ServerSelection, Servers};
 pub use s3::{Bucket, S3};
 pub use sample::sample;
 pub use server::{MariaDb, MySql, Server, ServerOptions, Tls};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use crate::error::{Error, Result};
 use crate::random;
 
-/// A port on which nobody listens now.
+/// A port without a listener.
 ///
 /// It is taken from below the range that the kernel gives to outgoing connections, so that none of
 /// them can sit on it before the server does. Two processes may still draw the same number: whoever

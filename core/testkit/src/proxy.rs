@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 
-/// What is read and handed on at once.
-const PIECE: usize = 16 * 1024;
-/// How many pieces may be on their way: the window of the line, 16 MiB.
-const PIECES_IN_FLIGHT: usize = 1024;
+/// The maximum bytes of one chunk.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// The maximum number of chunks in flight: a window of 16 MiB.
+const MAX_CHUNKS_IN_FLIGHT: usize = 1024;
 
-/// A bad line to a server: a TCP proxy on a port of its own that can delay, throttle, stall and cut.
+/// Simulates a bad network link: a TCP proxy that can add latency, limit the rate, stall and cut connections.
 ///
 /// Dropping it cuts all connections and closes the port.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    line: Arc<Line>,
+    link: Arc<ProxyLink>,
 }
 
-/// Which way the bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Direction {
     /// From the client to the server.
     Up,
     /// From the server to the client.
@@ -32,30 +32,30 @@ enum Way {
 }
 
 #[derive(Debug)]
-struct Line {
+struct ProxyLink {
     target: SocketAddr,
     closed: AtomicBool,
     refusing: AtomicBool,
     sent_up: AtomicU64,
     sent_down: AtomicU64,
     accepted: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LinkState {
     latency: Duration,
     bytes_per_second: Option<u64>,
     stalled: bool,
     cut_after: Option<u64>,
-    /// When the line has sent what it was given, each way.
+    /// The time at which the link has sent all earlier bytes, for each direction.
     free_at: [Option<Instant>; 2],
     connections: Vec<(TcpStream, TcpStream)>,
 }
 
 impl Proxy {
-    /// Begins to listen; every connection is carried to `target`.
+    /// Starts to listen and forwards every connection to `target`.
     pub fn start(target: impl ToSocketAddrs) -> Result<Self> {
         let target = target
             .to_socket_addrs()
@@ -64,7 +64,7 @@ impl Proxy {
             .ok_or_else(|| Error::new("the proxy's target has no address"))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen")?;
         let address = listener.local_addr().context("cannot listen")?;
-        let line = Arc::new(Line {
+        let link = Arc::new(ProxyLink {
             target,
             closed: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
@@ -74,9 +74,9 @@ impl Proxy {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let accepting = Arc::clone(&line);
+        let accepting = Arc::clone(&link);
         thread::spawn(move || accept(&listener, &accepting));
-        Ok(Self { address, line })
+        Ok(Self { address, link })
     }
 
     /// Where it listens.
@@ -89,56 +89,56 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Delays every byte by `latency`, each way: a round trip takes twice as long.
+    /// Delays every byte by `latency`, each direction: a round trip takes twice as long.
     pub fn set_latency(&self, latency: Duration) {
-        self.line.state().latency = latency;
+        self.link.state().latency = latency;
     }
 
-    /// Limits all connections together to so many bytes a second, each way. `None` is no limit.
+    /// Limits all connections together to so many bytes a second, each direction. `None` is no limit.
     pub fn set_rate(&self, bytes_per_second: Option<u64>) {
-        self.line.state().bytes_per_second = bytes_per_second.filter(|rate| *rate > 0);
+        self.link.state().bytes_per_second = bytes_per_second.filter(|rate| *rate > 0);
     }
 
     /// Carries nothing while true; connections stay open, as over a cable that was pulled out.
     pub fn stall(&self, stalled: bool) {
-        self.line.state().stalled = stalled;
-        self.line.changed.notify_all();
+        self.link.state().stalled = stalled;
+        self.link.changed.notify_all();
     }
 
     /// Closes all connections now. New ones are welcome.
     pub fn cut(&self) {
-        self.line.cut();
+        self.link.cut();
     }
 
     /// Cuts as [`cut`](Self::cut) once so many more bytes, of both ways together, have been carried.
     pub fn cut_after(&self, bytes: u64) {
-        self.line.state().cut_after = Some(bytes);
+        self.link.state().cut_after = Some(bytes);
     }
 
     /// Closes every new connection at once while true.
     pub fn refuse(&self, refusing: bool) {
-        self.line.refusing.store(refusing, Ordering::Relaxed);
+        self.link.refusing.store(refusing, Ordering::Relaxed);
     }
 
     /// How many bytes went from clients to the server.
     pub fn sent_up(&self) -> u64 {
-        self.line.sent_up.load(Ordering::Relaxed)
+        self.link.sent_up.load(Ordering::Relaxed)
     }
 
     /// How many bytes went from the server to clients.
     pub fn sent_down(&self) -> u64 {
-        self.line.sent_down.load(Ordering::Relaxed)
+        self.link.sent_down.load(Ordering::Relaxed)
     }
 
     /// How many connections were carried so far.
     pub fn accepted(&self) -> u64 {
-        self.line.accepted.load(Ordering::Relaxed)
+        self.link.accepted.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.line.closed.store(true, Ordering::Relaxed);
+        self.link.closed.store(true, Ordering::Relaxed);
         self.stall(false);
         self.cut();
         // Wakes the thread that accepts, so that it sees.
@@ -146,8 +146,8 @@ impl Drop for Proxy {
     }
 }
 
-impl Line {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ProxyLink {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,16 +164,16 @@ impl Line {
     }
 
     /// Waits until the piece that was read at `read_at` may leave. Settings count as they are now.
-    fn wait(&self, way: Way, read_at: Instant, bytes: u64) {
+    fn wait(&self, direction: Direction, read_at: Instant, bytes: u64) {
         let mut state = self.state();
         while state.stalled {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let mut due = read_at + state.latency;
         if let Some(rate) = state.bytes_per_second {
-            let slot = match way {
-                Way::Up => &mut state.free_at[0],
-                Way::Down => &mut state.free_at[1],
+            let slot = match direction {
+                Direction::Up => &mut state.free_at[0],
+                Direction::Down => &mut state.free_at[1],
             };
             let begin = slot.unwrap_or(due).max(due);
             due = begin + Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / rate);
@@ -188,11 +188,11 @@ impl Line {
         }
     }
 
-    /// Counts what was carried; says whether the line has to be cut now.
-    fn count(&self, way: Way, bytes: u64) -> bool {
-        match way {
-            Way::Up => self.sent_up.fetch_add(bytes, Ordering::Relaxed),
-            Way::Down => self.sent_down.fetch_add(bytes, Ordering::Relaxed),
+    /// Counts what was carried; says whether the link has to be cut now.
+    fn count(&self, direction: Direction, bytes: u64) -> bool {
+        match direction {
+            Direction::Up => self.sent_up.fetch_add(bytes, Ordering::Relaxed),
+            Direction::Down => self.sent_down.fetch_add(bytes, Ordering::Relaxed),
         };
         let mut state = self.state();
         let Some(left) = &mut state.cut_after else { return false };
@@ -209,45 +209,45 @@ impl Line {
     }
 }
 
-fn accept(listener: &TcpListener, line: &Arc<Line>) {
+fn accept(listener: &TcpListener, link: &Arc<ProxyLink>) {
     for client in listener.incoming() {
-        if line.closed.load(Ordering::Relaxed) {
+        if link.closed.load(Ordering::Relaxed) {
             return;
         }
         let Ok(client) = client else { continue };
-        if line.refusing.load(Ordering::Relaxed) {
+        if link.refusing.load(Ordering::Relaxed) {
             continue; // dropped, and so closed
         }
         // A server that cannot be reached looks to the client like one that hangs up.
-        let Ok(server) = TcpStream::connect(line.target) else { continue };
-        line.accepted.fetch_add(1, Ordering::Relaxed);
-        let _ = carry(line, client, server);
+        let Ok(server) = TcpStream::connect(link.target) else { continue };
+        link.accepted.fetch_add(1, Ordering::Relaxed);
+        let _ = carry(link, client, server);
     }
 }
 
-fn carry(line: &Arc<Line>, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
+fn carry(link: &Arc<ProxyLink>, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    pump(line, Way::Up, client.try_clone()?, server.try_clone()?);
-    pump(line, Way::Down, server.try_clone()?, client.try_clone()?);
-    let mut state = line.state();
+    pump(link, Direction::Up, client.try_clone()?, server.try_clone()?);
+    pump(link, Direction::Down, server.try_clone()?, client.try_clone()?);
+    let mut state = link.state();
     state.connections.retain(|(client, _)| client.peer_addr().is_ok());
     state.connections.push((client, server));
     Ok(())
 }
 
-/// Two threads, so that latency delays the bytes without narrowing the line.
-fn pump(line: &Arc<Line>, way: Way, from: TcpStream, to: TcpStream) {
-    let (sender, receiver) = sync_channel(PIECES_IN_FLIGHT);
+/// Two threads, so that latency delays the bytes without narrowing the link.
+fn pump(link: &Arc<ProxyLink>, direction: Direction, from: TcpStream, to: TcpStream) {
+    let (sender, receiver) = sync_channel(MAX_CHUNKS_IN_FLIGHT);
     thread::spawn(move || read(from, &sender));
-    let line = Arc::clone(line);
-    thread::spawn(move || write(&line, way, to, &receiver));
+    let link = Arc::clone(link);
+    thread::spawn(move || write(&link, direction, to, &receiver));
 }
 
-type Piece = (Instant, Vec<u8>);
+type Chunk = (Instant, Vec<u8>);
 
-fn read(mut from: TcpStream, sender: &SyncSender<Piece>) {
-    let mut buffer = vec![0; PIECE];
+fn read(mut from: TcpStream, sender: &SyncSender<Chunk>) {
+    let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         match from.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -262,19 +262,19 @@ fn read(mut from: TcpStream, sender: &SyncSender<Piece>) {
     }
 }
 
-fn write(line: &Line, way: Way, mut to: TcpStream, receiver: &Receiver<Piece>) {
+fn write(link: &ProxyLink, direction: Direction, mut to: TcpStream, receiver: &Receiver<Chunk>) {
     for (read_at, piece) in receiver {
-        line.wait(way, read_at, piece.len() as u64);
-        let allowed = line.allowed(piece.len());
+        link.wait(direction, read_at, piece.len() as u64);
+        let allowed = link.allowed(piece.len());
         if to.write_all(piece.get(..allowed).unwrap_or_default()).is_err() {
             break;
         }
-        if line.count(way, allowed as u64) {
-            line.cut();
+        if link.count(direction, allowed as u64) {
+            link.cut();
             return;
         }
     }
-    // The end of one way is handed on; the other may go on.
+    // The end of one direction is handed on; the other may go on.
     let _ = to.shutdown(Shutdown::Write);
 }
 

@@ -1,4 +1,4 @@
-//! Passwords and names nobody can guess, from the kernel.
+//! Random passwords and names from the kernel.
 
 use std::fs::File;
 use std::io::Read;

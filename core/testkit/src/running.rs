@@ -13,16 +13,16 @@ use crate::sshd::{SshHost, Sshd};
 
 /// Two servers of one kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Pair<T = Database> {
-    /// Where a clone comes from.
+pub struct ServerPair<T = Database> {
+    /// The source of clones.
     pub source: T,
-    /// Where it goes.
+    /// The target of clones.
     pub target: T,
 }
 
-/// Which servers are wanted.
+/// The kinds of servers to start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ServerSelection {
     /// Two MySQL servers.
     pub mysql: bool,
     /// Two MariaDB servers.
@@ -35,28 +35,28 @@ pub struct Wanted {
     pub fsync: bool,
 }
 
-impl Wanted {
-    /// Every kind.
+impl ServerSelection {
+    /// All kinds.
     pub fn all() -> Self {
         Self { mysql: true, mariadb: true, s3: true, sshd: true, fsync: false }
     }
 }
 
-/// How to reach what runs: the line of JSON that `testkit up` prints.
+/// The addresses of running servers: the line of JSON that `testkit up` prints.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Running {
+pub struct RunningServers {
     /// Two MySQL servers.
-    pub mysql: Option<Pair>,
+    pub mysql: Option<ServerPair>,
     /// Two MariaDB servers.
-    pub mariadb: Option<Pair>,
+    pub mariadb: Option<ServerPair>,
     /// An S3 server.
     pub s3: Option<Bucket>,
     /// Two SSH servers.
-    pub sshd: Option<Pair<SshHost>>,
+    pub sshd: Option<ServerPair<SshHost>>,
 }
 
-impl Running {
-    /// The variables by which [`mysql_pair`](crate::mysql_pair) and its kin find these servers.
+impl RunningServers {
+    /// The environment variables by which [`mysql_pair`](crate::mysql_pair) and the like find these servers.
     pub fn environment(&self) -> Result<Vec<(&'static str, String)>> {
         let json = serde_json::to_string(self).map_err(|error| Error::new(error.to_string()))?;
         let mut variables = vec![(crate::shared::TESTKIT, json)];
@@ -82,7 +82,7 @@ impl Running {
     }
 }
 
-/// Running servers of our own. Dropping them stops them.
+/// Running servers of this process. Dropping them stops them.
 #[derive(Debug, Default)]
 pub struct Servers {
     mysql: Option<(Server, Server)>,
@@ -93,7 +93,7 @@ pub struct Servers {
 
 impl Servers {
     /// Starts what is wanted, all at the same time.
-    pub fn start(wanted: Wanted) -> Result<Self> {
+    pub fn start(wanted: ServerSelection) -> Result<Self> {
         thread::scope(|scope| {
             let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql, wanted.fsync)));
             let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb, wanted.fsync)));
@@ -109,8 +109,8 @@ impl Servers {
     }
 
     /// How to reach them.
-    pub fn running(&self) -> Running {
-        Running {
+    pub fn running(&self) -> RunningServers {
+        RunningServers {
             mysql: self.mysql.as_ref().map(|servers| pair(servers, Server::database)),
             mariadb: self.mariadb.as_ref().map(|servers| pair(servers, Server::database)),
             s3: self.s3.as_ref().map(|server| server.bucket().clone()),
@@ -119,8 +119,8 @@ impl Servers {
     }
 }
 
-fn pair<S, T: Clone>((source, target): &(S, S), reached: impl Fn(&S) -> &T) -> Pair<T> {
-    Pair { source: reached(source).clone(), target: reached(target).clone() }
+fn pair<S, T: Clone>((source, target): &(S, S), reached: impl Fn(&S) -> &T) -> ServerPair<T> {
+    ServerPair { source: reached(source).clone(), target: reached(target).clone() }
 }
 
 /// The target's server id is 2, as a replica's would be.

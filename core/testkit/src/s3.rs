@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
-use crate::guard::{Guard, Program};
+use crate::guard::{ProcessGuard, Program};
 use crate::{binary, paths, port, random};
 
 /// How to reach an S3 server.
@@ -74,14 +74,14 @@ fn walk(dir: &Path, prefix: &str, keys: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// A running S3 server of our own: files in a directory behind the S3 protocol. Dropping it stops it
+/// A running S3 server that stores objects as files in a directory. Dropping it stops it
 /// and removes its files.
 ///
 /// It is also a [`Bucket`], which says how to reach it.
 #[derive(Debug)]
 pub struct S3 {
     info: Bucket,
-    guard: Guard,
+    guard: ProcessGuard,
 }
 
 impl S3 {
@@ -114,7 +114,7 @@ impl S3 {
             args: vec!["s3".into(), port.to_string().into(), data_dir.clone().into()],
             env: info.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
-        let guard = Guard::new(dir, program)?;
+        let guard = ProcessGuard::new(dir, program)?;
         fs::create_dir_all(data_dir.join(&info.bucket)).at("cannot create", &data_dir)?;
         guard.start()?;
         let begun = Instant::now();

@@ -9,7 +9,7 @@ use crate::certificates::Certificates;
 use crate::database::{Database, url_of};
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
-use crate::guard::{Guard, Program};
+use crate::guard::{ProcessGuard, Program};
 use crate::programs::Programs;
 use crate::{greeting, paths, port, random, template};
 
@@ -104,19 +104,19 @@ impl ServerOptions {
         loop {
             attempts -= 1;
             match self.start_at(port::free()?, &programs) {
-                Err(Failure::PortTaken) if attempts > 0 => {}
-                Err(Failure::PortTaken) => return Err(Error::new("five ports in a row were taken")),
-                Err(Failure::Other(error)) => return Err(error),
+                Err(StartError::PortTaken) if attempts > 0 => {}
+                Err(StartError::PortTaken) => return Err(Error::new("five ports in a row were taken")),
+                Err(StartError::Other(error)) => return Err(error),
                 Ok(server) => return Ok(server),
             }
         }
     }
 
-    fn start_at(&self, port: u16, programs: &Programs) -> std::result::Result<Server, Failure> {
+    fn start_at(&self, port: u16, programs: &Programs) -> std::result::Result<Server, StartError> {
         let dir = paths::new_server_dir(&self.flavor.to_string())?;
         let data_dir = dir.join("data");
         let program = Program { path: programs.server.clone(), args: self.command_line(&dir, port), env: Vec::new() };
-        let guard = Guard::new(dir.clone(), program)?;
+        let guard = ProcessGuard::new(dir.clone(), program)?;
         template::copy_to(&data_dir, self.flavor, programs, &self.args)?;
         paths::new_dir(&dir.join("tmp"))?;
         let certificates = match self.certificates() {
@@ -208,18 +208,19 @@ impl ServerOptions {
     }
 }
 
-enum Failure {
+enum StartError {
     PortTaken,
     Other(Error),
 }
 
-impl From<Error> for Failure {
+impl From<Error> for StartError {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
 }
 
-/// Gives root the password, locally and over TCP (where, without name resolution, nobody is `localhost`).
+/// The statements that set the password of root for local and TCP connections (without name resolution a TCP client is
+/// not `localhost`).
 fn accounts(flavor: Flavor, password: &str) -> String {
     // MariaDB makes more roots, for addresses that would go before '%', without passwords.
     let fewer = match flavor {
@@ -234,18 +235,18 @@ fn accounts(flavor: Flavor, password: &str) -> String {
     )
 }
 
-fn wait_until_serving(guard: &Guard, port: u16) -> std::result::Result<String, Failure> {
+fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<String, StartError> {
     let begun = Instant::now();
     loop {
         if !guard.is_running() {
             let log = guard.log();
             if log.contains("already in use") || log.contains("port: bind") {
-                return Err(Failure::PortTaken);
+                return Err(StartError::PortTaken);
             }
             return Err(Error::new(format!("the server ended at its start:\n{log}")).into());
         }
         match greeting::version("127.0.0.1", port) {
-            // Whoever answers may be another server on the same port, just before ours finds it taken.
+            // Another server on the same port may answer before this one finds the port taken.
             Ok(version) if guard.dir().join("pid").exists() => return Ok(version),
             Err(error) if begun.elapsed() > PATIENCE => {
                 return Err(Error::new(format!("the server does not serve: {error}\n{}", guard.log())).into());
@@ -255,13 +256,13 @@ fn wait_until_serving(guard: &Guard, port: u16) -> std::result::Result<String, F
     }
 }
 
-/// A running MySQL or MariaDB server of our own. Dropping it stops it and removes its files.
+/// A running MySQL or MariaDB server. Dropping it stops it and removes its files.
 ///
 /// It is also a [`Database`], which says how to reach it.
 #[derive(Debug)]
 pub struct Server {
     info: Database,
-    guard: Guard,
+    guard: ProcessGuard,
 }
 
 impl Server {
@@ -277,8 +278,8 @@ impl Server {
         self.info.pid = self.guard.pid();
         match wait_until_serving(&self.guard, self.info.port) {
             Ok(_) => Ok(()),
-            Err(Failure::Other(error)) => Err(error),
-            Err(Failure::PortTaken) => Err(Error::new("another process has taken the server's port")),
+            Err(StartError::Other(error)) => Err(error),
+            Err(StartError::PortTaken) => Err(Error::new("another process has taken the server's port")),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
-use crate::running::{Pair, Running, Servers, Wanted};
+use crate::running::{RunningServers, ServerPair, ServerSelection, Servers};
 use crate::s3::Bucket;
 use crate::sshd::SshHost;
 
@@ -25,8 +25,8 @@ pub(crate) const S3_BUCKET: &str = "DBGRAFT_TEST_S3_BUCKET";
 ///
 /// # Panics
 /// When there are none and none can be started. A test can do nothing else then.
-pub fn mysql_pair() -> &'static Pair {
-    static PAIR: OnceLock<Pair> = OnceLock::new();
+pub fn mysql_pair() -> &'static ServerPair {
+    static PAIR: OnceLock<ServerPair> = OnceLock::new();
     PAIR.get_or_init(|| or_panic(pair(Flavor::MySql, MYSQL_SOURCE, MYSQL_TARGET)))
 }
 
@@ -34,8 +34,8 @@ pub fn mysql_pair() -> &'static Pair {
 ///
 /// # Panics
 /// When there are none and none can be started.
-pub fn mariadb_pair() -> &'static Pair {
-    static PAIR: OnceLock<Pair> = OnceLock::new();
+pub fn mariadb_pair() -> &'static ServerPair {
+    static PAIR: OnceLock<ServerPair> = OnceLock::new();
     PAIR.get_or_init(|| or_panic(pair(Flavor::MariaDb, MARIADB_SOURCE, MARIADB_TARGET)))
 }
 
@@ -43,7 +43,7 @@ pub fn mariadb_pair() -> &'static Pair {
 ///
 /// # Panics
 /// When there are none and none can be started.
-pub fn pair_of(flavor: Flavor) -> &'static Pair {
+pub fn pair_of(flavor: Flavor) -> &'static ServerPair {
     match flavor {
         Flavor::MySql => mysql_pair(),
         Flavor::MariaDb => mariadb_pair(),
@@ -72,8 +72,8 @@ fn or_panic<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn pair(flavor: Flavor, source: &str, target: &str) -> Result<Pair> {
-    let of = |running: &Running| match flavor {
+fn pair(flavor: Flavor, source: &str, target: &str) -> Result<ServerPair> {
+    let of = |running: &RunningServers| match flavor {
         Flavor::MySql => running.mysql.clone(),
         Flavor::MariaDb => running.mariadb.clone(),
     };
@@ -82,11 +82,14 @@ fn pair(flavor: Flavor, source: &str, target: &str) -> Result<Pair> {
         (Some(source), Some(target)) => match known {
             // What `testkit run` started has more to tell than a URL has.
             Some(pair) if pair.source.url == source && pair.target.url == target => Ok(pair),
-            _ => Ok(Pair { source: Database::from_url(&source)?, target: Database::from_url(&target)? }),
+            _ => Ok(ServerPair { source: Database::from_url(&source)?, target: Database::from_url(&target)? }),
         },
         (None, None) => {
-            let wanted =
-                Wanted { mysql: flavor == Flavor::MySql, mariadb: flavor == Flavor::MariaDb, ..Wanted::default() };
+            let wanted = ServerSelection {
+                mysql: flavor == Flavor::MySql,
+                mariadb: flavor == Flavor::MariaDb,
+                ..ServerSelection::default()
+            };
             of(&keep(Servers::start(wanted)?)).ok_or_else(|| Error::new("nothing was started"))
         }
         _ => Err(Error::new(format!("set both {source} and {target}, or none"))),
@@ -95,7 +98,7 @@ fn pair(flavor: Flavor, source: &str, target: &str) -> Result<Pair> {
 
 fn bucket() -> Result<Bucket> {
     let Some(endpoint) = variable(S3_ENDPOINT) else {
-        let wanted = Wanted { s3: true, ..Wanted::default() };
+        let wanted = ServerSelection { s3: true, ..ServerSelection::default() };
         return keep(Servers::start(wanted)?).s3.ok_or_else(|| Error::new("nothing was started"));
     };
     if let Some(known) = inherited()?.s3.filter(|known| known.endpoint == endpoint) {
@@ -116,20 +119,20 @@ fn bucket() -> Result<Bucket> {
 fn ssh_host() -> Result<SshHost> {
     let hosts = match inherited()?.sshd {
         Some(known) => Some(known),
-        None => keep(Servers::start(Wanted { sshd: true, ..Wanted::default() })?).sshd,
+        None => keep(Servers::start(ServerSelection { sshd: true, ..ServerSelection::default() })?).sshd,
     };
     hosts.map(|hosts| hosts.source).ok_or_else(|| Error::new("nothing was started"))
 }
 
 /// Never dropped: the servers' guards notice the end of this process.
-fn keep(servers: Servers) -> Running {
+fn keep(servers: Servers) -> RunningServers {
     let running = servers.running();
     std::mem::forget(servers);
     running
 }
 
-fn inherited() -> Result<Running> {
-    variable(TESTKIT).map_or_else(|| Ok(Running::default()), |json| serde_json::from_str(&json).context(TESTKIT))
+fn inherited() -> Result<RunningServers> {
+    variable(TESTKIT).map_or_else(|| Ok(RunningServers::default()), |json| serde_json::from_str(&json).context(TESTKIT))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::database::encoded;
 use crate::error::{Context, Error, Result};
-use crate::guard::{Guard, Program};
+use crate::guard::{ProcessGuard, Program};
 use crate::programs::on_path;
 use crate::template::is_root;
 use crate::{paths, port};
@@ -23,7 +23,7 @@ pub struct SshHost {
     pub host: String,
     /// Its TCP port.
     pub port: u16,
-    /// The account to log in to: whoever runs the test kit.
+    /// The account to log in to: the account that runs the test kit.
     pub user: String,
     /// `ssh://user@host:port`
     pub url: String,
@@ -83,7 +83,7 @@ impl SshdOptions {
             args: vec!["-D".into(), "-e".into(), "-f".into(), config.clone().into()],
             env: Vec::new(),
         };
-        let guard = Guard::new(dir.clone(), program)?;
+        let guard = ProcessGuard::new(dir.clone(), program)?;
         let host_key_file = dir.join("host_key");
         let host_key = keygen(&host_key_file, "ed25519", "")?;
         let identity = dir.join("id_ed25519");
@@ -143,13 +143,13 @@ impl SshdOptions {
     }
 }
 
-/// A running OpenSSH server of our own. Dropping it stops it, with every session, and removes its files.
+/// A running OpenSSH server. Dropping it stops it with all sessions and removes its files.
 ///
 /// It is also an [`SshHost`], which says how to reach it.
 #[derive(Debug)]
 pub struct Sshd {
     info: SshHost,
-    guard: Guard,
+    guard: ProcessGuard,
 }
 
 impl Sshd {
@@ -163,7 +163,8 @@ impl Sshd {
         SshdOptions::default()
     }
 
-    /// Makes a key of the given type (`ed25519`, `ecdsa`, `rsa`) that the server accepts; returns the private key's file.
+    /// Makes a key of the given type (`ed25519`, `ecdsa`, `rsa`) that the server accepts; returns the private key's
+    /// file.
     pub fn add_key(&self, kind: &str, passphrase: &str) -> Result<PathBuf> {
         let dir = self.guard.dir();
         let count = fs::read_dir(dir).at("cannot list", dir)?.count();
@@ -225,7 +226,7 @@ fn keygen(file: &Path, kind: &str, passphrase: &str) -> Result<String> {
     Ok(text.split(' ').take(2).collect::<Vec<_>>().join(" "))
 }
 
-fn wait_until_serving(guard: &Guard, port: u16) -> Result<bool> {
+fn wait_until_serving(guard: &ProcessGuard, port: u16) -> Result<bool> {
     let begun = Instant::now();
     loop {
         let log = guard.log();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::common::{FLAVORS, quoted, unique};
-use dbgraft::{CloneJob, CloneOptions, Fidelity, OnUnsupported, Report, Severity};
+use dbgraft::{CloneJob, CloneOptions, FidelityIssue, OnUnsupported, Report, Severity};
 use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, dump, pair_of};
 use futures::{StreamExt, stream};
 
@@ -72,7 +72,7 @@ impl Across {
         }
         // MariaDB has one zero only, and computes some columns otherwise. The report says where.
         let is_lesser =
-            |f: &Fidelity| f.source.starts_with("-0 in") || f.target.starts_with("what the target computes");
+            |f: &FidelityIssue| f.source.starts_with("-0 in") || f.target.starts_with("what the target computes");
         let lesser = |table: &str| report.fidelity.iter().any(|f| f.object.name == table && is_lesser(f));
         let tables = there.iter().filter_map(|name| name.strip_prefix("table "));
         let only = Some(tables.filter(|table| !lesser(table)).map(str::to_owned).collect());
@@ -174,7 +174,8 @@ async fn an_everyday_database_needs_no_option_and_loses_nothing() {
         let across = Across::new(flavor);
         across.source.sql_in(&across.from, EVERYDAY).unwrap();
         let report = across.clone(OnUnsupported::Refuse).await.unwrap();
-        let lost: Vec<&Fidelity> = report.fidelity.iter().filter(|found| found.severity > Severity::Note).collect();
+        let lost: Vec<&FidelityIssue> =
+            report.fidelity.iter().filter(|found| found.severity > Severity::Note).collect();
         assert!(lost.is_empty(), "{lost:#?}");
         across.judge(&report).unwrap_or_else(|failure| panic!("{failure}"));
         for query in [

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::common::{FLAVORS, exists, unique, wait_for};
-use dbgraft::{CancellationToken, CloneJob, CloneOptions, Fidelity, OnUnsupported, Report, Severity};
+use dbgraft::{CancellationToken, CloneJob, CloneOptions, FidelityIssue, OnUnsupported, Report, Severity};
 use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, pair_of, s3};
 
 /// A source of one family, a target of the other, and names of databases that no other test uses.
@@ -70,8 +70,8 @@ fn trials(server: &Database) -> String {
 }
 
 /// `warning table t, column u: uuid -> char(36)`
-fn told(fidelity: &[Fidelity], least: Severity) -> Vec<String> {
-    let shown = |f: &Fidelity| format!("{:?} {}, {}: {} -> {}", f.severity, f.object, f.what, f.source, f.target);
+fn told(fidelity: &[FidelityIssue], least: Severity) -> Vec<String> {
+    let shown = |f: &FidelityIssue| format!("{:?} {}, {}: {} -> {}", f.severity, f.object, f.what, f.source, f.target);
     fidelity.iter().filter(|found| found.severity >= least).map(shown).collect()
 }
 

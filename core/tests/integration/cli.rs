@@ -245,7 +245,7 @@ fn a_command_of_the_ssh_settings_sees_no_secret() {
 }
 
 #[test]
-fn help_and_version_are_printed_even_when_nobody_reads() {
+fn help_and_version_survive_a_closed_pipe() {
     let help = text(&dbgraft(&["clone", "--help"]).stdout);
     assert!(help.contains("--recreate-database") && help.contains("DBGRAFT_TARGET_PASSWORD"), "{help}");
     assert!(text(&dbgraft(&["--version"]).stdout).starts_with("dbgraft "));

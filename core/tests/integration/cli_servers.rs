@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{Account, Bench, FLAVORS, Meanwhile, unique};
-use dbgraft::{Comparison, Overview, Report};
+use dbgraft::{Comparison, PlanReport, Report};
 use dbgraft_testkit::Flavor;
 
 const SMALL: &str =
@@ -103,7 +103,7 @@ fn a_plan_writes_nothing_and_fails_when_there_is_a_problem() {
     let (code, stdout, stderr) = run("plan", &bench, &["--report", &file]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("2 tables, 1 view") && stdout.contains("1 view: seen"), "{stdout}");
-    let overview: Overview = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let overview: PlanReport = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(overview.plan.tables.len(), 2);
     assert!(!bench.target_exists());
 

@@ -10,7 +10,10 @@ use dbgraft::{
     Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
     ErrorKind, Event,
 };
-use dbgraft::{Flavor, Memory, Note, Plan, Position, Progress, ReadObserver, Receipt, Result, Rung, Selection, Server};
+use dbgraft::{
+    Flavor, MemoryBudget, Note, Plan, Position, ReadObserver, Receipt, Result, ResumeState, Selection, Server,
+    SnapshotMethod,
+};
 use dbgraft::{Sink, SinkEndpoint, Source, SourceEndpoint, Table, TablePlan, Verify};
 use futures::{StreamExt as _, stream};
 
@@ -31,8 +34,8 @@ impl Far {
         let mut rows = BatchBuilder::default();
         for row in 0..10 {
             let id = (chunk * BATCHES + batch) * 10 + row;
-            rows.value(id.to_string().as_bytes());
-            rows.value(if self.changed == Some(id) { b"changed" } else { b"as it was" });
+            rows.push_value(id.to_string().as_bytes());
+            rows.push_value(if self.changed == Some(id) { b"changed" } else { b"as it was" });
             rows.end_row();
         }
         rows.finish(BatchId { table: 0, chunk, batch })
@@ -83,28 +86,35 @@ impl Source for Far {
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        let mut plan = Plan::of(&self.catalog().await?, selection, Position::unknown(Rung::Given));
+        let mut plan =
+            Plan::from_selection(&self.catalog().await?, selection, Position::unknown(SnapshotMethod::External));
         plan.tables[0].chunks = (0..CHUNKS).map(|number| Chunk { number, ..Chunk::whole() }).collect();
         Ok(plan)
     }
 
-    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
         Ok(self.rows(chunk.number))
     }
 
-    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory, observer: &dyn ReadObserver) -> Result<Digest> {
+    async fn digest(
+        &self,
+        _: &TablePlan,
+        chunk: &Chunk,
+        _: &MemoryBudget,
+        observer: &dyn ReadObserver,
+    ) -> Result<Digest> {
         self.add_up(chunk.number, observer).await
     }
 }
 
 #[async_trait::async_trait]
 impl Sink for Far {
-    async fn begin(&self, _plan: &Plan) -> Result<Progress> {
-        Ok(Progress::default())
+    async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
+        Ok(ResumeState::default())
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     fn reads_back(&self) -> bool {
@@ -115,11 +125,16 @@ impl Sink for Far {
         Ok(plan.tables.iter().cloned().map(Some).collect())
     }
 
-    async fn read_back<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read_back<'a>(
+        &'a self,
+        _: &'a TablePlan,
+        chunk: &'a Chunk,
+        _: &'a MemoryBudget,
+    ) -> Result<BatchStream<'a>> {
         Ok(self.rows(chunk.number))
     }
 
-    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &Memory) -> Result<Digest> {
+    async fn digest(&self, _: &TablePlan, chunk: &Chunk, _: &MemoryBudget) -> Result<Digest> {
         self.add_up(chunk.number, &()).await
     }
 
@@ -189,7 +204,7 @@ impl Source for Breaking {
         Source::plan(&self.far, selection).await
     }
 
-    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a Memory) -> Result<BatchStream<'a>> {
+    async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
         if !self.broken.lock().unwrap().insert(chunk.number) {
             return Ok(self.again.rows(chunk.number));
         }
@@ -206,13 +221,13 @@ struct Counting(Arc<Mutex<BTreeMap<BatchId, u32>>>);
 
 #[async_trait::async_trait]
 impl Sink for Counting {
-    async fn begin(&self, _plan: &Plan) -> Result<Progress> {
-        Ok(Progress::default())
+    async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
+        Ok(ResumeState::default())
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
         *self.0.lock().unwrap().entry(batch.id).or_default() += 1;
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn finish(&self, _plan: &Plan) -> Result<Vec<Note>> {

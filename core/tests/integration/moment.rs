@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
-use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, Rung};
+use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, SnapshotMethod};
 use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,7 @@ async fn an_account_that_may_do_everything_reads_one_moment_and_tells_its_positi
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, slowly()).await;
         assert_whole(&bench);
-        assert_eq!(report.position.rung, Rung::GlobalReadLock);
+        assert_eq!(report.position.rung, SnapshotMethod::GlobalReadLock);
         assert!(report.position.binlog_file.as_deref().is_some_and(|file| file.starts_with("binlog.")));
         assert!(report.position.binlog_position.is_some_and(|position| position > 4));
         let has_gtid = flavor == Flavor::MariaDb || bench.source("SELECT @@gtid_mode") == "ON";
@@ -96,7 +96,7 @@ async fn an_account_without_reload_reads_one_moment_under_table_locks() {
         let account = Account::new(&bench.pair.source, &[&format!("SELECT, LOCK TABLES ON `{}`.*", bench.from)]);
         let report = clone_as(&bench, &account.server(), slowly()).await;
         assert_whole(&bench);
-        assert_eq!(report.position.rung, Rung::TableLocks, "{:?}", report.position);
+        assert_eq!(report.position.rung, SnapshotMethod::TableLocks, "{:?}", report.position);
         assert!(!report.position.refused.is_empty());
         // Everything is unlocked, and nothing of the account is left.
         account.assert_gone();
@@ -111,7 +111,7 @@ async fn an_account_that_may_only_select_reads_one_moment_on_one_connection() {
         let account = Account::new(&bench.pair.source, &[&format!("SELECT ON `{}`.*", bench.from)]);
         let report = clone_as(&bench, &account.server(), slowly()).await;
         assert_whole(&bench);
-        assert_eq!(report.position.rung, Rung::SingleTransaction, "{:?}", report.position);
+        assert_eq!(report.position.rung, SnapshotMethod::SingleTransaction, "{:?}", report.position);
         assert_eq!(report.position.binlog_file, None);
         account.assert_gone();
     }
@@ -122,7 +122,7 @@ async fn without_consistency_the_report_says_so_and_no_lock_is_taken() {
     for flavor in FLAVORS {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, CloneOptions { no_consistency: true, ..slowly() }).await;
-        assert_eq!(report.position.rung, Rung::None);
+        assert_eq!(report.position.rung, SnapshotMethod::None);
         // Each row is there, of whatever moment.
         assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
         println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));

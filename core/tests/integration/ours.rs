@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
-use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Rung, Severity};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Severity, SnapshotMethod};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions, Session};
 use tokio_util::sync::CancellationToken;
 
@@ -229,7 +229,7 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
         assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
         let told = error.to_string();
         assert!(told.contains("foreign key to_id") && told.contains(&account.name), "{flavor}: {error}");
-        assert_eq!(Report::of(&error).unwrap().rows, 999 + 1998 + 1);
+        assert_eq!(Report::from_error(&error).unwrap().rows, 999 + 1998 + 1);
         assert_eq!(bench.target("SELECT COUNT(*) FROM u; SELECT COUNT(*) FROM w"), "1998\n999");
         drop(holder);
     }
@@ -287,7 +287,7 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
     let job = CloneJob::new(account.server().url_of("d"), bench.target_url()).options(options);
     let report = job.run().await.unwrap();
     drop((watch, long));
-    assert_eq!(report.position.rung, Rung::TableLocks, "{:?}", report.position);
+    assert_eq!(report.position.rung, SnapshotMethod::TableLocks, "{:?}", report.position);
     assert!(report.position.refused.iter().any(|why| why.contains("SELECT SLEEP(60)")), "{:?}", report.position);
     assert!(report.position.writers_waited_ms.is_some());
     assert!(!queued.load(Ordering::Relaxed), "a lock stood in the queue");
@@ -302,7 +302,10 @@ async fn for_some_tables_the_others_are_not_locked() {
         let options = CloneOptions { include: vec!["table:t".into()], ..CloneOptions::default() };
         let planned = bench.job(options.clone()).plan().await.unwrap();
         let report = bench.clone(options).await.unwrap();
-        assert_eq!((planned.plan.position.rung, report.position.rung), (Rung::TableLocks, Rung::TableLocks));
+        assert_eq!(
+            (planned.plan.position.rung, report.position.rung),
+            (SnapshotMethod::TableLocks, SnapshotMethod::TableLocks)
+        );
         assert!(report.position.binlog_file.is_some() && report.position.refused.is_empty(), "{:?}", report.position);
     }
 }
@@ -323,7 +326,7 @@ async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
         };
         let error = bench.job(CloneOptions::default()).on_event(once(objects_begin, spoil)).run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
-        let report = Report::of(&error).unwrap();
+        let report = Report::from_error(&error).unwrap();
         let mut refused: Vec<(String, &str, Severity)> =
             report.fidelity.iter().map(|f| (f.object.to_string(), f.what.as_str(), f.severity)).collect();
         refused.sort();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::region::{Region, kill};
 use crate::common::{Account, Bench, FLAVORS, unique, wait_for};
-use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Site, Verify};
+use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, ExecutionSite, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
 /// How soon everything of a job is gone after it ended.
@@ -110,7 +110,7 @@ async fn an_export_and_an_import_run_where_the_server_is() {
     let (bench, there) = (filled(Flavor::MariaDb, 6), Region::new());
     let prefix = format!("export-{}", unique());
     let archive = bench.s3(&prefix);
-    let site = || Site::Agent(there.url());
+    let site = || ExecutionSite::Agent(there.url());
     let report = CloneJob::new(bench.source_url(), archive.as_str()).source_site(site()).run().await.unwrap();
     CloneJob::new(archive.as_str(), bench.target_url()).target_site(site()).run().await.unwrap();
     bench.assert_equal();

@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use crate::common::{Bench, FLAVORS};
-use dbgraft::{CloneOptions, ErrorKind, Fidelity, Severity, Verify};
+use dbgraft::{CloneOptions, ErrorKind, FidelityIssue, Severity, Verify};
 use dbgraft_testkit::{Flavor, MySql};
 
-fn line(entry: &Fidelity) -> String {
+fn line(entry: &FidelityIssue) -> String {
     format!("{} {}, {}: {} -> {}", entry.object.kind, entry.object.name, entry.what, entry.source, entry.target)
 }
 
@@ -70,6 +70,6 @@ async fn a_hidden_key_that_the_target_adds_is_told() {
     let url = format!("mysql://plain:p@{}:{}/{}", target.host, target.port, bench.to);
     let report = dbgraft::CloneJob::new(bench.source_url(), url.as_str()).run().await.unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("hidden one")), "{:?}", report.warnings);
-    let hidden = |entry: &Fidelity| entry.what == "column my_row_id" && entry.severity == Severity::Warning;
+    let hidden = |entry: &FidelityIssue| entry.what == "column my_row_id" && entry.severity == Severity::Warning;
     assert!(report.fidelity.iter().any(hidden), "{:?}", report.fidelity);
 }

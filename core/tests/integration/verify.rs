@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::common::comparing::{TABLES, checksum, large, told};
 use crate::common::{Bench, FLAVORS, unique};
-use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Place, Report, Verify};
+use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Report, RowLocation, Verify};
 
 fn counts() -> CloneOptions {
     CloneOptions { verify: Verify::Counts, ..CloneOptions::default() }
@@ -183,10 +183,10 @@ async fn a_change_in_mid_clone_fails_the_clone_loudly_and_leaves_it_there() {
             assert_eq!(error.kind(), ErrorKind::Different, "{error}");
             let message = error.to_string();
             assert!(message.contains("table small: 2 rows on both sides, but not the same"), "{message}");
-            let report = Report::of(&error).unwrap();
+            let report = Report::from_error(&error).unwrap();
             let found = report.verified.as_ref().unwrap();
             assert_eq!((found.tables, found.differences.len()), (2, 1));
-            assert_eq!(found.differences[0].rows[0].place, Place::Both);
+            assert_eq!(found.differences[0].rows[0].place, RowLocation::Both);
             assert_eq!(found.differences[0].rows[0].key, "id = 2");
             // All of it is there, and nothing else.
             assert_eq!(bench.target("SELECT COUNT(*) FROM large"), bench.source("SELECT COUNT(*) FROM large"));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::common::comparing::{TABLES, checksum, large, told};
 use crate::common::{Account, Bench, FLAVORS, unique};
 use dbgraft::{
-    Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Progress, Receipt,
+    Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Receipt, ResumeState,
 };
 use dbgraft::{Sink, SinkEndpoint, TablePlan, Verify};
 use dbgraft_testkit::{Flavor, Proxy};
@@ -186,12 +186,12 @@ struct Pit;
 
 #[async_trait::async_trait]
 impl Sink for Pit {
-    async fn begin(&self, _plan: &Plan) -> dbgraft::Result<Progress> {
+    async fn begin(&self, _plan: &Plan) -> dbgraft::Result<ResumeState> {
         panic!("it was not to be begun")
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> dbgraft::Result<Receipt> {
-        Ok(Receipt::of(&batch))
+        Ok(Receipt::for_batch(&batch))
     }
 
     async fn finish(&self, _plan: &Plan) -> dbgraft::Result<Vec<Note>> {

@@ -1,4 +1,4 @@
-//! The command line: what may be said, and the library's options that it means.
+//! The command line arguments, and their conversion to the library's options.
 
 use std::path::PathBuf;
 
@@ -20,31 +20,31 @@ pub(crate) enum Command {
     #[command(after_long_help = ENDPOINTS)]
     Clone {
         #[command(flatten)]
-        request: Box<Request>,
-        /// Do everything but the writing, as `dbgraft plan` does
+        request: Box<CloneArgs>,
+        /// Write nothing, like `dbgraft plan`
         #[arg(long, help_heading = OUTPUT)]
         dry_run: bool,
     },
-    /// Show what a clone would do, and every problem that would keep it from being made; write nothing
+    /// Show what a clone would do and all problems that would prevent it; write nothing
     #[command(after_long_help = ENDPOINTS)]
     Plan {
         #[command(flatten)]
-        request: Box<Request>,
+        request: Box<CloneArgs>,
     },
     /// Compare the rows of SOURCE with those of TARGET; change neither
     #[command(after_long_help = ENDPOINTS)]
     Verify {
         #[command(flatten)]
-        common: Box<Common>,
+        common: Box<CommonArgs>,
         /// How to compare: counts or checksum
         #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
         verify: Verify,
     },
-    /// Do the work of a clone on this host, for a dbgraft that has started this one over SSH
+    /// Run the agent of a clone on this host; a coordinator starts it over SSH
     Agent,
 }
 
-/// Whether `option` takes a value that is no URL.
+/// Whether `option` takes a value that is not a URL.
 pub(crate) fn takes_text(option: &str) -> bool {
     let Some(name) = option.strip_prefix("--") else { return false };
     let command = Cli::command();
@@ -80,127 +80,127 @@ difference; 2 wrong usage, nothing was touched; 130 cancelled.
 Example:
   dbgraft clone mysql://root@db1/shop mysql://root@db2/copy --via s3://bucket/tmp";
 
-/// What all commands have in common.
+/// The arguments of `clone`, `plan` and `verify`.
 #[derive(Args)]
-pub(crate) struct Common {
-    /// Where from: a mysql://, s3:// or file:// URL
+pub(crate) struct CommonArgs {
+    /// The source: a mysql://, s3:// or file:// URL
     pub(crate) source: String,
-    /// Where to: a mysql://, s3:// or file:// URL
+    /// The target: a mysql://, s3:// or file:// URL
     pub(crate) target: String,
 
-    /// Take the objects of this name, or kind:name (`view:v_*`); with one, the clone is partial
+    /// Clone only objects of this name, or kind:name (`view:v_*`)
     #[arg(long, value_name = "GLOB", help_heading = WHAT)]
     include: Vec<String>,
     /// Leave out the objects of this name, or kind:name
     #[arg(long, value_name = "GLOB", help_heading = WHAT)]
     exclude: Vec<String>,
-    /// Take only the rows of TABLE that meet CONDITION, in SQL
+    /// Clone only rows of TABLE that match the SQL CONDITION
     #[arg(long = "where", value_name = "TABLE=CONDITION", help_heading = WHAT)]
     filters: Vec<String>,
 
-    /// Name the keys of the rows that a comparison finds different
+    /// List the keys of rows that differ
     #[arg(long, help_heading = HOW)]
     list_rows: bool,
 
-    /// How many connections read, and how many load, at once
+    /// Number of reading connections, and of loading connections
     #[arg(long, value_name = "N", default_value_t = CloneOptions::default().threads, help_heading = MEANS)]
     threads: usize,
-    /// At most this many bytes of rows are in flight: 256M, 1G
+    /// Maximum bytes of rows in flight: 256M, 1G
     #[arg(long, value_name = "SIZE", default_value = "256M", help_heading = MEANS, value_parser = dbgraft::parse_size)]
     memory: u64,
-    /// At most this many bytes of rows are read a second: 10M
+    /// Maximum bytes of rows read per second: 10M
     #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = dbgraft::parse_size)]
     max_rate: Option<u64>,
-    /// Read without any guarantee that the tables are of one moment
+    /// Read without a consistent snapshot
     #[arg(long, help_heading = MEANS)]
     no_consistency: bool,
-    /// Wait so many seconds for a lock that another session holds: 60, 5m
+    /// Maximum wait for a lock of another session: 60, 5m
     #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_wait: u64,
-    /// Do not ask the source for its global read lock while a statement runs there for so many seconds; 0: do not look
+    /// Do not request the global read lock while a statement has run at the source for this long; 0 disables the check
     #[arg(long, value_name = "SECONDS", default_value = "2", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_guard: u64,
 
-    /// Reach the source's server through this host
+    /// Connect to the source through this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
     source_tunnel: Option<String>,
-    /// Reach the target's server through this host
+    /// Connect to the target through this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
     target_tunnel: Option<String>,
-    /// Let the source's work run on this host
+    /// Run the source's work on this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
     source_agent: Option<String>,
-    /// Let the target's work run on this host
+    /// Run the target's work on this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
     target_agent: Option<String>,
-    /// The dbgraft that such a host gets; default: this one
+    /// The dbgraft executable to copy to an agent's host; default: this one
     #[arg(long, value_name = "FILE", help_heading = WHERE)]
     agent_binary: Option<PathBuf>,
-    /// How such a host gets at S3: presigned or inherit (its own role)
+    /// How agents get access to S3: presigned or inherit (the host's own role)
     #[arg(long, value_name = "HOW", default_value = "presigned", help_heading = WHERE, value_parser = credentials())]
     agent_credentials: AgentCredentials,
-    /// Trust any key that a host shows
+    /// Accept any SSH host key
     #[arg(long, help_heading = WHERE)]
     insecure_accept_any_host_key: bool,
 
     /// How to show progress; json is one event a line on standard output, all else is on standard error
     #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = OUTPUT)]
-    pub(crate) progress: Mode,
+    pub(crate) progress: ProgressMode,
     /// Write the report as JSON to FILE, - for standard output (then the summary is on standard error)
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) report: Option<PathBuf>,
 }
 
-/// What `clone` and `plan` have in common.
+/// The arguments of `clone` and `plan`.
 #[derive(Args)]
-pub(crate) struct Request {
+pub(crate) struct CloneArgs {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: CommonArgs,
 
-    /// Take triggers, also in a partial clone
+    /// Clone triggers, also in a partial clone
     #[arg(long, help_heading = WHAT, conflicts_with = "no_triggers")]
     triggers: bool,
-    /// Take no triggers, also in a full clone
+    /// Clone no triggers, also in a full clone
     #[arg(long, help_heading = WHAT)]
     no_triggers: bool,
-    /// Take functions, procedures and packages, also in a partial clone
+    /// Clone functions, procedures and packages, also in a partial clone
     #[arg(long, help_heading = WHAT, conflicts_with = "no_routines")]
     routines: bool,
-    /// Take no functions, procedures and packages, also in a full clone
+    /// Clone no functions, procedures and packages, also in a full clone
     #[arg(long, help_heading = WHAT)]
     no_routines: bool,
-    /// Take events, also in a partial clone
+    /// Clone events, also in a partial clone
     #[arg(long, help_heading = WHAT, conflicts_with = "no_events")]
     events: bool,
-    /// Take no events, also in a full clone
+    /// Clone no events, also in a full clone
     #[arg(long, help_heading = WHAT)]
     no_events: bool,
-    /// Take definitions, no rows
+    /// Clone definitions only
     #[arg(long, help_heading = WHAT)]
     schema_only: bool,
-    /// Take rows only, into tables that are there
+    /// Clone rows only, into existing tables
     #[arg(long, help_heading = WHAT)]
     data_only: bool,
 
-    /// What to do with a table that is already there
+    /// What to do with a table that already exists
     #[arg(long, value_name = "WHAT", default_value = "fail", help_heading = HOW, value_parser = if_exists())]
     if_exists: IfExists,
-    /// Drop the target database and create it anew
+    /// Drop the target database and create it again
     #[arg(long, help_heading = HOW)]
     recreate_database: bool,
-    /// Who will define views, routines, triggers and events: strip, keep or USER@HOST
+    /// The definer of views, routines, triggers and events: strip, keep or USER@HOST
     #[arg(long, default_value = "strip", help_heading = HOW)]
     definer: Definer,
-    /// What to do with objects that the target cannot carry as they are: refuse, skip or degrade
+    /// What to do with objects that the target does not support: refuse, skip or degrade
     #[arg(long, value_name = "WHAT", default_value = "refuse", help_heading = HOW, value_parser = on_unsupported())]
     on_unsupported: OnUnsupported,
     /// Compare the clone with what was read: none, counts or checksum
     #[arg(long, value_name = "HOW", default_value = "none", help_heading = HOW, value_parser = verify())]
     verify: Verify,
-    /// Keep the target's changes out of its binary log; its replicas will not have the clone
+    /// Do not write the target's binary log; its replicas do not get the clone
     #[arg(long, help_heading = HOW)]
     skip_binlog: bool,
-    /// Remove everything again when the target refuses an index, a foreign key, a view, a routine, a trigger or an event
+    /// Remove the whole clone when the target refuses an index, a foreign key, a view, a routine, a trigger or an event
     #[arg(long, help_heading = HOW)]
     all_or_nothing: bool,
 
@@ -212,9 +212,9 @@ pub(crate) struct Request {
     keep_archive: bool,
 }
 
-/// How progress is shown.
+/// The display of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
+pub(crate) enum ProgressMode {
     /// Bars on a terminal, plain lines elsewhere
     Auto,
     /// Bars
@@ -227,8 +227,8 @@ pub(crate) enum Mode {
     None,
 }
 
-impl Common {
-    /// The library's options.
+impl CommonArgs {
+    /// Converts the arguments to the library's options.
     pub(crate) fn options(&self) -> Result<CloneOptions> {
         let mut options = CloneOptions {
             include: self.include.clone(),
@@ -260,21 +260,21 @@ impl Common {
         Ok(options)
     }
 
-    /// Whether standard output is for JSON alone.
+    /// Whether standard output carries JSON only.
     pub(crate) fn stdout_is_json(&self) -> bool {
-        self.progress == Mode::Json || self.report.as_ref().is_some_and(|path| path.as_os_str() == "-")
+        self.progress == ProgressMode::Json || self.report.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 }
 
-impl Request {
-    /// The library's options.
+impl CloneArgs {
+    /// Converts the arguments to the library's options.
     pub(crate) fn options(&self) -> Result<CloneOptions> {
         Ok(CloneOptions {
             via: self.via.clone(),
             keep_archive: self.keep_archive,
-            triggers: either(self.triggers, self.no_triggers),
-            routines: either(self.routines, self.no_routines),
-            events: either(self.events, self.no_events),
+            triggers: yes_or_no(self.triggers, self.no_triggers),
+            routines: yes_or_no(self.routines, self.no_routines),
+            events: yes_or_no(self.events, self.no_events),
             schema_only: self.schema_only,
             data_only: self.data_only,
             if_exists: self.if_exists,
@@ -289,13 +289,13 @@ impl Request {
     }
 }
 
-fn either(yes: bool, no: bool) -> Option<bool> {
+fn yes_or_no(yes: bool, no: bool) -> Option<bool> {
     (yes || no).then_some(yes)
 }
 
 fn parse_filter(text: &str) -> Result<(&str, &str)> {
     match text.split_once('=').map(|(table, condition)| (table.trim(), condition.trim())) {
-        None => Err(Error::usage(format!("--where {text}: it says TABLE=CONDITION, and there is no `=`"))),
+        None => Err(Error::usage(format!("--where {text}: the `=` of TABLE=CONDITION is missing"))),
         Some(("", _)) => Err(Error::usage(format!("--where {text}: the table before the `=` is missing"))),
         Some((_, "")) => Err(Error::usage(format!("--where {text}: the condition after the `=` is missing"))),
         Some(parts) => Ok(parts),
@@ -347,12 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn no_option_means_the_library_s_defaults() {
+    fn the_defaults_are_those_of_the_library() {
         assert_eq!(options(&[]).unwrap(), CloneOptions::default());
     }
 
     #[test]
-    fn every_option_of_the_library_has_a_flag_of_its_name_and_every_flag_an_option() {
+    fn every_option_has_a_flag_and_every_flag_an_option() {
         let known = serde_json::to_value(CloneOptions::default()).unwrap();
         let known: BTreeSet<String> = known.as_object().unwrap().keys().map(|key| key.replace('_', "-")).collect();
         let command = Cli::command();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_taken_left_out_or_left_to_the_library() {
+    fn flags_select_kinds() {
         assert_eq!(options(&["--triggers", "--no-events"]).unwrap().triggers, Some(true));
         assert_eq!(options(&["--triggers", "--no-events"]).unwrap().events, Some(false));
         assert_eq!(options(&["--triggers"]).unwrap().routines, None);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_type_are_understood() {
+    fn values_of_every_type_are_parsed() {
         let all =
             ["--if-exists=drop", "--definer=app@%", "--memory=1G", "--max-rate=10M", "--threads=8", "--via=s3://b/p"];
         let options = options(&all).unwrap();

@@ -1,12 +1,12 @@
-//! Passwords that only the person at the terminal can give.
+//! Asks the user at the terminal for passwords.
 
 use std::io::{self, IsTerminal};
 
 use dbgraft::{Error, Printable, Result, SecretString, needs_password};
 
-/// Asks for the password of `url` if nothing else gives one and there is somebody to ask; Enter is the empty password.
-pub(crate) fn ask(url: &str, shown: &str, variable: &str) -> Result<Option<SecretString>> {
-    if !needs_password(url, variable) || !somebody_is_there() {
+/// Asks for the password of `url` if nothing else supplies one and there is a terminal. Enter is the empty password.
+pub(crate) fn prompt_for_url(url: &str, shown: &str, variable: &str) -> Result<Option<SecretString>> {
+    if !needs_password(url, variable) || !has_terminal() {
         return Ok(None);
     }
     let answer = rpassword::prompt_password(format!("Password for {}: ", Printable(shown)));
@@ -14,14 +14,14 @@ pub(crate) fn ask(url: &str, shown: &str, variable: &str) -> Result<Option<Secre
     Ok(Some(password.into()))
 }
 
-/// The answer to a question of SSH, if there is somebody to ask.
-pub(crate) fn answer(question: &str) -> Option<SecretString> {
-    if !somebody_is_there() {
+/// Shows a prompt and reads a secret, if there is a terminal.
+pub(crate) fn prompt(prompt: &str) -> Option<SecretString> {
+    if !has_terminal() {
         return None;
     }
-    rpassword::prompt_password(Printable(question).to_string()).ok().map(SecretString::from)
+    rpassword::prompt_password(Printable(prompt).to_string()).ok().map(SecretString::from)
 }
 
-fn somebody_is_there() -> bool {
+fn has_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

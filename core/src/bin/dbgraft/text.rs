@@ -1,4 +1,4 @@
-//! Numbers and names as people read and write them.
+//! Formats numbers, durations and names for people.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use dbgraft::{Error, ErrorKind, ObjectKind, Printable};
 
 const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/// `12.3 MiB`
+/// Formats bytes: `12.3 MiB`.
 pub(crate) fn size(bytes: f64) -> String {
     if bytes < 1024.0 {
         return format!("{bytes:.0} B");
@@ -23,7 +23,7 @@ pub(crate) fn size(bytes: f64) -> String {
     if value < 100.0 { format!("{value:.1} {name}") } else { format!("{value:.0} {name}") }
 }
 
-/// `12,345,678`
+/// Formats a number: `12,345,678`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -36,7 +36,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// `0:07`, `1:02:03`
+/// Formats seconds as a clock: `0:07`, `1:02:03`.
 pub(crate) fn clock(seconds: f64) -> String {
     let all = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     match (all / 3600, all / 60 % 60, all % 60) {
@@ -45,7 +45,7 @@ pub(crate) fn clock(seconds: f64) -> String {
     }
 }
 
-/// `0.42 s`, `12.3 s`, `5:07`
+/// Formats seconds: `0.42 s`, `12.3 s`, `5:07`.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         few if few < 9.995 => format!("{few:.2} s"),
@@ -54,8 +54,8 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// `1 table`, `3 package bodies`
-pub(crate) fn counted(number: usize, kind: ObjectKind) -> String {
+/// Formats a count of objects: `1 table`, `3 package bodies`.
+pub(crate) fn count_objects(number: usize, kind: ObjectKind) -> String {
     match (number, kind) {
         (2.., ObjectKind::Library) => format!("{number} libraries"),
         (1, ObjectKind::PackageBody) => "1 package body".to_owned(),
@@ -65,17 +65,17 @@ pub(crate) fn counted(number: usize, kind: ObjectKind) -> String {
     }
 }
 
-/// The first few names, and how many more there are.
-pub(crate) fn few<'a>(names: &[&'a str], most: usize) -> String {
+/// Formats the first names and the number of further ones.
+pub(crate) fn first_names<'a>(names: &[&'a str], max: usize) -> String {
     let printed = |name: &&'a str| Printable(name).to_string();
-    let shown: Vec<String> = names.iter().take(most).map(printed).collect();
-    match names.len().saturating_sub(most) {
+    let shown: Vec<String> = names.iter().take(max).map(printed).collect();
+    match names.len().saturating_sub(max) {
         0 => shown.join(", "),
         more => format!("{} and {} more", shown.join(", "), count(more as u64)),
     }
 }
 
-/// Rows in columns: the first to the left, the others to the right. Nothing for no rows.
+/// Formats rows as a table: the first column aligned left, the others right. Empty without rows.
 pub(crate) fn columns(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
@@ -95,7 +95,7 @@ pub(crate) fn columns(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// An error on one line. The preflight's has a line for each problem, that of a clone with faults for each of them.
+/// Formats an error on one line; an error that lists problems on one line for each problem.
 pub(crate) fn error(error: &Error) -> String {
     let message = error.to_string();
     if !matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Different | ErrorKind::Incomplete) {
@@ -109,17 +109,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted() {
         assert_eq!([0.0, 1023.0, 1024.0, 1.5e6, 3e11].map(size), ["0 B", "1023 B", "1.0 KiB", "1.4 MiB", "279 GiB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.4, 67.0, 3723.0, f64::NAN].map(clock), ["0:00", "1:07", "1:02:03", "0:00"]);
         assert_eq!([0.421, 12.34, 307.0].map(seconds), ["0.42 s", "12.3 s", "5:07"]);
-        assert_eq!(counted(2, ObjectKind::View), "2 views");
-        assert_eq!(few(&["a", "b\n", "c"], 2), "a, b\\n and 1 more");
+        assert_eq!(count_objects(2, ObjectKind::View), "2 views");
+        assert_eq!(first_names(&["a", "b\n", "c"], 2), "a, b\\n and 1 more");
     }
 
     #[test]
-    fn an_error_never_breaks_the_terminal() {
+    fn control_characters_of_errors_are_escaped() {
         let bad = Error::new(ErrorKind::Server, "no table a\nb\u{1b}[31m");
         assert_eq!(error(&bad), "no table a\\nb\\u{1b}[31m");
         let list = Error::new(ErrorKind::Preflight, "2 problems:\n  - a\r\n  - b");

@@ -22,7 +22,7 @@ use super::connect::{Address, Conn};
 use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
-use crate::plan::{Rung, Selection};
+use crate::plan::{Selection, SnapshotMethod};
 use crate::report::Finding;
 
 /// Problems that would keep this selection from being read.
@@ -73,6 +73,6 @@ pub(super) async fn expected_rung(
     options: &CloneOptions,
     database: &str,
     partial: bool,
-) -> Result<Rung> {
+) -> Result<SnapshotMethod> {
     Ok(rung::expected(&party::Party::read(conn).await?, flavor, options, database, partial))
 }

@@ -3,10 +3,16 @@
 use super::party::Party;
 use crate::catalog::Flavor;
 use crate::options::CloneOptions;
-use crate::plan::Rung;
+use crate::plan::SnapshotMethod;
 
 /// `partial` is a clone of some of the database's tables.
-pub(super) fn expected(party: &Party, flavor: Flavor, options: &CloneOptions, database: &str, partial: bool) -> Rung {
+pub(super) fn expected(
+    party: &Party,
+    flavor: Flavor,
+    options: &CloneOptions,
+    database: &str,
+    partial: bool,
+) -> SnapshotMethod {
     let grants = &party.grants;
     let flush: &[&str] = match flavor {
         Flavor::MySql => &["RELOAD", "FLUSH_TABLES"],
@@ -14,14 +20,14 @@ pub(super) fn expected(party: &Party, flavor: Flavor, options: &CloneOptions, da
     };
     let lock_tables = grants.database("LOCK TABLES", database) && grants.database("SELECT", database);
     if options.no_consistency {
-        Rung::None
+        SnapshotMethod::None
     } else if partial && lock_tables {
-        Rung::TableLocks
+        SnapshotMethod::TableLocks
     } else if grants.any_global(flush) {
-        Rung::GlobalReadLock
+        SnapshotMethod::GlobalReadLock
     } else if lock_tables {
-        Rung::TableLocks
+        SnapshotMethod::TableLocks
     } else {
-        Rung::SingleTransaction
+        SnapshotMethod::SingleTransaction
     }
 }

@@ -6,7 +6,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::options::CloneOptions;
-use crate::plan::{Rung, Selection};
+use crate::plan::{Selection, SnapshotMethod};
 use crate::report::Finding;
 
 pub(super) async fn check(
@@ -36,7 +36,7 @@ pub(super) async fn check(
 fn lone_reader(party: &Party, catalog: &Catalog, selection: &Selection, options: &CloneOptions) -> Option<Finding> {
     let partial = selection.tables.len() < catalog.tables.len();
     let rung = rung::expected(party, catalog.server.flavor, options, &catalog.database.name, partial);
-    if rung != Rung::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
+    if rung != SnapshotMethod::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
         return None;
     }
     Some(Finding::warning(format!(

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bounded_file;
-use crate::dial::{Dial, Straight};
+use crate::dial::{Dial, DirectDialer};
 use crate::error::{Error, Result};
 use crate::options::CloneOptions;
 
@@ -160,7 +160,7 @@ impl Address {
 
 /// The way without anybody between.
 fn straight() -> Arc<dyn Dial> {
-    Arc::new(Straight::default())
+    Arc::new(DirectDialer::default())
 }
 
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {

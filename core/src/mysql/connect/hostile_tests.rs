@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::dial::{Dial, Duplex, Place, Straight};
+use crate::dial::{Dial, DirectDialer, Duplex, SocketAddress};
 
 const SECRET: &str = "s3cr3t-Pa55word";
 const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
@@ -98,8 +98,8 @@ struct Elsewhere(u16);
 
 #[async_trait]
 impl Dial for Elsewhere {
-    async fn dial(&self, _: Place<'_>, traffic: Traffic) -> Result<Box<dyn Duplex>> {
-        Straight::default().dial(Place::Port("127.0.0.1", self.0), traffic).await
+    async fn dial(&self, _: SocketAddress<'_>, traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
+        DirectDialer::default().dial(SocketAddress::Tcp("127.0.0.1", self.0), traffic).await
     }
 }
 
@@ -127,7 +127,7 @@ async fn fake<F: Future<Output = ()> + Send + 'static>(
 }
 
 async fn opened(address: &Address) -> Result<Conn> {
-    timeout(END, Conn::open(address, Traffic::Control, "SET @x = 1")).await.expect("it hangs")
+    timeout(END, Conn::open(address, TrafficClass::Control, "SET @x = 1")).await.expect("it hangs")
 }
 
 /// What a statement comes to whose answer is what `answer` does with the first connection. Others see `seen`, or are
@@ -296,7 +296,7 @@ async fn a_statement_that_runs_is_told_from_a_line_that_is_dead() {
         assert_eq!(row.unwrap().string(0), "0");
         // Its answer gets lost, though others get theirs.
         let other = Address { dial: Arc::new(Elsewhere(server.port)), ..address.clone() };
-        conn.stream.patience.watch(&other, Traffic::Control, conn.id);
+        conn.stream.patience.watch(&other, TrafficClass::Control, conn.id);
         proxy.stall(true);
         let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
         assert!(error.to_string().contains("does not run the statement") && error.is_retryable(), "{error}");

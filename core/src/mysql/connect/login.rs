@@ -12,7 +12,7 @@ use super::address::{Address, TlsMode, TlsOptions};
 use super::packet::PacketStream;
 use super::password::{Channel, Disclosure, refused};
 use super::{server_error, tls};
-use crate::dial::{Place, Traffic};
+use crate::dial::{SocketAddress, TrafficClass};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reaching the server, TLS and login together may take this long.
@@ -38,7 +38,7 @@ pub(super) struct Greeting {
 }
 
 /// Connects and logs in.
-pub(super) async fn login(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+pub(super) async fn login(address: &Address, traffic: TrafficClass) -> Result<(PacketStream, Greeting)> {
     let result = match tokio::time::timeout(LOGIN_TIMEOUT, reach(address, traffic)).await {
         Ok(result) => result,
         Err(_) => {
@@ -63,7 +63,7 @@ enum Login {
     NeedsRsa(AuthPlugin<'static>),
 }
 
-async fn reach(address: &Address, traffic: Traffic) -> Result<(PacketStream, Greeting)> {
+async fn reach(address: &Address, traffic: TrafficClass) -> Result<(PacketStream, Greeting)> {
     let plugin = match greet(address, traffic, false).await? {
         Login::Done { stream, greeting, .. } => return Ok((*stream, greeting)),
         Login::NeedsRsa(plugin) => plugin,
@@ -87,10 +87,10 @@ async fn reach(address: &Address, traffic: Traffic) -> Result<(PacketStream, Gre
     }
 }
 
-async fn greet(address: &Address, traffic: Traffic, after_rsa: bool) -> Result<Login> {
+async fn greet(address: &Address, traffic: TrafficClass, after_rsa: bool) -> Result<Login> {
     let place = match &address.socket {
-        Some(socket) => Place::Socket(socket),
-        None => Place::Port(&address.host, address.port),
+        Some(socket) => SocketAddress::Unix(socket),
+        None => SocketAddress::Tcp(&address.host, address.port),
     };
     let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?, address.silence);
     let packet = stream.greeting(LONGEST_GREETING).await?;

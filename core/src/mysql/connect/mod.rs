@@ -21,7 +21,7 @@ pub(crate) use address::{Address, Pem, ServerRole, TlsMode, TlsOptions};
 pub(super) use packet::PacketStream;
 
 use crate::catalog::{Flavor, Server};
-use crate::dial::Traffic;
+use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 
 const COM_QUERY: u8 = 0x03;
@@ -85,7 +85,7 @@ pub(super) struct Conn {
 
 impl Conn {
     /// Connects, logs in and sets up the session by one statement.
-    pub(super) async fn open(address: &Address, traffic: Traffic, session: &str) -> Result<Self> {
+    pub(super) async fn open(address: &Address, traffic: TrafficClass, session: &str) -> Result<Self> {
         let mut conn = Self::begin(address, traffic).await?;
         conn.stream.patience.watch(address, traffic, conn.id);
         conn.exec(session).await?;
@@ -94,10 +94,10 @@ impl Conn {
 
     /// A connection with the server's own settings, for a look at others. Nobody looks at this one.
     async fn logged_in(address: &Address) -> Result<Self> {
-        Self::begin(address, Traffic::Control).await
+        Self::begin(address, TrafficClass::Control).await
     }
 
-    async fn begin(address: &Address, traffic: Traffic) -> Result<Self> {
+    async fn begin(address: &Address, traffic: TrafficClass) -> Result<Self> {
         let (mut stream, greeting) = login::login(address, traffic).await?;
         if !greeting.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
             let message =

@@ -11,7 +11,7 @@ use super::patience::{Patience, Way};
 use crate::catalog::Printable;
 use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Lease;
+use crate::memory::MemoryLease;
 
 const HEADER: usize = 4;
 /// A packet of this length is continued in the next one.
@@ -145,7 +145,7 @@ impl PacketStream {
     }
 
     /// The next packet, letting the lease grow with it when it is large.
-    pub(crate) async fn packet_within(&mut self, mut lease: Option<(&mut Lease, usize)>) -> Result<&[u8]> {
+    pub(crate) async fn packet_within(&mut self, mut lease: Option<(&mut MemoryLease, usize)>) -> Result<&[u8]> {
         if self.large.capacity() > 0 {
             self.large = Vec::new();
         }
@@ -192,7 +192,7 @@ impl PacketStream {
 
     /// Reads a packet that is longer than the buffer, or continued. `lease` grows to what the caller holds already plus
     /// twice the packet: the packet and the text made of it.
-    async fn read_large(&mut self, lease: &mut Option<(&mut Lease, usize)>) -> Result<()> {
+    async fn read_large(&mut self, lease: &mut Option<(&mut MemoryLease, usize)>) -> Result<()> {
         loop {
             while self.header().is_none() {
                 self.fill().await?;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::address::Address;
 use super::{Conn, closed};
-use crate::dial::Traffic;
+use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A statement that is alive moves as many bytes within the silence that is allowed; one that drips does not.
@@ -72,9 +72,9 @@ impl Patience {
     }
 
     /// Lets a second connection look what this one does, before it is given up.
-    pub(super) fn watch(&mut self, address: &Address, traffic: Traffic, id: u32) {
+    pub(super) fn watch(&mut self, address: &Address, traffic: TrafficClass, id: u32) {
         self.connection = Some((Box::new(address.clone()), id));
-        self.most_unseen = if traffic == Traffic::Control { UNSEEN_CONTROL } else { UNSEEN_BULK };
+        self.most_unseen = if traffic == TrafficClass::Control { UNSEEN_CONTROL } else { UNSEEN_BULK };
     }
 
     /// Begins anew with each statement.

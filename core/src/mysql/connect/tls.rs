@@ -16,8 +16,13 @@ use crate::error::{Error, Result};
 pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match options.mode {
-        TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required => Arc::new(Unchecked(provider.clone())),
-        TlsMode::VerifyCa => Arc::new(AnyName(authorities(options, &provider)?)),
+        TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required => {
+            Arc::new(RelaxedVerifier { provider: provider.clone(), authorities: None })
+        }
+        TlsMode::VerifyCa => {
+            let authorities = Some(authorities(options, &provider)?);
+            Arc::new(RelaxedVerifier { provider: provider.clone(), authorities })
+        }
         TlsMode::VerifyIdentity => authorities(options, &provider)?,
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -66,11 +71,16 @@ fn unusable(parameter: &'static str, pem: &Pem, error: impl std::error::Error + 
     Error::usage(format!("{parameter}: cannot use {}", pem.path.display())).caused_by(error)
 }
 
-/// `verify-ca`: the chain must hold, the name may be any. MySQL's own certificates bear no host name at all.
+/// Verifies less than `verify-identity`. Without `authorities` (`preferred`, `required`) it accepts any certificate, like
+/// MySQL's own clients. With them (`verify-ca`) it checks the chain and accepts any host name, because MySQL's generated
+/// certificates contain none.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct RelaxedVerifier {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+}
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for RelaxedVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -79,8 +89,9 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // The verifier looks at the name only after the chain has been found good.
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        // The verifier checks the name only after the chain.
+        match authorities.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -94,7 +105,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -103,59 +115,11 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// `preferred` and `required`: encrypted, but anybody may be at the other end, as with MySQL's own clients.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -19,9 +19,9 @@ use super::ddl::quote_name;
 use super::target::Target;
 use crate::batch::Batch;
 use crate::catalog::{Column, Flavor, Printable, Server, Table};
-use crate::codec::{Digest, Field, fields, lines};
+use crate::codec::{Digest, Field, row_texts, split_fields};
 use crate::error::Result;
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
@@ -66,7 +66,7 @@ fn stored(table: &Table) -> impl Iterator<Item = &Column> {
 
 /// Of a row the fields that are chosen.
 fn projected(line: &[u8], chosen: &[bool]) -> Vec<u8> {
-    let kept = fields(line).zip(chosen).filter(|(_, chosen)| **chosen);
+    let kept = split_fields(line).zip(chosen).filter(|(_, chosen)| **chosen);
     let texts: Vec<&[u8]> = kept
         .map(|(field, _)| match field {
             Field::Null => br"\N".as_slice(),
@@ -107,7 +107,7 @@ impl Target {
         // What another family computes may be something else whatever the settings.
         let doubtful = source.flavor != server.flavor || !anywhere.is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
-            true => lines(&batch.data).map(|line| compared.of_batch(line)).collect(),
+            true => row_texts(&batch.data).map(|line| compared.of_batch(line)).collect(),
             false => Vec::new(),
         };
         let mut computed = Digest::default();
@@ -227,7 +227,7 @@ impl Target {
 /// What the report says of indexes whose entries are computed anew, under settings that may not have been the source's.
 pub(super) fn index_notes(table: &Table) -> Vec<Note> {
     let note = |(index, variables): (String, Vec<&str>)| {
-        Note::Fidelity(Fidelity {
+        Note::Fidelity(FidelityIssue {
             object: table.object(),
             what: format!("entries of index {index}"),
             severity: Severity::Warning,
@@ -243,7 +243,7 @@ impl Generated {
     /// What the report says of the columns that the target computes otherwise.
     pub(super) fn notes(&self, table: &Table) -> Vec<Note> {
         let note = |(column, count): (&String, &u64)| {
-            Note::Fidelity(Fidelity {
+            Note::Fidelity(FidelityIssue {
                 object: table.object(),
                 what: format!("column {column}"),
                 severity: Severity::Warning,
@@ -254,7 +254,7 @@ impl Generated {
         let under = self.known.iter().map(Settings::describe).filter(|text| !text.is_empty());
         let under: Vec<String> = under.collect();
         let said = format!("its generated columns were computed under: {}", under.join("; "));
-        let said = (!under.is_empty()).then(|| Note::on(&table.object(), said));
+        let said = (!under.is_empty()).then(|| Note::about(&table.object(), said));
         self.different.iter().map(note).chain(said).collect()
     }
 }

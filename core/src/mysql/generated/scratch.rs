@@ -9,9 +9,9 @@ use super::super::{column, session};
 use super::settings::Settings;
 use crate::batch::Batch;
 use crate::catalog::{Column, Flavor, Table};
-use crate::codec::lines;
+use crate::codec::row_texts;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::Memory;
+use crate::memory::MemoryBudget;
 
 const NAME: &str = "_dbgraft_scratch";
 /// Numbers the rows.
@@ -123,11 +123,11 @@ impl Scratch {
         self.conn.exec("SET SESSION character_set_results = NULL").await?;
         let order = quote_name(COUNTER);
         let sql = format!("SELECT {} FROM {} ORDER BY {order}", columns.join(", "), quote_name(NAME));
-        let memory = Memory::new(u64::try_from(batch.data.len()).unwrap_or(u64::MAX).max(1 << 20), 1);
+        let memory = MemoryBudget::new(u64::try_from(batch.data.len()).unwrap_or(u64::MAX).max(1 << 20), 1);
         let mut reader = RowReader::open(self.conn, &sql).await?;
         let mut computed = Vec::new();
         while let Some(read) = reader.next(batch.id, &memory).await? {
-            computed.extend(lines(&read.data).map(<[u8]>::to_vec));
+            computed.extend(row_texts(&read.data).map(<[u8]>::to_vec));
         }
         self.conn = reader.finish().await?;
         if computed.len() as u64 != batch.rows {

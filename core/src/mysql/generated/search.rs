@@ -8,7 +8,7 @@ use super::settings::{Setting, Settings};
 use super::{Part, depend, projected, stored};
 use crate::batch::Batch;
 use crate::catalog::{Column, Table};
-use crate::codec::{Digest, fields, lines};
+use crate::codec::{Digest, row_texts, split_fields};
 use crate::error::Result;
 
 /// So many rows decide which settings are worth a look at all.
@@ -72,7 +72,7 @@ impl<'a> Search<'a> {
         compared: Compared,
         read: Vec<Vec<u8>>,
     ) -> Self {
-        let texts = lines(&batch.data).collect();
+        let texts = row_texts(&batch.data).collect();
         let left = (0..read.len()).collect();
         Self { target, batch, scratch: Some(scratch), compared, texts, read, left, parts: Vec::new() }
     }
@@ -83,7 +83,7 @@ impl<'a> Search<'a> {
     }
 
     fn batch_of(&self, rows: &[usize]) -> Batch {
-        Batch::of_lines(self.batch.id, rows.iter().filter_map(|row| self.texts.get(*row).copied()))
+        Batch::from_lines(self.batch.id, rows.iter().filter_map(|row| self.texts.get(*row).copied()))
     }
 
     /// What the target computes of each row; nothing of one that it does not take under these settings.
@@ -174,7 +174,9 @@ impl<'a> Search<'a> {
                 // One that is not taken is refused when it is written, too.
                 let (Some(read), Some(computed)) = (self.read.get_mut(*row), computed) else { continue };
                 let (before, after) = (self.compared.generated(read), self.compared.generated(&computed));
-                for (column, _) in stored(table).zip(fields(&before).zip(fields(&after))).filter(|(_, (a, b))| a != b) {
+                for (column, _) in
+                    stored(table).zip(split_fields(&before).zip(split_fields(&after))).filter(|(_, (a, b))| a != b)
+                {
                     *different.entry(column.name.clone()).or_default() += 1;
                 }
                 *read = computed;

@@ -35,12 +35,12 @@ use std::collections::BTreeMap;
 
 use super::history;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectRef, Server, Table};
-use crate::fidelity::{Fidelity, Severity};
+use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
 /// The catalog as the target would have it, and what is not the same there. Within a family it is the catalog itself.
-pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog>, Vec<Fidelity>) {
+pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog>, Vec<FidelityIssue>) {
     if catalog.server.flavor == to.flavor {
         return (Cow::Borrowed(catalog), Vec::new());
     }
@@ -106,7 +106,7 @@ impl<'s> Way<'s> {
         self.to.version_numbers() >= (major, minor, patch)
     }
 
-    fn table(&self, table: &Table, found: &mut Vec<Fidelity>) -> Table {
+    fn table(&self, table: &Table, found: &mut Vec<FidelityIssue>) -> Table {
         let mut log = Log::of(table.object());
         let create = table::statement(&table.create, self, &mut log);
         let plain = self.without_history(table);
@@ -124,7 +124,7 @@ impl<'s> Way<'s> {
         }
     }
 
-    fn definition(&self, definition: &Definition, found: &mut Vec<Fidelity>) -> Definition {
+    fn definition(&self, definition: &Definition, found: &mut Vec<FidelityIssue>) -> Definition {
         let mut log = Log::of(definition.object.clone());
         let image = code::definition(definition, self, &mut log);
         found.append(&mut log.found);
@@ -143,7 +143,7 @@ impl<'s> Way<'s> {
 /// What was found of one object.
 struct Log {
     object: ObjectRef,
-    found: Vec<Fidelity>,
+    found: Vec<FidelityIssue>,
 }
 
 impl Log {
@@ -167,7 +167,7 @@ impl Log {
     }
 
     fn add(&mut self, severity: Severity, what: String, source: String, target: String) {
-        let found = Fidelity { object: self.object.clone(), what, severity, source, target };
+        let found = FidelityIssue { object: self.object.clone(), what, severity, source, target };
         if !self.found.contains(&found) {
             self.found.push(found);
         }

@@ -25,7 +25,7 @@ fn table(way: &Way<'_>, lines: &[&str], options: &str) -> (Vec<String>, String, 
     let mut found = Vec::new();
     let image = way.table(&table_of(&create), &mut found).create;
     let (body, rest) = image.strip_prefix("CREATE TABLE `t` (\n  ").unwrap().rsplit_once("\n)").unwrap();
-    let said = |f: Fidelity| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target);
+    let said = |f: FidelityIssue| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target);
     (body.split(",\n  ").map(str::to_owned).collect(), rest.to_owned(), found.into_iter().map(said).collect())
 }
 

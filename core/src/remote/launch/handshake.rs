@@ -11,7 +11,7 @@ use super::shell::{self, HOST_TIMEOUT, last_line};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::{HANDSHAKE_PREFIX, handshake_version};
-use crate::ssh::{Ended, Process, Session};
+use crate::ssh::{ExitStatus, RemoteProcess, SshSession};
 
 /// The maximum output of a login before the handshake, in bytes.
 const MAX_LOGIN_OUTPUT: usize = 64 << 10;
@@ -19,7 +19,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Starts the executable at `path` and waits for its handshake. The output of the returned process begins after the
 /// handshake.
-pub(super) async fn start(session: &Session, path: &str) -> Result<Process> {
+pub(super) async fn start(session: &SshSession, path: &str) -> Result<RemoteProcess> {
     // Run it by `sh`: unlike fish and csh, `sh` reports by exit code why a program did not start.
     let mut process = session.exec(&shell::command_line("exec \"$1\" agent", &[path])?).await?;
     let Ok(handshake) = timeout(HOST_TIMEOUT, read_handshake(&mut process.stdout)).await else {
@@ -49,8 +49,8 @@ pub(super) async fn start(session: &Session, path: &str) -> Result<Process> {
             Err(Error::new(ErrorKind::Preflight, message).with("path", Printable(path)))
         }
         Handshake::Missing => {
-            let broken = Ended { code: None, signal: None };
-            let ended = timeout(Duration::from_secs(5), process.ended()).await.unwrap_or(broken);
+            let broken = ExitStatus { code: None, signal: None };
+            let ended = timeout(Duration::from_secs(5), process.exit_status()).await.unwrap_or(broken);
             Err(exit_error(&ended, &process.stderr(), path))
         }
     }
@@ -87,7 +87,7 @@ async fn read_handshake(output: &mut (impl AsyncRead + Unpin)) -> Handshake {
 }
 
 /// The error for an agent that ended before its handshake.
-fn exit_error(ended: &Ended, stderr: &str, path: &str) -> Error {
+fn exit_error(ended: &ExitStatus, stderr: &str, path: &str) -> Error {
     let last = quoted_last_line(stderr);
     let path = Printable(path);
     let elsewhere = "install dbgraft elsewhere on the host and say agent-path=FILE in the ssh:// URL";
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_error_without_a_handshake_names_the_cause() {
         let message = |code: Option<u32>, signal: Option<&str>, stderr: &str| {
-            let ended = Ended { code, signal: signal.map(str::to_owned) };
+            let ended = ExitStatus { code, signal: signal.map(str::to_owned) };
             exit_error(&ended, stderr, "/cache/dbgraft-1").to_string()
         };
         assert!(message(Some(126), None, "motd\ndbgraft: 1: exec: Permission denied\n").contains("noexec"));
@@ -187,7 +187,7 @@ mod tests {
         assert!(message(None, Some("ILL"), "").contains("processor"));
         assert!(message(Some(137), None, "").contains("signal 9"));
         assert!(message(Some(3), None, "a\nthe last line\n").ends_with("exit code 3 (the last line)"));
-        let broken = exit_error(&Ended { code: None, signal: None }, "", "/cache/dbgraft-1");
+        let broken = exit_error(&ExitStatus { code: None, signal: None }, "", "/cache/dbgraft-1");
         assert!(broken.is_retryable() && broken.kind() == ErrorKind::Connection, "{broken}");
     }
 }

@@ -20,11 +20,11 @@ use tokio::sync::OnceCell;
 
 use self::executable::AgentExecutable;
 use crate::error::{Error, Result};
-use crate::ssh::{Host, Process, Session};
+use crate::ssh::{RemoteProcess, SshClient, SshSession};
 
 /// Starts agents on a host.
 pub(crate) struct AgentLauncher {
-    host: Arc<Host>,
+    host: Arc<SshClient>,
     binary: Option<PathBuf>,
     /// The path of the executable on the host; the first start sets it.
     path: OnceCell<String>,
@@ -33,13 +33,13 @@ pub(crate) struct AgentLauncher {
 /// A started agent; its output begins after the handshake.
 pub(crate) struct AgentProcess {
     /// The SSH connection: dropping it ends the agent.
-    pub(crate) session: Session,
-    pub(crate) process: Process,
+    pub(crate) session: SshSession,
+    pub(crate) process: RemoteProcess,
 }
 
 impl AgentLauncher {
     /// Creates a launcher without a connection. `binary` is the executable to upload where none is installed.
-    pub(crate) fn new(host: Arc<Host>, binary: Option<PathBuf>) -> Self {
+    pub(crate) fn new(host: Arc<SshClient>, binary: Option<PathBuf>) -> Self {
         Self { host, binary, path: OnceCell::new() }
     }
 
@@ -65,7 +65,7 @@ impl AgentLauncher {
     }
 
     /// Finds or uploads the executable. Returns its path on the host, and the connection for the first start.
-    async fn find_executable(&self) -> Result<(String, Session)> {
+    async fn find_executable(&self) -> Result<(String, SshSession)> {
         if let Some(path) = &self.host.address().agent_path {
             let session = self.host.connect().await?;
             let path = probe::find_installed(&session, path).await.map_err(|error| self.with_host(error))?;
@@ -93,7 +93,7 @@ impl AgentLauncher {
 }
 
 /// Uploads the executable unless the host has it; returns its path on the host.
-async fn upload_if_missing(session: &Session, executable: &AgentExecutable) -> Result<String> {
+async fn upload_if_missing(session: &SshSession, executable: &AgentExecutable) -> Result<String> {
     let host = probe::probe_host(session, executable).await?;
     executable.check_platform(&host.system)?;
     if host.has_executable {

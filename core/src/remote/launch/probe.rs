@@ -4,7 +4,7 @@ use super::executable::AgentExecutable;
 use super::shell::{HOST_TIMEOUT, RemoteScript, ScriptOutput};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::Session;
+use crate::ssh::SshSession;
 
 /// Argument: the file name of the executable. The XDG specification requires to ignore a relative `XDG_CACHE_HOME`.
 const PROBE_SCRIPT: &str = "say system \"$(uname -sm)\"; \
@@ -27,7 +27,7 @@ pub(super) struct HostProbe {
 }
 
 /// Probes the host, and looks for the executable in its cache.
-pub(super) async fn probe_host(session: &Session, executable: &AgentExecutable) -> Result<HostProbe> {
+pub(super) async fn probe_host(session: &SshSession, executable: &AgentExecutable) -> Result<HostProbe> {
     let output = run_script(session, PROBE_SCRIPT, &executable.file_name()).await?;
     let value = |key| output.value(key).filter(|value| !value.is_empty());
     let (Some(system), Some(dir)) = (value("system"), value("dir")) else { return Err(probe_failed(&output)) };
@@ -38,7 +38,7 @@ pub(super) async fn probe_host(session: &Session, executable: &AgentExecutable) 
 
 /// Returns the absolute path of an executable that is installed on the host. `path` may begin with `~/`, or be a name
 /// to look up in `PATH`.
-pub(super) async fn find_installed(session: &Session, path: &str) -> Result<String> {
+pub(super) async fn find_installed(session: &SshSession, path: &str) -> Result<String> {
     let output = run_script(session, INSTALLED_SCRIPT, path).await?;
     if let Some(path) = output.value("path") {
         return Ok(path.to_owned());
@@ -53,7 +53,7 @@ pub(super) async fn find_installed(session: &Session, path: &str) -> Result<Stri
 }
 
 /// Runs a script to its end.
-async fn run_script(session: &Session, script: &str, argument: &str) -> Result<ScriptOutput> {
+async fn run_script(session: &SshSession, script: &str, argument: &str) -> Result<ScriptOutput> {
     let mut script = RemoteScript::start(session, script, &[argument]).await?;
     let output = script.wait_for(&["end"], HOST_TIMEOUT).await?;
     if output.value("end").is_some() { Ok(output) } else { Err(probe_failed(&output)) }

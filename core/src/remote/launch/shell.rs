@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::{Process, Session};
+use crate::ssh::{RemoteProcess, SshSession};
 
 /// How long a host may be silent.
 pub(super) const HOST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -116,7 +116,7 @@ fn printable_line(text: &str) -> Option<String> {
 
 /// A script that runs on a host.
 pub(super) struct RemoteScript {
-    pub(super) process: Process,
+    pub(super) process: RemoteProcess,
     mark: String,
     output: Vec<u8>,
 }
@@ -124,7 +124,7 @@ pub(super) struct RemoteScript {
 impl RemoteScript {
     /// Starts a script, which is one line. Its arguments are `$1` and so on; it may use `say KEY VALUE` and `sum`, and
     /// its standard error goes to its standard output.
-    pub(super) async fn start(session: &Session, script: &str, arguments: &[&str]) -> Result<Self> {
+    pub(super) async fn start(session: &SshSession, script: &str, arguments: &[&str]) -> Result<Self> {
         let halves = [random_name(), random_name()];
         let [first, second] = &halves;
         let arguments: Vec<&str> = [first.as_str(), second].into_iter().chain(arguments.iter().copied()).collect();
@@ -162,7 +162,7 @@ impl RemoteScript {
 
     /// Whether the connection broke before the script ended.
     pub(super) async fn is_disconnected(&mut self) -> bool {
-        let ended = timeout(Duration::from_secs(2), self.process.ended()).await;
+        let ended = timeout(Duration::from_secs(2), self.process.exit_status()).await;
         ended.is_ok_and(|ended| ended.code.is_none() && ended.signal.is_none())
     }
 

@@ -9,7 +9,7 @@ use super::executable::AgentExecutable;
 use super::shell::{HOST_TIMEOUT, RemoteScript, ScriptOutput, random_name};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ssh::Session;
+use crate::ssh::SshSession;
 
 /// Arguments: directory, file name, temporary file name, size, SHA-256. The bytes come on standard input. If the
 /// coordinator is lost, the input ends early and the size is wrong. Concurrent uploads use different temporary names,
@@ -24,7 +24,7 @@ const SCRIPT: &str = "umask 077; t=$3; fail() { rm -f \"$t\"; say \"$1\" \"$2\";
 const WRITE_BYTES: usize = 64 << 10;
 
 /// Uploads the executable into `dir`, and returns its path.
-pub(super) async fn upload(session: &Session, dir: &str, executable: &AgentExecutable) -> Result<String> {
+pub(super) async fn upload(session: &SshSession, dir: &str, executable: &AgentExecutable) -> Result<String> {
     let (name, size) = (executable.file_name(), executable.bytes.len().to_string());
     let temporary = format!(".{name}-{}", random_name());
     let mut script = RemoteScript::start(session, SCRIPT, &[dir, &name, &temporary, &size, &executable.hash]).await?;

@@ -1,11 +1,11 @@
-//! The room against real SSH servers.
+//! Tests against real SSH servers.
 
 mod hosts;
+mod jump_hosts;
 mod keys;
 mod passwords;
 mod sessions;
 mod settings;
-mod ways;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,41 +16,41 @@ use dbgraft_testkit as testkit;
 use testkit::SshHost;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Host, Login, Session, SshAddress};
+use super::{LoginOptions, SshAddress, SshClient, SshSession};
 use crate::error::{Error, ErrorKind};
 
-/// The URL of a host, with what makes a test independent of whoever runs it.
+/// The URL of a host, independent of the SSH settings of the account that runs the test.
 fn url(host: &SshHost, more: &str) -> String {
     let known = host.known_hosts.display();
     format!("{}?config=/dev/null&identity={}&known-hosts={known}{more}", host.url, host.identity.display())
 }
 
-fn host(url: &str) -> Host {
-    host_with(url, Login::default())
+fn client(url: &str) -> SshClient {
+    client_with(url, LoginOptions::default())
 }
 
-fn host_with(url: &str, login: Login) -> Host {
-    Host::new(SshAddress::parse("--source-tunnel", url).unwrap(), login)
+fn client_with(url: &str, login: LoginOptions) -> SshClient {
+    SshClient::new(SshAddress::parse("--source-tunnel", url).unwrap(), login)
 }
 
-async fn connect(host: &Host) -> Result<Session, Error> {
+async fn connect(host: &SshClient) -> Result<SshSession, Error> {
     tokio::time::timeout(Duration::from_secs(60), host.connect()).await.unwrap()
 }
 
-/// What connecting fails with.
-async fn refusal(host: &Host) -> Error {
+/// Returns the error of connecting.
+async fn connect_error(host: &SshClient) -> Error {
     connect(host).await.map(|_| ()).unwrap_err()
 }
 
-/// What a command writes.
-async fn output(session: &Session, command: &str) -> String {
+/// Returns the output of a command.
+async fn output(session: &SshSession, command: &str) -> String {
     let mut process = session.exec(command).await.unwrap();
     let mut output = String::new();
     process.stdout.read_to_string(&mut output).await.unwrap();
     output
 }
 
-/// A directory of one test, gone with it.
+/// A temporary directory, removed on drop.
 struct Dir(PathBuf);
 
 impl Dir {

@@ -100,7 +100,7 @@ fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BT
     Ok(())
 }
 
-struct Kind {
+struct ProgramKind {
     name: &'static str,
     /// How many values of `SHOW CREATE` count, behind the first; none where there is no such statement.
     shown: usize,
@@ -110,8 +110,8 @@ struct Kind {
     query: &'static str,
 }
 
-const PROGRAMS: [&Kind; 4] = [
-    &Kind {
+const PROGRAMS: [&ProgramKind; 4] = [
+    &ProgramKind {
         name: "trigger",
         shown: 5,
         schema: "trigger_schema",
@@ -119,7 +119,7 @@ const PROGRAMS: [&Kind; 4] = [
                 action_statement, sql_mode, character_set_client, collation_connection, database_collation \
                 FROM information_schema.triggers",
     },
-    &Kind {
+    &ProgramKind {
         name: "routine",
         shown: 5,
         schema: "routine_schema",
@@ -128,7 +128,7 @@ const PROGRAMS: [&Kind; 4] = [
                 character_set_client, collation_connection, database_collation \
                 FROM information_schema.routines",
     },
-    &Kind {
+    &ProgramKind {
         name: "parameter",
         shown: 0,
         schema: "specific_schema",
@@ -136,7 +136,7 @@ const PROGRAMS: [&Kind; 4] = [
                 parameter_mode, parameter_name, dtd_identifier, character_set_name, collation_name \
                 FROM information_schema.parameters",
     },
-    &Kind {
+    &ProgramKind {
         name: "event",
         shown: 6,
         schema: "event_schema",
@@ -151,7 +151,7 @@ fn programs(
     server: &Database,
     name: &str,
     options: &CompareOptions,
-    kind: &Kind,
+    kind: &ProgramKind,
     all: &mut BTreeMap<String, String>,
 ) -> Result<()> {
     // To the byte: MariaDB takes the names of databases that differ by case or accent for the same here.

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::database::Database;
 use crate::error::{Error, Result};
-use rows::Rows;
+use rows::TableRows;
 
 /// What counts as a difference.
 #[derive(Clone, Debug)]
@@ -52,13 +52,13 @@ impl Default for CompareOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dump {
     definitions: BTreeMap<String, String>,
-    rows: BTreeMap<String, Rows>,
+    rows: BTreeMap<String, TableRows>,
 }
 
 impl Dump {
     /// How many rows the table has; nothing if there is no such table.
     pub fn row_count(&self, table: &str) -> Option<usize> {
-        self.rows.get(table).map(Rows::count)
+        self.rows.get(table).map(TableRows::count)
     }
 
     /// The names of all objects, as `table orders` or `trigger orders_log`.
@@ -66,7 +66,7 @@ impl Dump {
         self.definitions.keys().map(String::as_str)
     }
 
-    /// The differences in words; empty if there is none.
+    /// Describes the differences; empty without differences.
     pub fn differences(&self, other: &Self) -> String {
         let mut text = String::new();
         for (name, definition) in &self.definitions {
@@ -159,8 +159,8 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Makes what a session sees independent of its server's settings. Where invalid dates are not allowed, MySQL computes a
-/// virtual column of one now so, now otherwise.
+/// Makes what a session sees independent of its server's settings. Where invalid dates are not allowed, MySQL computes
+/// a virtual column of one now so, now otherwise.
 fn settled(query: &str) -> String {
     let settings = "time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', sql_quote_show_create = 1";
     format!("SET SESSION {settings};\n{query}")

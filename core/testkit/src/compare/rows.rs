@@ -13,11 +13,11 @@ use crate::error::Result;
 const EXAMPLES: usize = 3;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rows {
+pub(super) struct TableRows {
     digests: Vec<u128>,
 }
 
-impl Rows {
+impl TableRows {
     pub(super) fn count(&self) -> usize {
         self.digests.len()
     }
@@ -40,7 +40,7 @@ impl Rows {
     }
 }
 
-pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> Result<BTreeMap<String, Rows>> {
+pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> Result<BTreeMap<String, TableRows>> {
     let tables = server.rows(&format!(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = {} AND table_type <> 'VIEW'",
         literal(name)
@@ -55,7 +55,7 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
                 Ok(())
             })?;
             digests.sort_unstable();
-            all.insert(table, Rows { digests });
+            all.insert(table, TableRows { digests });
         }
     }
     Ok(all)
@@ -96,14 +96,14 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
         literal(name),
         literal(table)
     ))?;
-    let versions = if across { Versions::None } else { versions(server, name, table)? };
+    let versions = if across { RowVersioning::None } else { row_versioning(server, name, table)? };
     let shown = |name: &str| (name.to_owned(), "timestamp".to_owned());
     let (mut names, mut values) = match versions {
-        Versions::Implicit => (
+        RowVersioning::Implicit => (
             vec![shown("row_start"), shown("row_end")],
             vec!["CAST(ROW_START AS CHAR)".to_owned(), "CAST(ROW_END AS CHAR)".to_owned()],
         ),
-        Versions::None | Versions::Columns => Default::default(),
+        RowVersioning::None | RowVersioning::Columns => Default::default(),
     };
     for column in columns {
         if let [name, kind] = column.as_slice() {
@@ -112,7 +112,7 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
             names.push((name.clone(), kind));
         }
     }
-    let of_all_times = if versions == Versions::None { "" } else { " FOR SYSTEM_TIME ALL" };
+    let of_all_times = if versions == RowVersioning::None { "" } else { " FOR SYSTEM_TIME ALL" };
     let from = format!("{}.{}{of_all_times}", identifier(name), identifier(table));
     let list = values.join(", ");
     Ok((settled(&format!("SELECT {list} FROM {from};")), names))
@@ -120,7 +120,7 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
 
 /// How a table of MariaDB keeps the versions of its rows.
 #[derive(Clone, Copy, PartialEq)]
-enum Versions {
+enum RowVersioning {
     None,
     /// The times of a row are hidden.
     Implicit,
@@ -128,7 +128,7 @@ enum Versions {
     Columns,
 }
 
-fn versions(server: &Database, name: &str, table: &str) -> Result<Versions> {
+fn row_versioning(server: &Database, name: &str, table: &str) -> Result<RowVersioning> {
     let of_table = format!("table_schema = {} AND table_name = {}", literal(name), literal(table));
     let rows = server.rows(&format!(
         "SELECT table_type, (SELECT COUNT(*) FROM information_schema.columns WHERE {of_table} \
@@ -136,9 +136,9 @@ fn versions(server: &Database, name: &str, table: &str) -> Result<Versions> {
     ))?;
     let row: Vec<&str> = rows.iter().flatten().map(String::as_str).collect();
     Ok(match row.as_slice() {
-        ["SYSTEM VERSIONED", "0"] => Versions::Implicit,
-        ["SYSTEM VERSIONED", _] => Versions::Columns,
-        _ => Versions::None,
+        ["SYSTEM VERSIONED", "0"] => RowVersioning::Implicit,
+        ["SYSTEM VERSIONED", _] => RowVersioning::Columns,
+        _ => RowVersioning::None,
     })
 }
 

@@ -6,7 +6,7 @@ mod packages;
 
 use crate::error::{Error, Result};
 
-/// What `testkit install` did, in words for a terminal.
+/// The result of `testkit install`, for a terminal.
 pub fn install(mut say: impl FnMut(&str)) -> Result<()> {
     packages::install(&mut say)?;
     mysql::install(&mut say)

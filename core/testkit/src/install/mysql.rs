@@ -46,7 +46,7 @@ fn fetch(work: &Path) -> Result<PathBuf> {
     let packages = match download(work, &source) {
         Ok(packages) => packages,
         Err(error) => {
-            // A machine pinned to a moment of the past: the archive's state of today has what we want.
+            // The machine is pinned to an older snapshot of the archive. The current archive has the packages.
             let today = run(Command::new("date").args(["-u", "+%Y%m%dT000000Z"]))?;
             let moved = apt_source::at_moment(&source, today.trim()).ok_or(error)?;
             download(work, &moved)?

@@ -1,9 +1,9 @@
 //! The comparator sees every difference, and none where there is none.
 
-use dbgraft_testkit::{CompareOptions, Pair, compare, compare_with, dump, mariadb_pair, mysql_pair, sample};
+use dbgraft_testkit::{CompareOptions, ServerPair, compare, compare_with, dump, mariadb_pair, mysql_pair, sample};
 
 /// The sample on both servers, then changed on the second by one statement after the other.
-fn sees(pair: &Pair, name: &str) {
+fn sees(pair: &ServerPair, name: &str) {
     let (a, b) = (&pair.source, &pair.target);
     for server in [a, b] {
         server.sql(&format!("DROP DATABASE IF EXISTS `{name}`")).unwrap();

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dbgraft_testkit::Running;
+use dbgraft_testkit::RunningServers;
 
 const TESTKIT: &str = env!("CARGO_BIN_EXE_testkit");
 
@@ -21,7 +21,7 @@ struct Traces {
 }
 
 impl Traces {
-    fn of(running: &Running) -> Self {
+    fn of(running: &RunningServers) -> Self {
         let databases = [&running.mysql, &running.mariadb];
         let databases: Vec<_> = databases.into_iter().flatten().flat_map(|pair| [&pair.source, &pair.target]).collect();
         let (s3, hosts) = (running.s3.as_ref().unwrap(), running.sshd.as_ref().unwrap());
@@ -65,7 +65,7 @@ fn stat(pid: u32) -> Option<Vec<String>> {
     Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
-/// A zombie that nobody has waited for does not run.
+/// A zombie process counts as ended.
 fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z")
 }
@@ -74,7 +74,7 @@ fn parent(pid: u32) -> u32 {
     stat(pid).unwrap()[1].parse().unwrap()
 }
 
-fn up() -> (Child, Running) {
+fn up() -> (Child, RunningServers) {
     let mut child =
         Command::new(TESTKIT).args(["up", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -190,7 +190,7 @@ fn after_a_kill_of_a_run() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let running: Running = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let running: RunningServers = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     let command: u32 = lines.next().unwrap().unwrap().parse().unwrap();
     let traces = Traces::of(&running);
     assert!(runs(command));

@@ -61,7 +61,7 @@ fn ssh_takes_its_key_and_no_other() {
     assert!(ssh(other.port, &other.user, &rsa, &other.known_hosts, "true").0);
     let locked = other.add_key("ed25519", "secret").unwrap();
     assert!(!ssh(other.port, &other.user, &locked, &other.known_hosts, "true").0);
-    // What a client keeps there is not in the home of whoever runs the tests.
+    // Clients do not write to the home directory of the account that runs the tests.
     let (_, cache) = run(&host.identity, "echo $XDG_CACHE_HOME");
     assert_eq!(cache, host.identity.parent().unwrap().join("cache").display().to_string());
     other.kill().unwrap();

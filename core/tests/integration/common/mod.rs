@@ -9,13 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbgraft::{CloneJob, CloneOptions, Report};
-use dbgraft_testkit::{Database, Flavor, Pair, Server, ServerOptions, Tls, compare, pair_of, s3};
+use dbgraft_testkit::{Database, Flavor, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
 /// A pair of servers and names of databases that no other test uses.
 pub struct Bench {
-    pub pair: &'static Pair,
+    pub pair: &'static ServerPair,
     pub from: String,
     pub to: String,
 }

@@ -1,115 +1,116 @@
-//! Progress on its way from the engine to the person: drawn by a thread of its own, so that a slow terminal never
-//! slows the work.
+//! Displays the progress of a job. A separate thread draws, so that a slow terminal does not delay the job.
 
-mod bars;
-mod json;
-mod lines;
+mod bar_view;
+mod json_view;
+mod log_view;
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use dbgraft::{Amount, Event, LegName, Phase, SecretString};
+use dbgraft::{Event, LegName, LegProgress, Phase, SecretString};
 
-use crate::args::Mode;
+use crate::args::ProgressMode;
 use crate::{password, text};
 
-/// One way to show progress.
-trait View {
-    fn event(&mut self, event: &Event);
+/// Shows events in one of the modes of `--progress`.
+trait ProgressView {
+    fn show_event(&mut self, event: &Event);
 
-    /// Says something that is no event.
-    fn line(&mut self, text: &str) {
-        crate::tell(text);
+    /// Shows a line that is not an event.
+    fn show_line(&mut self, text: &str) {
+        crate::print_message(text);
     }
 
-    /// Asks the person something secret.
-    fn ask(&mut self, question: &str) -> Option<SecretString> {
-        password::answer(question)
+    /// Asks the user for a secret.
+    fn prompt(&mut self, prompt: &str) -> Option<SecretString> {
+        password::prompt(prompt)
     }
 
-    fn end(&mut self) {}
+    /// Clears the display.
+    fn finish(&mut self) {}
 }
 
-enum Message {
+/// A message to the drawing thread.
+enum DisplayMessage {
     Event(Event),
     Line(String),
-    Question(String, Sender<Option<SecretString>>),
+    Prompt(String, Sender<Option<SecretString>>),
     End,
 }
 
-/// The running display.
-pub(crate) struct Progress {
-    sender: Sender<Message>,
+/// The running progress display.
+pub(crate) struct ProgressDisplay {
+    sender: Sender<DisplayMessage>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Progress {
-    /// Starts to show what [`listener`](Self::listener) hears.
-    pub(crate) fn start(mode: Mode) -> Self {
+impl ProgressDisplay {
+    /// Starts the drawing thread.
+    pub(crate) fn start(mode: ProgressMode) -> Self {
         let (sender, receiver) = channel();
         let thread = std::thread::spawn(move || {
-            let mut view = view(mode);
+            let mut view = create_view(mode);
             for message in receiver {
                 match message {
-                    Message::Event(event) => view.event(&event),
-                    Message::Line(text) => view.line(&text),
-                    Message::Question(question, answer) => drop(answer.send(view.ask(&question))),
-                    Message::End => break,
+                    DisplayMessage::Event(event) => view.show_event(&event),
+                    DisplayMessage::Line(text) => view.show_line(&text),
+                    DisplayMessage::Prompt(prompt, answer) => drop(answer.send(view.prompt(&prompt))),
+                    DisplayMessage::End => break,
                 }
             }
-            view.end();
+            view.finish();
         });
         Self { sender, thread: Some(thread) }
     }
 
-    /// What hears the job's events.
+    /// Returns the listener of the job's events.
     pub(crate) fn listener(&self) -> impl Fn(Event) + Send + Sync + 'static {
         let sender = self.sender.clone();
-        // After the end nobody listens any more.
-        move |event| drop(sender.send(Message::Event(event)))
+        // Fails after the display has ended.
+        move |event| drop(sender.send(DisplayMessage::Event(event)))
     }
 
-    /// What says something to the person in between.
-    pub(crate) fn teller(&self) -> impl Fn(String) + Send + 'static {
+    /// Returns a function that shows a line.
+    pub(crate) fn line_printer(&self) -> impl Fn(String) + Send + 'static {
         let sender = self.sender.clone();
-        move |text| drop(sender.send(Message::Line(text)))
+        move |text| drop(sender.send(DisplayMessage::Line(text)))
     }
 
-    /// What asks the person for something secret, while nothing is drawn.
-    pub(crate) fn asker(&self) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
+    /// Returns a function that asks the user for a secret while nothing is drawn.
+    pub(crate) fn prompter(&self) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
         let sender = self.sender.clone();
-        move |question| {
+        move |prompt| {
             let (sending, answer) = channel();
-            sender.send(Message::Question(question.to_owned(), sending)).ok()?;
+            sender.send(DisplayMessage::Prompt(prompt.to_owned(), sending)).ok()?;
             answer.recv().ok()?
         }
     }
 
-    /// Shows what is still under way, and leaves the terminal to others.
-    pub(crate) fn end(mut self) {
-        let _ = self.sender.send(Message::End);
+    /// Shows the remaining messages and ends the drawing thread.
+    pub(crate) fn finish(mut self) {
+        let _ = self.sender.send(DisplayMessage::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn view(mode: Mode) -> Box<dyn View> {
+fn create_view(mode: ProgressMode) -> Box<dyn ProgressView> {
     let dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
     match mode {
-        Mode::Bar => Box::new(bars::Bars::new()),
-        Mode::Auto if io::stderr().is_terminal() && !dumb => Box::new(bars::Bars::new()),
-        Mode::Auto | Mode::Plain => Box::new(lines::Lines::default()),
-        Mode::Json => Box::new(json::Json),
-        Mode::None => Box::new(Silent),
+        ProgressMode::Bar => Box::new(bar_view::BarView::new()),
+        ProgressMode::Auto if io::stderr().is_terminal() && !dumb => Box::new(bar_view::BarView::new()),
+        ProgressMode::Auto | ProgressMode::Plain => Box::new(log_view::LogView::default()),
+        ProgressMode::Json => Box::new(json_view::JsonView),
+        ProgressMode::None => Box::new(NullView),
     }
 }
 
-struct Silent;
+struct NullView;
 
-impl View for Silent {
-    fn event(&mut self, _event: &Event) {}
+impl ProgressView for NullView {
+    fn show_event(&mut self, _event: &Event) {}
 }
 
 fn leg_name(leg: LegName) -> &'static str {
@@ -124,7 +125,7 @@ fn leg_name(leg: LegName) -> &'static str {
 fn phase_name(leg: LegName, phase: Phase) -> &'static str {
     match (phase, leg) {
         (Phase::Preflight, _) => "checking both ends",
-        (Phase::Snapshot, _) => "fixing the moment of the rows",
+        (Phase::Snapshot, _) => "taking the snapshot",
         (Phase::Tables, LegName::Export) => "beginning the archive",
         (Phase::Tables, _) => "creating tables",
         (Phase::Rows, _) => "copying rows",
@@ -138,10 +139,10 @@ fn phase_name(leg: LegName, phase: Phase) -> &'static str {
     }
 }
 
-/// `12.3 MiB of about 1.2 GiB, 56.0 MiB/s, 0:21 to go`
-fn amount(amount: &Amount) -> String {
-    let (done, total) = (text::size(amount.bytes as f64), text::size(amount.bytes_total as f64));
-    let whole = if amount.bytes < amount.bytes_total { format!("{done} of about {total}") } else { done };
-    let to_go = amount.eta.filter(|eta| *eta >= 1.0).map(|eta| format!(", {} to go", text::clock(eta)));
-    format!("{whole}, {}/s{}", text::size(amount.rate), to_go.unwrap_or_default())
+/// Formats progress: `12.3 MiB of about 1.2 GiB, 56.0 MiB/s, 0:21 to go`.
+fn format_progress(progress: &LegProgress) -> String {
+    let (done, total) = (text::size(progress.bytes as f64), text::size(progress.bytes_total as f64));
+    let whole = if progress.bytes < progress.bytes_total { format!("{done} of about {total}") } else { done };
+    let to_go = progress.eta.filter(|eta| *eta >= 1.0).map(|eta| format!(", {} to go", text::clock(eta)));
+    format!("{whole}, {}/s{}", text::size(progress.rate), to_go.unwrap_or_default())
 }

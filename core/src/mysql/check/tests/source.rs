@@ -5,7 +5,7 @@ use dbgraft_testkit::Flavor;
 use super::{Account, FLAVORS, Place, SHOP, check_source, check_source_of};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
-use crate::plan::Rung;
+use crate::plan::SnapshotMethod;
 
 fn full() -> CloneOptions {
     CloneOptions::default()
@@ -21,7 +21,7 @@ fn dumper(place: &Place) -> Account {
     account
 }
 
-async fn rung(place: &Place, account: &Account) -> Rung {
+async fn rung(place: &Place, account: &Account) -> SnapshotMethod {
     let address = place.address_as(account);
     let mut conn = session::control(&address).await.unwrap();
     let flavor = conn.server.flavor;
@@ -47,9 +47,9 @@ async fn what_mysqldump_needs_is_enough() {
         let catalog = place.catalog_as(&address).await;
         assert_eq!(catalog.objects().count(), 7);
         check_source_of(&catalog, &address, &full()).await.nothing_else();
-        assert_eq!(rung(&place, &account).await, Rung::TableLocks);
+        assert_eq!(rung(&place, &account).await, SnapshotMethod::TableLocks);
         account.grant("RELOAD ON *.*");
-        assert_eq!(rung(&place, &account).await, Rung::GlobalReadLock);
+        assert_eq!(rung(&place, &account).await, SnapshotMethod::GlobalReadLock);
     }
 }
 
@@ -59,7 +59,7 @@ async fn what_the_account_cannot_see_is_said() {
         let place = Place::source(flavor, SHOP);
         let account = place.account(&["SELECT ON `{db}`.*"]);
         let address = place.address_as(&account);
-        assert_eq!(rung(&place, &account).await, Rung::SingleTransaction);
+        assert_eq!(rung(&place, &account).await, SnapshotMethod::SingleTransaction);
         let routine_right = if flavor == Flavor::MySql { "SHOW_ROUTINE ON *.*" } else { "SELECT ON mysql.proc" };
         let mut found = check_source(&place, &address, &full()).await;
         found

@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::ErrorKind;
 
-/// Login scripts with output before and around the command.
+/// LoginOptions scripts with output before and around the command.
 const NOISY_LOGINS: [&str; 6] = [
     "echo Welcome; echo; eval \"$SSH_ORIGINAL_COMMAND\"",
     "printf 'no newline at the end'; echo warning >&2; eval \"$SSH_ORIGINAL_COMMAND\"",

@@ -18,7 +18,7 @@ use super::shell::random_name;
 use super::{AgentLauncher, AgentProcess};
 use crate::error::Error;
 use crate::remote::handshake_version;
-use crate::ssh::{Host, Login, SshAddress};
+use crate::ssh::{LoginOptions, SshAddress, SshClient};
 
 /// The compiler option that gives the fake agent this version.
 fn version_option() -> String {
@@ -52,7 +52,7 @@ impl TestHost {
     fn launcher(&self, parameters: &str, binary: Option<&Path>) -> AgentLauncher {
         let url = format!("{}{parameters}", self.sshd.login_url());
         let address = SshAddress::parse("--source-agent", &url).unwrap();
-        AgentLauncher::new(Arc::new(Host::new(address, Login::default())), binary.map(Path::to_owned))
+        AgentLauncher::new(Arc::new(SshClient::new(address, LoginOptions::default())), binary.map(Path::to_owned))
     }
 
     /// The error of a start that must fail.

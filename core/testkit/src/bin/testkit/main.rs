@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dbgraft_testkit::{Database, Wanted};
+use dbgraft_testkit::{Database, ServerSelection};
 
 #[derive(Parser)]
 #[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
@@ -26,7 +26,7 @@ enum Command {
     /// Start servers and say on one line how to reach them; stop them at the end of standard input, SIGINT or SIGTERM
     Up {
         #[command(flatten)]
-        servers: Which,
+        servers: ServerFlags,
         /// Print JSON, the only format
         #[arg(long, required = true)]
         json: bool,
@@ -34,7 +34,7 @@ enum Command {
     /// Start servers, run a command that finds them in its environment, stop them
     Run {
         #[command(flatten)]
-        servers: Which,
+        servers: ServerFlags,
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
@@ -54,8 +54,8 @@ enum Command {
         /// mysql://user:password@host:port/database
         second: String,
     },
-    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then reached,
-    /// and for each line of standard input how many bytes went to and came from each server so far
+    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then
+    /// reached, and for each line of standard input how many bytes went to and came from each server so far
     Proxy {
         /// URLs with host and port: ssh://…, mysql://…
         #[arg(required = true)]
@@ -79,7 +79,7 @@ enum Command {
 
 /// Without any flag, all of them.
 #[derive(Args)]
-struct Which {
+struct ServerFlags {
     /// Two MySQL servers, source and target
     #[arg(long)]
     mysql: bool,
@@ -97,11 +97,15 @@ struct Which {
     fsync: bool,
 }
 
-impl Which {
-    fn wanted(&self) -> Wanted {
+impl ServerFlags {
+    fn wanted(&self) -> ServerSelection {
         let Self { mysql, mariadb, s3, sshd, fsync } = *self;
         let some = mysql || mariadb || s3 || sshd;
-        if some { Wanted { mysql, mariadb, s3, sshd, fsync } } else { Wanted { fsync, ..Wanted::all() } }
+        if some {
+            ServerSelection { mysql, mariadb, s3, sshd, fsync }
+        } else {
+            ServerSelection { fsync, ..ServerSelection::all() }
+        }
     }
 }
 
@@ -131,7 +135,7 @@ fn compare(first: &str, second: &str) -> Result<(), Failure> {
     Ok(dbgraft_testkit::compare(&a, &name_a, &b, &name_b)?)
 }
 
-/// What went wrong, in words.
+/// An error with a message.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn tell(line: &str) {

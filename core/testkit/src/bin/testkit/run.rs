@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use dbgraft_testkit::{Servers, Wanted};
+use dbgraft_testkit::{ServerSelection, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
@@ -11,7 +11,7 @@ use crate::Failure;
 ///
 /// Ctrl-C reaches the command by itself, as it is of the same terminal; SIGTERM is handed on. The
 /// servers stop when the command has ended.
-pub(crate) fn run(wanted: Wanted, command: &[String]) -> Result<ExitCode, Failure> {
+pub(crate) fn run(wanted: ServerSelection, command: &[String]) -> Result<ExitCode, Failure> {
     let servers = Servers::start(wanted)?;
     // Should this process be killed, the kernel ends the command too.
     let mut child = Command::new("setpriv")
@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: Wanted, command: &[String]) -> Result<ExitCode, Failur
         }
     })?;
     drop(servers);
-    // A shell says 128 + the signal for a command that a signal ended; so do we.
+    // Like a shell: 128 + the number of the signal that ended the command.
     let code = status.code().unwrap_or_else(|| {
         use std::os::unix::process::ExitStatusExt;
         128 + status.signal().unwrap_or_default()

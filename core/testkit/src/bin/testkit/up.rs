@@ -1,16 +1,16 @@
-//! Servers for whoever holds the other end of standard input.
+//! Runs servers until standard input is closed.
 
 use std::io::{self, Write};
 
-use dbgraft_testkit::{Servers, Wanted};
+use dbgraft_testkit::{ServerSelection, Servers};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
 
 /// Serves until standard input ends or a signal comes.
 ///
-/// Both are watched from the very start, so that nobody waits for servers that nobody wants any more.
-pub(crate) fn up(wanted: Wanted) -> Result<(), Failure> {
+/// Watches standard input and signals from the start, so that an early end stops the start of servers.
+pub(crate) fn up(wanted: ServerSelection) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let result = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,0 +1,84 @@
+"""The events of a running job: frozen values with the same fields as in Rust and in Node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ._json_value import JsonValue
+from ._reports import ObjectRef
+
+
+@dataclass(frozen=True)
+class Event(JsonValue):
+    """An event of a running job. Each kind has a subclass, and `event` is the name of the kind."""
+
+    event: str
+
+
+@dataclass(frozen=True)
+class PhaseEvent(Event):
+    """A phase begins."""
+
+    leg: str
+    """`clone` for a direct clone, `export` and `import` for a clone through an archive, `verify` for a comparison."""
+    phase: str
+    """`preflight`, `snapshot`, `tables`, `rows`, `indexes`, `verify`, `objects`, `done`, `cleanup`."""
+
+
+@dataclass(frozen=True)
+class StartedEvent(Event):
+    """Work on an object begins."""
+
+    leg: str
+    object: ObjectRef
+
+
+@dataclass(frozen=True)
+class FinishedEvent(Event):
+    """An object is complete."""
+
+    leg: str
+    object: ObjectRef
+    rows: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ProgressEvent(Event):
+    """The progress of a leg; several times a second while rows are copied. Totals are estimates at first."""
+
+    leg: str
+    phase: str
+    rows: int
+    bytes: int
+    rows_total: int
+    bytes_total: int
+    rate: float
+    """The bytes per second over the last five seconds."""
+    elapsed: float
+    """The seconds since the leg began."""
+    eta: Optional[float]
+    """The estimated remaining seconds; None while the rate is 0."""
+
+
+@dataclass(frozen=True)
+class WarningEvent(Event):
+    """A warning, which the report repeats."""
+
+    message: str
+
+
+_EVENTS: dict[str, type[Event]] = {
+    "phase": PhaseEvent,
+    "started": StartedEvent,
+    "finished": FinishedEvent,
+    "progress": ProgressEvent,
+    "warning": WarningEvent,
+}
+
+
+def read_event(values: dict[str, Any]) -> Event:
+    """Create an event from its JSON."""
+    return _EVENTS.get(values["event"], Event).from_dict(values)

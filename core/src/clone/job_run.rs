@@ -1,0 +1,102 @@
+//! A running job: its state, retries, cancellation and clean-up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::endpoint::JobEndpoints;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventEmitter, LegName, Phase};
+use crate::options::CloneOptions;
+use crate::retry::RetryPolicy;
+use crate::selector::{Globs, ObjectSelector};
+
+/// A job whose options are valid and whose ends are open.
+pub(super) struct JobRun {
+    pub(super) ends: JobEndpoints,
+    /// The leg that the events before the first row belong to.
+    pub(super) first_leg: LegName,
+    pub(super) options: CloneOptions,
+    /// The custom selector; `None` if `globs` selects.
+    pub(super) selector: Option<Box<dyn ObjectSelector>>,
+    pub(super) globs: Option<Globs>,
+    pub(super) events: EventEmitter,
+    cancellation: CancellationToken,
+    /// Whether the job may have created something that an error must clean up.
+    needs_cleanup: AtomicBool,
+}
+
+impl JobRun {
+    pub(super) fn new(
+        ends: JobEndpoints,
+        options: CloneOptions,
+        selector: Option<Box<dyn ObjectSelector>>,
+        globs: Option<Globs>,
+        events: EventEmitter,
+        cancellation: CancellationToken,
+    ) -> Self {
+        let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
+        let needs_cleanup = AtomicBool::new(false);
+        Self { ends, first_leg, options, selector, globs, events, cancellation, needs_cleanup }
+    }
+
+    /// Runs `work` until it ends or the job is cancelled.
+    pub(super) async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.cancellation.cancelled() => Err(Error::new(ErrorKind::Cancelled, "cancelled")),
+            result = work => result,
+        }
+    }
+
+    /// Runs a step before the first row, with retries: it only reads.
+    pub(super) async fn with_retries<T, F: Future<Output = Result<T>>>(
+        &self,
+        step: &str,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        let warn =
+            |error: &Error| self.events.emit(Event::Warning { message: format!("{step} is tried again: {error}") });
+        RetryPolicy::before_first_row().run(attempt, warn).await
+    }
+
+    pub(super) fn set_needs_cleanup(&self, needs_cleanup: bool) {
+        self.needs_cleanup.store(needs_cleanup, Ordering::Relaxed);
+    }
+
+    pub(super) fn emit_phase(&self, phase: Phase) {
+        self.events.emit(Event::Phase { leg: self.first_leg, phase });
+    }
+
+    /// Closes both ends. After an error, first removes what the job created.
+    pub(super) async fn finish<T>(&self, result: Result<T>) -> Result<T> {
+        let result = match result {
+            Err(error) if self.needs_cleanup.load(Ordering::Relaxed) => Err(self.clean_up(error).await),
+            other => other,
+        };
+        let closed = self.ends.source.close().await;
+        self.ends.shutdown().await;
+        if let (Ok(_), Err(error)) = (&result, closed) {
+            // The clone is complete, so this is no failure.
+            let message = format!("the clone is complete, but the source could not be closed: {error}");
+            self.events.emit(Event::Warning { message });
+        }
+        result
+    }
+
+    /// Removes what the job created. Adds to the error what could not be removed.
+    async fn clean_up(&self, error: Error) -> Error {
+        self.emit_phase(Phase::Cleanup);
+        let mut left = Vec::new();
+        if let Err(error) = self.ends.sink.abort().await {
+            left.push(error.to_string());
+        }
+        if let Some(stage) = &self.ends.staging
+            && !self.options.keep_archive
+            && let Err(error) = stage.remove().await
+        {
+            left.push(error.to_string());
+        }
+        if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
+    }
+}

@@ -1,0 +1,101 @@
+//! Runs the legs of a job: in this process, or as a whole by the agent that has both ends of the leg.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::job_run::JobRun;
+use crate::batch::ExportEvent;
+use crate::endpoint::StagingArchive;
+use crate::engine::{self, Leg, LegOutcome};
+use crate::error::Result;
+use crate::event::LegName;
+use crate::memory::MemoryBudget;
+use crate::options::Verify;
+use crate::plan::Plan;
+use crate::remote::AgentClient;
+use crate::remote::message::LegRequest;
+use crate::retry::RetryPolicy;
+
+impl JobRun {
+    /// Runs the only leg of a direct clone, or both legs of a clone through an archive.
+    pub(super) async fn run_legs(&self, plan: &Arc<Plan>) -> Result<LegOutcome> {
+        match &self.ends.staging {
+            None => {
+                let leg = self.leg(LegName::Clone, plan, self.options.memory);
+                self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await
+            }
+            Some(stage) => self.run_through_archive(stage, plan).await,
+        }
+    }
+
+    /// Runs two legs through an archive, and removes the archive unless `--keep-archive` is set.
+    async fn run_through_archive(&self, stage: &StagingArchive, plan: &Arc<Plan>) -> Result<LegOutcome> {
+        let (first, second) = (self.ends.first_leg_agent.as_deref(), self.ends.second_leg_agent.as_deref());
+        let memory = if first.is_none() && second.is_none() { self.options.memory / 2 } else { self.options.memory };
+        // The export does not verify: the import checks the archive's digests and compares the target with them.
+        let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, memory) };
+        let import = self.leg(LegName::Import, plan, memory);
+        let run_export = |staged| self.run_leg(Leg { staged: Some(staged), ..export }, first);
+        let run_import = |feed| self.run_import(stage, import, feed, second);
+        let outcome = engine::run_both_legs(run_export, run_import).await?;
+        if !self.options.keep_archive {
+            stage.remove().await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Creates a leg from the source to the target.
+    pub(super) fn leg(&self, name: LegName, plan: &Arc<Plan>, memory: u64) -> Leg {
+        Leg {
+            name,
+            source: self.ends.source.clone(),
+            sink: self.ends.sink.clone(),
+            plan: plan.clone(),
+            threads: self.options.threads,
+            memory: MemoryBudget::new(memory, self.options.threads),
+            max_rate: self.options.max_rate,
+            verify: self.options.verify,
+            list_rows: self.options.list_rows,
+            retry: RetryPolicy::default(),
+            events: self.events.clone(),
+            staged: None,
+        }
+    }
+
+    /// Runs a leg in this process, or by `agent`.
+    async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
+        let Some(agent) = agent else { return leg.run().await };
+        let (events, staged) = (leg.events.clone(), leg.staged.clone());
+        agent.run_leg(self.leg_request(leg, false), events, staged, None).await
+    }
+
+    /// Runs the leg that reads the archive while the other leg, the origin of `feed`, writes it.
+    async fn run_import(
+        &self,
+        stage: &StagingArchive,
+        leg: Leg,
+        feed: UnboundedReceiver<ExportEvent>,
+        agent: Option<&AgentClient>,
+    ) -> Result<LegOutcome> {
+        let Some(agent) = agent else {
+            let source = stage.follow(&leg.plan, feed);
+            return Leg { source, ..leg }.run().await;
+        };
+        let events = leg.events.clone();
+        agent.run_leg(self.leg_request(leg, true), events, None, Some(feed)).await
+    }
+
+    fn leg_request(&self, leg: Leg, follow_export: bool) -> LegRequest {
+        LegRequest {
+            name: leg.name,
+            plan: leg.plan.as_ref().clone(),
+            threads: leg.threads,
+            memory: self.options.memory,
+            max_rate: leg.max_rate,
+            verify: leg.verify,
+            list_rows: leg.list_rows,
+            follow_export,
+        }
+    }
+}
