@@ -139,6 +139,8 @@ impl Audit<'_> {
                 .map(|token| token.text)
                 .collect::<Vec<_>>()
                 .join(" ")
+                // MySQL keeps the `;` after a body that was created in one text with other statements.
+                .trim_end_matches(" ;")
                 // A view whose definer is not there is shown with its database in every name.
                 .replace(&format!("{} . ", quote_name(&self.rewriting.rename.to)), "")
         };
