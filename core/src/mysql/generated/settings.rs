@@ -238,8 +238,8 @@ mod tests {
         assert_eq!(settings.assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,NO_ZERO_DATE'");
         assert_eq!(settings.taking_dates().assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,ALLOW_INVALID_DATES'");
         assert!(settings.agrees_with(&Settings::signed()));
-        let both = Settings(vec![(DATES[1], "ON".to_owned()), (SUBTRACTION, "ON".to_owned())]);
-        assert_eq!(Settings(both.0[..1].to_vec()).completed_by(&Settings::signed()), both);
+        let both = Settings(vec![(SUBTRACTION, "ON".to_owned()), (DATES[1], "ON".to_owned())]);
+        assert_eq!(Settings(both.0[1..].to_vec()).completed_by(&Settings::signed()), both);
         let off = Settings(vec![(SUBTRACTION, "OFF".to_owned())]);
         assert_eq!(Settings::signed().completed_by(&both).completed_by(&off), both);
         assert!(!settings.agrees_with(&Settings(vec![(PAD, "ON".to_owned())])));
