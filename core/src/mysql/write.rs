@@ -20,6 +20,9 @@ const BROKEN_RULES: [u16; 4] = [3819, 4025, 1690, 1526];
 /// No more rows than these are tried under every setting at once: one that is refused costs the others each try.
 const SAMPLE: u64 = 64;
 
+/// The remedy where the server does not open a table anew.
+const FLUSHING: &str = "GRANT RELOAD, or FLUSH_TABLES on MySQL, to the target's account";
+
 /// How the rows of a batch are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way<'a> {
@@ -94,7 +97,12 @@ impl Target {
                 other => return other,
             }
         }
-        Err(refusal)
+        Err(match self.is_stuck(table) {
+            true => {
+                refusal.with("it may pass under other settings, for which the table must be opened anew:", FLUSHING)
+            }
+            false => refusal,
+        })
     }
 
     async fn write_once(

@@ -43,6 +43,8 @@ pub(super) struct Generated {
     rules: Settings,
     /// The settings under which the server opened the table. Rows are written under a lock on them.
     opened: Arc<RwLock<Settings>>,
+    /// Whether the server refused to open it under others.
+    is_stuck: bool,
     /// How many rows of each column are not as at the source.
     different: BTreeMap<String, u64>,
     /// What must be in the target, by the number of the chunk.
@@ -182,15 +184,27 @@ impl Target {
             // Not over the loader's connection: the statement would commit its transaction.
             let mut conn = self.definer().await?;
             let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
-            if let Err(error) = conn.try_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await {
-                // Where even that fails, the next try says so.
-                let _ = self.running.kill(conn).await;
-                return Err(error);
+            let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
+            match flushed {
+                Err(error) if error.code().is_none() => {
+                    // Where even that fails, the next try says so.
+                    let _ = self.running.kill(conn).await;
+                    return Err(error);
+                }
+                flushed => {
+                    let mut state = self.state();
+                    state.generated.entry(table.number).or_default().is_stuck |= flushed.is_err();
+                    state.definers.push(conn);
+                }
             }
-            self.state().definers.push(conn);
             *other = settings;
         }
         Ok(other.downgrade())
+    }
+
+    /// Whether the server refused to open the table under other settings.
+    pub(super) fn is_stuck(&self, table: &TablePlan) -> bool {
+        self.state().generated.get(&table.number).is_some_and(|table| table.is_stuck)
     }
 
     /// The rules of a table took its rows under these settings: the next ones are tried under them first.
