@@ -99,7 +99,7 @@ impl Target {
             if keys.is_empty() {
                 continue;
             }
-            match conn.exec(&ddl::add_foreign_keys(&name, &keys)).await {
+            match define(conn, &ddl::add_foreign_keys(&name, &keys)).await {
                 Ok(_) => continue,
                 Err(error) if is_lock_wait(&error) => {
                     wait_shorter(conn).await?;
@@ -112,7 +112,7 @@ impl Target {
             }
             // One that the server refuses does not keep the others out.
             for key in keys {
-                if let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
+                if let Err(error) = define(conn, &ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
                     notes.push(self.refused_foreign_key(&object, &key, error).await?);
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::connect::Conn;
 use super::ddl::{Dialect, tokens};
-use super::generated::{Divided, Part};
+use super::generated::{Divided, Part, Settings};
 use super::load::Loading;
 use super::target::Target;
 use super::{column, history, journal, load, zero};
@@ -17,24 +17,27 @@ use crate::plan::TablePlan;
 /// number out of range, no partition.
 const BROKEN_RULES: [u16; 4] = [3819, 4025, 1690, 1526];
 
+/// No more rows than these are tried under every setting at once: one that is refused costs the others each try.
+const SAMPLE: u64 = 64;
+
+/// The remedy where the server does not open a table anew.
+const FLUSHING: &str = "GRANT RELOAD, or FLUSH_TABLES on MySQL, to the target's account";
+
 /// How the rows of a batch are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Way<'a> {
     /// Every warning is an error.
     Strict,
     /// The rows are known to fit.
     Lenient,
-    /// The same, under whichever settings the table takes them.
-    Searching,
+    /// The same, under whichever of these settings the table takes them.
+    Searching(&'a [Settings]),
 }
 
 impl Target {
     /// Writes the batch, once.
     pub(super) async fn write_batch(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
         let divided = self.divide(table, batch, &conn.server).await?;
-        if let Some(part) = divided.parts.first() {
-            self.open_under(conn, table, &part.settings).await?;
-        }
         if is_transactional(&table.table) {
             match self.write_once(conn, table, batch, &divided, Way::Strict).await {
                 Err(error) if is_refused(&error) => {
@@ -68,12 +71,38 @@ impl Target {
         divided: &Divided,
     ) -> Result<()> {
         match self.write_once(conn, table, batch, divided, Way::Lenient).await {
-            Err(error) if breaks_rule(&error) => {
-                conn.exec("ROLLBACK").await?;
-                self.write_once(conn, table, batch, divided, Way::Searching).await
-            }
+            Err(error) if breaks_rule(&error) => self.write_searching(conn, table, batch, divided, error).await,
             other => other,
         }
+    }
+
+    /// Writes a batch that the table's rules refuse under the settings of its parts. What the server keeps of a table that
+    /// it has opened is tried in transactions of their own: no table can be opened anew in the middle of one everywhere.
+    async fn write_searching(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        batch: &Batch,
+        divided: &Divided,
+        refusal: Error,
+    ) -> Result<()> {
+        let mut left = self.settings_for_rules(&table.table, &conn.server, divided);
+        while let Some(first) = left.first() {
+            let opening = first.fixed_at_open();
+            let (candidates, others) = left.into_iter().partition(|settings| settings.fixed_at_open() == opening);
+            left = others;
+            conn.exec("ROLLBACK").await?;
+            match self.write_once(conn, table, batch, divided, Way::Searching(&candidates)).await {
+                Err(error) if breaks_rule(&error) => {}
+                other => return other,
+            }
+        }
+        Err(match self.is_stuck(table) {
+            true => {
+                refusal.with("it may pass under other settings, for which the table must be opened anew:", FLUSHING)
+            }
+            false => refusal,
+        })
     }
 
     async fn write_once(
@@ -82,7 +111,7 @@ impl Target {
         table: &TablePlan,
         batch: &Batch,
         divided: &Divided,
-        way: Way,
+        way: Way<'_>,
     ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
         if !journal::note(conn, &self.address.database, batch.id).await? {
@@ -92,10 +121,20 @@ impl Target {
         conn.exec("COMMIT").await.map(drop)
     }
 
-    async fn put_each(&self, conn: &mut Conn, table: &TablePlan, divided: &Divided, way: Way) -> Result<()> {
+    async fn put_each(&self, conn: &mut Conn, table: &TablePlan, divided: &Divided, way: Way<'_>) -> Result<()> {
+        let mut opening = None;
         for part in &divided.parts {
-            if way == Way::Searching {
-                self.put_searching(conn, table, part).await?;
+            let settings = match way {
+                Way::Searching([first, ..]) => first,
+                _ => &part.settings,
+            };
+            // MariaDB would wait for the end of this transaction before it opened a table anew.
+            if opening.is_none() || conn.server.flavor == Flavor::MySql {
+                drop(opening.take());
+                opening = Some(self.open_under(table, settings).await?);
+            }
+            if let Way::Searching(candidates) = way {
+                self.put_searching(conn, table, part, candidates).await?;
                 continue;
             }
             let loading = Loading { lenient: way == Way::Lenient, settings: part.settings.clone() };
@@ -105,24 +144,33 @@ impl Target {
     }
 
     /// Puts rows under the settings that the table takes them under; where none fit all of them, half by half.
-    async fn put_searching(&self, conn: &mut Conn, table: &TablePlan, part: &Part) -> Result<()> {
-        let candidates = self.settings_for_rules(&table.table, &conn.server, &part.settings);
-        let mut last = part.settings.clone();
+    async fn put_searching(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        part: &Part,
+        candidates: &[Settings],
+    ) -> Result<()> {
+        let mut candidates: Vec<Settings> =
+            candidates.iter().map(|settings| settings.completed_by(&part.settings)).collect();
+        candidates.sort_by_key(|settings| !settings.agrees_with(&part.settings));
         let mut left = vec![part.batch.clone()];
         while let Some(batch) = left.pop() {
+            let tried = if batch.rows > SAMPLE { 1 } else { candidates.len() };
             let mut refusal = None;
-            for settings in std::iter::once(last.clone()).chain(candidates.iter().cloned()) {
+            for index in 0..tried {
                 conn.exec("SAVEPOINT dbgraft_part").await?;
-                let loading = Loading { lenient: true, settings };
-                match self.put(conn, table, &batch, &loading).await {
+                let Some(settings) = candidates.get(index).cloned() else { break };
+                match self.put(conn, table, &batch, &Loading { lenient: true, settings }).await {
                     Err(error) if breaks_rule(&error) => {
                         conn.exec("ROLLBACK TO SAVEPOINT dbgraft_part").await?;
-                        loading.leave(conn, true).await?;
                         refusal = refusal.or(Some(error));
                     }
                     Err(error) => return Err(error),
                     Ok(()) => {
-                        (last, refusal) = (loading.settings, None);
+                        refusal = None;
+                        // The next rows are likely to need the same.
+                        candidates.get_mut(..=index).into_iter().for_each(|tried| tried.rotate_right(1));
                         break;
                     }
                 }
@@ -133,6 +181,7 @@ impl Target {
                 None => {}
             }
         }
+        self.remember_rules(table, candidates.first());
         Ok(())
     }
 
@@ -152,10 +201,14 @@ impl Target {
             }
             None => batch,
         };
-        match files && column::loads_by_file(table) {
+        let put = match files && column::loads_by_file(table) {
             true => load::by_file(conn, database, table, batch, loading).await,
             false => load::by_insert(conn, database, table, batch, packet, loading).await,
+        };
+        if put.as_ref().is_err_and(is_refused) {
+            loading.leave(conn, true).await?;
         }
+        put
     }
 }
 
@@ -187,5 +240,5 @@ pub(super) fn is_transactional(table: &Table) -> bool {
 
 /// Whether the server computes something from the rows of the table.
 fn computes(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
+    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
 }

@@ -35,7 +35,8 @@ pub(super) fn of_rules(table: &Table, offsets: bool) -> BTreeSet<Setting> {
         let text = match what.split_once(' ').map_or(what.as_str(), |(kind, _)| kind) {
             "check" => text,
             "index" if text.contains("( (") => text,
-            "options" => text.split_once("PARTITION BY").map(|(_, rest)| rest.to_owned()).unwrap_or_default(),
+            // MySQL writes them into a comment, whose end is no division.
+            "options" => text.split_once("PARTITION BY").map(|(_, rest)| rest.replace("*/", "")).unwrap_or_default(),
             _ => continue,
         };
         found.extend(of_expression(&text, &table.columns));
@@ -176,6 +177,7 @@ mod tests {
         let columns = table.create.split_once("\n) ENGINE").unwrap().0;
         table.create = format!("{columns}{rules}");
         assert_eq!(of_rules(&table, true).into_iter().collect::<Vec<_>>(), [Setting::TimeZone, SUBTRACTION]);
+        // The slash that ends the comment is none that divides.
         assert_eq!(of_rules(&table, false).into_iter().collect::<Vec<_>>(), [SUBTRACTION]);
     }
 

@@ -11,10 +11,12 @@ mod search;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::scratch::{Columns, Scratch};
 use self::search::{Compared, Search};
-use super::connect::Conn;
 use super::ddl::quote_name;
 use super::target::Target;
 use crate::batch::Batch;
@@ -37,8 +39,12 @@ pub(super) struct Generated {
     known: Vec<Settings>,
     /// How many searches found nothing.
     fruitless: u32,
-    /// The settings under which the server opened the table.
-    opened: Settings,
+    /// Those under which the table's rules last took rows that they had refused.
+    rules: Settings,
+    /// The settings under which the server opened the table. Rows are written under a lock on them.
+    opened: Arc<RwLock<Settings>>,
+    /// Whether the server refused to open it under others.
+    is_stuck: bool,
     /// How many rows of each column are not as at the source.
     different: BTreeMap<String, u64>,
     /// What must be in the target, by the number of the chunk.
@@ -90,8 +96,9 @@ fn takes_offsets(server: &Server) -> bool {
 impl Target {
     /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
     pub(super) async fn divide(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<Divided> {
+        let rules = self.state().generated.get(&plan.number).map(|table| table.rules.clone()).unwrap_or_default();
         if !plan.table.columns.iter().any(|column| column.generated) {
-            let parts = vec![Part { settings: Settings::default(), batch: batch.clone() }];
+            let parts = vec![Part { settings: rules, batch: batch.clone() }];
             return Ok(Divided { parts, computed: Digest::default(), different: BTreeMap::new() });
         }
         let table = &self.in_its_dialect(&plan.table);
@@ -104,6 +111,7 @@ impl Target {
         let dependencies = depend::dependencies(table, takes_offsets(server), zeros);
         let candidates = Settings::candidates(&dependencies, &source);
         let usual = candidates.first().map(Settings::taking_dates).unwrap_or_default();
+        let usual = usual.completed_by(&rules);
         // What another family computes may be something else whatever the settings.
         let doubtful = source.flavor != server.flavor || !anywhere.is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
@@ -156,20 +164,52 @@ impl Target {
         Table { create: create.unwrap_or_else(|| table.create.clone()), ..table.clone() }
     }
 
-    /// Has the server open a table anew where it opened it under other settings than these. Nothing does it where the
-    /// account may not flush tables: then the comparison of the complete table tells.
-    pub(super) async fn open_under(&self, conn: &mut Conn, table: &TablePlan, settings: &Settings) -> Result<()> {
+    /// Has the server open a table under these settings: closes it where the server opened it under others. Nothing else
+    /// has it opened otherwise as long as the guard lives. An account that may not flush tables changes nothing: then the
+    /// comparison of the complete table tells.
+    pub(super) async fn open_under(
+        &self,
+        table: &TablePlan,
+        settings: &Settings,
+    ) -> Result<OwnedRwLockReadGuard<Settings>> {
         let settings = settings.fixed_at_open();
-        {
-            let mut state = self.state();
-            let generated = state.generated.entry(table.number).or_default();
-            if generated.opened == settings {
-                return Ok(());
-            }
-            generated.opened = settings;
+        let opened = Arc::clone(&self.state().generated.entry(table.number).or_default().opened);
+        let same = Arc::clone(&opened).read_owned().await;
+        if *same == settings {
+            return Ok(same);
         }
-        let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
-        conn.try_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await
+        drop(same);
+        let mut other = opened.write_owned().await;
+        if *other != settings {
+            // Not over the loader's connection: the statement would commit its transaction.
+            let mut conn = self.definer().await?;
+            let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
+            let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
+            match flushed {
+                Err(error) if error.code().is_none() => {
+                    // Where even that fails, the next try says so.
+                    let _ = self.running.kill(conn).await;
+                    return Err(error);
+                }
+                flushed => {
+                    let mut state = self.state();
+                    state.generated.entry(table.number).or_default().is_stuck |= flushed.is_err();
+                    state.definers.push(conn);
+                }
+            }
+            *other = settings;
+        }
+        Ok(other.downgrade())
+    }
+
+    /// Whether the server refused to open the table under other settings.
+    pub(super) fn is_stuck(&self, table: &TablePlan) -> bool {
+        self.state().generated.get(&table.number).is_some_and(|table| table.is_stuck)
+    }
+
+    /// The rules of a table took its rows under these settings: the next ones are tried under them first.
+    pub(super) fn remember_rules(&self, table: &TablePlan, settings: Option<&Settings>) {
+        self.state().generated.entry(table.number).or_default().rules = settings.cloned().unwrap_or_default();
     }
 
     /// A batch is in: notes what its generated columns must be.
@@ -212,14 +252,17 @@ impl Target {
         known.taking_dates()
     }
 
-    /// The settings to try for rows that the rules of the table refuse under these: its checks, its partitions, and what it
-    /// computes for indexes.
-    pub(super) fn settings_for_rules(&self, table: &Table, server: &Server, under: &Settings) -> Vec<Settings> {
+    /// The settings to try for rows that the rules of the table refuse under those of its parts: its checks, its
+    /// partitions, and what it computes for indexes.
+    pub(super) fn settings_for_rules(&self, table: &Table, server: &Server, divided: &Divided) -> Vec<Settings> {
         let table = self.in_its_dialect(table);
         let dependencies = depend::of_rules(&table, takes_offsets(server));
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
         let mut candidates = Settings::candidates(&dependencies, &source);
-        candidates.sort_by_key(|settings| !settings.agrees_with(under));
+        if let Some(part) = divided.parts.first() {
+            candidates.iter_mut().for_each(|settings| *settings = settings.completed_by(&part.settings));
+            candidates.sort_by_key(|settings| !settings.agrees_with(&part.settings));
+        }
         candidates
     }
 }

@@ -181,8 +181,18 @@ impl Settings {
         Self(self.0.iter().filter(|(setting, _)| !DATES.contains(setting)).cloned().collect())
     }
 
+    /// These, and of the others those settings that are not among them.
+    pub(in crate::mysql) fn completed_by(&self, others: &Self) -> Self {
+        let is_missing = |(setting, _): &&(Setting, String)| !self.0.iter().any(|(own, _)| own == setting);
+        let mut all = self.clone();
+        all.0.extend(others.0.iter().filter(is_missing).cloned());
+        // Equal ones are in the same order.
+        all.0.sort();
+        all
+    }
+
     /// Whether no setting has another value in these.
-    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+    pub(in crate::mysql) fn agrees_with(&self, other: &Self) -> bool {
         self.0.iter().all(|(setting, value)| other.0.iter().all(|(same, there)| same != setting || there == value))
     }
 
@@ -193,7 +203,7 @@ impl Settings {
 
     /// Those that count when the server opens the table, not when it writes a row: it then keeps what it made of an
     /// expression.
-    pub(super) fn fixed_at_open(&self) -> Self {
+    pub(in crate::mysql) fn fixed_at_open(&self) -> Self {
         let counts_for_each_row = |setting: &Setting| *setting == Setting::TimeZone || *setting == PAD;
         Self(self.0.iter().filter(|(setting, _)| !counts_for_each_row(setting)).cloned().collect())
     }
@@ -228,6 +238,10 @@ mod tests {
         assert_eq!(settings.assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,NO_ZERO_DATE'");
         assert_eq!(settings.taking_dates().assignments("A,ALLOW_INVALID_DATES"), "sql_mode = 'A,ALLOW_INVALID_DATES'");
         assert!(settings.agrees_with(&Settings::signed()));
+        let both = Settings(vec![(SUBTRACTION, "ON".to_owned()), (DATES[1], "ON".to_owned())]);
+        assert_eq!(Settings(both.0[1..].to_vec()).completed_by(&Settings::signed()), both);
+        let off = Settings(vec![(SUBTRACTION, "OFF".to_owned())]);
+        assert_eq!(Settings::signed().completed_by(&both).completed_by(&off), both);
         assert!(!settings.agrees_with(&Settings(vec![(PAD, "ON".to_owned())])));
     }
 
