@@ -38,6 +38,7 @@ impl ArchiveLocation {
                 if let Some((name, _)) = query_parameters(url)?.first() {
                     return Err(unknown_parameter(name, scheme, "none"));
                 }
+                percent_decode("path", url.path())?;
                 let path = url.to_file_path().map_err(|()| {
                     let host = url.host_str().unwrap_or_default();
                     Error::usage(format!(

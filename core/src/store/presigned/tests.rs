@@ -250,10 +250,10 @@ async fn errors_and_debug_output_contain_no_url() {
         let request = ObjectRequest::new(HttpMethod::Put, "s3://no-such-bucket/a", 0);
         let error = store.http.send(&request, &url.into(), &Bytes::new()).await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (kind, false), "{error}");
-        assert_eq!(
-            error.to_string().split_once("/a: ").unwrap_or_default(),
-            ("cannot write s3://no-such-bucket", message)
-        );
+        // What to do about keys follows.
+        let text = error.to_string();
+        let (request, response) = text.split_once("/a: ").unwrap_or_default();
+        assert!(request == "cannot write s3://no-such-bucket" && response.starts_with(message), "{text}");
         shown += &format!("{error:?}");
     }
     assert!(!shown.contains("X-Amz") && !shown.contains("http:"), "{shown}");
