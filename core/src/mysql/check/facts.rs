@@ -6,7 +6,7 @@ use crate::catalog::{ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_text;
-use crate::mysql::introspect::{has_libraries, is};
+use crate::mysql::introspect::{equals_name, has_libraries};
 
 /// The settings that the checks look at, as the session sees them. A setting that the server does not have is off.
 #[derive(Debug, Default)]
@@ -101,22 +101,26 @@ pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<Obje
     let settings = Settings::read(conn).await?;
     let Some(stored) = stored_database(conn, &settings, database).await? else { return Ok(Vec::new()) };
     let mut objects = Vec::new();
-    let tables =
-        format!("SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE {}", is("TABLE_SCHEMA", &stored));
+    let tables = format!(
+        "SELECT TABLE_TYPE, TABLE_NAME FROM information_schema.TABLES WHERE {}",
+        equals_name("TABLE_SCHEMA", &stored)
+    );
     let routines = format!(
         "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE {}",
-        is("ROUTINE_SCHEMA", &stored)
+        equals_name("ROUTINE_SCHEMA", &stored)
     );
-    let events =
-        format!("SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE {}", is("EVENT_SCHEMA", &stored));
+    let events = format!(
+        "SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE {}",
+        equals_name("EVENT_SCHEMA", &stored)
+    );
     let triggers = format!(
         "SELECT 'TRIGGER', TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
          WHERE {}",
-        is("TRIGGER_SCHEMA", &stored)
+        equals_name("TRIGGER_SCHEMA", &stored)
     );
     let libraries = format!(
         "SELECT 'LIBRARY', LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {}",
-        is("LIBRARY_SCHEMA", &stored)
+        equals_name("LIBRARY_SCHEMA", &stored)
     );
     let libraries = has_libraries(&conn.server).then_some(libraries);
     for sql in [tables, routines, triggers, events].into_iter().chain(libraries) {

@@ -148,7 +148,7 @@ pub(super) async fn broken(
     let mut broken = Vec::new();
     let chosen = catalog.definitions.iter().filter(|definition| selection.objects.contains(&definition.object));
     for definition in chosen.filter(|definition| definition.create.is_empty()) {
-        let why = introspect::why_unreadable(conn, &catalog.database.name, &definition.object).await?;
+        let why = introspect::find_read_error(conn, &catalog.database.name, &definition.object).await?;
         broken.extend(why.map(|why| (definition.object.clone(), why)));
     }
     Ok(broken)

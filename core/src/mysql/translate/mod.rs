@@ -33,7 +33,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::history;
+use super::system_versioning;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectRef, Server, Table};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
@@ -118,8 +118,8 @@ impl<'s> Way<'s> {
 
     /// MySQL keeps none.
     fn without_history<'t>(&self, table: &'t Table) -> Cow<'t, Table> {
-        match history::period(table).filter(|_| !self.to_mariadb()) {
-            Some(period) => Cow::Owned(history::without(table, &period)),
+        match system_versioning::period_columns(table).filter(|_| !self.to_mariadb()) {
+            Some(period) => Cow::Owned(system_versioning::without_period_columns(table, &period)),
             None => Cow::Borrowed(table),
         }
     }

@@ -12,8 +12,8 @@ use crate::report::Finding;
 const GENERATED_KEY: &str = "my_row_id";
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, &str)]) -> Result<Vec<Finding>> {
-    let mut there = introspect::columns(conn, target.database()).await?;
-    introspect::histories(conn, target.database(), &mut there).await?;
+    let mut there = introspect::read_columns(conn, target.database()).await?;
+    introspect::find_system_versioned(conn, target.database(), &mut there).await?;
     let mut findings = Vec::new();
     for (table, name) in kept {
         let differences = differences(table, there.get(*name).map_or(&[], Vec::as_slice));

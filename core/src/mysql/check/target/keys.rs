@@ -8,7 +8,7 @@ use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{ForeignKey, TableDdl, quote_text};
-use crate::mysql::loose_key::{self, Loose, LooseKey};
+use crate::mysql::foreign_key_defects::{self, DefectiveForeignKey, ForeignKeyDefect};
 use crate::report::Finding;
 
 pub(super) async fn check(conn: &mut Conn, target: &Target<'_>) -> Result<Vec<Finding>> {
@@ -86,15 +86,15 @@ fn shown((table, key): (&Table, &ForeignKey)) -> String {
 /// Foreign keys that the source keeps although no server would add them: left out where the target refuses them.
 fn loose_keys(target: &Target<'_>) -> Option<Finding> {
     let tables: Vec<_> = target.tables.iter().filter_map(|(table, ddl)| Some((*table, ddl.as_ref()?))).collect();
-    let loose = loose_key::find(&tables, target.catalog.server.folds_names);
-    let is_made = |key: &&LooseKey<'_>| {
+    let loose = foreign_key_defects::find_all(&tables, target.catalog.server.folds_names);
+    let is_made = |key: &&DefectiveForeignKey<'_>| {
         let here = target.there().iter().any(|there| target.meet(there, &key.parent.object()));
-        matches!(key.loose, Loose::Name | Loose::NoChildIndex)
-            || loose_key::can_be_created_first(target.flavor, &key.loose) && !here
+        matches!(key.defect, ForeignKeyDefect::NameTooLong | ForeignKeyDefect::MissingChildIndex)
+            || foreign_key_defects::can_precede_parent(target.flavor, &key.defect) && !here
     };
     let refused = loose.iter().filter(|key| !is_made(key));
     let refused: Vec<String> =
-        refused.map(|key| format!("{} ({})", shown((key.child, key.key)), key.loose.describe())).collect();
+        refused.map(|key| format!("{} ({})", shown((key.child, key.key)), key.defect.describe())).collect();
     if refused.is_empty() {
         return None;
     }

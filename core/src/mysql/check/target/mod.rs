@@ -91,7 +91,7 @@ impl<'a> Target<'a> {
         let party = Party::read(conn).await?;
         let stored = facts::stored_database(conn, &party.settings, &address.database).await?;
         let mut holds = facts::existing(conn, &address.database).await?;
-        let journal = holds.extract_if(.., |object| object.name == journal::NAME).count() > 0;
+        let journal = holds.extract_if(.., |object| object.name == journal::TABLE_NAME).count() > 0;
         let tables = selection.tables.iter().filter_map(|chosen| catalog.table(&chosen.name));
         let objects: BTreeSet<&ObjectRef> = selection.objects.iter().collect();
         Ok(Self {

@@ -14,7 +14,7 @@ pub(super) fn check(target: &Target<'_>) -> Vec<Finding> {
     let others = target.of_kind(is_relation).map(|definition| definition.object.name.as_str());
     let all: Vec<&str> = tables.chain(others).collect();
     let mut findings = Vec::new();
-    if let Some(name) = all.iter().find(|name| name.eq_ignore_ascii_case(journal::NAME)) {
+    if let Some(name) = all.iter().find(|name| name.eq_ignore_ascii_case(journal::TABLE_NAME)) {
         findings.push(Finding::error(format!(
             "{name} is the name of a table that dbgraft keeps in the target while it clones: rename the source's, or \
              leave it out with --exclude {name}"

@@ -28,7 +28,7 @@ pub(super) async fn check(conn: &mut Conn, address: &Address, target: &Target<'_
     let dropped = conn.exec(&drop).await;
     let lost = |result: &Result<Done>| result.as_ref().is_err_and(|error| error.code().is_none());
     if (lost(&made) || lost(&dropped))
-        && let Ok(mut other) = session::definer(address, target.options).await
+        && let Ok(mut other) = session::open_ddl(address, target.options).await
     {
         // The table may be there, and would stay.
         let _ = other.exec(&drop).await;

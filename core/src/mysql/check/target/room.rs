@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fidelity::Severity;
 use crate::mysql::connect::{Conn, Row};
 use crate::mysql::ddl::quote_name;
-use crate::mysql::introspect::{self, is};
+use crate::mysql::introspect::{self, equals_name};
 use crate::mysql::journal;
 use crate::options::IfExists;
 use crate::report::Finding;
@@ -58,20 +58,20 @@ fn dropped_database(target: &Target<'_>) -> Option<Finding> {
 
 /// A clone that has not come to its end: its tables are there, but may lack rows, indexes or foreign keys.
 async fn unfinished(conn: &mut Conn, target: &Target<'_>) -> Result<Finding> {
-    if let Some(holder) = journal::holder(conn, target.database).await? {
-        return Ok(Finding::error(journal::occupied(target.database(), &holder)));
+    if let Some(holder) = journal::lock_holder(conn, target.database).await? {
+        return Ok(Finding::error(journal::lock_held_message(target.database(), &holder)));
     }
     let killed = format!(
         "a clone into database {} of the target was killed: its journal {} is there",
         named(target.database()),
-        journal::NAME
+        journal::TABLE_NAME
     );
     let incomplete = "its tables may lack rows, indexes, foreign keys and their AUTO_INCREMENT";
     if !target.selection.schema {
         return Ok(Finding::error(format!(
             "{killed}, and {incomplete}: clone the definitions too, by --if-exists drop; or, if that clone was \
              --data-only as well, drop table {} and say --if-exists truncate",
-            journal::NAME
+            journal::TABLE_NAME
         )));
     }
     if target.options.if_exists != IfExists::Drop {
@@ -95,7 +95,7 @@ async fn defaults(conn: &mut Conn, target: &Target<'_>) -> Result<Option<Finding
     if !target.selection.whole || !target.selection.schema {
         return Ok(None);
     }
-    let Some(there) = introspect::database(conn, target.database()).await? else { return Ok(None) };
+    let Some(there) = introspect::read_database(conn, target.database()).await? else { return Ok(None) };
     let Database { charset, collation, .. } = &target.catalog.database;
     if there.collation == *collation {
         return Ok(None);
@@ -200,7 +200,7 @@ async fn firing_triggers(conn: &mut Conn, target: &Target<'_>, kept: &[(&Table, 
     let sql = format!(
         "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE {} AND \
          EVENT_MANIPULATION = 'INSERT' ORDER BY 1, 2",
-        is("EVENT_OBJECT_SCHEMA", target.database())
+        equals_name("EVENT_OBJECT_SCHEMA", target.database())
     );
     let rows = conn.rows(&sql).await?;
     let fires = |row: &&Row| {

@@ -94,8 +94,8 @@ impl Place {
     }
 
     async fn catalog_as(&self, address: &Address) -> Catalog {
-        let mut conn = session::control(address).await.unwrap();
-        let mut catalog = introspect::catalog(&mut conn, &self.name).await.unwrap();
+        let mut conn = session::open_control(address).await.unwrap();
+        let mut catalog = introspect::read_catalog(&mut conn, &self.name).await.unwrap();
         catalog.server = super::server(&mut conn).await.unwrap();
         catalog
     }
@@ -144,7 +144,7 @@ async fn check_source(place: &Place, address: &Address, options: &CloneOptions) 
 }
 
 async fn check_source_of(catalog: &Catalog, address: &Address, options: &CloneOptions) -> Found {
-    let mut conn = session::control(address).await.unwrap();
+    let mut conn = session::open_control(address).await.unwrap();
     let before = variables(&mut conn).await;
     let selection = select(catalog, options);
     let findings = super::source(&mut conn, address, catalog, &selection, options).await.unwrap();
@@ -153,7 +153,7 @@ async fn check_source_of(catalog: &Catalog, address: &Address, options: &CloneOp
 }
 
 async fn check_target(address: &Address, catalog: &Catalog, options: &CloneOptions) -> Found {
-    let mut conn = session::control(address).await.unwrap();
+    let mut conn = session::open_control(address).await.unwrap();
     let before = variables(&mut conn).await;
     let held = super::existing(&mut conn, &address.database).await.unwrap();
     let selection = select(catalog, options);

@@ -23,7 +23,7 @@ fn dumper(place: &Place) -> Account {
 
 async fn rung(place: &Place, account: &Account) -> SnapshotMethod {
     let address = place.address_as(account);
-    let mut conn = session::control(&address).await.unwrap();
+    let mut conn = session::open_control(&address).await.unwrap();
     let flavor = conn.server.flavor;
     super::super::expected_rung(&mut conn, flavor, &full(), &place.name, false).await.unwrap()
 }
@@ -120,8 +120,8 @@ async fn rights_come_from_roles_that_are_active() {
         let options = CloneOptions { exclude: vec!["twice".into(), "noop".into()], threads: 1, ..full() };
         let mut found = check_source_of(&catalog, &place.address_as(&account), &options).await;
         found.error(&["may not read tables item and sale", "SET DEFAULT ROLE", &role]);
-        let mut conn = session::control(&place.address_as(&account)).await.unwrap();
-        let error = introspect::existing_database(&mut conn, &place.name, "source").await.unwrap_err();
+        let mut conn = session::open_control(&place.address_as(&account)).await.unwrap();
+        let error = introspect::require_database(&mut conn, &place.name, "source").await.unwrap_err();
         assert!(error.to_string().contains("SET DEFAULT ROLE"), "{error}");
         drop(conn);
         let word = if flavor == Flavor::MySql { "TO" } else { "FOR" };

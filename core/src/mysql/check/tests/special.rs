@@ -181,7 +181,7 @@ async fn servers_are_told_apart() {
         let pair = dbgraft_testkit::pair_of(flavor);
         let mut identities = Vec::new();
         for server in [&pair.source, &pair.target, &pair.source] {
-            let mut conn = session::control(&super::address(server, "")).await.unwrap();
+            let mut conn = session::open_control(&super::address(server, "")).await.unwrap();
             let server = super::super::server(&mut conn).await.unwrap();
             assert!(server.max_allowed_packet >= 1 << 20);
             identities.push(server.identity);
@@ -189,7 +189,7 @@ async fn servers_are_told_apart() {
         assert!(identities[0] != identities[1] && identities[0] == identities[2]);
         let account = Place::nowhere(&pair.source).account(&[]);
         let poor = super::address(&pair.source.with_account(&account.user, "Secret-1"), "");
-        let mut conn = session::control(&poor).await.unwrap();
+        let mut conn = session::open_control(&poor).await.unwrap();
         assert_eq!(super::super::server(&mut conn).await.unwrap().identity, identities[0]);
     }
 }

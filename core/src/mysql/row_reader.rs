@@ -1,6 +1,6 @@
-//! The bulk reader: one statement over the binary protocol, its rows straight into LOAD DATA text.
+//! Reads the rows of one statement over the binary protocol, and writes them as LOAD DATA text.
 //!
-//! The binary protocol halves the server's work against text, and it is the only one that gives a FLOAT exactly.
+//! The binary protocol takes half of the server's work that the text protocol takes, and only it returns a FLOAT exactly.
 //! Source: "Binary Protocol Resultset" (<https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>).
 
 use std::io::Write;
@@ -19,12 +19,12 @@ use crate::memory::MemoryBudget;
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
-/// A batch may pass its aim by the last of its rows; most rows are smaller than this.
-const SLACK: usize = 64 << 10;
+/// Capacity beyond the target length of a batch, for its last row. Most rows are smaller than this.
+const EXTRA_CAPACITY: usize = 64 << 10;
 
-/// How a column's binary value is written.
+/// The binary encoding of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BinaryValueType {
     Integer {
         bytes: usize,
         unsigned: bool,
@@ -34,20 +34,20 @@ enum Kind {
     Double,
     Date,
     Time,
-    /// Everything that comes as a string of bytes.
+    /// Any type that the server sends as a byte string.
     Bytes,
 }
 
-/// A statement whose rows are being read.
+/// Reads the rows of a running statement in batches.
 pub(super) struct RowReader {
     conn: Conn,
     statement: u32,
-    kinds: Vec<Kind>,
-    ended: bool,
+    types: Vec<BinaryValueType>,
+    at_end: bool,
 }
 
 impl RowReader {
-    /// Runs the statement. On an error the connection is gone.
+    /// Runs the statement. An error closes the connection.
     pub(super) async fn open(mut conn: Conn, sql: &str) -> Result<Self> {
         conn.stream.command(COM_STMT_PREPARE, sql.as_bytes()).await?;
         let packet = conn.stream.packet().await?;
@@ -63,7 +63,7 @@ impl RowReader {
             conn.stream.packet().await?;
         }
         let mut execute = prepared.statement_id().to_le_bytes().to_vec();
-        // No cursor; one iteration, as the protocol wants it.
+        // No cursor, and one iteration, which the protocol requires.
         execute.extend_from_slice(&[0, 1, 0, 0, 0]);
         conn.stream.widen();
         conn.stream.command(COM_STMT_EXECUTE, &execute).await?;
@@ -72,32 +72,32 @@ impl RowReader {
             return Err(server_error(packet));
         }
         let columns = column_count(packet)?;
-        let mut kinds = Vec::with_capacity(columns);
+        let mut types = Vec::with_capacity(columns);
         for _ in 0..columns {
             let packet = conn.stream.packet().await?;
             let column =
                 Metadata::deserialize((), &mut ParseBuf(packet)).map_err(|error| garbled().caused_by(error))?;
-            kinds.push(kind(&column));
+            types.push(value_type(&column));
         }
-        Ok(Self { conn, statement: prepared.statement_id(), kinds, ended: false })
+        Ok(Self { conn, statement: prepared.statement_id(), types, at_end: false })
     }
 
-    /// The next batch, or `None` after the last row.
-    pub(super) async fn next(&mut self, id: BatchId, memory: &MemoryBudget) -> Result<Option<Batch>> {
-        if self.ended {
+    /// Reads the next batch; `None` after the last row.
+    pub(super) async fn next_batch(&mut self, id: BatchId, memory: &MemoryBudget) -> Result<Option<Batch>> {
+        if self.at_end {
             return Ok(None);
         }
-        let aim = memory.batch_bytes();
-        let mut lease = memory.reserve(aim).await;
-        let mut builder = BatchBuilder::with_capacity(aim + SLACK);
-        while builder.len() < aim && !self.ended {
+        let target_len = memory.batch_bytes();
+        let mut lease = memory.reserve(target_len).await;
+        let mut builder = BatchBuilder::with_capacity(target_len + EXTRA_CAPACITY);
+        while builder.len() < target_len && !self.at_end {
             match self.conn.stream.buffered() {
-                Some(packet) => self.ended = push_row(&self.kinds, packet, &mut builder)?,
+                Some(packet) => self.at_end = push_row(&self.types, packet, &mut builder)?,
                 None => {
                     let held = builder.len();
                     let packet = self.conn.stream.packet_within(Some((&mut lease, held))).await?;
                     builder.reserve(packet.len());
-                    self.ended = push_row(&self.kinds, packet, &mut builder)?;
+                    self.at_end = push_row(&self.types, packet, &mut builder)?;
                 }
             }
         }
@@ -108,68 +108,70 @@ impl RowReader {
         Ok(Some(builder.finish(id).with_lease(lease)))
     }
 
-    /// The connection, once all rows are read.
-    pub(super) async fn finish(mut self) -> Result<Conn> {
+    /// Closes the statement after its last row, and returns the connection.
+    pub(super) async fn close(mut self) -> Result<Conn> {
         self.conn.stream.command(COM_STMT_CLOSE, &self.statement.to_le_bytes()).await?;
         Ok(self.conn)
     }
 }
 
-fn kind(column: &Metadata) -> Kind {
+fn value_type(column: &Metadata) -> BinaryValueType {
     let unsigned = column.flags().contains(ColumnFlags::UNSIGNED_FLAG);
     match column.column_type() {
-        ColumnType::MYSQL_TYPE_TINY => Kind::Integer { bytes: 1, unsigned },
-        ColumnType::MYSQL_TYPE_SHORT => Kind::Integer { bytes: 2, unsigned },
-        ColumnType::MYSQL_TYPE_LONG | ColumnType::MYSQL_TYPE_INT24 => Kind::Integer { bytes: 4, unsigned },
-        ColumnType::MYSQL_TYPE_LONGLONG => Kind::Integer { bytes: 8, unsigned },
-        ColumnType::MYSQL_TYPE_YEAR => Kind::Year,
-        ColumnType::MYSQL_TYPE_FLOAT => Kind::Float,
-        ColumnType::MYSQL_TYPE_DOUBLE => Kind::Double,
-        ColumnType::MYSQL_TYPE_DATE | ColumnType::MYSQL_TYPE_DATETIME | ColumnType::MYSQL_TYPE_TIMESTAMP => Kind::Date,
-        ColumnType::MYSQL_TYPE_TIME => Kind::Time,
-        _ => Kind::Bytes,
+        ColumnType::MYSQL_TYPE_TINY => BinaryValueType::Integer { bytes: 1, unsigned },
+        ColumnType::MYSQL_TYPE_SHORT => BinaryValueType::Integer { bytes: 2, unsigned },
+        ColumnType::MYSQL_TYPE_LONG | ColumnType::MYSQL_TYPE_INT24 => BinaryValueType::Integer { bytes: 4, unsigned },
+        ColumnType::MYSQL_TYPE_LONGLONG => BinaryValueType::Integer { bytes: 8, unsigned },
+        ColumnType::MYSQL_TYPE_YEAR => BinaryValueType::Year,
+        ColumnType::MYSQL_TYPE_FLOAT => BinaryValueType::Float,
+        ColumnType::MYSQL_TYPE_DOUBLE => BinaryValueType::Double,
+        ColumnType::MYSQL_TYPE_DATE | ColumnType::MYSQL_TYPE_DATETIME | ColumnType::MYSQL_TYPE_TIMESTAMP => {
+            BinaryValueType::Date
+        }
+        ColumnType::MYSQL_TYPE_TIME => BinaryValueType::Time,
+        _ => BinaryValueType::Bytes,
     }
 }
 
-/// Adds a row; whether the packet was no row but the end of the result.
-fn push_row(kinds: &[Kind], packet: &[u8], builder: &mut BatchBuilder) -> Result<bool> {
+/// Adds the row of a packet. Returns true if the packet is the end of the result instead.
+fn push_row(types: &[BinaryValueType], packet: &[u8], builder: &mut BatchBuilder) -> Result<bool> {
     match packet.first() {
         Some(0x00) => {}
         Some(0xFE) if is_end(packet) => return Ok(true),
         _ => return Err(server_error(packet)),
     }
-    // Two bits of the bitmap are reserved.
-    let bitmap_length = (kinds.len() + 2).div_ceil(8);
+    // The first two bits of the bitmap are reserved.
+    let bitmap_length = (types.len() + 2).div_ceil(8);
     let rest = packet.get(1..).unwrap_or_default();
     let (nulls, values) = rest.split_at_checked(bitmap_length).ok_or_else(garbled)?;
     let mut values = ParseBuf(values);
-    for (kind, bit) in kinds.iter().zip(2_usize..) {
+    for (value_type, bit) in types.iter().zip(2_usize..) {
         let null = nulls.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0);
         if null {
             builder.push_null();
         } else {
-            push_value(*kind, &mut values, builder).ok_or_else(garbled)?;
+            push_value(*value_type, &mut values, builder).ok_or_else(garbled)?;
         }
     }
     builder.end_row();
     Ok(false)
 }
 
-fn push_value(kind: Kind, values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()> {
-    match kind {
-        Kind::Bytes => builder.push_value(values.checked_eat_lenenc_str()?),
-        Kind::Integer { bytes, unsigned } => push_integer(values.checked_eat(bytes)?, unsigned, builder),
-        Kind::Year => push_text(builder, format_args!("{:04}", values.checked_eat_u16_le()?)),
-        // As the double that it is exactly: the target's text reader knows doubles only.
-        Kind::Float => push_text(
+fn push_value(value_type: BinaryValueType, values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()> {
+    match value_type {
+        BinaryValueType::Bytes => builder.push_value(values.checked_eat_lenenc_str()?),
+        BinaryValueType::Integer { bytes, unsigned } => push_integer(values.checked_eat(bytes)?, unsigned, builder),
+        BinaryValueType::Year => push_text(builder, format_args!("{:04}", values.checked_eat_u16_le()?)),
+        // Every FLOAT is exactly a DOUBLE, and the target parses text as a DOUBLE.
+        BinaryValueType::Float => push_text(
             builder,
             format_args!("{:e}", f64::from(f32::from_le_bytes(values.checked_eat(4)?.try_into().ok()?))),
         ),
-        Kind::Double => {
+        BinaryValueType::Double => {
             push_text(builder, format_args!("{:e}", f64::from_le_bytes(values.checked_eat(8)?.try_into().ok()?)))
         }
-        Kind::Date => push_date(values, builder)?,
-        Kind::Time => push_time(values, builder)?,
+        BinaryValueType::Date => push_date(values, builder)?,
+        BinaryValueType::Time => push_time(values, builder)?,
     }
     Some(())
 }
@@ -183,7 +185,7 @@ fn push_integer(bytes: &[u8], unsigned: bool, builder: &mut BatchBuilder) {
     builder.push_unescaped(digits.as_bytes());
 }
 
-/// DATE, DATETIME and TIMESTAMP. A length of 0 is the zero value; the parts that are all zero at the end are missing.
+/// Adds a DATE, DATETIME or TIMESTAMP. A length of 0 is the zero value; the encoding omits trailing parts that are zero.
 fn push_date(values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()> {
     let length = usize::from(values.checked_eat_u8()?);
     let mut parts = ParseBuf(values.checked_eat(length)?);
@@ -225,7 +227,7 @@ fn push_time(values: &mut ParseBuf<'_>, builder: &mut BatchBuilder) -> Option<()
     Some(())
 }
 
-/// Adds a value that is short and needs no escaping, without a detour over the heap.
+/// Adds a short value that needs no escaping, without an allocation.
 fn push_text(builder: &mut BatchBuilder, text: std::fmt::Arguments<'_>) {
     let mut space = [0; 48];
     let mut rest = space.as_mut_slice();
@@ -240,9 +242,9 @@ fn push_text(builder: &mut BatchBuilder, text: std::fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    fn text(kind: Kind, bytes: &[u8]) -> String {
+    fn decode(value_type: BinaryValueType, bytes: &[u8]) -> String {
         let mut builder = BatchBuilder::default();
-        push_value(kind, &mut ParseBuf(bytes), &mut builder).unwrap();
+        push_value(value_type, &mut ParseBuf(bytes), &mut builder).unwrap();
         builder.end_row();
         let batch = builder.finish(BatchId { table: 0, chunk: 0, batch: 0 });
         String::from_utf8(batch.data.to_vec()).unwrap().trim_end().to_owned()
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn integers_of_every_width_keep_their_value_and_sign() {
-        let int = |bytes: &[u8], unsigned| text(Kind::Integer { bytes: bytes.len(), unsigned }, bytes);
+        let int = |bytes: &[u8], unsigned| decode(BinaryValueType::Integer { bytes: bytes.len(), unsigned }, bytes);
         assert_eq!(int(&[0xFF], true), "255");
         assert_eq!(int(&[0xFF], false), "-1");
         assert_eq!(int(&[0, 0x80], false), "-32768");
@@ -260,24 +262,27 @@ mod tests {
 
     #[test]
     #[expect(clippy::cast_possible_truncation, reason = "the target narrows a double in the same way")]
-    fn floats_come_back_by_bits() {
+    fn floats_keep_every_bit() {
         for value in [0.0_f64, -0.0, f64::MIN_POSITIVE, 5e-324, f64::MAX, -1.5, 1e300, 0.1, 1.0 / 3.0] {
-            let back: f64 = text(Kind::Double, &value.to_le_bytes()).parse().unwrap();
+            let back: f64 = decode(BinaryValueType::Double, &value.to_le_bytes()).parse().unwrap();
             assert_eq!(back.to_bits(), value.to_bits());
         }
         for value in [1e-45_f32, f32::MAX, 16_777_216.0, 0.1] {
-            let back: f64 = text(Kind::Float, &value.to_le_bytes()).parse().unwrap();
+            let back: f64 = decode(BinaryValueType::Float, &value.to_le_bytes()).parse().unwrap();
             assert_eq!((back as f32).to_bits(), value.to_bits());
         }
     }
 
     #[test]
     fn times_keep_every_part() {
-        assert_eq!(text(Kind::Date, &[0]), "0000-00-00");
-        assert_eq!(text(Kind::Date, &[4, 0xE8, 0x07, 2, 30]), "2024-02-30");
-        assert_eq!(text(Kind::Date, &[11, 0xE8, 0x07, 2, 3, 4, 5, 6, 1, 0, 0, 0]), "2024-02-03 04:05:06.000001");
-        assert_eq!(text(Kind::Time, &[0]), "00:00:00");
-        assert_eq!(text(Kind::Time, &[8, 1, 34, 0, 0, 0, 22, 59, 59]), "-838:59:59");
-        assert_eq!(text(Kind::Year, &[0, 0]), "0000");
+        assert_eq!(decode(BinaryValueType::Date, &[0]), "0000-00-00");
+        assert_eq!(decode(BinaryValueType::Date, &[4, 0xE8, 0x07, 2, 30]), "2024-02-30");
+        assert_eq!(
+            decode(BinaryValueType::Date, &[11, 0xE8, 0x07, 2, 3, 4, 5, 6, 1, 0, 0, 0]),
+            "2024-02-03 04:05:06.000001"
+        );
+        assert_eq!(decode(BinaryValueType::Time, &[0]), "00:00:00");
+        assert_eq!(decode(BinaryValueType::Time, &[8, 1, 34, 0, 0, 0, 22, 59, 59]), "-838:59:59");
+        assert_eq!(decode(BinaryValueType::Year, &[0, 0]), "0000");
     }
 }

@@ -1,127 +1,147 @@
-//! Foreign keys that a server keeps although it would not add them again: something at one of their ends was changed
-//! while `foreign_key_checks` was off. Pure.
+//! Finds foreign keys that a server keeps although it would not add them again, because one of their tables was changed
+//! while `foreign_key_checks` was off. No I/O.
 
 use super::ddl::{ForeignKey, Index, TableDdl};
 use crate::catalog::{Column, Flavor, ObjectRef, Table};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
-/// The longest name of a constraint.
-const LONGEST_NAME: usize = 64;
+/// The maximum length of a constraint's name, in characters.
+const MAX_NAME_LENGTH: usize = 64;
 
-/// What is loose about a foreign key.
+/// The reason why a server would not add a foreign key again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::mysql) enum Loose {
-    /// The referenced table lacks the column.
-    NoColumn(String),
-    /// The referenced table has no index that begins with the referenced columns.
-    NoParentIndex,
-    /// Its own table has no index that begins with its columns.
-    NoChildIndex,
-    /// A column and the one that it refers to are of different types or collations.
-    Types(String),
-    /// The server named it after a table whose name was made longer since.
-    Name,
+pub(in crate::mysql) enum ForeignKeyDefect {
+    /// The referenced table lacks this column.
+    MissingColumn(String),
+    /// No index of the referenced table begins with the referenced columns.
+    MissingParentIndex,
+    /// No index of the referencing table begins with its columns.
+    MissingChildIndex,
+    /// This column and the referenced one differ in type or collation.
+    TypeMismatch(String),
+    /// The server named the key after its table, which has a longer name since.
+    NameTooLong,
 }
 
-impl Loose {
-    /// For people.
+impl ForeignKeyDefect {
+    /// A description for reports.
     pub(in crate::mysql) fn describe(&self) -> String {
         match self {
-            Self::NoColumn(column) => format!("the referenced table has no column {column}"),
-            Self::NoParentIndex => "the referenced table has no index over the referenced columns".to_owned(),
-            Self::NoChildIndex => "its table has no index over its columns".to_owned(),
-            Self::Types(column) => {
+            Self::MissingColumn(column) => format!("the referenced table has no column {column}"),
+            Self::MissingParentIndex => "the referenced table has no index over the referenced columns".to_owned(),
+            Self::MissingChildIndex => "its table has no index over its columns".to_owned(),
+            Self::TypeMismatch(column) => {
                 format!("column {column} is of another type or collation than the one that it refers to")
             }
-            Self::Name => format!("its name is longer than {LONGEST_NAME} characters"),
+            Self::NameTooLong => format!("its name is longer than {MAX_NAME_LENGTH} characters"),
         }
     }
 }
 
-/// What is loose about a foreign key of `child` to `parent`, if anything is.
-pub(in crate::mysql) fn looseness(
+/// Finds the defect of a foreign key of `child` to `parent`, if it has one.
+pub(in crate::mysql) fn find_defect(
     child: (&Table, &TableDdl),
     parent: (&Table, &TableDdl),
     key: &ForeignKey,
-) -> Option<Loose> {
+) -> Option<ForeignKeyDefect> {
     let column = |table: &'_ Table, name: &str| -> Option<Column> {
         table.columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase()).cloned()
     };
     for (own, referenced) in key.columns.iter().zip(&key.referenced_columns) {
-        let Some(there) = column(parent.0, referenced) else { return Some(Loose::NoColumn(referenced.clone())) };
+        let Some(there) = column(parent.0, referenced) else {
+            return Some(ForeignKeyDefect::MissingColumn(referenced.clone()));
+        };
         let here = column(child.0, own)?;
-        if compared_as(&here) != compared_as(&there) {
-            return Some(Loose::Types(own.clone()));
+        if comparison_type(&here) != comparison_type(&there) {
+            return Some(ForeignKeyDefect::TypeMismatch(own.clone()));
         }
     }
     if !has_index(&parent.1.indexes, &key.referenced_columns) {
-        return Some(Loose::NoParentIndex);
+        return Some(ForeignKeyDefect::MissingParentIndex);
     }
     if !has_index(&child.1.indexes, &key.columns) {
-        return Some(Loose::NoChildIndex);
+        return Some(ForeignKeyDefect::MissingChildIndex);
     }
-    key.name.as_ref().filter(|name| name.chars().count() > LONGEST_NAME).map(|_| Loose::Name)
+    key.name.as_ref().filter(|name| name.chars().count() > MAX_NAME_LENGTH).map(|_| ForeignKeyDefect::NameTooLong)
 }
 
-/// Whether a server of this family takes the key inside the `CREATE TABLE` of its table, as long as the referenced table is
-/// not there yet. MySQL looks again when that is made.
-pub(in crate::mysql) fn can_be_created_first(flavor: Flavor, loose: &Loose) -> bool {
-    flavor == Flavor::MariaDb && matches!(loose, Loose::NoColumn(_) | Loose::NoParentIndex | Loose::Types(_))
+/// Whether a server of this family accepts the key in the `CREATE TABLE` of its table before the referenced table exists.
+///
+/// MySQL checks the key again when the referenced table is created.
+pub(in crate::mysql) fn can_precede_parent(flavor: Flavor, defect: &ForeignKeyDefect) -> bool {
+    flavor == Flavor::MariaDb
+        && matches!(
+            defect,
+            ForeignKeyDefect::MissingColumn(_)
+                | ForeignKeyDefect::MissingParentIndex
+                | ForeignKeyDefect::TypeMismatch(_)
+        )
 }
 
-/// The key under a name that is short enough; the same where it is.
+/// Returns the key with its name shortened to the maximum length.
 pub(in crate::mysql) fn with_short_name(key: &ForeignKey) -> ForeignKey {
-    let Some(name) = key.name.as_ref().filter(|name| name.chars().count() > LONGEST_NAME) else { return key.clone() };
-    // The end tells several keys of one table apart.
+    let Some(name) = key.name.as_ref().filter(|name| name.chars().count() > MAX_NAME_LENGTH) else {
+        return key.clone();
+    };
+    // The end of the name distinguishes several keys of one table.
     let end: String = name.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
-    let short: String = name.chars().take(LONGEST_NAME - 8).chain(end.chars()).collect();
+    let short: String = name.chars().take(MAX_NAME_LENGTH - 8).chain(end.chars()).collect();
     let quoted = |name: &str| super::ddl::quote_name(name);
     let definition = key.definition.replacen(&quoted(name), &quoted(&short), 1);
     ForeignKey { name: Some(short), definition, ..key.clone() }
 }
 
-/// What is told of a foreign key under another name.
-pub(in crate::mysql) fn renamed(table: &ObjectRef, key: &ForeignKey, short: &ForeignKey) -> Note {
+/// Reports a foreign key that has a shortened name.
+pub(in crate::mysql) fn rename_note(table: &ObjectRef, key: &ForeignKey, short: &ForeignKey) -> Note {
     let name = |key: &ForeignKey| format!("foreign key {}", key.name.as_deref().unwrap_or_default());
     Note::Fidelity(FidelityIssue {
         object: table.clone(),
         what: name(key),
         severity: Severity::Warning,
-        source: Loose::Name.describe(),
+        source: ForeignKeyDefect::NameTooLong.describe(),
         target: name(short),
     })
 }
 
-/// The loose foreign keys among tables that are made together, with the table and the place of each.
-pub(in crate::mysql) fn find<'a>(tables: &[(&'a Table, &'a TableDdl)], folds: bool) -> Vec<LooseKey<'a>> {
+/// Finds the defective foreign keys among tables that are created together.
+pub(in crate::mysql) fn find_all<'a>(
+    tables: &[(&'a Table, &'a TableDdl)],
+    folds: bool,
+) -> Vec<DefectiveForeignKey<'a>> {
     let same = |one: &str, other: &str| one == other || folds && one.to_lowercase() == other.to_lowercase();
     let mut found = Vec::new();
     for child in tables {
         for key in child.1.foreign_keys.iter().filter(|key| key.referenced_database.is_none()) {
             let parent = tables.iter().find(|(table, _)| same(&table.name, &key.referenced_table));
-            let loose = parent.and_then(|parent| Some((parent.0, looseness(*child, *parent, key)?)));
-            found.extend(loose.map(|(parent, loose)| LooseKey { child: child.0, parent, key, loose }));
+            let defect = parent.and_then(|parent| Some((parent.0, find_defect(*child, *parent, key)?)));
+            found.extend(defect.map(|(parent, defect)| DefectiveForeignKey { child: child.0, parent, key, defect }));
         }
     }
     found
 }
 
-/// A loose foreign key and its two ends.
-pub(in crate::mysql) struct LooseKey<'a> {
+/// A defective foreign key and its two tables.
+pub(in crate::mysql) struct DefectiveForeignKey<'a> {
     pub(in crate::mysql) child: &'a Table,
     pub(in crate::mysql) parent: &'a Table,
     pub(in crate::mysql) key: &'a ForeignKey,
-    pub(in crate::mysql) loose: Loose,
+    pub(in crate::mysql) defect: ForeignKeyDefect,
 }
 
-/// The tables to make before all others, in this order, each with the foreign keys that its `CREATE TABLE` names: only
-/// before the referenced table is there does the server take them. What leads in a circle is not among them.
-pub(in crate::mysql) fn created_first(flavor: Flavor, loose: &[LooseKey<'_>]) -> Vec<(String, Vec<ForeignKey>)> {
-    let early = |key: &&LooseKey<'_>| can_be_created_first(flavor, &key.loose) && key.child.name != key.parent.name;
-    let mut left: Vec<&LooseKey<'_>> = loose.iter().filter(early).collect();
+/// Returns the tables to create before all others, in this order, each with the foreign keys of its `CREATE TABLE`.
+///
+/// The server accepts these keys only before the referenced table exists. Tables that refer to each other in a circle are
+/// not in the list.
+pub(in crate::mysql) fn order_early_tables(
+    flavor: Flavor,
+    defect: &[DefectiveForeignKey<'_>],
+) -> Vec<(String, Vec<ForeignKey>)> {
+    let early =
+        |key: &&DefectiveForeignKey<'_>| can_precede_parent(flavor, &key.defect) && key.child.name != key.parent.name;
+    let mut left: Vec<&DefectiveForeignKey<'_>> = defect.iter().filter(early).collect();
     let mut first = Vec::new();
-    // A table may be made once all that refer to it are.
+    // A table can follow after all tables that refer to it.
     while let Some(name) =
         left.iter().map(|key| &key.child.name).find(|name| left.iter().all(|key| key.parent.name != **name)).cloned()
     {
@@ -142,15 +162,15 @@ fn has_index(indexes: &[Index], columns: &[String]) -> bool {
     })
 }
 
-/// What must be the same at both ends of a foreign key (<https://dev.mysql.com/doc/refman/9.7/en/create-table-foreign-keys.html>):
+/// The properties that must be equal at both ends of a foreign key (<https://dev.mysql.com/doc/refman/9.7/en/create-table-foreign-keys.html>):
 /// type and sign of numbers, their digits where these are fixed, the collation of text. Lengths of text may differ.
-fn compared_as(column: &Column) -> (String, Option<String>) {
+fn comparison_type(column: &Column) -> (String, Option<String>) {
     let sign = if column.column_type.contains("unsigned") { " unsigned" } else { "" };
     let kind = match column.data_type.as_str() {
         "char" | "varchar" => "text".to_owned(),
         "binary" | "varbinary" => "bytes".to_owned(),
         "decimal" | "bit" | "datetime" | "timestamp" | "time" => column.column_type.clone(),
-        // Any two of them fit.
+        // Any two of them are compatible.
         "enum" | "set" => "list".to_owned(),
         other => format!("{other}{sign}"),
     };
@@ -170,29 +190,33 @@ mod tests {
         (table, ddl)
     }
 
-    fn found(parent: &[(&'static str, &'static str)], parent_keys: &str, child_keys: &str) -> Option<Loose> {
+    fn defect_of(
+        parent: &[(&'static str, &'static str)],
+        parent_keys: &str,
+        child_keys: &str,
+    ) -> Option<ForeignKeyDefect> {
         let parent = table("p", parent, parent_keys);
         let constraint = "CONSTRAINT `c` FOREIGN KEY (`r`) REFERENCES `p` (`r`)";
         let child = table("t", &[("id", "int"), ("r", "varchar(20)")], &format!("{child_keys},\n  {constraint}"));
         let key = child.1.foreign_keys[0].clone();
-        looseness((&child.0, &child.1), (&parent.0, &parent.1), &key)
+        find_defect((&child.0, &child.1), (&parent.0, &parent.1), &key)
     }
 
     #[test]
-    fn every_kind_of_loose_key_is_found() {
+    fn every_defect_is_found() {
         let key = ",\n  KEY `k` (`r`,`id`)";
         let columns = [("id", "int"), ("r", "varchar(40)")];
-        assert_eq!(found(&columns, key, key), None);
-        assert_eq!(found(&columns, "", key), Some(Loose::NoParentIndex));
-        assert_eq!(found(&columns, ",\n  KEY `k` (`r`(3))", key), Some(Loose::NoParentIndex));
-        assert_eq!(found(&columns, key, ""), Some(Loose::NoChildIndex));
-        assert_eq!(found(&[("id", "int")], "", key), Some(Loose::NoColumn("r".to_owned())));
+        assert_eq!(defect_of(&columns, key, key), None);
+        assert_eq!(defect_of(&columns, "", key), Some(ForeignKeyDefect::MissingParentIndex));
+        assert_eq!(defect_of(&columns, ",\n  KEY `k` (`r`(3))", key), Some(ForeignKeyDefect::MissingParentIndex));
+        assert_eq!(defect_of(&columns, key, ""), Some(ForeignKeyDefect::MissingChildIndex));
+        assert_eq!(defect_of(&[("id", "int")], "", key), Some(ForeignKeyDefect::MissingColumn("r".to_owned())));
         let other = [("id", "int"), ("r", "varchar(20) collate utf8mb4_bin")];
-        assert_eq!(found(&other, key, key), Some(Loose::Types("r".to_owned())));
+        assert_eq!(defect_of(&other, key, key), Some(ForeignKeyDefect::TypeMismatch("r".to_owned())));
     }
 
     #[test]
-    fn a_long_name_is_cut_and_the_key_stays() {
+    fn long_names_are_shortened() {
         let name = format!("{}_ibfk_12", "x".repeat(60));
         let definition = format!("CONSTRAINT `{name}` FOREIGN KEY (`a`) REFERENCES `p` (`b`)");
         let (_, ddl) = table("t", &[("id", "int"), ("a", "int")], &format!(",\n  {definition}"));

@@ -1,5 +1,7 @@
-//! Looks for values whose text says less than they do: parts of a JSON value that were made from an SQL value keep its
-//! type, which the text does not show. `CAST(1.50 AS JSON)` is a DECIMAL, and comes back from its text as a DOUBLE.
+//! Finds JSON values whose types their text does not show.
+//!
+//! A part of a JSON value that was made from an SQL value keeps its type: `CAST(1.50 AS JSON)` is a DECIMAL, but the
+//! target parses its text as a DOUBLE.
 //!
 //! Source: "The JSON Data Type" (<https://dev.mysql.com/doc/refman/9.7/en/json.html>) and `JSON_TYPE` there.
 
@@ -14,24 +16,24 @@ use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
-/// What was found so far: how many values, by table and column, in the chunk of each number.
+/// The number of such values so far, by table and column, and by chunk number.
 #[derive(Default)]
-pub(super) struct Inspector(Mutex<BTreeMap<(ObjectRef, String), BTreeMap<u32, u64>>>);
+pub(super) struct JsonTypeFindings(Mutex<BTreeMap<(ObjectRef, String), BTreeMap<u32, u64>>>);
 
-/// One look at the rows of a chunk.
-pub(super) struct Inspection<'a> {
-    pub(super) inspector: &'a Inspector,
+/// The check of the rows of one chunk.
+pub(super) struct JsonTypeCheck<'a> {
+    pub(super) findings: &'a JsonTypeFindings,
     pub(super) table: &'a TablePlan,
     pub(super) chunk: u32,
-    /// The end of the SELECT that gives the rows.
+    /// The clause `FROM …` that selects the rows.
     pub(super) from: String,
 }
 
-impl Inspection<'_> {
-    /// Looks through the rows. A chunk that is read again counts once.
-    pub(super) async fn look(self, conn: &mut Conn) -> Result<()> {
-        let Self { inspector, table, chunk, from } = self;
-        // Before 8.0.4 there is no JSON_TABLE.
+impl JsonTypeCheck<'_> {
+    /// Checks the rows. A chunk that is read again counts once.
+    pub(super) async fn run(self, conn: &mut Conn) -> Result<()> {
+        let Self { findings, table, chunk, from } = self;
+        // MySQL 8.0.4 added JSON_TABLE.
         if conn.server.flavor != Flavor::MySql || conn.server.version_numbers() < (8, 0, 4) {
             return Ok(());
         }
@@ -39,9 +41,10 @@ impl Inspection<'_> {
         if columns.is_empty() {
             return Ok(());
         }
-        let sums: Vec<String> = columns.iter().map(|column| format!("SUM({})", hides_a_type(&column.name))).collect();
+        let sums: Vec<String> =
+            columns.iter().map(|column| format!("SUM({})", hidden_type_condition(&column.name))).collect();
         let Some(row) = conn.row(&format!("SELECT {} {from}", sums.join(", "))).await? else { return Ok(()) };
-        let mut found = inspector.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = findings.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, column) in columns.iter().enumerate().filter(|(index, _)| row.number(*index) > 0) {
             found.entry((table.table.object(), column.name.clone())).or_default().insert(chunk, row.number(index));
         }
@@ -49,8 +52,8 @@ impl Inspection<'_> {
     }
 }
 
-impl Inspector {
-    /// What was found.
+impl JsonTypeFindings {
+    /// The notes for the report.
     pub(super) fn notes(&self) -> Vec<Note> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let note = |((object, column), values): (&(ObjectRef, String), &BTreeMap<u32, u64>)| {
@@ -67,10 +70,10 @@ impl Inspector {
     }
 }
 
-/// The condition that a part of the JSON column, at any depth, is of a type that its text does not show.
-fn hides_a_type(column: &str) -> String {
+/// The SQL condition that a part of the JSON column, at any depth, has a type that its text does not show.
+fn hidden_type_condition(column: &str) -> String {
     let column = quote_name(column);
-    // In a text, a whole number is unsigned where it does not fit into 32 bits.
+    // The server parses an integer as unsigned if it does not fit into 32 bits.
     let hidden = |value: &str| {
         format!(
             "JSON_TYPE({value}) IN ('DECIMAL','DATE','TIME','DATETIME','BLOB','BIT','OPAQUE') \

@@ -2,24 +2,24 @@
 
 use super::super::connect::Conn;
 use super::super::ddl::{quote_name, temporary_table};
-use super::super::load::{self, Loading};
-use super::super::read::RowReader;
-use super::super::target::Target;
+use super::super::load::{self, LoadOptions};
+use super::super::row_reader::RowReader;
+use super::super::target::TargetDatabase;
 use super::super::{column, session};
-use super::settings::Settings;
+use super::settings::SessionSettings;
 use crate::batch::Batch;
 use crate::catalog::{Column, Flavor, Table};
 use crate::codec::row_texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
 
-const NAME: &str = "_dbgraft_scratch";
+const SCRATCH_NAME: &str = "_dbgraft_scratch";
 /// Numbers the rows.
-const COUNTER: &str = "_dbgraft_row";
+const ROW_NUMBER: &str = "_dbgraft_row";
 
 /// Which columns a scratch table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Columns {
+pub(super) enum ScratchColumns {
     /// All of them: computes what the table would.
     All,
     /// Those that are loaded: shows whether the rows themselves fit.
@@ -27,23 +27,23 @@ pub(super) enum Columns {
 }
 
 /// A connection with its scratch table. A lost connection costs it.
-pub(super) struct Scratch {
+pub(super) struct ScratchTable {
     conn: Conn,
     table: Table,
     create: String,
     /// The settings under which the server opened it; `None` where it is not there.
-    opened: Option<Settings>,
+    opened: Option<SessionSettings>,
 }
 
-impl Scratch {
+impl ScratchTable {
     /// Makes the table; `None` where the server does not let us, or its definition is not understood.
-    pub(super) async fn open(target: &Target, table: &Table, columns: Columns) -> Result<Option<Self>> {
+    pub(super) async fn open(target: &TargetDatabase, table: &Table, columns: ScratchColumns) -> Result<Option<Self>> {
         let keep = |name: &str| {
             let generated = |column: &Column| column.name == name && column.generated;
-            columns == Columns::All || !table.columns.iter().any(generated)
+            columns == ScratchColumns::All || !table.columns.iter().any(generated)
         };
-        let Some(create) = temporary_table(&table.create, NAME, COUNTER, keep) else { return Ok(None) };
-        let mut conn = session::writer(&target.address, &target.options).await?;
+        let Some(create) = temporary_table(&table.create, SCRATCH_NAME, ROW_NUMBER, keep) else { return Ok(None) };
+        let mut conn = session::open_writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
         conn.set_each(match conn.server.flavor {
             // No replica needs to know of it, where the account may say so.
@@ -56,10 +56,11 @@ impl Scratch {
             ],
         })
         .await?;
-        let table = Table { name: NAME.to_owned(), ..table.clone() };
+        let table = Table { name: SCRATCH_NAME.to_owned(), ..table.clone() };
         let mut scratch = Self { conn, table, create, opened: None };
         // Some tables can be made under other settings than ours only.
-        let made = scratch.make_under(&Settings::default()).await? || scratch.make_under(&Settings::signed()).await?;
+        let made = scratch.create_with(&SessionSettings::default()).await?
+            || scratch.create_with(&SessionSettings::signed_subtraction()).await?;
         Ok(made.then_some(scratch))
     }
 
@@ -68,16 +69,16 @@ impl Scratch {
     }
 
     /// Makes the table, and has the server open it, under these settings; says whether the server does so.
-    pub(super) async fn make_under(&mut self, settings: &Settings) -> Result<bool> {
-        let wanted = settings.fixed_at_open();
+    pub(super) async fn create_with(&mut self, settings: &SessionSettings) -> Result<bool> {
+        let wanted = settings.fixed_at_table_open();
         if self.opened.as_ref() == Some(&wanted) {
             return Ok(true);
         }
-        self.conn.exec(&format!("DROP TEMPORARY TABLE IF EXISTS {}", quote_name(NAME))).await?;
+        self.conn.exec(&format!("DROP TEMPORARY TABLE IF EXISTS {}", quote_name(SCRATCH_NAME))).await?;
         self.opened = None;
-        self.conn.exec(&format!("SET SESSION {}", wanted.assignments(session::LENIENT))).await?;
+        self.conn.exec(&format!("SET SESSION {}", wanted.assignments(session::LENIENT_MODES))).await?;
         let made = self.conn.exec(&self.create).await;
-        self.conn.exec(&format!("SET SESSION {}", wanted.defaults(session::STRICT))).await?;
+        self.conn.exec(&format!("SET SESSION {}", wanted.defaults(session::STRICT_MODES))).await?;
         match made {
             Err(error) if error.code().is_none() => Err(error),
             Err(_) => Ok(false),
@@ -89,47 +90,52 @@ impl Scratch {
     }
 
     /// Loads the rows as a strict server would.
-    pub(super) async fn load_strictly(&mut self, target: &Target, batch: &Batch) -> Result<()> {
-        self.fill(target, batch, &Loading::default()).await
+    pub(super) async fn load_strictly(&mut self, target: &TargetDatabase, batch: &Batch) -> Result<()> {
+        self.fill(target, batch, &LoadOptions::default()).await
     }
 
     /// Loads the rows under these settings, with all that the server warns of.
-    pub(super) async fn load(&mut self, target: &Target, batch: &Batch, settings: &Settings) -> Result<()> {
-        let filled = self.fill(target, batch, &Loading { lenient: true, settings: settings.clone() }).await;
+    pub(super) async fn load_leniently(
+        &mut self,
+        target: &TargetDatabase,
+        batch: &Batch,
+        settings: &SessionSettings,
+    ) -> Result<()> {
+        let filled = self.fill(target, batch, &LoadOptions { lenient: true, settings: settings.clone() }).await;
         if filled.as_ref().is_err_and(|error| error.code().is_some()) {
-            self.conn.exec(&format!("SET SESSION {}", settings.defaults(session::STRICT))).await?;
+            self.conn.exec(&format!("SET SESSION {}", settings.defaults(session::STRICT_MODES))).await?;
         }
         filled
     }
 
-    async fn fill(&mut self, target: &Target, batch: &Batch, loading: &Loading) -> Result<()> {
+    async fn fill(&mut self, target: &TargetDatabase, batch: &Batch, options: &LoadOptions) -> Result<()> {
         // TRUNCATE would have the server open it anew, under the settings of the moment.
-        self.conn.exec(&format!("DELETE FROM {}", quote_name(NAME))).await?;
-        let (files, packet) = {
+        self.conn.exec(&format!("DELETE FROM {}", quote_name(SCRATCH_NAME))).await?;
+        let (can_load_data, max_allowed_packet) = {
             let state = target.state();
-            (state.files, state.packet)
+            (state.can_load_data, state.max_allowed_packet)
         };
         let database = &target.address.database;
-        match files {
-            true => load::by_file(&mut self.conn, database, &self.table, batch, loading).await,
-            false => load::by_insert(&mut self.conn, database, &self.table, batch, packet, loading).await,
+        match can_load_data {
+            true => load::load_data(&mut self.conn, database, &self.table, batch, options).await,
+            false => load::insert_rows(&mut self.conn, database, &self.table, batch, max_allowed_packet, options).await,
         }
     }
 
     /// What these columns of the rows of a batch are now, as text.
-    pub(super) async fn values(mut self, batch: &Batch, columns: &[Column]) -> Result<(Self, Vec<Vec<u8>>)> {
+    pub(super) async fn read_values(mut self, batch: &Batch, columns: &[Column]) -> Result<(Self, Vec<Vec<u8>>)> {
         let columns: Vec<String> = columns.iter().map(column::read_expression).collect();
         // As stored: a conversion would be another value.
         self.conn.exec("SET SESSION character_set_results = NULL").await?;
-        let order = quote_name(COUNTER);
-        let sql = format!("SELECT {} FROM {} ORDER BY {order}", columns.join(", "), quote_name(NAME));
+        let order = quote_name(ROW_NUMBER);
+        let sql = format!("SELECT {} FROM {} ORDER BY {order}", columns.join(", "), quote_name(SCRATCH_NAME));
         let memory = MemoryBudget::new(u64::try_from(batch.data.len()).unwrap_or(u64::MAX).max(1 << 20), 1);
         let mut reader = RowReader::open(self.conn, &sql).await?;
         let mut computed = Vec::new();
-        while let Some(read) = reader.next(batch.id, &memory).await? {
+        while let Some(read) = reader.next_batch(batch.id, &memory).await? {
             computed.extend(row_texts(&read.data).map(<[u8]>::to_vec));
         }
-        self.conn = reader.finish().await?;
+        self.conn = reader.close().await?;
         if computed.len() as u64 != batch.rows {
             return Err(Error::new(ErrorKind::Internal, "a temporary table did not keep all its rows"));
         }

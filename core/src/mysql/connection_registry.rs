@@ -1,8 +1,8 @@
-//! The connections that a source or a sink has opened, so that their statements can be killed.
+//! Registers the open connections of a source or sink, so that their statements can be killed.
 //!
-//! Each holds a user-level lock of a random name. At a KILL the server itself says which connection holds it: after a
-//! restart the lock is gone, behind a proxy it is on the right server or on none, and the number is never one that was
-//! noted earlier, under which somebody else may work by now. A connection without the lock is never killed.
+//! Each connection holds a user-level lock with a random name. Before a KILL, the server reports which connection holds the
+//! lock. After a restart the lock is gone, and behind a proxy only the right server knows it, so a KILL never hits a
+//! connection of another client that has the same ID. A connection without a lock is never killed.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
@@ -14,16 +14,16 @@ use super::connect::{Address, Conn};
 use super::session;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A server that does not answer for so long cannot be asked to kill anything.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time within which the server must answer the KILL statements.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The locks that the open connections hold.
-pub(super) struct Running {
+pub(super) struct ConnectionRegistry {
     address: Address,
     locks: Mutex<BTreeSet<String>>,
 }
 
-impl Running {
+impl ConnectionRegistry {
     pub(super) fn new(address: Address) -> Self {
         Self { address, locks: Mutex::default() }
     }
@@ -32,8 +32,8 @@ impl Running {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a connection that was opened its lock. A server may refuse it (Percona XtraDB Cluster does).
-    pub(super) async fn watch(&self, mut conn: Conn) -> Result<Conn> {
+    /// Registers a new connection by taking its lock. Some servers refuse the lock, such as Percona XtraDB Cluster.
+    pub(super) async fn register(&self, mut conn: Conn) -> Result<Conn> {
         let random = || RandomState::new().build_hasher().finish();
         let lock = format!("dbgraft:{:016x}{:016x}", random(), random());
         match conn.row(&format!("SELECT GET_LOCK('{lock}', 0)")).await {
@@ -47,8 +47,8 @@ impl Running {
         Ok(conn)
     }
 
-    /// The server's numbers of the connections that are still open.
-    pub(super) async fn ids(&self, conn: &mut Conn) -> Result<Vec<u64>> {
+    /// The server's IDs of the registered connections that are still open.
+    pub(super) async fn connection_ids(&self, conn: &mut Conn) -> Result<Vec<u64>> {
         let locks = self.locks().clone();
         if locks.is_empty() {
             return Ok(Vec::new());
@@ -58,18 +58,18 @@ impl Running {
         Ok(rows.iter().map(|row| row.number(0)).filter(|id| *id > 0).collect())
     }
 
-    /// Closes a connection that does nothing.
+    /// Closes an idle connection.
     pub(super) fn close(&self, conn: Conn) {
         conn.lock.as_ref().map(|lock| self.locks().remove(lock));
     }
 
-    /// Ends one connection whose answer was lost. The server may not have noticed yet, and its transaction would stand
-    /// in the way of the next try.
+    /// Kills a connection whose answer was lost. Until the server notices the loss, its transaction would block the next
+    /// try.
     pub(super) async fn kill(&self, conn: Conn) -> Result<()> {
         self.kill_each(conn.lock.clone()).await
     }
 
-    /// Ends them all, whatever they are doing. Closing the socket alone would let a statement run on.
+    /// Kills all registered connections. Closing the sockets alone would let their statements run on.
     pub(super) async fn kill_all(&self) -> Result<()> {
         let locks = self.locks().clone();
         self.kill_each(locks).await
@@ -81,18 +81,18 @@ impl Running {
             return Ok(());
         }
         let kill = async {
-            let mut conn = session::control(&self.address).await?;
+            let mut conn = session::open_control(&self.address).await?;
             for lock in locks {
                 let holder = conn.row(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
                 if let Some(id) = holder.map(|row| row.number(0)).filter(|id| *id > 0) {
-                    // It may be gone already, which is as good.
+                    // KILL fails if the connection has ended meanwhile.
                     conn.try_each(&[&format!("KILL {id}")]).await?;
                 }
                 self.locks().remove(&lock);
             }
             Ok(())
         };
-        tokio::time::timeout(PATIENCE, kill).await.unwrap_or_else(|_| {
+        tokio::time::timeout(KILL_TIMEOUT, kill).await.unwrap_or_else(|_| {
             let message = "the server does not answer, and statements of this clone may still run";
             Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.server(), &self.address))
         })

@@ -1,26 +1,27 @@
-//! Tries definitions on the target itself, in a database of their own that is gone at once: what it refuses is known
-//! before anything is written.
+//! Tries definitions in a temporary database of the target, so that refusals are known before anything is written.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 use super::connect::Conn;
 use super::ddl::{self, Dialect, quote_name};
-use super::define::define;
+use super::define::execute_ddl;
 use super::session;
-use super::target::Target;
-use super::undo::CreatedItem;
+use super::target::TargetDatabase;
+use super::undo_log::CreatedItem;
 use crate::catalog::{Catalog, ObjectKind, Table};
 use crate::error::Result;
 use crate::fidelity::{FidelityIssue, Severity};
 
 const INDEX_TOO_LONG: u16 = 1709;
 
-impl Target {
-    /// The tables of the same family that are to be tried: all where the target is another release, or lays rows out in
-    /// another way than servers do by default; else those whose defaults ask a sequence, which may not be there.
-    pub(super) async fn doubtful_tables(&self, catalog: &Catalog) -> Result<Vec<Table>> {
-        let mut conn = session::control(&self.address).await?;
+impl TargetDatabase {
+    /// Returns the tables to try if both servers are of one family.
+    ///
+    /// These are all tables if the target has another release or another default row format. Otherwise they are the tables
+    /// whose defaults use a sequence, which may be missing.
+    pub(super) async fn tables_to_try(&self, catalog: &Catalog) -> Result<Vec<Table>> {
+        let mut conn = session::open_control(&self.address).await?;
         let usual = row_format(&mut conn).await?.eq_ignore_ascii_case("dynamic");
         let all = !usual || !catalog.server.is_same_release(&conn.server);
         let asks = |table: &&Table| {
@@ -30,22 +31,22 @@ impl Target {
         Ok(catalog.tables.iter().filter(asks).cloned().collect())
     }
 
-    /// What the target does not take of these tables. Without the right to make a database nothing is tried.
+    /// Returns the tables that the target refuses. Without the privilege to create a database, no table is tried.
     pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<FidelityIssue>> {
-        let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
-        // No replica needs to know of it, where the account may say so.
+        let mut conn = self.connections.register(session::open_ddl(&self.address, &self.options).await?).await?;
+        // Keeps the trial out of the binary log, if the account may do that.
         conn.set_each(&["sql_log_bin = 0"]).await?;
         let random = RandomState::new().build_hasher().finish();
         let name = format!("_dbgraft_trial_{random:016x}");
-        self.undo_log.add(CreatedItem::Trial(name.clone()));
+        self.undo_log.add(CreatedItem::TrialDatabase(name.clone()));
         let tried = try_each(&mut conn, &name, catalog).await;
         let dropped = conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&name))).await;
         if tried.as_ref().err().or(dropped.as_ref().err()).is_some_and(|error| error.code().is_none()) {
-            // The connection is lost: another one is to clear up.
+            // The connection is lost, so another one removes the trial database.
             self.undo().await?;
         }
-        self.undo_log.withdraw(CreatedItem::Trial(name));
-        self.running.close(conn);
+        self.undo_log.withdraw(CreatedItem::TrialDatabase(name));
+        self.connections.close(conn);
         tried
     }
 }
@@ -61,7 +62,7 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
     let rename =
         ddl::Rename { from: catalog.database.name.clone(), to: name.to_owned(), folds: catalog.server.folds_names };
     for sequence in catalog.definitions.iter().filter(|definition| definition.object.kind == ObjectKind::Sequence) {
-        // Where it is refused, so are the tables that ask it.
+        // If the target refuses the sequence, it also refuses the tables that use it.
         conn.try_each(&[&ddl::rename_database(&sequence.create, Dialect::default(), &rename).0]).await?;
     }
     for table in &catalog.tables {
@@ -85,15 +86,15 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
     Ok(refused)
 }
 
-/// The row format of InnoDB tables that name none; empty where the server does not say.
+/// The default row format of InnoDB tables; empty if the server does not report it.
 async fn row_format(conn: &mut Conn) -> Result<String> {
     let row = conn.row("SHOW VARIABLES LIKE 'innodb_default_row_format'").await?;
     Ok(row.map(|row| row.string(1)).unwrap_or_default())
 }
 
 async fn try_table(conn: &mut Conn, table: &Table, rename: &ddl::Rename) -> Result<()> {
-    // What is not understood here is named by the other checks.
+    // Other checks report a definition that cannot be parsed.
     let Ok(ddl) = ddl::split_table(&table.create, Dialect::default()) else { return Ok(()) };
-    define(conn, &ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;
+    execute_ddl(conn, &ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;
     conn.exec(&format!("DROP TABLE {}", quote_name(&table.name))).await.map(drop)
 }

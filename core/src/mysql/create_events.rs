@@ -1,44 +1,45 @@
-//! Creates events: disabled, so that none fires into a half-made clone, and enabled when all are made.
+//! Creates events: first all disabled, so that none fires during the clone, and then enables them.
 
-use super::apply::{self, Rewriting};
 use super::connect::Conn;
+use super::create_objects;
 use super::ddl::{self, Dialect, EventStatus, quote_name, quote_text};
-use super::target::Target;
-use crate::catalog::{Definition, Flavor, ObjectRef};
+use super::definition_rewriter::DefinitionRewriter;
+use super::target::TargetDatabase;
+use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
 const UNKNOWN_EVENT: u16 = 1539;
 
-/// Creates the events, and gives each its status.
-pub(super) async fn events(
+/// Creates the events among the definitions, and sets the status of each.
+pub(super) async fn create_events(
     conn: &mut Conn,
-    target: &Target,
-    events: Vec<&Definition>,
-    rewriting: &Rewriting,
+    target: &TargetDatabase,
+    definitions: &[Definition],
+    rewriter: &DefinitionRewriter,
 ) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     let mut enable = Vec::new();
-    for event in events {
+    for event in definitions.iter().filter(|definition| definition.object.kind == ObjectKind::Event) {
         let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
         let disabled = Definition { create, ..event.clone() };
-        let (made, note) = apply::create_or_tell(conn, target, &disabled, rewriting).await?;
+        let (made, note) = create_objects::create_or_report(conn, target, &disabled, rewriter).await?;
         notes.extend(note);
         if !made {
             continue;
         }
         if !exists(conn, &event.object).await? {
-            // The server drops an event at once whose time has passed. So that must be in the future.
+            // The server immediately drops an event whose time has passed. With this clock, the time is in the future.
             conn.set_each(&["timestamp = 1"]).await?;
-            apply::create(conn, &disabled, rewriting, &target.undo_log).await?;
+            create_objects::create_object(conn, &disabled, rewriter, &target.undo_log).await?;
             conn.exec("SET SESSION timestamp = DEFAULT").await?;
         }
         enable.push((event, status));
     }
     for (event, status) in enable {
-        if let Err(error) = set_status(conn, event, status, rewriting).await {
-            notes.push(target.late(&event.object, "status", Severity::Warning, error).await?);
+        if let Err(error) = set_status(conn, event, status, rewriter).await {
+            notes.push(target.refusal_note(&event.object, "status", Severity::Warning, error).await?);
         }
         if !exists(conn, &event.object).await? {
             notes.push(Note::Fidelity(FidelityIssue {
@@ -61,8 +62,14 @@ async fn exists(conn: &mut Conn, event: &ObjectRef) -> Result<bool> {
     Ok(conn.row(&sql).await?.is_some())
 }
 
-/// Gives an event its status. Altering it would make us its definer, and our settings its own.
-async fn set_status(conn: &mut Conn, event: &Definition, status: EventStatus, rewriting: &Rewriting) -> Result<()> {
+/// Sets the status of an event. ALTER EVENT names the definer and runs under the event's settings, because it replaces
+/// both.
+async fn set_status(
+    conn: &mut Conn,
+    event: &Definition,
+    status: EventStatus,
+    rewriter: &DefinitionRewriter,
+) -> Result<()> {
     let clause = match (status, conn.server.flavor) {
         (EventStatus::Disabled, _) => return Ok(()),
         (EventStatus::Enabled, _) => "ENABLE",
@@ -71,10 +78,10 @@ async fn set_status(conn: &mut Conn, event: &Definition, status: EventStatus, re
         }
         (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
     };
-    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
+    let definer = ddl::definer_clause(&rewriter.rewrite(event).0, Dialect::of(&event.sql_mode));
     let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
-    match apply::run(conn, event, &sql, None).await {
-        // An event whose time has passed is dropped by the server at once, as it would be at the source.
+    match create_objects::run_with_settings(conn, event, &sql, None).await {
+        // The server has dropped an event whose time has passed, as the source would.
         Err(error) if error.code() == Some(UNKNOWN_EVENT) => Ok(()),
         other => other,
     }

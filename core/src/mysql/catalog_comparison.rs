@@ -1,12 +1,15 @@
-//! Looks at what was made: reads the target's catalog once, and compares it with the plan. What differs, and nobody
-//! foresaw, is an entry of the report; where rows could not be the same, the clone is different.
+//! Compares the target's catalog with the plan after all objects are created.
+//!
+//! Each difference that no note foretold becomes an entry of the report. A difference that changes rows makes the clone
+//! different.
 
 use std::collections::BTreeSet;
 
-use super::apply::Rewriting;
 use super::connect::Conn;
 use super::ddl::{self, Definer, Dialect, Parts, quote_name, table_parts, with_definer};
-use super::target::{Target, There};
+use super::definition_rewriter::DefinitionRewriter;
+use super::existing_objects::ExistingObjects;
+use super::target::TargetDatabase;
 use super::{introspect, session};
 use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
@@ -14,51 +17,53 @@ use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
-/// What was to be made, and what is known of it already.
-pub(super) struct Audit<'a> {
-    /// As the target takes it.
+/// Compares a plan with the catalog of the target.
+pub(super) struct CatalogComparison<'a> {
+    /// The plan in the target's dialect.
     pub(super) plan: &'a Plan,
-    pub(super) rewriting: &'a Rewriting,
-    /// The tables that were made; others keep their definitions.
-    pub(super) tables: &'a BTreeSet<String>,
-    /// What has been told.
-    pub(super) told: &'a [Note],
+    pub(super) rewriter: &'a DefinitionRewriter,
+    /// The tables that the clone created. The others keep their definitions.
+    pub(super) created_tables: &'a BTreeSet<String>,
+    /// The notes of the clone so far.
+    pub(super) known_notes: &'a [Note],
 }
 
-impl Audit<'_> {
-    /// Compares, and removes indexes that the server added by itself where it lets us.
-    pub(super) async fn run(&self, target: &Target) -> Result<Vec<Note>> {
-        let made = introspect::catalog(&mut session::control(&target.address).await?, &target.address.database).await?;
-        let mut conn = target.definer().await?;
-        // Where it keeps names in lower case, all that names a table reads otherwise.
-        let folds = There::look(&mut conn, &target.address.database).await?.folds;
+impl CatalogComparison<'_> {
+    /// Compares both catalogs. Removes indexes that the server added by itself, if it allows that.
+    pub(super) async fn run(&self, target: &TargetDatabase) -> Result<Vec<Note>> {
+        let actual =
+            introspect::read_catalog(&mut session::open_control(&target.address).await?, &target.address.database)
+                .await?;
+        let mut conn = target.ddl_session().await?;
+        // A server that stores names in lower case prints every reference to a table differently.
+        let folds = ExistingObjects::read(&mut conn, &target.address.database).await?.folds_names;
         let mut notes = Vec::new();
-        let exact = self.plan.server.is_same_release(&made.server);
+        let exact = self.plan.server.is_same_release(&actual.server);
         for planned in self.plan.tables.iter().map(|plan| &plan.table) {
-            if !self.tables.contains(&planned.name) {
+            if !self.created_tables.contains(&planned.name) {
                 continue;
             }
-            let Some(table) = find(&made, &planned.name, folds || self.plan.server.folds_names) else {
-                if !self.is_told(&planned.object(), "definition") {
+            let Some(table) = find_table(&actual, &planned.name, folds || self.plan.server.folds_names) else {
+                if !self.is_reported(&planned.object(), "definition") {
                     notes.push(Note::different(planned.object(), "the table is not there"));
                 }
                 continue;
             };
-            let text = self.rewriting.renamed(&planned.object(), planned.create.clone(), Dialect::default()).0;
+            let text = self.rewriter.rename_database(&planned.object(), planned.create.clone(), Dialect::default()).0;
             let (Some(wanted), Some(found)) = (table_parts(&text), table_parts(&table.create)) else { continue };
-            let both = if folds { (folded(&wanted), folded(&found)) } else { (wanted, found) };
+            let both = if folds { (to_lowercase(&wanted), to_lowercase(&found)) } else { (wanted, found) };
             self.compare_table(&mut conn, planned, &both.0, &both.1, exact, &mut notes).await?;
         }
-        target.state().definers.push(conn);
+        target.state().ddl_sessions.push(conn);
         for planned in &self.plan.definitions {
-            let same = |made: &&Definition| {
+            let same = |actual: &&Definition| {
                 let object = &planned.object;
-                made.object == *object
+                actual.object == *object
                     || folds
-                        && made.object.kind == object.kind
-                        && made.object.name.to_lowercase() == object.name.to_lowercase()
+                        && actual.object.kind == object.kind
+                        && actual.object.name.to_lowercase() == object.name.to_lowercase()
             };
-            self.compare_definition(planned, made.definitions.iter().find(same), exact && !folds, &mut notes);
+            self.compare_definition(planned, actual.definitions.iter().find(same), exact && !folds, &mut notes);
         }
         Ok(notes)
     }
@@ -78,27 +83,27 @@ impl Audit<'_> {
         for (what, text) in wanted.iter().filter(|(what, _)| same_columns || *what != "order of columns") {
             let difference = match found.get(what) {
                 None => Some(String::new()),
-                // Another release writes the same in another way.
+                // Another release may print the same definition differently.
                 Some(there) if exact && there != text => Some(there.clone()),
                 Some(_) => None,
             };
-            let Some(there) = difference.filter(|_| !self.is_told(&object, what)) else { continue };
-            if !exact && there.is_empty() && !names_the_same(what) {
+            let Some(there) = difference.filter(|_| !self.is_reported(&object, what)) else { continue };
+            if !exact && there.is_empty() && !has_stable_name(what) {
                 continue;
             }
             notes.push(match what.split_once(' ').map(|(kind, _)| kind) {
-                // Another column takes other values.
+                // A different column may store different values.
                 Some("column") => {
                     Note::different(object.clone(), format!("{what} is {text} in the plan, {there} there"))
                 }
-                _ => told(&object, what, text, &there),
+                _ => difference_note(&object, what, text, &there),
             });
         }
-        for (what, text) in found.iter().filter(|(what, _)| !wanted.contains_key(*what) && names_the_same(what)) {
-            if self.is_told(&object, what) {
+        for (what, text) in found.iter().filter(|(what, _)| !wanted.contains_key(*what) && has_stable_name(what)) {
+            if self.is_reported(&object, what) {
                 continue;
             }
-            // The server added it for a foreign key, and the source could do without.
+            // The server added the index for a foreign key. The source works without it.
             if let Some(index) = what.strip_prefix("index ") {
                 let (table, index) = (quote_name(&object.name), quote_name(index));
                 match conn.exec(&format!("ALTER TABLE {table} DROP KEY {index}")).await {
@@ -107,24 +112,24 @@ impl Audit<'_> {
                     Ok(_) => continue,
                 }
             }
-            notes.push(told(&object, what, "", text));
+            notes.push(difference_note(&object, what, "", text));
         }
         Ok(())
     }
 
     fn compare_definition(&self, planned: &Definition, found: Option<&Definition>, exact: bool, notes: &mut Vec<Note>) {
         let object = &planned.object;
-        if self.has_entry(object) {
+        if self.has_note(object) {
             return;
         }
         let Some(found) = found else {
-            notes.push(told(object, "definition", "it is in the plan", ""));
+            notes.push(difference_note(object, "definition", "it is in the plan", ""));
             return;
         };
         if object.kind == ObjectKind::View {
-            let (wanted, there) = (columns(&planned.columns), columns(&found.columns));
+            let (wanted, there) = (describe_columns(&planned.columns), describe_columns(&found.columns));
             if exact && wanted != there && !planned.columns.is_empty() {
-                notes.push(told(object, "columns", &wanted, &there));
+                notes.push(difference_note(object, "columns", &wanted, &there));
             }
         }
         if !exact || object.kind == ObjectKind::Sequence {
@@ -139,12 +144,12 @@ impl Audit<'_> {
                 .map(|token| token.text)
                 .collect::<Vec<_>>()
                 .join(" ")
-                // A view whose definer is not there is shown with its database in every name.
-                .replace(&format!("{} . ", quote_name(&self.rewriting.rename.to)), "")
+                // A server prints a view whose definer is missing with its database in every name.
+                .replace(&format!("{} . ", quote_name(&self.rewriter.rename.to)), "")
         };
-        let (wanted, there) = (text(&self.rewriting.apply(planned).0), text(&found.create));
+        let (wanted, there) = (text(&self.rewriter.rewrite(planned).0), text(&found.create));
         if wanted != there {
-            notes.push(told(object, "definition", &wanted, &there));
+            notes.push(difference_note(object, "definition", &wanted, &there));
         }
         let settings = |d: &Definition| {
             [&d.sql_mode, &d.character_set_client, &d.collation_connection, &d.database_collation, &d.time_zone]
@@ -152,30 +157,30 @@ impl Audit<'_> {
         };
         let (wanted, there) = (settings(planned), settings(found));
         if wanted != there {
-            notes.push(told(object, "settings that it was made under", &wanted.join(" "), &there.join(" ")));
+            notes.push(difference_note(object, "settings that it was made under", &wanted.join(" "), &there.join(" ")));
         }
     }
 
-    /// Whether this has been told of the object.
-    fn is_told(&self, object: &ObjectRef, what: &str) -> bool {
+    /// Whether a note reports this difference of the object already.
+    fn is_reported(&self, object: &ObjectRef, what: &str) -> bool {
         let says = |found: &FidelityIssue| {
-            // An option that was left out is told by its name.
+            // A note on an omitted option names the option.
             found.object == *object
                 && (found.what.to_lowercase() == what.to_lowercase()
                     || found.target == what
                     || what == "options" && found.what == "option")
         };
-        self.told.iter().any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if says(found)))
+        self.known_notes.iter().any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if says(found)))
     }
 
-    fn has_entry(&self, object: &ObjectRef) -> bool {
-        self.told
+    fn has_note(&self, object: &ObjectRef) -> bool {
+        self.known_notes
             .iter()
             .any(|note| matches!(note, Note::Fidelity(found) | Note::Refused(found) if found.object == *object))
     }
 }
 
-fn told(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
+fn difference_note(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
     let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
     Note::Fidelity(FidelityIssue {
         object: object.clone(),
@@ -186,22 +191,22 @@ fn told(object: &ObjectRef, what: &str, source: &str, target: &str) -> Note {
     })
 }
 
-/// Whether a part of this name has it in every release.
-fn names_the_same(what: &str) -> bool {
+/// Whether every release gives this part of a table the same name.
+fn has_stable_name(what: &str) -> bool {
     ["column ", "index ", "foreign key "].iter().any(|kind| what.starts_with(kind)) || what == "primary key"
 }
 
-/// The parts in lower case.
-fn folded(parts: &Parts) -> Parts {
+/// Converts names and texts of the parts to lower case.
+fn to_lowercase(parts: &Parts) -> Parts {
     parts.iter().map(|(what, text)| (what.to_lowercase(), text.to_lowercase())).collect()
 }
 
-fn find<'c>(catalog: &'c Catalog, name: &str, folds: bool) -> Option<&'c Table> {
+fn find_table<'c>(catalog: &'c Catalog, name: &str, folds: bool) -> Option<&'c Table> {
     let same = |table: &&Table| table.name == name || folds && table.name.to_lowercase() == name.to_lowercase();
     catalog.tables.iter().find(same)
 }
 
-fn columns(columns: &[Column]) -> String {
+fn describe_columns(columns: &[Column]) -> String {
     let one = |column: &Column| {
         let collation = column.collation.as_deref().unwrap_or_default();
         let null = if column.nullable { "" } else { " not null" };

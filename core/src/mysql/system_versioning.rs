@@ -1,20 +1,22 @@
-//! Leaves out the rows that a system-versioned table once had, for a server that keeps no history.
+//! Removes the history of system-versioned tables for servers without system versioning.
 
-use super::column::HIDDEN_PERIOD;
+use super::column::HIDDEN_PERIOD_COLUMNS;
 use super::ddl::{Cursor, Dialect, split_at_commas, tokens, within};
 use crate::batch::Batch;
 use crate::catalog::Table;
 use crate::codec::{BatchBuilder, Field, split_rows};
 
-/// The end of a row that is valid now, in the older servers and in those whose time reaches further.
+/// The end time of a current row, in older MariaDB servers and in those with a longer range of TIMESTAMP.
 const FOREVER: [&[u8]; 2] = [b"2038-01-19 03:14:07.999999", b"2106-02-07 06:28:15.999999"];
 
-/// The columns that say from when, and until when, a row was valid; `None` where no such rows travel.
-pub(super) fn period(table: &Table) -> Option<[String; 2]> {
-    table.history.then(|| named_period(&table.create).unwrap_or_else(|| HIDDEN_PERIOD.map(str::to_owned)))
+/// The names of the period columns, begin and end; `None` if the rows are read without their history.
+pub(super) fn period_columns(table: &Table) -> Option<[String; 2]> {
+    table
+        .history
+        .then(|| declared_period_columns(&table.create).unwrap_or_else(|| HIDDEN_PERIOD_COLUMNS.map(str::to_owned)))
 }
 
-fn named_period(create: &str) -> Option<[String; 2]> {
+fn declared_period_columns(create: &str) -> Option<[String; 2]> {
     let all = tokens(create, Dialect::default());
     let mut cursor = Cursor::new(&all);
     while !cursor.eat_words(&["PERIOD", "FOR", "SYSTEM_TIME"]) {
@@ -25,16 +27,17 @@ fn named_period(create: &str) -> Option<[String; 2]> {
     names.iter().filter_map(|name| Cursor::new(name).eat_name()).collect::<Vec<_>>().try_into().ok()
 }
 
-/// The table without its history.
-pub(super) fn without(table: &Table, period: &[String; 2]) -> Table {
+/// Returns the table without its period columns.
+pub(super) fn without_period_columns(table: &Table, period: &[String; 2]) -> Table {
     let mut plain = Table { history: false, ..table.clone() };
     plain.columns.retain(|column| !period.contains(&column.name));
     plain
 }
 
-/// The table without its history, and those rows of the batch that are valid now; `None` where no others travel.
-pub(super) fn current(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
-    let period = period(table)?;
+/// Returns the table without its period columns, and the current rows of the batch; `None` if the rows are read without
+/// their history.
+pub(super) fn keep_current_rows(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
+    let period = period_columns(table)?;
     let of_period: Vec<bool> = table.stored_columns().map(|column| period.contains(&column.name)).collect();
     let [_, end] = &period;
     let end = table.stored_columns().position(|column| column.name == *end)?;
@@ -48,11 +51,11 @@ pub(super) fn current(table: &Table, batch: &Batch) -> Option<(Table, Batch)> {
         for (field, _) in fields.iter().zip(&of_period).filter(|(_, of_period)| !**of_period) {
             match field {
                 Field::Null => kept.push_null(),
-                // It is escaped already.
+                // The text is escaped already.
                 Field::Escaped(text) => kept.push_unescaped(text),
             }
         }
         kept.end_row();
     }
-    Some((without(table, &period), kept.finish(batch.id)))
+    Some((without_period_columns(table, &period), kept.finish(batch.id)))
 }

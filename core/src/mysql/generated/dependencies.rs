@@ -6,30 +6,30 @@
 use std::collections::BTreeSet;
 
 use super::super::ddl::{Dialect, Index, Token, TokenKind, generated_columns, split_table, table_parts, tokens};
-use super::settings::{DATES, PAD, SUBTRACTION, Setting, TRUNCATE};
+use super::settings::{DATE_RULES, PAD_CHARS, SIGNED_SUBTRACTION, SessionSetting, TRUNCATE_FRACTIONS};
 use crate::catalog::{Column, Table};
 
 /// The settings that the generated columns of a table depend on, on a server that has `offsets` in its time literals;
 /// `zeros` where its rows may hold dates with parts that are zero.
-pub(super) fn dependencies(table: &Table, offsets: bool, zeros: bool) -> BTreeSet<Setting> {
+pub(super) fn column_dependencies(table: &Table, offsets: bool, zeros: bool) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
     for generated in generated_columns(&table.create) {
-        found.extend(of_expression(&generated.expression, &table.columns));
+        found.extend(expression_dependencies(&generated.expression, &table.columns));
         let own = table.columns.iter().find(|column| column.name == generated.name);
-        if makes_dates(&generated.expression, own, &table.columns, zeros) {
-            found.extend(DATES);
+        if may_produce_invalid_dates(&generated.expression, own, &table.columns, zeros) {
+            found.extend(DATE_RULES);
         }
     }
     if !offsets {
-        found.remove(&Setting::TimeZone);
-        found.remove(&Setting::Encryption);
+        found.remove(&SessionSetting::TimeZone);
+        found.remove(&SessionSetting::Encryption);
     }
     found
 }
 
 /// The settings that decide whether a table takes a row: of its checks, its partitions, and what it computes for virtual
 /// columns and indexes.
-pub(super) fn of_rules(table: &Table, offsets: bool) -> BTreeSet<Setting> {
+pub(super) fn rule_dependencies(table: &Table, offsets: bool) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
     for (what, text) in table_parts(&table.create).unwrap_or_default() {
         let text = match what.split_once(' ').map_or(what.as_str(), |(kind, _)| kind) {
@@ -38,14 +38,14 @@ pub(super) fn of_rules(table: &Table, offsets: bool) -> BTreeSet<Setting> {
             "options" => text.split_once("PARTITION BY").map(|(_, rest)| rest.to_owned()).unwrap_or_default(),
             _ => continue,
         };
-        found.extend(of_expression(&text, &table.columns));
+        found.extend(expression_dependencies(&text, &table.columns));
     }
     for generated in generated_columns(&table.create) {
-        found.extend(of_expression(&generated.expression, &table.columns));
+        found.extend(expression_dependencies(&generated.expression, &table.columns));
     }
     if !offsets {
-        found.remove(&Setting::TimeZone);
-        found.remove(&Setting::Encryption);
+        found.remove(&SessionSetting::TimeZone);
+        found.remove(&SessionSetting::Encryption);
     }
     found
 }
@@ -64,18 +64,18 @@ pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>
             let virtual_one = column.as_ref().and_then(|name| generated.iter().find(|other| other.name == *name));
             match (column, virtual_one) {
                 (_, Some(other)) if !is_stored(&other.name) => {
-                    found.extend(of_expression(&other.expression, &table.columns));
+                    found.extend(expression_dependencies(&other.expression, &table.columns));
                 }
                 (None, _) => {
                     let text = parts.get(&format!("index {}", index.name));
                     // The first characters of a column are no expression.
                     let text = text.filter(|text| text.contains("( ("));
-                    found.extend(text.map(|text| of_expression(text, &table.columns)).unwrap_or_default());
+                    found.extend(text.map(|text| expression_dependencies(text, &table.columns)).unwrap_or_default());
                 }
                 _ => {}
             }
         }
-        let mut variables: Vec<&str> = found.into_iter().map(Setting::variable).collect();
+        let mut variables: Vec<&str> = found.into_iter().map(SessionSetting::variable).collect();
         variables.dedup();
         (!variables.is_empty()).then(|| (index.name.clone(), variables))
     };
@@ -83,12 +83,12 @@ pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>
 }
 
 /// Whether some of them say what is a date.
-pub(super) fn judge_dates(settings: &BTreeSet<Setting>) -> bool {
-    DATES.iter().any(|setting| settings.contains(setting))
+pub(super) fn affect_date_validity(settings: &BTreeSet<SessionSetting>) -> bool {
+    DATE_RULES.iter().any(|setting| settings.contains(setting))
 }
 
 /// Whether an expression makes dates of what may be none: of text, or of dates with zeros.
-fn makes_dates(expression: &str, own: Option<&Column>, columns: &[Column], zeros: bool) -> bool {
+fn may_produce_invalid_dates(expression: &str, own: Option<&Column>, columns: &[Column], zeros: bool) -> bool {
     let is_temporal = |kind: &str| ["date", "datetime", "timestamp"].contains(&kind);
     let is_text = |column: &Column| column.charset.is_some() || column.data_type == "json";
     let all = tokens(expression, Dialect::default());
@@ -101,33 +101,33 @@ fn makes_dates(expression: &str, own: Option<&Column>, columns: &[Column], zeros
     has(&["STR_TO_DATE"]) || converts && (zeros || all.iter().filter_map(named).any(is_text))
 }
 
-fn of_expression(expression: &str, columns: &[Column]) -> BTreeSet<Setting> {
+fn expression_dependencies(expression: &str, columns: &[Column]) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
     for token in tokens(expression, Dialect::default()) {
         let column = token.ident().filter(|_| token.kind == TokenKind::QuotedIdent);
         if let Some(column) = column.and_then(|name| columns.iter().find(|column| column.name == *name)) {
             match column.data_type.as_str() {
-                "timestamp" => found.extend([Setting::TimeZone]),
-                "char" => found.extend([PAD]),
+                "timestamp" => found.extend([SessionSetting::TimeZone]),
+                "char" => found.extend([PAD_CHARS]),
                 _ => {}
             }
         } else if token.is_any_word(&["FROM_UNIXTIME", "UNIX_TIMESTAMP", "CONVERT_TZ"]) {
-            found.insert(Setting::TimeZone);
+            found.insert(SessionSetting::TimeZone);
         } else if token.is_any_word(&["DATE_FORMAT", "TIME_FORMAT", "DAYNAME", "MONTHNAME"]) {
-            found.insert(Setting::Locale);
+            found.insert(SessionSetting::Locale);
         } else if token.is_word("WEEK") {
-            found.insert(Setting::WeekFormat);
+            found.insert(SessionSetting::WeekFormat);
         } else if token.is_any_word(&["AES_ENCRYPT", "AES_DECRYPT"]) {
-            found.insert(Setting::Encryption);
+            found.insert(SessionSetting::Encryption);
         } else if token.is_punct("/") {
-            found.insert(Setting::DivisionScale);
+            found.insert(SessionSetting::DivisionScale);
         } else if token.is_punct("-") {
             let is_unsigned = |column: &Column| column.column_type.contains("unsigned");
             if columns.iter().any(is_unsigned) || expression.to_ascii_lowercase().contains("unsigned") {
-                found.insert(SUBTRACTION);
+                found.insert(SIGNED_SUBTRACTION);
             }
         } else if token.is_any_word(&["DATETIME", "TIME"]) {
-            found.insert(TRUNCATE);
+            found.insert(TRUNCATE_FRACTIONS);
         }
     }
     found
@@ -137,21 +137,24 @@ fn of_expression(expression: &str, columns: &[Column]) -> BTreeSet<Setting> {
 mod tests {
     use super::*;
 
-    fn of(expression: &str) -> Vec<Setting> {
+    fn dependencies_of(expression: &str) -> Vec<SessionSetting> {
         let columns = [("at", "timestamp"), ("c", "char(9)"), ("u", "int unsigned"), ("v", "varchar(9)")];
         let table = Table::define("t", columns, &[]);
-        of_expression(expression, &table.columns).into_iter().collect()
+        expression_dependencies(expression, &table.columns).into_iter().collect()
     }
 
     #[test]
     fn an_expression_tells_what_it_depends_on() {
-        assert_eq!(of("cast(`at` as date)"), [Setting::TimeZone]);
-        assert_eq!(of("concat(`c`,_utf8mb4'/ week')"), [PAD]);
-        assert_eq!(of("(`v` / 2)"), [Setting::DivisionScale]);
-        assert_eq!(of("`u` - 1"), [SUBTRACTION]);
-        assert_eq!(of("week(date_format(`v`,'%M'))"), [Setting::Locale, Setting::WeekFormat]);
-        assert_eq!(of("upper(`v`)"), []);
-        assert_eq!(of("aes_encrypt(`v`,'k')"), [Setting::Encryption]);
+        assert_eq!(dependencies_of("cast(`at` as date)"), [SessionSetting::TimeZone]);
+        assert_eq!(dependencies_of("concat(`c`,_utf8mb4'/ week')"), [PAD_CHARS]);
+        assert_eq!(dependencies_of("(`v` / 2)"), [SessionSetting::DivisionScale]);
+        assert_eq!(dependencies_of("`u` - 1"), [SIGNED_SUBTRACTION]);
+        assert_eq!(
+            dependencies_of("week(date_format(`v`,'%M'))"),
+            [SessionSetting::Locale, SessionSetting::WeekFormat]
+        );
+        assert_eq!(dependencies_of("upper(`v`)"), []);
+        assert_eq!(dependencies_of("aes_encrypt(`v`,'k')"), [SessionSetting::Encryption]);
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
         let mut table = Table::define("t", [("at", "datetime"), ("v", "varchar(9)"), ("made", "datetime")], &[]);
         table.columns[1].charset = Some("utf8mb4".to_owned());
         let makes = |expression: &str, own: usize, zeros| {
-            makes_dates(expression, table.columns.get(own), &table.columns, zeros)
+            may_produce_invalid_dates(expression, table.columns.get(own), &table.columns, zeros)
         };
         assert!(
             makes("cast(`v` as date)", 1, false) && makes("`v`", 2, false) && makes("str_to_date(1,'%Y')", 1, false)
@@ -175,8 +178,11 @@ mod tests {
             (PARTITION a VALUES LESS THAN (0)) */";
         let columns = table.create.split_once("\n) ENGINE").unwrap().0;
         table.create = format!("{columns}{rules}");
-        assert_eq!(of_rules(&table, true).into_iter().collect::<Vec<_>>(), [Setting::TimeZone, SUBTRACTION]);
-        assert_eq!(of_rules(&table, false).into_iter().collect::<Vec<_>>(), [SUBTRACTION]);
+        assert_eq!(
+            rule_dependencies(&table, true).into_iter().collect::<Vec<_>>(),
+            [SessionSetting::TimeZone, SIGNED_SUBTRACTION]
+        );
+        assert_eq!(rule_dependencies(&table, false).into_iter().collect::<Vec<_>>(), [SIGNED_SUBTRACTION]);
     }
 
     #[test]
