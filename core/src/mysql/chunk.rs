@@ -50,9 +50,9 @@ pub(super) async fn chunk_table(conn: &mut Conn, database: &str, table: &Table, 
     let name = format!("{}.{}", quote_name(database), quote_name(&table.name));
     let Some(key) = clustered_key(conn, &name, table).await? else { return Ok(TableChunks::whole()) };
     let wanted = (table.data_bytes / smallest).clamp(2, MAX_CHUNKS);
-    let size = (table.rows_estimate / wanted).max(2);
+    let rows_per_range = (table.rows_estimate / wanted).max(2);
     let names = key.columns.iter().map(|column| column.name.clone()).collect();
-    match (RangeSplitter { conn, name, key, size }).split(table.rows_estimate, wanted).await {
+    match (RangeSplitter { conn, name, key, rows_per_range }).split(table.rows_estimate, wanted).await {
         Ok(boundaries) => Ok(TableChunks::from_boundaries(names, boundaries)),
         // The server may refuse a probe point, for example. The table is then read as one chunk.
         Err(error) if error.code().is_some() => Ok(TableChunks::whole()),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_is_in_one_chunk_whatever_the_borders() {
+    fn each_key_is_in_one_chunk_whatever_the_boundaries() {
         let keys: Vec<Vec<i64>> = (0..125).map(|n| vec![n / 25, n / 5 % 5, n % 5]).collect();
         for seed in 0..200_usize {
             // Some of the keys, in order. Of some only a prefix, which ends at the last key with that prefix.

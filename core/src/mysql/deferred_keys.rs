@@ -35,7 +35,7 @@ impl TargetDatabase {
             Err(error) if error.code() == Some(DUPLICATE_KEY_NAME) => self.add_missing_keys(conn, name, ddl).await?,
             other => other?,
         }
-        conn.exec(&format!("SET SESSION {}", settings.defaults(session::DDL_MODES))).await.map(drop)
+        conn.exec(&format!("SET SESSION {}", settings.default_assignments(session::DDL_MODES))).await.map(drop)
     }
 
     /// Whether no other table waits for its keys, so that this one may use all threads of the server.

@@ -29,12 +29,13 @@ impl ExistingObjects {
 
     /// The existing object whose name this object would take.
     pub(super) fn conflicts_with(&self, wanted: &ObjectRef) -> Option<&ObjectRef> {
-        self.objects.iter().find(|object| self.is_same_object(object, wanted))
+        self.objects.iter().find(|object| self.is_name_conflict(object, wanted))
     }
 
     /// All objects except these.
-    pub(super) fn except(&self, these: &[ObjectRef]) -> Vec<ObjectRef> {
-        let others = self.objects.iter().filter(|object| !these.iter().any(|known| self.is_same_object(object, known)));
+    pub(super) fn all_except(&self, these: &[ObjectRef]) -> Vec<ObjectRef> {
+        let others =
+            self.objects.iter().filter(|object| !these.iter().any(|known| self.is_name_conflict(object, known)));
         others.cloned().collect()
     }
 
@@ -42,7 +43,7 @@ impl ExistingObjects {
     ///
     /// Tables, views and sequences share one namespace. Names of other kinds ignore case on every server, except those
     /// of triggers.
-    fn is_same_object(&self, object: &ObjectRef, wanted: &ObjectRef) -> bool {
+    fn is_name_conflict(&self, object: &ObjectRef, wanted: &ObjectRef) -> bool {
         let relation = |kind| matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence);
         match relation(wanted.kind) {
             true => relation(object.kind) && self.is_same_name(&object.name, &wanted.name),

@@ -36,7 +36,7 @@ enum KeyColumnType {
 
 /// A value of a key column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyValue {
+pub(super) struct KeyColumnValue {
     /// The SQL literal.
     pub(super) literal: String,
     /// The form from which probe points are computed.
@@ -73,20 +73,20 @@ impl KeyColumn {
     }
 
     /// Parses a result of [`select_expression`](Self::select_expression).
-    pub(super) fn parse_value(&self, read: &str) -> KeyValue {
+    pub(super) fn parse_value(&self, read: &str) -> KeyColumnValue {
         let text = read.to_owned();
         match &self.kind {
-            KeyColumnType::Number => KeyValue { literal: text.clone(), text },
+            KeyColumnType::Number => KeyColumnValue { literal: text.clone(), text },
             KeyColumnType::Temporal(_) => {
                 let digits = read.chars().filter(|c| c.is_ascii_digit() || *c == '.');
                 let sign = if read.starts_with('-') { "-" } else { "" };
-                KeyValue { literal: format!("'{read}'"), text: format!("{sign}{}", digits.collect::<String>()) }
+                KeyColumnValue { literal: format!("'{read}'"), text: format!("{sign}{}", digits.collect::<String>()) }
             }
-            KeyColumnType::Binary => KeyValue { literal: format!("x'{read}'"), text },
+            KeyColumnType::Binary => KeyColumnValue { literal: format!("x'{read}'"), text },
             KeyColumnType::Text { charset, .. } => {
                 let (hex, text) = read.split_once(' ').unwrap_or((read, ""));
                 // The column's collation takes precedence over a literal's, and the target may lack it.
-                KeyValue { literal: format!("_{charset} x'{hex}'"), text: text.to_owned() }
+                KeyColumnValue { literal: format!("_{charset} x'{hex}'"), text: text.to_owned() }
             }
         }
     }
@@ -95,7 +95,7 @@ impl KeyColumn {
     ///
     /// The real keys may cluster, and only the server knows the order of texts. With `use_prefixes`, texts are built from
     /// prefixes of both values, for ranges where the usual points did not help.
-    pub(super) fn probe_points(&self, low: &KeyValue, high: &KeyValue, use_prefixes: bool) -> Vec<String> {
+    pub(super) fn probe_points(&self, low: &KeyColumnValue, high: &KeyColumnValue, use_prefixes: bool) -> Vec<String> {
         let (low, high) = (low.text.as_str(), high.text.as_str());
         match &self.kind {
             KeyColumnType::Number => numbers_between(low, high),

@@ -39,7 +39,7 @@ impl LoadOptions {
         if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
         }
-        conn.exec(&format!("SET SESSION {}", self.settings.defaults(session::STRICT_MODES))).await.map(drop)
+        conn.exec(&format!("SET SESSION {}", self.settings.default_assignments(session::STRICT_MODES))).await.map(drop)
     }
 
     /// The expression that makes the column's value of the field's bytes, where they are not taken as they are.

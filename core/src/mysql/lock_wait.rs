@@ -16,7 +16,7 @@ const MAX_NAMED_SESSIONS: usize = 5;
 /// Adds to the error of a failed wait for a lock the sessions that hold it.
 ///
 /// The new error is not retryable, because the next try would wait as long. Other errors stay as they are.
-pub(super) async fn explain(address: &Address, connections: &ConnectionRegistry, error: Error) -> Error {
+pub(super) async fn explain_error(address: &Address, connections: &ConnectionRegistry, error: Error) -> Error {
     // An error that is not retryable has been explained before.
     if !is_lock_wait(&error) || !error.is_retryable() {
         return error;

@@ -42,6 +42,6 @@ impl TargetDatabase {
 
     /// Calls [`lock_wait::explain`] for an error of the target.
     pub(super) async fn explain_lock_wait(&self, error: Error) -> Error {
-        lock_wait::explain(&self.address, &self.connections, error).await
+        lock_wait::explain_error(&self.address, &self.connections, error).await
     }
 }

@@ -142,8 +142,8 @@ impl MySqlSink {
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
         let database = &self.target.address.database;
-        if let Some(home) = self.target.undo_log.collation() {
-            conn.exec(&format!("ALTER DATABASE {} COLLATE {home}", quote_name(database))).await?;
+        if let Some(original) = self.target.undo_log.original_collation() {
+            conn.exec(&format!("ALTER DATABASE {} COLLATE {original}", quote_name(database))).await?;
         } else if let Some(database) = introspect::read_database(conn, database).await? {
             self.target.undo_log.add(CreatedItem::Collation(database.collation));
         }
@@ -353,6 +353,6 @@ impl Sink for MySqlSink {
     }
 
     async fn abort(&self) -> Result<()> {
-        self.target.undo().await
+        self.target.undo_all().await
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     locker.exec(&limits).await?;
     locker.allow_silence(address, LOCKED_SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
-    for method in methods(locker.server.flavor, request.partial) {
+    for method in snapshot_methods(locker.server.flavor, request.partial) {
         let requested_at = match acquire_lock(&mut locker, method, request, &mut waited).await? {
             LockAttempt::Acquired(requested_at) => requested_at,
             LockAttempt::Unavailable(why) => {
@@ -101,7 +101,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// The methods to try, best first. If only some tables are cloned, their locks come before that of the whole server.
-fn methods(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
+fn snapshot_methods(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
     let mut methods = match flavor {
         Flavor::MySql => vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::TableLocks],
         Flavor::MariaDb => {

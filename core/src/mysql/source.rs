@@ -87,7 +87,7 @@ impl MySqlSource {
     /// Adds to the error of a failed wait for a lock which session holds it.
     async fn explain_lock_wait<T>(&self, result: Result<T>) -> Result<T> {
         match result {
-            Err(error) => Err(lock_wait::explain(&self.address, &self.connections, error).await),
+            Err(error) => Err(lock_wait::explain_error(&self.address, &self.connections, error).await),
             done => done,
         }
     }

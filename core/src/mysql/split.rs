@@ -1,12 +1,12 @@
 //! Splits ranges of keys in two until the server estimates each to be small enough.
 
 use super::connect::Conn;
-use super::key_value::{KeyColumn, KeyValue};
+use super::key_value::{KeyColumn, KeyColumnValue};
 use crate::catalog::Flavor;
 use crate::error::Result;
 
 /// The most lookups or estimates in one statement.
-const MAX_QUESTIONS: usize = 64;
+const MAX_QUERIES: usize = 64;
 /// A split is uneven if one part has this many times the rows of the other.
 const UNEVEN_RATIO: u64 = 16;
 /// The consecutive uneven splits after which a range stays as it is.
@@ -32,9 +32,9 @@ struct KeyRange {
     /// The column after the prefix, by which the range can be split; `None` after the last column.
     column: Option<KeyColumn>,
     /// All values of the column are greater than this.
-    lower_bound: Option<KeyValue>,
+    lower_bound: Option<KeyColumnValue>,
     /// The greatest value of the column, once it is known.
-    upper_bound: Option<KeyValue>,
+    upper_bound: Option<KeyColumnValue>,
     /// The consecutive uneven splits that produced the range.
     uneven_splits: u32,
 }
@@ -43,7 +43,7 @@ impl KeyRange {
     /// Splits the range after this value.
     ///
     /// Only the proportion of the estimates counts, because their sum may be far off.
-    fn split_at(self, value: KeyValue, estimates: (u64, u64)) -> Vec<Self> {
+    fn split_at(self, value: KeyColumnValue, estimates: (u64, u64)) -> Vec<Self> {
         let sum = u128::from(estimates.0) + u128::from(estimates.1);
         let first = u128::from(self.rows) * u128::from(estimates.0) / sum.max(1);
         let first = u64::try_from(first).unwrap_or(self.rows);
@@ -77,7 +77,7 @@ pub(super) struct RangeSplitter<'a> {
     pub(super) name: String,
     pub(super) key: ClusteredKey,
     /// The number of rows that a range should have.
-    pub(super) size: u64,
+    pub(super) rows_per_range: u64,
 }
 
 /// Asks for the first value of a range's column in this order, among the rows that meet a condition.
@@ -94,16 +94,17 @@ impl RangeSplitter<'_> {
         let mut ranges =
             vec![KeyRange { end: None, rows, prefix, column, lower_bound: None, upper_bound: None, uneven_splits: 0 }];
         let enough = usize::try_from(4 * wanted).unwrap_or(usize::MAX);
-        let size = self.size;
-        let is_big =
-            |range: &KeyRange| range.rows >= size && range.uneven_splits < MAX_UNEVEN_SPLITS && range.column.is_some();
+        let rows_per_range = self.rows_per_range;
+        let is_big = |range: &KeyRange| {
+            range.rows >= rows_per_range && range.uneven_splits < MAX_UNEVEN_SPLITS && range.column.is_some()
+        };
         while ranges.len() < enough && ranges.iter().any(is_big) {
             let big = ranges.iter().filter(|range| is_big(range)).cloned().collect();
             let mut halves = self.split_each(big).await?.into_iter();
             let parts = |range| if is_big(&range) { halves.next().unwrap_or_default() } else { vec![range] };
             ranges = ranges.into_iter().flat_map(parts).collect();
         }
-        Ok(merge_small(ranges, size).into_iter().map(|range| range.end).collect())
+        Ok(merge_small(ranges, rows_per_range).into_iter().map(|range| range.end).collect())
     }
 
     /// Splits each range in two, or moves it to the next column if it has a single value.
@@ -119,7 +120,8 @@ impl RangeSplitter<'_> {
         let ends =
             |range| ["ASC", "DESC"].map(|order| RangeLookup { range, condition: below_last_value(range), order });
         let ends = self.look_up(ranges.iter().flat_map(ends).collect()).await?;
-        let ends: Vec<Vec<KeyValue>> = ends.chunks(2).map(|ends| ends.iter().flatten().cloned().collect()).collect();
+        let ends: Vec<Vec<KeyColumnValue>> =
+            ends.chunks(2).map(|ends| ends.iter().flatten().cloned().collect()).collect();
         let candidates: Vec<Vec<String>> =
             ranges.iter().zip(&ends).map(|(range, ends)| split_candidates(range, ends)).collect();
         let mut sides = self.estimate_sides(&ranges, &candidates).await?.into_iter();
@@ -145,11 +147,11 @@ impl RangeSplitter<'_> {
     }
 
     /// Runs the lookups, and returns their results in the same order.
-    async fn look_up(&mut self, lookups: Vec<RangeLookup<'_>>) -> Result<Vec<Option<KeyValue>>> {
+    async fn look_up(&mut self, lookups: Vec<RangeLookup<'_>>) -> Result<Vec<Option<KeyColumnValue>>> {
         let Self { conn, name, key: ClusteredKey { index, columns }, .. } = self;
         let mut values = vec![None; lookups.len()];
-        for (some, values) in lookups.chunks(MAX_QUESTIONS).zip(values.chunks_mut(MAX_QUESTIONS)) {
-            let question = |(place, lookup): (usize, &RangeLookup<'_>)| {
+        for (some, values) in lookups.chunks(MAX_QUERIES).zip(values.chunks_mut(MAX_QUERIES)) {
+            let query = |(place, lookup): (usize, &RangeLookup<'_>)| {
                 let RangeLookup { range, condition, order } = lookup;
                 let column = range.column.as_ref()?;
                 let (read, range, by) = (column.select_expression(), range_condition(range, columns), &column.quoted);
@@ -158,8 +160,8 @@ impl RangeSplitter<'_> {
                      ORDER BY {by} {order} LIMIT 1)"
                 ))
             };
-            let questions: Vec<String> = some.iter().enumerate().filter_map(question).collect();
-            for row in conn.rows(&questions.join(" UNION ALL ")).await? {
+            let queries: Vec<String> = some.iter().enumerate().filter_map(query).collect();
+            for row in conn.rows(&queries.join(" UNION ALL ")).await? {
                 let place = usize::try_from(row.number(0)).unwrap_or(usize::MAX);
                 let column = some.get(place).and_then(|lookup| lookup.range.column.as_ref());
                 if let (Some(value), Some(column), Some(text)) = (values.get_mut(place), column, row.text(1)) {
@@ -173,12 +175,12 @@ impl RangeSplitter<'_> {
     /// Estimates how many rows each range has up to each candidate, and after it. All estimates form one list.
     async fn estimate_sides(&mut self, ranges: &[KeyRange], candidates: &[Vec<String>]) -> Result<Vec<(u64, u64)>> {
         let Self { conn, name, key: ClusteredKey { index, columns }, .. } = self;
-        let mut questions = Vec::new();
+        let mut queries = Vec::new();
         for (range, candidates) in ranges.iter().zip(candidates) {
             let (by, range) = (split_column(range), range_condition(range, columns));
             for literal in candidates {
                 // With FORCE INDEX, MySQL does not look into the only index of a table, and estimates 1 row.
-                questions.extend(["<=", ">"].map(|side| {
+                queries.extend(["<=", ">"].map(|side| {
                     format!("SELECT {by} FROM {name} USE INDEX ({index}) WHERE {range} AND {by} {side} {literal}")
                 }));
             }
@@ -188,7 +190,7 @@ impl RangeSplitter<'_> {
             Flavor::MariaDb => ("", 8),
         };
         let mut estimates: Vec<u64> = Vec::new();
-        for some in questions.chunks(MAX_QUESTIONS) {
+        for some in queries.chunks(MAX_QUERIES) {
             let answers = conn.rows(&format!("EXPLAIN{format} {}", some.join(" UNION ALL "))).await?;
             let rows = answers.iter().map(|row| row.number(rows)).chain(std::iter::repeat(0));
             estimates.extend(rows.take(some.len()));
@@ -200,7 +202,7 @@ impl RangeSplitter<'_> {
 
 /// Returns the values at which the range could be split: the first, the last below the greatest, and probe points
 /// between them. The list is empty if all rows share one value.
-fn split_candidates(range: &KeyRange, ends: &[KeyValue]) -> Vec<String> {
+fn split_candidates(range: &KeyRange, ends: &[KeyColumnValue]) -> Vec<String> {
     let mut candidates: Vec<String> = ends.iter().map(|end| end.literal.clone()).collect();
     if let (Some(column), [low, high]) = (&range.column, ends) {
         candidates.extend(column.probe_points(low, high, range.uneven_splits % 2 == 1));
@@ -218,7 +220,7 @@ fn range_condition(range: &KeyRange, columns: &[KeyColumn]) -> String {
     let prefix = columns.iter().zip(&range.prefix);
     conditions.extend(prefix.map(|(column, literal)| format!("{} = {literal}", column.quoted)));
     if let Some(column) = &range.column {
-        let side = |operator: &str, value: &KeyValue| format!("{} {operator} {}", column.quoted, value.literal);
+        let side = |operator: &str, value: &KeyColumnValue| format!("{} {operator} {}", column.quoted, value.literal);
         conditions.extend(range.lower_bound.iter().map(|value| side(">", value)));
         conditions.extend(range.upper_bound.iter().map(|value| side("<=", value)));
     }
@@ -233,12 +235,12 @@ fn below_last_value(range: &KeyRange) -> String {
     }
 }
 
-/// Merges neighbouring ranges that have at most `size` rows together.
-fn merge_small(ranges: Vec<KeyRange>, size: u64) -> Vec<KeyRange> {
+/// Merges neighbouring ranges that have at most `rows_per_range` rows together.
+fn merge_small(ranges: Vec<KeyRange>, rows_per_range: u64) -> Vec<KeyRange> {
     let mut merged: Vec<KeyRange> = Vec::new();
     for range in ranges {
         match merged.last_mut() {
-            Some(last) if last.rows.saturating_add(range.rows) <= size => {
+            Some(last) if last.rows.saturating_add(range.rows) <= rows_per_range => {
                 last.rows += range.rows;
                 last.end = range.end;
             }

@@ -43,7 +43,7 @@ impl TargetDatabase {
         let dropped = conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&name))).await;
         if tried.as_ref().err().or(dropped.as_ref().err()).is_some_and(|error| error.code().is_none()) {
             // The connection is lost, so another one removes the trial database.
-            self.undo().await?;
+            self.undo_all().await?;
         }
         self.undo_log.withdraw(CreatedItem::TrialDatabase(name));
         self.connections.close(conn);

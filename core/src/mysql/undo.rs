@@ -21,7 +21,7 @@ impl TargetDatabase {
     ///
     /// A failed step does not prevent the others, and is retried for a quarter of a minute. The error names the items that
     /// are left.
-    pub(super) async fn undo(&self) -> Result<()> {
+    pub(super) async fn undo_all(&self) -> Result<()> {
         let left = tokio::sync::Mutex::new(std::mem::take(&mut *self.undo_log.entries()));
         RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
     }
@@ -89,7 +89,7 @@ impl TargetDatabase {
                 _ => {}
             }
         }
-        Ok(ExistingObjects::read(conn, &self.address.database).await?.except(&known))
+        Ok(ExistingObjects::read(conn, &self.address.database).await?.all_except(&known))
     }
 
     /// Whether the object is a table with rows.

@@ -81,7 +81,7 @@ impl UndoLog {
         let created = create.await;
         match &created {
             Ok(_) => self.add_record(UndoRecord::Created(item)),
-            Err(error) if is_refusal(error) => self.withdraw(item),
+            Err(error) if proves_no_creation(error) => self.withdraw(item),
             // The outcome is unknown.
             Err(_) => {}
         }
@@ -108,7 +108,7 @@ impl UndoLog {
     }
 
     /// The collation that the database had before routines were created.
-    pub(super) fn collation(&self) -> Option<String> {
+    pub(super) fn original_collation(&self) -> Option<String> {
         self.entries().iter().find_map(|entry| match &entry.item {
             CreatedItem::Collation(home) => Some(home.clone()),
             _ => None,
@@ -159,6 +159,6 @@ impl UndoLog {
 }
 
 /// Whether the error proves that the statement created nothing. An interrupted statement proves nothing.
-fn is_refusal(error: &Error) -> bool {
+fn proves_no_creation(error: &Error) -> bool {
     error.code().is_some_and(|code| code != INTERRUPTED) && error.kind() != ErrorKind::Connection
 }

@@ -102,7 +102,7 @@ impl TargetDatabase {
         if !has_stored || !doubtful || table.history {
             return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
         }
-        let Some(scratch) = ScratchTable::open(self, table, ScratchColumns::All).await? else {
+        let Some(scratch) = ScratchTable::create(self, table, ScratchColumns::All).await? else {
             return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
         };
         let mut search = SettingsSearch::new(self, batch, scratch, compared, read);
@@ -178,7 +178,7 @@ impl TargetDatabase {
     /// where it cannot be tried.
     pub(super) async fn accepts_rows(&self, table: &Table, batch: &Batch) -> Result<Option<bool>> {
         let table = self.with_own_definition(table);
-        let Some(mut scratch) = ScratchTable::open(self, &table, ScratchColumns::Loaded).await? else {
+        let Some(mut scratch) = ScratchTable::create(self, &table, ScratchColumns::Loaded).await? else {
             return Ok(None);
         };
         match scratch.load_strictly(self, batch).await {

@@ -37,7 +37,11 @@ pub(super) struct ScratchTable {
 
 impl ScratchTable {
     /// Makes the table; `None` where the server does not let us, or its definition is not understood.
-    pub(super) async fn open(target: &TargetDatabase, table: &Table, columns: ScratchColumns) -> Result<Option<Self>> {
+    pub(super) async fn create(
+        target: &TargetDatabase,
+        table: &Table,
+        columns: ScratchColumns,
+    ) -> Result<Option<Self>> {
         let keep = |name: &str| {
             let generated = |column: &Column| column.name == name && column.generated;
             columns == ScratchColumns::All || !table.columns.iter().any(generated)
@@ -59,8 +63,8 @@ impl ScratchTable {
         let table = Table { name: SCRATCH_NAME.to_owned(), ..table.clone() };
         let mut scratch = Self { conn, table, create, opened: None };
         // Some tables can be made under other settings than ours only.
-        let made = scratch.create_with(&SessionSettings::default()).await?
-            || scratch.create_with(&SessionSettings::signed_subtraction()).await?;
+        let made = scratch.recreate_with(&SessionSettings::default()).await?
+            || scratch.recreate_with(&SessionSettings::signed_subtraction()).await?;
         Ok(made.then_some(scratch))
     }
 
@@ -69,7 +73,7 @@ impl ScratchTable {
     }
 
     /// Makes the table, and has the server open it, under these settings; says whether the server does so.
-    pub(super) async fn create_with(&mut self, settings: &SessionSettings) -> Result<bool> {
+    pub(super) async fn recreate_with(&mut self, settings: &SessionSettings) -> Result<bool> {
         let wanted = settings.fixed_at_table_open();
         if self.opened.as_ref() == Some(&wanted) {
             return Ok(true);
@@ -78,7 +82,7 @@ impl ScratchTable {
         self.opened = None;
         self.conn.exec(&format!("SET SESSION {}", wanted.assignments(session::LENIENT_MODES))).await?;
         let made = self.conn.exec(&self.create).await;
-        self.conn.exec(&format!("SET SESSION {}", wanted.defaults(session::STRICT_MODES))).await?;
+        self.conn.exec(&format!("SET SESSION {}", wanted.default_assignments(session::STRICT_MODES))).await?;
         match made {
             Err(error) if error.code().is_none() => Err(error),
             Err(_) => Ok(false),
@@ -103,7 +107,7 @@ impl ScratchTable {
     ) -> Result<()> {
         let filled = self.fill(target, batch, &LoadOptions { lenient: true, settings: settings.clone() }).await;
         if filled.as_ref().is_err_and(|error| error.code().is_some()) {
-            self.conn.exec(&format!("SET SESSION {}", settings.defaults(session::STRICT_MODES))).await?;
+            self.conn.exec(&format!("SET SESSION {}", settings.default_assignments(session::STRICT_MODES))).await?;
         }
         filled
     }

@@ -136,7 +136,7 @@ impl SessionSettings {
 
     /// The assignments of a `SET`; `modes` is the session's own `sql_mode`.
     pub(in crate::mysql) fn assignments(&self, modes: &str) -> String {
-        let mut parts = vec![format!("sql_mode = '{}'", self.modes(modes))];
+        let mut parts = vec![format!("sql_mode = '{}'", self.merged_modes(modes))];
         parts.extend(self.0.iter().filter_map(|(setting, value)| {
             let variable = setting.variable();
             match setting {
@@ -151,7 +151,7 @@ impl SessionSettings {
     }
 
     /// The assignments that take them back.
-    pub(in crate::mysql) fn defaults(&self, modes: &str) -> String {
+    pub(in crate::mysql) fn default_assignments(&self, modes: &str) -> String {
         let mut parts = vec![format!("sql_mode = '{modes}'")];
         parts.extend(self.0.iter().filter_map(|(setting, _)| {
             Some(match setting {
@@ -164,7 +164,7 @@ impl SessionSettings {
     }
 
     /// The session's own modes, without those that are off and with those that are on.
-    fn modes(&self, own: &str) -> String {
+    fn merged_modes(&self, own: &str) -> String {
         let flag = |wanted: &'static str| {
             move |(setting, value): &(SessionSetting, String)| match setting {
                 SessionSetting::Mode(flag) if value == wanted => Some(*flag),
@@ -252,7 +252,7 @@ mod tests {
         let all = SessionSettings::candidates(&dependencies, &server);
         assert_eq!(all[0].describe(), "time_zone +02:00, PAD_CHAR_TO_FULL_LENGTH");
         assert_eq!(all[0].assignments("X"), "sql_mode = 'X,PAD_CHAR_TO_FULL_LENGTH', time_zone = '+02:00'");
-        assert_eq!(all[0].defaults("X"), "sql_mode = 'X', time_zone = '+00:00'");
+        assert_eq!(all[0].default_assignments("X"), "sql_mode = 'X', time_zone = '+00:00'");
         let many = BTreeSet::from([
             SessionSetting::TimeZone,
             PAD_CHARS,

@@ -87,9 +87,9 @@ impl<'a> SettingsSearch<'a> {
     }
 
     /// What the target computes of each row; nothing of one that it does not take under these settings.
-    async fn compute(&mut self, rows: &[usize], settings: &SessionSettings) -> Result<Vec<Option<Vec<u8>>>> {
+    async fn compute_values(&mut self, rows: &[usize], settings: &SessionSettings) -> Result<Vec<Option<Vec<u8>>>> {
         let Some(scratch) = self.scratch.as_mut() else { return Ok(Vec::new()) };
-        if !scratch.create_with(settings).await? {
+        if !scratch.recreate_with(settings).await? {
             return Ok(vec![None; rows.len()]);
         }
         let mut computed = Vec::new();
@@ -129,7 +129,7 @@ impl<'a> SettingsSearch<'a> {
         let sample: Vec<usize> = self.left.iter().copied().step_by(step).collect();
         let mut best = (0, None);
         for settings in candidates {
-            let computed = self.compute(&sample, settings).await?;
+            let computed = self.compute_values(&sample, settings).await?;
             let fits = sample
                 .iter()
                 .zip(&computed)
@@ -155,7 +155,7 @@ impl<'a> SettingsSearch<'a> {
             return Ok(());
         }
         let left = std::mem::take(&mut self.left);
-        let computed = self.compute(&left, settings).await?;
+        let computed = self.compute_values(&left, settings).await?;
         let same = |(row, computed): &(&usize, &Option<Vec<u8>>)| self.matches_source(**row, computed.as_deref());
         let (fitting, others): (Vec<_>, Vec<_>) = left.iter().zip(&computed).partition(same);
         let fitting: Vec<usize> = fitting.into_iter().map(|(row, _)| *row).collect();
@@ -176,7 +176,7 @@ impl<'a> SettingsSearch<'a> {
         let mut different = BTreeMap::new();
         let left = std::mem::take(&mut self.left);
         if !left.is_empty() {
-            let computed = self.compute(&left, settings).await?;
+            let computed = self.compute_values(&left, settings).await?;
             for (row, computed) in left.iter().zip(computed) {
                 // One that is not taken is refused when it is written, too.
                 let (Some(read), Some(computed)) = (self.read.get_mut(*row), computed) else { continue };
