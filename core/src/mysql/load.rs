@@ -1,4 +1,4 @@
-//! Writes one batch: by `LOAD DATA`, or by `INSERT` where the server does not take that.
+//! Loads one batch by `LOAD DATA`, or by `INSERT` if the server does not accept that.
 
 use super::connect::{Conn, Done};
 use super::ddl::quote_name;
@@ -9,23 +9,23 @@ use crate::catalog::{Column, Table};
 use crate::codec::{Field, split_rows};
 use crate::error::{Error, ErrorKind, Result};
 
-/// An INSERT is cut at about this length: longer ones gain nothing.
+/// The approximate length of an INSERT. Longer statements are no faster.
 const TARGET_INSERT_BYTES: usize = 1 << 20;
-/// How an ENUM's error value travels.
+/// The field of an ENUM's error value.
 const ERROR_VALUE: Field<'_> = Field::Escaped(b"0");
 
-/// How rows are loaded.
+/// The options for loading rows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LoadOptions {
-    /// Takes what the server warns of: only where the rows themselves are known to fit, and the warnings are of what it
-    /// computes from them.
+    /// Accepts warnings. Only for rows that are known to fit, so that the warnings come from expressions that the server
+    /// computes.
     pub(super) lenient: bool,
-    /// The settings that generated columns depend on.
+    /// The session settings on which generated columns depend.
     pub(super) settings: SessionSettings,
 }
 
 impl LoadOptions {
-    /// Sets up the session; `lenient` where the batch needs it.
+    /// Applies the settings to the session, with lenient modes if the batch needs them.
     async fn set_up_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
         if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
@@ -34,7 +34,7 @@ impl LoadOptions {
         conn.exec(&format!("SET SESSION {}", self.settings.assignments(modes))).await.map(drop)
     }
 
-    /// Sets the session back.
+    /// Restores the usual settings of the session.
     pub(super) async fn reset_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
         if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
@@ -42,10 +42,10 @@ impl LoadOptions {
         conn.exec(&format!("SET SESSION {}", self.settings.default_assignments(session::STRICT_MODES))).await.map(drop)
     }
 
-    /// The expression that makes the column's value of the field's bytes, where they are not taken as they are.
+    /// The expression that converts a field's bytes to the column's value; `None` if they need no conversion.
     fn load_expression(&self, column: &Column, value: &str) -> Option<String> {
         if column.data_type == "timestamp" && self.settings.changes_time_zone() {
-            // Times travel in UTC. A zero has no offset.
+            // Fields hold times in UTC. A zero date has no offset.
             return Some(format!("IF({value} LIKE '0000%', {value}, CONCAT({value}, '+00:00'))"));
         }
         column::load_expression(column, value)
@@ -54,8 +54,8 @@ impl LoadOptions {
 
 /// Loads the batch by one `LOAD DATA LOCAL`.
 ///
-/// LOCAL alone would turn errors into warnings and skip what it cannot take; with REPLACE they are errors. A row that
-/// did replace another, or any warning, means that the target is not what was read, and is an error too.
+/// LOCAL alone turns errors into warnings and skips rows that it cannot load; with REPLACE they are errors. A replaced row
+/// or a warning means that the target differs from the source, and is an error too.
 pub(super) async fn load_data(
     conn: &mut Conn,
     database: &str,
@@ -79,7 +79,7 @@ pub(super) async fn load_data(
     options.reset_session(conn, lenient).await
 }
 
-/// How many fields of the batch hold an ENUM's error value. A strict session refuses it.
+/// Counts the fields of the batch that hold an ENUM's error value, which a strict session refuses.
 fn count_error_values(table: &Table, batch: &Batch) -> u64 {
     let enums: Vec<bool> =
         table.stored_columns().map(|column| !column.generated && column::warns_of_error_value(column)).collect();
@@ -90,7 +90,7 @@ fn count_error_values(table: &Table, batch: &Batch) -> u64 {
     split_rows(&batch.data).map(|row| of_row(row) as u64).sum()
 }
 
-/// The numbers of `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
+/// Parses the numbers in `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
 fn parse_counts(info: &str) -> Vec<u64> {
     info.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
@@ -103,12 +103,12 @@ fn load_data_statement(database: &str, table: &Table, options: &LoadOptions) -> 
         let name = quote_name(&column.name);
         let variable = format!("@dbgraft_{index}");
         if column.generated {
-            // What was read of it is for comparison.
+            // The value from the source serves comparisons only.
             targets.push(variable);
             continue;
         }
         match options.load_expression(column, &variable) {
-            // In a statement with a SET, MariaDB forgets that a field was given for this column: 0 would be a new number.
+            // In a statement with SET, MariaDB ignores that the column has a field, and would replace 0 by a new number.
             None if assigns && is_auto_increment(table, &name) => {
                 assignments.push(format!("{name} = {variable}"));
                 targets.push(variable);
@@ -121,7 +121,7 @@ fn load_data_statement(database: &str, table: &Table, options: &LoadOptions) -> 
         }
     }
     if targets.is_empty() {
-        // An empty list would mean all columns.
+        // An empty list stands for all columns.
         targets.push("@dbgraft_none".to_owned());
     }
     let set = if assignments.is_empty() { String::new() } else { format!(" SET {}", assignments.join(", ")) };
@@ -134,14 +134,15 @@ fn load_data_statement(database: &str, table: &Table, options: &LoadOptions) -> 
     )
 }
 
-/// Whether the column of this quoted name is an AUTO_INCREMENT. A comment that says so does no harm.
+/// Whether the column of this quoted name is AUTO_INCREMENT. A comment with this word may match too, which has no effect.
 fn is_auto_increment(table: &Table, name: &str) -> bool {
     let definition = table.create.split_once(&format!("\n  {name} ")).map(|(_, rest)| rest);
     definition.and_then(|rest| rest.lines().next()).is_some_and(|line| line.contains(" AUTO_INCREMENT"))
 }
 
-/// The only warning that may pass is that of an ENUM's error value, which is what was read: exactly one for each. The
-/// server may not keep all of them to be looked at, but it counts them all.
+/// Fails unless all warnings are those of ENUM error values that were read from the source, one for each.
+///
+/// The server may not store the text of every warning, but it counts them all.
 async fn check_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u64) -> Result<()> {
     if count == 0 && expected == 0 {
         return Ok(());
@@ -202,7 +203,7 @@ pub(super) async fn insert_rows(
     Err(Error::new(ErrorKind::Data, format!("the target took {inserted} of {} rows", batch.rows)))
 }
 
-/// The server would only close the connection.
+/// The error of a row that does not fit into a packet. The server would only close the connection.
 fn row_too_long(needed: usize, packet: usize) -> Error {
     let message = format!(
         "a row is {needed} bytes long as an INSERT, and the target's max_allowed_packet is {packet}: SET GLOBAL \
@@ -211,10 +212,10 @@ fn row_too_long(needed: usize, packet: usize) -> Error {
     Error::new(ErrorKind::Data, message)
 }
 
-/// Inserts rows of which so many fields hold an ENUM's error value.
+/// Runs an INSERT in which `wrong` fields hold an ENUM's error value. Returns the number of rows.
 async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, options: &LoadOptions) -> Result<u64> {
     let Done { affected, warnings, info } = conn.exec_bytes(sql).await?;
-    // `Records: 2  Duplicates: 0  Warnings: 2`, where there are several rows.
+    // The text is `Records: 2  Duplicates: 0  Warnings: 2` if there are several rows.
     let warnings = parse_counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
     if !options.lenient {
         check_warnings(conn, table, warnings, wrong).await?;
@@ -222,7 +223,7 @@ async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, opti
     Ok(affected)
 }
 
-/// Adds a row, and says how many of its fields hold an ENUM's error value.
+/// Adds a row to the statement. Returns how many of its fields hold an ENUM's error value.
 fn push_row<'a>(
     sql: &mut Vec<u8>,
     columns: &[&Column],
@@ -254,7 +255,7 @@ fn push_row<'a>(
     wrong
 }
 
-/// LOAD DATA's escapes are those of a string literal, which needs its quotes escaped as well.
+/// Adds a string literal. It has the escapes of LOAD DATA, and needs escaped quotes as well.
 fn push_literal(sql: &mut Vec<u8>, escaped: &[u8]) {
     sql.extend_from_slice(b"_binary'");
     for (index, part) in escaped.split(|&byte| byte == b'\'').enumerate() {
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn generated_columns_are_left_out_and_special_types_converted() {
+    fn generated_columns_are_omitted_and_special_types_converted() {
         let generated = Column { generated: true, ..column("g", "int") };
         let sql = load_data_statement(
             "d",

@@ -1,4 +1,4 @@
-//! Which session settings an expression depends on. Pure.
+//! Finds the session settings on which an expression depends. No I/O.
 //!
 //! Source: "CREATE TABLE and Generated Columns" (<https://dev.mysql.com/doc/refman/9.7/en/create-table-generated-columns.html>):
 //! a stored value is what the session computed that wrote the row.
@@ -9,8 +9,9 @@ use super::super::ddl::{Dialect, Index, Token, TokenKind, generated_columns, spl
 use super::settings::{DATE_RULES, PAD_CHARS, SIGNED_SUBTRACTION, SessionSetting, TRUNCATE_FRACTIONS};
 use crate::catalog::{Column, Table};
 
-/// The settings that the generated columns of a table depend on, on a server that has `offsets` in its time literals;
-/// `zeros` where its rows may hold dates with parts that are zero.
+/// The settings on which the generated columns of a table depend.
+///
+/// `offsets`: the server accepts offsets in time literals. `zeros`: the rows may hold dates with zero parts.
 pub(super) fn column_dependencies(table: &Table, offsets: bool, zeros: bool) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
     for generated in generated_columns(&table.create) {
@@ -27,8 +28,8 @@ pub(super) fn column_dependencies(table: &Table, offsets: bool, zeros: bool) -> 
     found
 }
 
-/// The settings that decide whether a table takes a row: of its checks, its partitions, and what it computes for virtual
-/// columns and indexes.
+/// The settings that decide whether a table accepts a row: those of its checks, partitions, virtual columns and
+/// functional indexes.
 pub(super) fn rule_dependencies(table: &Table, offsets: bool) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
     for (what, text) in table_parts(&table.create).unwrap_or_default() {
@@ -50,8 +51,8 @@ pub(super) fn rule_dependencies(table: &Table, offsets: bool) -> BTreeSet<Sessio
     found
 }
 
-/// The indexes of a table whose entries depend on settings and are in no column that could be compared: over virtual
-/// columns, or over expressions; with the variables that they depend on.
+/// The indexes whose entries depend on settings and cannot be compared: those over virtual columns or expressions. Each
+/// comes with the variables on which it depends.
 pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>)> {
     let (Some(parts), Ok(ddl)) = (table_parts(&table.create), split_table(&table.create, Dialect::default())) else {
         return Vec::new();
@@ -68,7 +69,7 @@ pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>
                 }
                 (None, _) => {
                     let text = parts.get(&format!("index {}", index.name));
-                    // The first characters of a column are no expression.
+                    // A column prefix is no expression.
                     let text = text.filter(|text| text.contains("( ("));
                     found.extend(text.map(|text| expression_dependencies(text, &table.columns)).unwrap_or_default());
                 }
@@ -82,12 +83,12 @@ pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>
     ddl.indexes.iter().filter_map(of_index).collect()
 }
 
-/// Whether some of them say what is a date.
+/// Whether some of the settings decide which dates are valid.
 pub(super) fn affect_date_validity(settings: &BTreeSet<SessionSetting>) -> bool {
     DATE_RULES.iter().any(|setting| settings.contains(setting))
 }
 
-/// Whether an expression makes dates of what may be none: of text, or of dates with zeros.
+/// Whether an expression makes dates from values that may be no valid dates: from text, or from dates with zero parts.
 fn may_produce_invalid_dates(expression: &str, own: Option<&Column>, columns: &[Column], zeros: bool) -> bool {
     let is_temporal = |kind: &str| ["date", "datetime", "timestamp"].contains(&kind);
     let is_text = |column: &Column| column.charset.is_some() || column.data_type == "json";
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_tells_what_it_depends_on() {
+    fn dependencies_of_expressions_are_found() {
         assert_eq!(dependencies_of("cast(`at` as date)"), [SessionSetting::TimeZone]);
         assert_eq!(dependencies_of("concat(`c`,_utf8mb4'/ week')"), [PAD_CHARS]);
         assert_eq!(dependencies_of("(`v` / 2)"), [SessionSetting::DivisionScale]);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_judged_where_they_come_from_text_or_hold_zeros() {
+    fn dates_from_text_or_with_zeros_may_be_invalid() {
         let mut table = Table::define("t", [("at", "datetime"), ("v", "varchar(9)"), ("made", "datetime")], &[]);
         table.columns[1].charset = Some("utf8mb4".to_owned());
         let makes = |expression: &str, own: usize, zeros| {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_tell_what_they_depend_on() {
+    fn dependencies_of_rules_are_found() {
         let mut table = Table::define("t", [("at", "timestamp"), ("u", "int unsigned")], &[]);
         let rules = ",\n  CONSTRAINT `c` CHECK ((hour(`at`) < 9))\n) ENGINE=InnoDB\n/*!50100 PARTITION BY RANGE ((`u` - 5)) \
             (PARTITION a VALUES LESS THAN (0)) */";

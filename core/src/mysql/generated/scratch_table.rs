@@ -1,4 +1,5 @@
-//! A temporary table of a table's columns: what the target makes of rows is seen before they are written.
+//! A temporary table with the columns of a table, which shows what the target computes from rows before they are
+//! written.
 
 use super::super::connect::Conn;
 use super::super::ddl::{quote_name, temporary_table};
@@ -14,29 +15,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
 
 const SCRATCH_NAME: &str = "_dbgraft_scratch";
-/// Numbers the rows.
+/// The column that numbers the rows.
 const ROW_NUMBER: &str = "_dbgraft_row";
 
-/// Which columns a scratch table has.
+/// The columns of a scratch table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScratchColumns {
-    /// All of them: computes what the table would.
+    /// All columns: the scratch table computes what the table would.
     All,
-    /// Those that are loaded: shows whether the rows themselves fit.
+    /// Only the columns that are loaded: the scratch table shows whether the rows themselves fit.
     Loaded,
 }
 
-/// A connection with its scratch table. A lost connection costs it.
+/// A connection with its scratch table, which is lost with the connection.
 pub(super) struct ScratchTable {
     conn: Conn,
     table: Table,
     create: String,
-    /// The settings under which the server opened it; `None` where it is not there.
+    /// The settings under which the server opened the table; `None` if it does not exist.
     opened: Option<SessionSettings>,
 }
 
 impl ScratchTable {
-    /// Makes the table; `None` where the server does not let us, or its definition is not understood.
+    /// Creates the table; `None` if the server refuses it, or if its definition cannot be parsed.
     pub(super) async fn create(
         target: &TargetDatabase,
         table: &Table,
@@ -50,7 +51,7 @@ impl ScratchTable {
         let mut conn = session::open_writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
         conn.set_each(match conn.server.flavor {
-            // No replica needs to know of it, where the account may say so.
+            // Keeps the table out of the binary log, if the account may do that.
             Flavor::MySql => &["sql_log_bin = 0", "innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],
             Flavor::MariaDb => &[
                 "sql_log_bin = 0",
@@ -62,7 +63,7 @@ impl ScratchTable {
         .await?;
         let table = Table { name: SCRATCH_NAME.to_owned(), ..table.clone() };
         let mut scratch = Self { conn, table, create, opened: None };
-        // Some tables can be made under other settings than ours only.
+        // Some tables need other settings than the usual ones.
         let made = scratch.recreate_with(&SessionSettings::default()).await?
             || scratch.recreate_with(&SessionSettings::signed_subtraction()).await?;
         Ok(made.then_some(scratch))
@@ -72,7 +73,7 @@ impl ScratchTable {
         &self.table
     }
 
-    /// Makes the table, and has the server open it, under these settings; says whether the server does so.
+    /// Creates the table again, so that the server opens it under these settings. Returns false if the server refuses.
     pub(super) async fn recreate_with(&mut self, settings: &SessionSettings) -> Result<bool> {
         let wanted = settings.fixed_at_table_open();
         if self.opened.as_ref() == Some(&wanted) {
@@ -93,12 +94,12 @@ impl ScratchTable {
         }
     }
 
-    /// Loads the rows as a strict server would.
+    /// Loads the rows in strict mode.
     pub(super) async fn load_strictly(&mut self, target: &TargetDatabase, batch: &Batch) -> Result<()> {
         self.fill(target, batch, &LoadOptions::default()).await
     }
 
-    /// Loads the rows under these settings, with all that the server warns of.
+    /// Loads the rows under these settings, and ignores warnings.
     pub(super) async fn load_leniently(
         &mut self,
         target: &TargetDatabase,
@@ -113,7 +114,7 @@ impl ScratchTable {
     }
 
     async fn fill(&mut self, target: &TargetDatabase, batch: &Batch, options: &LoadOptions) -> Result<()> {
-        // TRUNCATE would have the server open it anew, under the settings of the moment.
+        // TRUNCATE would make the server open the table again, under the current settings.
         self.conn.exec(&format!("DELETE FROM {}", quote_name(SCRATCH_NAME))).await?;
         let (can_load_data, max_allowed_packet) = {
             let state = target.state();
@@ -126,10 +127,10 @@ impl ScratchTable {
         }
     }
 
-    /// What these columns of the rows of a batch are now, as text.
+    /// Reads the values of these columns, as text, for each row of a batch.
     pub(super) async fn read_values(mut self, batch: &Batch, columns: &[Column]) -> Result<(Self, Vec<Vec<u8>>)> {
         let columns: Vec<String> = columns.iter().map(column::read_expression).collect();
-        // As stored: a conversion would be another value.
+        // A conversion would change the stored values.
         self.conn.exec("SET SESSION character_set_results = NULL").await?;
         let order = quote_name(ROW_NUMBER);
         let sql = format!("SELECT {} FROM {} ORDER BY {order}", columns.join(", "), quote_name(SCRATCH_NAME));

@@ -1,4 +1,4 @@
-//! Finds for each row of a batch the settings under which the target computes what was read.
+//! Finds for each row of a batch the settings under which the target computes the values of the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use crate::catalog::{Column, Table};
 use crate::codec::{Digest, row_texts, split_fields};
 use crate::error::Result;
 
-/// So many rows decide which settings are worth a look at all.
+/// The number of rows that decide which settings are tried on all rows.
 const SAMPLE_ROWS: usize = 64;
 
-/// The columns whose values must be as they were read: the generated ones, and where settings say what is a date, the
-/// dates beside them.
+/// The columns whose values must equal those of the source: the generated columns, and all dates if settings decide which
+/// dates are valid.
 pub(super) struct ComparedColumns {
-    /// Of the columns that are stored.
+    /// For each stored column, whether it is compared.
     chosen: Vec<bool>,
-    /// Of those that are chosen.
+    /// For each compared column, whether it is generated.
     generated: Vec<bool>,
 }
 
@@ -34,31 +34,31 @@ impl ComparedColumns {
         Self { chosen, generated }
     }
 
-    /// Of the columns that are stored, those that are compared.
+    /// The compared columns of the table.
     pub(super) fn columns<'t>(&self, table: &'t Table) -> Vec<&'t Column> {
         table.stored_columns().zip(&self.chosen).filter(|(_, chosen)| **chosen).map(|(column, _)| column).collect()
     }
 
-    /// The values of a row of a batch.
+    /// The compared values of a row of a batch.
     pub(super) fn project_row(&self, line: &[u8]) -> Vec<u8> {
         project_fields(line, &self.chosen)
     }
 
-    /// Of these values those of generated columns.
+    /// The values of generated columns among compared values.
     pub(super) fn project_generated(&self, values: &[u8]) -> Vec<u8> {
         project_fields(values, &self.generated)
     }
 }
 
-/// The rows of a batch that still have to find their settings.
+/// The search for the settings of the rows of a batch.
 pub(super) struct SettingsSearch<'a> {
     target: &'a TargetDatabase,
     batch: &'a Batch,
-    /// Gone after an error only.
+    /// `None` only after an error.
     scratch: Option<ScratchTable>,
     compared: ComparedColumns,
     texts: Vec<&'a [u8]>,
-    /// The values that were read.
+    /// The compared values of each row, as read from the source.
     read: Vec<Vec<u8>>,
     left: Vec<usize>,
     pub(super) parts: Vec<BatchPart>,
@@ -77,7 +77,7 @@ impl<'a> SettingsSearch<'a> {
         Self { target, batch, scratch: Some(scratch), compared, texts, read, left, parts: Vec::new() }
     }
 
-    /// Whether any row is left.
+    /// Whether any row has no settings yet.
     pub(super) fn has_rows_left(&self) -> bool {
         !self.left.is_empty()
     }
@@ -86,7 +86,7 @@ impl<'a> SettingsSearch<'a> {
         Batch::from_lines(self.batch.id, rows.iter().filter_map(|row| self.texts.get(*row).copied()))
     }
 
-    /// What the target computes of each row; nothing of one that it does not take under these settings.
+    /// Returns the values that the target computes for each row; `None` for a row that it refuses under these settings.
     async fn compute_values(&mut self, rows: &[usize], settings: &SessionSettings) -> Result<Vec<Option<Vec<u8>>>> {
         let Some(scratch) = self.scratch.as_mut() else { return Ok(Vec::new()) };
         if !scratch.recreate_with(settings).await? {
@@ -110,7 +110,7 @@ impl<'a> SettingsSearch<'a> {
         Ok(computed)
     }
 
-    /// What the scratch table holds.
+    /// Reads the compared values from the scratch table.
     async fn scratch_values(&mut self, batch: &Batch) -> Result<Vec<Vec<u8>>> {
         let Some(scratch) = self.scratch.take() else { return Ok(Vec::new()) };
         let columns = self.compared.columns(scratch.table());
@@ -120,7 +120,7 @@ impl<'a> SettingsSearch<'a> {
         Ok(values)
     }
 
-    /// The settings under which most of the rows that are left have their values; `None` where none has.
+    /// Returns the settings under which the most rows of a sample match the source; `None` if no row matches.
     pub(super) async fn find_best<'s>(
         &mut self,
         candidates: &[&'s SessionSettings],
@@ -149,7 +149,7 @@ impl<'a> SettingsSearch<'a> {
         computed.is_some() && self.read.get(row).map(Vec::as_slice) == computed
     }
 
-    /// Makes a part of the rows that have their values under these settings.
+    /// Moves the rows that match the source under these settings into a part.
     pub(super) async fn take_matching_rows(&mut self, settings: &SessionSettings) -> Result<()> {
         if self.left.is_empty() {
             return Ok(());
@@ -167,7 +167,9 @@ impl<'a> SettingsSearch<'a> {
         Ok(())
     }
 
-    /// Makes a last part of what is left, and says in how many rows each column differs and what the whole batch will hold.
+    /// Moves the remaining rows into a last part.
+    ///
+    /// Returns in how many rows each column differs from the source, and the digest of the whole batch in the target.
     pub(super) async fn finish(
         &mut self,
         settings: &SessionSettings,
@@ -178,7 +180,7 @@ impl<'a> SettingsSearch<'a> {
         if !left.is_empty() {
             let computed = self.compute_values(&left, settings).await?;
             for (row, computed) in left.iter().zip(computed) {
-                // One that is not taken is refused when it is written, too.
+                // A row that is refused here is also refused when it is written.
                 let (Some(read), Some(computed)) = (self.read.get_mut(*row), computed) else { continue };
                 let (before, after) =
                     (self.compared.project_generated(read), self.compared.project_generated(&computed));

@@ -8,23 +8,23 @@ use crate::codec::Digest;
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
-/// What is known of a table's generated columns.
+/// The state of a table's generated columns during a clone.
 #[derive(Default)]
 pub(in crate::mysql) struct GeneratedColumnState {
-    /// Settings that gave the source's values, the latest last.
+    /// Settings that produced the source's values, the latest last.
     pub(super) known: Vec<SessionSettings>,
-    /// How many searches found nothing.
+    /// The number of searches without a result.
     pub(super) fruitless: u32,
     /// The settings under which the server opened the table.
     pub(super) opened: SessionSettings,
-    /// How many rows of each column are not as at the source.
+    /// The number of rows that differ from the source, by column.
     pub(super) different: BTreeMap<String, u64>,
-    /// What must be in the target, by the number of the chunk.
+    /// The digests that the target must have, by chunk number.
     pub(super) expected: BTreeMap<u32, Digest>,
 }
 
 impl GeneratedColumnState {
-    /// What the report says of the columns that the target computes otherwise.
+    /// The notes on columns that the target computes differently, and on the settings used.
     pub(in crate::mysql) fn notes(&self, table: &Table) -> Vec<Note> {
         let note = |(column, count): (&String, &u64)| {
             Note::Fidelity(FidelityIssue {
