@@ -102,7 +102,7 @@ impl TargetDatabase {
             if keys.is_empty() {
                 continue;
             }
-            match conn.exec(&ddl::add_foreign_keys(&name, &keys)).await {
+            match execute_ddl(conn, &ddl::add_foreign_keys(&name, &keys)).await {
                 Ok(_) => continue,
                 Err(error) if is_lock_wait(&error) => {
                     shorten_lock_wait(conn).await?;
@@ -115,7 +115,7 @@ impl TargetDatabase {
             }
             // A refused foreign key does not prevent the others.
             for key in keys {
-                if let Err(error) = conn.exec(&ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
+                if let Err(error) = execute_ddl(conn, &ddl::add_foreign_keys(&name, std::slice::from_ref(&key))).await {
                     notes.push(self.refused_foreign_key_note(&object, &key, error).await?);
                 }
             }

@@ -1,9 +1,11 @@
-//! Writes a batch into its table: strictly, or where only what the table computes raises warnings, leniently; and where
-//! the table's rules refuse rows under our settings, under those that they take them under.
+//! Writes a batch into its table.
+//!
+//! The first try is strict. If only computed values raise warnings, the next try is lenient. If the table's rules refuse
+//! rows, the settings under which they accept the rows are searched for.
 
 use super::connect::Conn;
 use super::ddl::{Dialect, tokens};
-use super::generated::{BatchDivision, BatchPart};
+use super::generated::{BatchDivision, BatchPart, SessionSettings};
 use super::load::LoadOptions;
 use super::target::TargetDatabase;
 use super::{column, journal, load, negative_zero, system_versioning};
@@ -13,28 +15,31 @@ use crate::codec::row_texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::TablePlan;
 
-/// What a server says where a rule of the table refuses a row that the settings of another session let pass: a check, a
-/// number out of range, no partition.
+/// The errors of rows that a rule of the table refuses, although it may accept them under other settings: a check, a number
+/// out of range, no partition.
 const RULE_VIOLATIONS: [u16; 4] = [3819, 4025, 1690, 1526];
 
-/// How the rows of a batch are taken.
+/// The most rows that are tried together under all settings. A refused row costs the others every try.
+const MAX_SEARCHED_ROWS: u64 = 64;
+
+/// The remedy if the server does not reopen a table.
+const FLUSH_PRIVILEGE: &str = "GRANT RELOAD, or FLUSH_TABLES on MySQL, to the target's account";
+
+/// How the server has to accept the rows of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WriteMode {
+enum WriteMode<'a> {
     /// Every warning is an error.
     Strict,
-    /// The rows are known to fit.
+    /// Warnings are accepted, because the rows are known to fit.
     Lenient,
-    /// The same, under whichever settings the table takes them.
-    SettingsSearch,
+    /// Warnings are accepted, under whichever of these settings the table accepts the rows.
+    SettingsSearch(&'a [SessionSettings]),
 }
 
 impl TargetDatabase {
-    /// Writes the batch, once.
+    /// Writes the batch exactly once.
     pub(super) async fn write_batch(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
         let division = self.divide_batch(table, batch, &conn.server).await?;
-        if let Some(part) = division.parts.first() {
-            self.reopen_table(conn, table, &part.settings).await?;
-        }
         if is_transactional(&table.table) {
             match self.write_once(conn, table, batch, &division, WriteMode::Strict).await {
                 Err(error) if is_row_refusal(&error) => {
@@ -48,8 +53,8 @@ impl TargetDatabase {
                 other => other?,
             }
         } else {
-            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs. And in one try: half of a
-            // batch that was refused would stay.
+            // Without the journal, because MySQL with GTIDs refuses a transaction over both kinds of tables. In one try,
+            // because a part of a refused batch would stay.
             let mode =
                 match has_expressions(&table.table) && self.accepts_rows(&table.table, batch).await? == Some(true) {
                     true => WriteMode::Lenient,
@@ -70,11 +75,40 @@ impl TargetDatabase {
     ) -> Result<()> {
         match self.write_once(conn, table, batch, division, WriteMode::Lenient).await {
             Err(error) if is_rule_violation(&error) => {
-                conn.exec("ROLLBACK").await?;
-                self.write_once(conn, table, batch, division, WriteMode::SettingsSearch).await
+                self.write_with_search(conn, table, batch, division, error).await
             }
             other => other,
         }
+    }
+
+    /// Writes a batch that the table's rules refuse under the settings of its parts.
+    ///
+    /// Settings that count when the server opens the table get a transaction each, because not every server can reopen a
+    /// table during a transaction.
+    async fn write_with_search(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        batch: &Batch,
+        division: &BatchDivision,
+        refusal: Error,
+    ) -> Result<()> {
+        let mut left = self.rule_settings(&table.table, &conn.server, division);
+        while let Some(first) = left.first() {
+            let opening = first.fixed_at_table_open();
+            let (candidates, others) = left.into_iter().partition(|settings| settings.fixed_at_table_open() == opening);
+            left = others;
+            conn.exec("ROLLBACK").await?;
+            match self.write_once(conn, table, batch, division, WriteMode::SettingsSearch(&candidates)).await {
+                Err(error) if is_rule_violation(&error) => {}
+                other => return other,
+            }
+        }
+        Err(match self.cannot_reopen(table) {
+            true => refusal
+                .with("it may pass under other settings, for which the table must be opened anew:", FLUSH_PRIVILEGE),
+            false => refusal,
+        })
     }
 
     async fn write_once(
@@ -83,7 +117,7 @@ impl TargetDatabase {
         table: &TablePlan,
         batch: &Batch,
         division: &BatchDivision,
-        mode: WriteMode,
+        mode: WriteMode<'_>,
     ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
         if !journal::record_batch(conn, &self.address.database, batch.id).await? {
@@ -98,11 +132,21 @@ impl TargetDatabase {
         conn: &mut Conn,
         table: &TablePlan,
         division: &BatchDivision,
-        mode: WriteMode,
+        mode: WriteMode<'_>,
     ) -> Result<()> {
+        let mut opening = None;
         for part in &division.parts {
-            if mode == WriteMode::SettingsSearch {
-                self.load_with_search(conn, table, part).await?;
+            let settings = match mode {
+                WriteMode::SettingsSearch([first, ..]) => first,
+                _ => &part.settings,
+            };
+            // MariaDB would wait for the end of this transaction before it reopens a table.
+            if opening.is_none() || conn.server.flavor == Flavor::MySql {
+                drop(opening.take());
+                opening = Some(self.reopen_table(table, settings).await?);
+            }
+            if let WriteMode::SettingsSearch(candidates) = mode {
+                self.load_with_search(conn, table, part, candidates).await?;
                 continue;
             }
             let options = LoadOptions { lenient: mode == WriteMode::Lenient, settings: part.settings.clone() };
@@ -111,25 +155,34 @@ impl TargetDatabase {
         Ok(())
     }
 
-    /// Puts rows under the settings that the table takes them under; where none fit all of them, half by half.
-    async fn load_with_search(&self, conn: &mut Conn, table: &TablePlan, part: &BatchPart) -> Result<()> {
-        let candidates = self.rule_settings(&table.table, &conn.server, &part.settings);
-        let mut last = part.settings.clone();
+    /// Loads rows under the settings under which the table accepts them. If no settings suit all rows, splits them in halves.
+    async fn load_with_search(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        part: &BatchPart,
+        candidates: &[SessionSettings],
+    ) -> Result<()> {
+        let mut candidates: Vec<SessionSettings> =
+            candidates.iter().map(|settings| settings.completed_by(&part.settings)).collect();
+        candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
         let mut left = vec![part.batch.clone()];
         while let Some(batch) = left.pop() {
+            let tried = if batch.rows > MAX_SEARCHED_ROWS { 1 } else { candidates.len() };
             let mut refusal = None;
-            for settings in std::iter::once(last.clone()).chain(candidates.iter().cloned()) {
+            for index in 0..tried {
                 conn.exec("SAVEPOINT dbgraft_part").await?;
-                let options = LoadOptions { lenient: true, settings };
-                match self.load_rows(conn, table, &batch, &options).await {
+                let Some(settings) = candidates.get(index).cloned() else { break };
+                match self.load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings }).await {
                     Err(error) if is_rule_violation(&error) => {
                         conn.exec("ROLLBACK TO SAVEPOINT dbgraft_part").await?;
-                        options.reset_session(conn, true).await?;
                         refusal = refusal.or(Some(error));
                     }
                     Err(error) => return Err(error),
                     Ok(()) => {
-                        (last, refusal) = (options.settings, None);
+                        refusal = None;
+                        // The next rows probably need the same settings.
+                        candidates.get_mut(..=index).into_iter().for_each(|tried| tried.rotate_right(1));
                         break;
                     }
                 }
@@ -140,6 +193,7 @@ impl TargetDatabase {
                 None => {}
             }
         }
+        self.record_rule_settings(table, candidates.first());
         Ok(())
     }
 
@@ -161,19 +215,23 @@ impl TargetDatabase {
             }
             None => batch,
         };
-        match can_load_data && column::supports_load_data(table) {
+        let put = match can_load_data && column::supports_load_data(table) {
             true => load::load_data(conn, database, table, batch, options).await,
             false => load::insert_rows(conn, database, table, batch, max_allowed_packet, options).await,
+        };
+        if put.as_ref().is_err_and(is_row_refusal) {
+            options.reset_session(conn, true).await?;
         }
+        put
     }
 }
 
-/// Whether the server, or our own look at its warnings, refuses rows for what they are.
+/// Whether the error means that the server, or the check of its warnings, refuses the rows.
 fn is_row_refusal(error: &Error) -> bool {
     !error.is_retryable() && (error.code().is_some() || error.kind() == ErrorKind::Data)
 }
 
-/// The refusal of rows of which nobody could find out whether they are to blame.
+/// The error of refused rows if it is unknown whether the rows themselves are the cause.
 fn unverified_refusal(error: Error) -> Error {
     let remedy = "GRANT CREATE TEMPORARY TABLES on the target's database, by which a clone finds that out";
     error.with("perhaps only what the table computes from its rows is to blame:", remedy)
@@ -189,12 +247,12 @@ fn split_batch(batch: &Batch) -> [Batch; 2] {
     [first, second].map(|half| Batch::from_lines(batch.id, half.iter().copied()))
 }
 
-/// Whether a batch goes into the table whole or not at all.
+/// Whether the table's engine has transactions, so that a batch is stored completely or not at all.
 pub(super) fn is_transactional(table: &Table) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }
 
-/// Whether the server computes something from the rows of the table.
+/// Whether the table has expressions that the server computes from its rows.
 fn has_expressions(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
+    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
 }

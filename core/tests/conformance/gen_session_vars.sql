@@ -10,3 +10,7 @@ INSERT INTO ratios (id, a, b) VALUES (1,1,3),(2,22,7),(3,1,8);
 CREATE TABLE pads (id INT PRIMARY KEY, c CHAR(6), x VARCHAR(10) GENERATED ALWAYS AS (CONCAT(c, '|')) STORED) DEFAULT CHARSET=utf8mb4;
 INSERT INTO pads (id, c) VALUES (1,'ab'),(2,'');
 SET lc_time_names = DEFAULT, default_week_format = DEFAULT, div_precision_increment = DEFAULT, sql_mode = DEFAULT;
+FLUSH TABLES names;
+SET lc_time_names = 'fr_FR';
+INSERT INTO names (id, d) VALUES (11,'2024-03-01'),(12,'2024-12-31');
+SET lc_time_names = DEFAULT;

@@ -1,9 +1,8 @@
-//! Stored generated columns: the target computes them anew, and what it computes must be what was read.
+//! Stored generated columns: the target computes their values again, and the result must equal the source's values.
 //!
-//! Their values travel with the rows. Where an expression depends on settings of the session, each batch is loaded into
-//! a temporary table first, under one setting after the other until every row has the values that it had at the source;
-//! then its rows are written under the settings that gave them. When a table is complete, the digests of these columns
-//! are compared, whatever they depend on.
+//! Batches include the source's values. If an expression depends on session settings, each batch is first loaded into a
+//! temporary table, under one setting after the other, until every row has the source's values. Then each row is written
+//! under the settings that produced them. When a table is complete, the digests of all these columns are compared.
 
 mod dependencies;
 mod scratch_table;
@@ -12,10 +11,12 @@ mod settings_search;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::scratch_table::{ScratchColumns, ScratchTable};
 use self::settings_search::{ComparedColumns, SettingsSearch};
-use super::connect::Conn;
 use super::ddl::quote_name;
 use super::target::TargetDatabase;
 use crate::batch::Batch;
@@ -29,29 +30,29 @@ use crate::report::Note;
 pub(super) use settings::SessionSettings;
 pub(super) use state::GeneratedColumnState;
 
-/// Settings are searched for in vain so often in one table, and then no more.
+/// The number of searches without a result after which a table has no further searches.
 const MAX_FRUITLESS_SEARCHES: u32 = 3;
 
-/// Rows of a batch that are written under the same settings.
+/// The rows of a batch that are written under the same settings.
 pub(super) struct BatchPart {
     pub(super) settings: SessionSettings,
     pub(super) batch: Batch,
 }
 
-/// A batch, divided by the settings under which its rows were written.
+/// A batch, divided by the settings under which its rows are written.
 pub(super) struct BatchDivision {
     pub(super) parts: Vec<BatchPart>,
-    /// What the target will compute.
+    /// The digest of the values that the target will compute.
     computed: Digest,
     different: BTreeMap<String, u64>,
 }
 
-/// The generated columns whose values travel.
+/// The generated columns whose values batches include.
 fn stored_generated_columns(table: &Table) -> impl Iterator<Item = &Column> {
     table.stored_columns().filter(|column| column.generated)
 }
 
-/// Of a row the fields that are chosen.
+/// Returns the chosen fields of a row.
 fn project_fields(line: &[u8], chosen: &[bool]) -> Vec<u8> {
     let kept = split_fields(line).zip(chosen).filter(|(_, chosen)| **chosen);
     let texts: Vec<&[u8]> = kept
@@ -63,22 +64,24 @@ fn project_fields(line: &[u8], chosen: &[bool]) -> Vec<u8> {
     texts.join(&b'\t')
 }
 
-/// Whether a row may hold a date whose month or day is zero.
+/// Whether a row of the batch may hold a date with a zero month or day.
 fn may_hold_zero_dates(batch: &Batch) -> bool {
     batch.data.windows(3).any(|bytes| bytes == b"-00")
 }
 
-/// Whether the server takes a time with its offset, whatever the session's time zone is. Source: "Date and Time Literals"
+/// Whether the server accepts an offset in a time literal, independent of the session's time zone. Source: "Date and Time Literals"
 /// (<https://dev.mysql.com/doc/refman/9.7/en/date-and-time-literals.html>): since MySQL 8.0.19.
 fn accepts_time_offsets(server: &Server) -> bool {
     server.flavor == Flavor::MySql && server.version_numbers() >= (8, 0, 19)
 }
 
 impl TargetDatabase {
-    /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
+    /// Divides a batch by the settings that its rows need. Without such settings, the batch is one part.
     pub(super) async fn divide_batch(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<BatchDivision> {
+        let rules =
+            self.state().generated_columns.get(&plan.number).map(|table| table.rules.clone()).unwrap_or_default();
         if !plan.table.columns.iter().any(|column| column.generated) {
-            let parts = vec![BatchPart { settings: SessionSettings::default(), batch: batch.clone() }];
+            let parts = vec![BatchPart { settings: rules, batch: batch.clone() }];
             return Ok(BatchDivision { parts, computed: Digest::default(), different: BTreeMap::new() });
         }
         let table = &self.with_own_definition(&plan.table);
@@ -91,7 +94,8 @@ impl TargetDatabase {
         let dependencies = dependencies::column_dependencies(table, accepts_time_offsets(server), zeros);
         let candidates = SessionSettings::candidates(&dependencies, &source);
         let usual = candidates.first().map(SessionSettings::accepting_all_dates).unwrap_or_default();
-        // What another family computes may be something else whatever the settings.
+        let usual = usual.completed_by(&rules);
+        // Another family may compute different values under any settings.
         let doubtful = source.flavor != server.flavor || !anywhere.is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
             true => row_texts(&batch.data).map(|line| compared.project_row(line)).collect(),
@@ -137,34 +141,62 @@ impl TargetDatabase {
         Ok(BatchDivision { parts: search.parts, computed, different })
     }
 
-    /// The table with its definition as this server writes it.
+    /// Returns the table with its definition in the target's dialect.
     fn with_own_definition(&self, table: &Table) -> Table {
         let create = self.state().definitions.get(&table.name).cloned();
         Table { create: create.unwrap_or_else(|| table.create.clone()), ..table.clone() }
     }
 
-    /// Has the server open a table anew where it opened it under other settings than these. Nothing does it where the
-    /// account may not flush tables: then the comparison of the complete table tells.
+    /// Makes the server open a table under these settings, by closing it if it is open under others.
+    ///
+    /// While the guard lives, no other batch makes the server reopen the table. Without the privilege to flush tables the
+    /// call has no effect, and the comparison of the complete table reports differences.
     pub(super) async fn reopen_table(
         &self,
-        conn: &mut Conn,
         table: &TablePlan,
         settings: &SessionSettings,
-    ) -> Result<()> {
+    ) -> Result<OwnedRwLockReadGuard<SessionSettings>> {
         let settings = settings.fixed_at_table_open();
-        {
-            let mut state = self.state();
-            let generated = state.generated_columns.entry(table.number).or_default();
-            if generated.opened == settings {
-                return Ok(());
-            }
-            generated.opened = settings;
+        let opened = Arc::clone(&self.state().generated_columns.entry(table.number).or_default().opened);
+        let same = Arc::clone(&opened).read_owned().await;
+        if *same == settings {
+            return Ok(same);
         }
-        let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
-        conn.try_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await
+        drop(same);
+        let mut other = opened.write_owned().await;
+        if *other != settings {
+            // Over its own connection, because the statement commits the current transaction.
+            let mut conn = self.ddl_session().await?;
+            let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
+            let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
+            match flushed {
+                Err(error) if error.code().is_none() => {
+                    // If KILL fails too, the next try reports it.
+                    let _ = self.connections.kill(conn).await;
+                    return Err(error);
+                }
+                flushed => {
+                    let mut state = self.state();
+                    state.generated_columns.entry(table.number).or_default().cannot_reopen |= flushed.is_err();
+                    state.ddl_sessions.push(conn);
+                }
+            }
+            *other = settings;
+        }
+        Ok(other.downgrade())
     }
 
-    /// A batch is in: notes what its generated columns must be.
+    /// Whether the server has refused to reopen the table.
+    pub(super) fn cannot_reopen(&self, table: &TablePlan) -> bool {
+        self.state().generated_columns.get(&table.number).is_some_and(|table| table.cannot_reopen)
+    }
+
+    /// Records the settings under which the table's rules accepted rows. The next rows are tried under them first.
+    pub(super) fn record_rule_settings(&self, table: &TablePlan, settings: Option<&SessionSettings>) {
+        self.state().generated_columns.entry(table.number).or_default().rules = settings.cloned().unwrap_or_default();
+    }
+
+    /// Records the expected generated values of a batch that is stored.
     pub(super) fn record_expected(&self, table: u32, batch: &Batch, division: &BatchDivision) {
         let mut state = self.state();
         let table = state.generated_columns.entry(table).or_default();
@@ -174,8 +206,8 @@ impl TargetDatabase {
         }
     }
 
-    /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them; `None`
-    /// where it cannot be tried.
+    /// Whether the plain columns accept the rows without warnings, so that all warnings come from computed values; `None`
+    /// if no scratch table can be created.
     pub(super) async fn accepts_rows(&self, table: &Table, batch: &Batch) -> Result<Option<bool>> {
         let table = self.with_own_definition(table);
         let Some(mut scratch) = ScratchTable::create(self, &table, ScratchColumns::Loaded).await? else {
@@ -188,13 +220,12 @@ impl TargetDatabase {
         }
     }
 
-    /// The digests that the generated columns of a complete table must have, by chunk.
+    /// The digests that the generated columns of a complete table must have, by chunk number.
     pub(super) fn expected_digests(&self, table: u32) -> BTreeMap<u32, Digest> {
         self.state().generated_columns.get(&table).map(|table| table.expected.clone()).unwrap_or_default()
     }
 
-    /// The settings under which the rows of a table were written, the latest of them; the source's global ones where the
-    /// rows did not tell.
+    /// The latest settings under which rows of the table were written. The default is the source's global settings.
     pub(super) fn table_settings(&self, table: &TablePlan, server: &Server) -> SessionSettings {
         let state = self.state();
         let known = state.generated_columns.get(&table.number).and_then(|table| table.known.last().cloned());
@@ -206,24 +237,27 @@ impl TargetDatabase {
         known.accepting_all_dates()
     }
 
-    /// The settings to try for rows that the rules of the table refuse under these: its checks, its partitions, and what it
-    /// computes for indexes.
+    /// The settings to try for rows that the table's rules refuse under the settings of their parts. Rules are checks,
+    /// partitions and functional indexes.
     pub(super) fn rule_settings(
         &self,
         table: &Table,
         server: &Server,
-        under: &SessionSettings,
+        division: &BatchDivision,
     ) -> Vec<SessionSettings> {
         let table = self.with_own_definition(table);
         let dependencies = dependencies::rule_dependencies(&table, accepts_time_offsets(server));
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
         let mut candidates = SessionSettings::candidates(&dependencies, &source);
-        candidates.sort_by_key(|settings| !settings.is_consistent_with(under));
+        if let Some(part) = division.parts.first() {
+            candidates.iter_mut().for_each(|settings| *settings = settings.completed_by(&part.settings));
+            candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
+        }
         candidates
     }
 }
 
-/// What the report says of indexes whose entries are computed anew, under settings that may not have been the source's.
+/// Reports the indexes whose entries the target computes again, under settings that may differ from the source's.
 pub(super) fn index_notes(table: &Table) -> Vec<Note> {
     let note = |(index, variables): (String, Vec<&str>)| {
         Note::Fidelity(FidelityIssue {
@@ -238,14 +272,14 @@ pub(super) fn index_notes(table: &Table) -> Vec<Note> {
     dependencies::dependent_indexes(table).into_iter().map(note).collect()
 }
 
-/// The table with nothing but its stored generated columns, to read them back; `None` where it has none.
+/// Returns the table with only its stored generated columns, to read them back; `None` if it has none.
 pub(super) fn generated_columns_only(plan: &TablePlan) -> Option<TablePlan> {
     let mut only = TablePlan { filter: None, ..plan.clone() };
     only.table.columns = stored_generated_columns(&plan.table).cloned().collect();
     (!only.table.columns.is_empty()).then_some(only)
 }
 
-/// What is told of a table in whose chunks, so many `wrong` ones of all, the columns are not as they were expected.
+/// The message that generated columns differ from the expected values in `wrong` of `all` chunks.
 pub(super) fn mismatch_message(table: &Table, wrong: usize, all: usize) -> String {
     let names: Vec<String> =
         stored_generated_columns(table).map(|column| Printable(&column.name).to_string()).collect();

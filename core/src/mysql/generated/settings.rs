@@ -1,20 +1,20 @@
-//! Session settings that expressions depend on, and which values of them to try. Pure.
+//! Session settings on which expressions depend, and the values to try for them. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Server;
 
-/// No more combinations of values than this are tried.
+/// The most combinations of values to try.
 const MAX_CANDIDATES: usize = 1200;
 
-/// A session setting that changes what an expression gives.
+/// A session setting that changes the result of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionSetting {
     TimeZone,
     Locale,
     WeekFormat,
     DivisionScale,
-    /// How AES_ENCRYPT and AES_DECRYPT work.
+    /// The mode of AES_ENCRYPT and AES_DECRYPT.
     Encryption,
     /// A flag of `sql_mode`.
     Mode(&'static str),
@@ -23,14 +23,14 @@ pub(super) enum SessionSetting {
 pub(super) const PAD_CHARS: SessionSetting = SessionSetting::Mode("PAD_CHAR_TO_FULL_LENGTH");
 pub(super) const SIGNED_SUBTRACTION: SessionSetting = SessionSetting::Mode("NO_UNSIGNED_SUBTRACTION");
 pub(super) const TRUNCATE_FRACTIONS: SessionSetting = SessionSetting::Mode("TIME_TRUNCATE_FRACTIONAL");
-/// These decide what is a date, and so also what the row's own columns take.
+/// The modes that decide which dates are valid, and so which values the row's plain columns accept.
 pub(super) const DATE_RULES: [SessionSetting; 3] = [
     SessionSetting::Mode("ALLOW_INVALID_DATES"),
     SessionSetting::Mode("NO_ZERO_DATE"),
     SessionSetting::Mode("NO_ZERO_IN_DATE"),
 ];
 
-/// The names of months and days in each of these languages differ.
+/// Locales with different names of months and days.
 const LOCALES: [&str; 56] = [
     "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "pt_PT", "nl_NL", "ja_JP", "zh_CN", "zh_TW", "ko_KR", "ru_RU",
     "pl_PL", "cs_CZ", "sv_SE", "da_DK", "nb_NO", "fi_FI", "tr_TR", "hu_HU", "el_GR", "uk_UA", "ro_RO", "bg_BG",
@@ -39,7 +39,7 @@ const LOCALES: [&str; 56] = [
     "mk_MK", "mn_MN", "sq_AL", "ta_IN", "te_IN", "gu_IN", "ur_PK", "de_AT",
 ];
 
-/// Offsets of time zones that are not whole hours.
+/// The time zone offsets that are no whole hours.
 const FRACTIONAL_OFFSETS: [&str; 12] = [
     "+05:30", "+05:45", "+09:30", "+03:30", "+04:30", "+06:30", "-03:30", "-02:30", "+10:30", "+08:45", "+12:45",
     "+13:45",
@@ -58,7 +58,7 @@ impl SessionSetting {
         }
     }
 
-    /// The values to try: the source's global one, ours, then all others.
+    /// The values to try: the source's global value, the clone's own, then all others.
     fn values(self, source: &BTreeMap<String, String>) -> Vec<String> {
         let mut values: Vec<String> = Vec::new();
         let global = source.get(self.variable());
@@ -72,7 +72,7 @@ impl SessionSetting {
             Self::TimeZone => {
                 values.push("+00:00".to_owned());
                 values.extend((1..=14).flat_map(|hour| [format!("+{hour:02}:00"), format!("-{hour:02}:00")]));
-                // The server ends at -13:59.
+                // The least offset that the server accepts is -13:59.
                 values.retain(|zone| zone != "-14:00");
                 values.extend(strings(&FRACTIONAL_OFFSETS));
             }
@@ -93,7 +93,7 @@ impl SessionSetting {
             Self::Mode(_) => values.extend(strings(&["OFF", "ON"])),
         }
         let mut seen = BTreeSet::new();
-        // They go into a statement as they are, and the first one comes from a server.
+        // The values are not quoted, and the first one comes from a server.
         let plain = |value: &str| value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-:".contains(&byte));
         values.retain(|value| plain(value) && !value.is_empty() && seen.insert(value.clone()));
         values
@@ -108,12 +108,12 @@ fn on_or_off(is_on: bool) -> String {
     (if is_on { "ON" } else { "OFF" }).to_owned()
 }
 
-/// Values of the settings that a table depends on; nothing where it depends on none.
+/// Values of the settings on which a table depends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::mysql) struct SessionSettings(Vec<(SessionSetting, String)>);
 
 impl SessionSettings {
-    /// All that are worth trying, the likeliest first: the source's global ones, then those in which one setting differs.
+    /// All combinations to try, the most likely first: the source's global values, then those that differ in one setting.
     pub(super) fn candidates(dependencies: &BTreeSet<SessionSetting>, source: &Server) -> Vec<Self> {
         let mut all = vec![(0, Self::default())];
         for &setting in dependencies {
@@ -150,7 +150,7 @@ impl SessionSettings {
         parts.join(", ")
     }
 
-    /// The assignments that take them back.
+    /// The assignments that restore the session's own values.
     pub(in crate::mysql) fn default_assignments(&self, modes: &str) -> String {
         let mut parts = vec![format!("sql_mode = '{modes}'")];
         parts.extend(self.0.iter().filter_map(|(setting, _)| {
@@ -163,7 +163,7 @@ impl SessionSettings {
         parts.join(", ")
     }
 
-    /// The session's own modes, without those that are off and with those that are on.
+    /// The session's own modes without those that are off in these settings, and with those that are on.
     fn merged_modes(&self, own: &str) -> String {
         let flag = |wanted: &'static str| {
             move |(setting, value): &(SessionSetting, String)| match setting {
@@ -176,35 +176,45 @@ impl SessionSettings {
         kept.chain(self.0.iter().filter_map(flag("ON"))).collect::<Vec<_>>().join(",")
     }
 
-    /// Those of a server that subtracts numbers without a sign into ones with it: some tables can be made there only.
+    /// The settings with signed results of unsigned subtractions. Some tables can be created only under them.
     pub(in crate::mysql) fn signed_subtraction() -> Self {
         Self(vec![(SIGNED_SUBTRACTION, "ON".to_owned())])
     }
 
-    /// The same, but with every date taken: for rows that are not known to have none that is refused.
+    /// The same settings, but accepting every date, for rows that may hold invalid dates.
     pub(super) fn accepting_all_dates(&self) -> Self {
         Self(self.0.iter().filter(|(setting, _)| !DATE_RULES.contains(setting)).cloned().collect())
     }
 
-    /// Whether no setting has another value in these.
-    pub(super) fn is_consistent_with(&self, other: &Self) -> bool {
+    /// Adds those of the other settings that are missing in these.
+    pub(in crate::mysql) fn completed_by(&self, others: &Self) -> Self {
+        let is_missing = |(setting, _): &&(SessionSetting, String)| !self.0.iter().any(|(own, _)| own == setting);
+        let mut all = self.clone();
+        all.0.extend(others.0.iter().filter(is_missing).cloned());
+        // A fixed order makes equal settings comparable.
+        all.0.sort();
+        all
+    }
+
+    /// Whether no setting has different values in both.
+    pub(in crate::mysql) fn is_consistent_with(&self, other: &Self) -> bool {
         self.0.iter().all(|(setting, value)| other.0.iter().all(|(same, there)| same != setting || there == value))
     }
 
-    /// Whether the session's time zone is another one than the one that times travel in.
+    /// Whether the session's time zone differs from UTC, in which batches hold times.
     pub(in crate::mysql) fn changes_time_zone(&self) -> bool {
         self.0.iter().any(|(setting, value)| *setting == SessionSetting::TimeZone && value != "+00:00")
     }
 
-    /// Those that count when the server opens the table, not when it writes a row: it then keeps what it made of an
-    /// expression.
-    pub(super) fn fixed_at_table_open(&self) -> Self {
+    /// The settings that count when the server opens the table instead of when it writes a row, because the server keeps
+    /// the parsed expressions of an open table.
+    pub(in crate::mysql) fn fixed_at_table_open(&self) -> Self {
         let counts_for_each_row =
             |setting: &SessionSetting| *setting == SessionSetting::TimeZone || *setting == PAD_CHARS;
         Self(self.0.iter().filter(|(setting, _)| !counts_for_each_row(setting)).cloned().collect())
     }
 
-    /// For people, those that are not as usual: `time_zone +09:00, lc_time_names de_DE`.
+    /// Describes the settings that differ from the defaults: `time_zone +09:00, lc_time_names de_DE`.
     pub(super) fn describe(&self) -> String {
         let usual = |(setting, value): &&(SessionSetting, String)| match setting {
             SessionSetting::TimeZone => value == "+00:00",
@@ -228,7 +238,7 @@ mod tests {
     use crate::catalog::Flavor;
 
     #[test]
-    fn what_is_off_leaves_the_modes_of_the_session() {
+    fn modes_that_are_off_are_removed_from_the_session() {
         let settings = SessionSettings(vec![
             (DATE_RULES[0], "OFF".to_owned()),
             (DATE_RULES[1], "ON".to_owned()),
@@ -241,10 +251,14 @@ mod tests {
         );
         assert!(settings.is_consistent_with(&SessionSettings::signed_subtraction()));
         assert!(!settings.is_consistent_with(&SessionSettings(vec![(PAD_CHARS, "ON".to_owned())])));
+        let both = SessionSettings(vec![(SIGNED_SUBTRACTION, "ON".to_owned()), (DATE_RULES[1], "ON".to_owned())]);
+        assert_eq!(SessionSettings(both.0[1..].to_vec()).completed_by(&SessionSettings::signed_subtraction()), both);
+        let off = SessionSettings(vec![(SIGNED_SUBTRACTION, "OFF".to_owned())]);
+        assert_eq!(SessionSettings::signed_subtraction().completed_by(&both).completed_by(&off), both);
     }
 
     #[test]
-    fn the_sources_own_settings_come_first_and_combinations_are_bounded() {
+    fn candidates_begin_with_the_sources_settings_and_are_limited() {
         let mut server = Server::new(Flavor::MySql, "9.7.0");
         server.settings.insert("time_zone".to_owned(), "+02:00".to_owned());
         server.settings.insert("sql_mode".to_owned(), "ANSI,PAD_CHAR_TO_FULL_LENGTH".to_owned());

@@ -1,6 +1,9 @@
 //! What the batches so far have shown about the generated columns of a table.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::RwLock;
 
 use super::settings::SessionSettings;
 use crate::catalog::Table;
@@ -15,8 +18,12 @@ pub(in crate::mysql) struct GeneratedColumnState {
     pub(super) known: Vec<SessionSettings>,
     /// The number of searches without a result.
     pub(super) fruitless: u32,
-    /// The settings under which the server opened the table.
-    pub(super) opened: SessionSettings,
+    /// The settings under which the table's rules last accepted rows that they had refused.
+    pub(super) rules: SessionSettings,
+    /// The settings under which the server opened the table. Rows are written under a read lock on them.
+    pub(super) opened: Arc<RwLock<SessionSettings>>,
+    /// Whether the server has refused to reopen the table.
+    pub(super) cannot_reopen: bool,
     /// The number of rows that differ from the source, by column.
     pub(super) different: BTreeMap<String, u64>,
     /// The digests that the target must have, by chunk number.
