@@ -9,7 +9,7 @@ PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 
-.PHONY: help demo demo-regions test test-python test-node lint bench bench-regions agent wheel npm browser tools compiler python nodejs
+.PHONY: help demo demo-regions test test-rust test-python test-node lint bench bench-regions agent wheel npm browser tools compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -22,9 +22,20 @@ demo-regions: tools ## The same between two regions, over SSH: through S3, witho
 	cargo build --workspace --bins
 	$(TESTKIT) run --$(DEMO) --s3 --sshd -- examples/regions.sh
 
-test: tools lint ## Check the code, and run every test against MySQL, MariaDB and S3
-	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory test-python test-node
+test: tools lint ## Check the code, and run every test against MySQL, MariaDB, S3 and sshd
+	@mkdir -p target/test-logs; failed=; for part in rust python node; do \
+		$(MAKE) --no-print-directory test-$$part 2>&1 | tee target/test-logs/$$part; \
+		[ $${PIPESTATUS[0]} = 0 ] || failed="$$failed $$part"; \
+	done; \
+	sed -nE 's/^(test .* \.\.\. FAILED|(FAILED|ERROR) .*|not ok .*|    ✖ .*)/failed: \1/p' target/test-logs/*; \
+	awk '/^test result:/ { passed += $$4; failed += $$6 } END { print "Rust: " passed " passed, " failed " failed" }' target/test-logs/rust; \
+	sed -nE 's/^=* ?(([0-9]+ (passed|failed|errors?),? ?)+) in .*/Python: \1/p' target/test-logs/python; \
+	sed -nE 's/^(#|ℹ) (pass|fail) ([0-9]+)/Node: \3 \2ed/p' target/test-logs/node; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+# Twice as many tests at once as processors: half of their time they wait for servers.
+test-rust: tools ## Run the tests of Rust (part of `make test`)
+	RUST_TEST_THREADS=$$((2 * $$(nproc))) $(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
 test-node: tools nodejs browser ## Test the package for Node, as it is installed in an empty project (part of `make test`)

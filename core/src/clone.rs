@@ -129,7 +129,7 @@ impl CloneJob {
     /// # Errors
     /// `Usage`, and errors of the connections. The problems that the preflight finds are in the report's `findings`.
     pub async fn plan(self) -> Result<PlanReport> {
-        let job = self.open()?;
+        let job = self.open().await?;
         let planned = job.finish(job.until_cancelled(job.plan()).await).await;
         let (plan, PreflightResult { findings, mut fidelity }) = planned?;
         fidelity.extend(plan.fidelity.iter().cloned());
@@ -145,7 +145,7 @@ impl CloneJob {
     /// returns its report.
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
-        let job = self.open()?;
+        let job = self.open().await?;
         let (plan, outcome, preflight) = job.finish(job.until_cancelled(job.clone_all()).await).await?;
         let (report, refused) = job.report(&plan, outcome, preflight, started.elapsed().as_secs_f64());
         report.into_result(&refused)
@@ -162,7 +162,7 @@ impl CloneJob {
     }
 
     /// Checks the options and opens both ends without connecting.
-    fn open(self) -> Result<JobRun> {
+    async fn open(self) -> Result<JobRun> {
         self.options.check()?;
         let globs = match self.selector {
             None => Some(Globs::of(&self.options)?),
@@ -177,7 +177,8 @@ impl CloneJob {
             target_site: self.target_site,
             ask: self.prompt,
             options: &self.options,
-        })?;
+        })
+        .await?;
         Ok(JobRun::new(ends, self.options, self.selector, globs, self.events, self.cancellation))
     }
 }

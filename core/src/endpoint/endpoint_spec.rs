@@ -5,6 +5,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::archive_location::ArchiveLocation;
+#[cfg(feature = "mysql_async")]
+use super::driver_options::server_address;
 use super::location::{EndpointLocation, parse_location};
 use super::server::secret_from_environment;
 use crate::error::{Error, Result};
@@ -92,13 +94,30 @@ impl SpecParser {
     ) -> Result<EndpointSpec<T>> {
         let location = parse_location(url, self.role, &self.variable("PASSWORD"), password)
             .map_err(|error| error.about(&format!("the {}", self.name())))?;
-        let (mut address, site) = match (location, site) {
+        let (address, site) = match (location, site) {
             (EndpointLocation::Archive(location), ExecutionSite::Here) => return Ok(EndpointSpec::Archive(location)),
             (EndpointLocation::Archive(_), _) => {
                 return Err(self.no_server("an archive is used where the work of the other end runs"));
             }
             (EndpointLocation::Server(address), site) => (address, site),
         };
+        self.server(address, site)
+    }
+
+    /// Specifies a server by the options of a `mysql_async` connection.
+    #[cfg(feature = "mysql_async")]
+    pub(super) async fn driver<T: ?Sized>(
+        &self,
+        options: &mysql_async::Opts,
+        site: ExecutionSite,
+    ) -> Result<EndpointSpec<T>> {
+        let address =
+            server_address(options, self.role).await.map_err(|error| error.about(&format!("the {}", self.name())))?;
+        self.server(Box::new(address), site)
+    }
+
+    /// Specifies a server at a site.
+    fn server<T: ?Sized>(&self, mut address: Box<Address>, site: ExecutionSite) -> Result<EndpointSpec<T>> {
         Ok(match site {
             ExecutionSite::Here => EndpointSpec::Server(address),
             ExecutionSite::Tunnel(url) => {

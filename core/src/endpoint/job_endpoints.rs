@@ -51,7 +51,7 @@ pub(crate) struct JobEndpoints {
 
 impl JobEndpoints {
     /// Opens the endpoints of a job, each at its site. Connects to nothing.
-    pub(crate) fn open(request: JobRequest<'_>) -> Result<Self> {
+    pub(crate) async fn open(request: JobRequest<'_>) -> Result<Self> {
         let options = request.options;
         let any_host_key = options.insecure_accept_any_host_key;
         let parser = SpecParser::new(ServerRole::Source, request.ask.clone(), any_host_key);
@@ -60,6 +60,8 @@ impl JobEndpoints {
         let source = match request.source {
             SourceEndpoint::Own(own) => parser.own(own, &site)?,
             SourceEndpoint::Url(url) => parser.parse(&url, request.source_password, site)?,
+            #[cfg(feature = "mysql_async")]
+            SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
         let parser = SpecParser::new(ServerRole::Target, request.ask, any_host_key);
         let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
@@ -67,6 +69,8 @@ impl JobEndpoints {
         let sink = match request.target {
             SinkEndpoint::Own(own) => parser.own(own, &site)?,
             SinkEndpoint::Url(url) => parser.parse(&url, request.target_password, site)?,
+            #[cfg(feature = "mysql_async")]
+            SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
         let via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
         assemble(&source, &sink, via.as_ref(), options)

@@ -1,6 +1,8 @@
 //! Opens the endpoints of a job from URLs and sites: the only room that names every kind of source and sink.
 
 mod archive_location;
+#[cfg(feature = "mysql_async")]
+mod driver_options;
 mod endpoint_request;
 mod endpoint_spec;
 mod job_endpoints;
@@ -25,6 +27,9 @@ pub(crate) use staging_archive::StagingArchive;
 pub enum SourceEndpoint {
     /// `mysql://…`, `s3://…` or `file:///…`.
     Url(String),
+    /// A server, by the options of a `mysql_async` connection.
+    #[cfg(feature = "mysql_async")]
+    MySqlAsync(mysql_async::Opts),
     /// A source of your own.
     Own(Arc<dyn Source>),
 }
@@ -34,18 +39,45 @@ pub enum SourceEndpoint {
 pub enum SinkEndpoint {
     /// `mysql://…`, `s3://…` or `file:///…`.
     Url(String),
+    /// A server, by the options of a `mysql_async` connection.
+    #[cfg(feature = "mysql_async")]
+    MySqlAsync(mysql_async::Opts),
     /// A sink of your own.
     Own(Arc<dyn Sink>),
 }
 
-impl<T: Into<String>> From<T> for SourceEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
+impl From<String> for SourceEndpoint {
+    fn from(url: String) -> Self {
+        Self::Url(url)
     }
 }
 
-impl<T: Into<String>> From<T> for SinkEndpoint {
-    fn from(url: T) -> Self {
-        Self::Url(url.into())
+impl From<&String> for SourceEndpoint {
+    fn from(url: &String) -> Self {
+        Self::Url(url.clone())
+    }
+}
+
+impl From<&str> for SourceEndpoint {
+    fn from(url: &str) -> Self {
+        Self::Url(url.to_owned())
+    }
+}
+
+impl From<String> for SinkEndpoint {
+    fn from(url: String) -> Self {
+        Self::Url(url)
+    }
+}
+
+impl From<&String> for SinkEndpoint {
+    fn from(url: &String) -> Self {
+        Self::Url(url.clone())
+    }
+}
+
+impl From<&str> for SinkEndpoint {
+    fn from(url: &str) -> Self {
+        Self::Url(url.to_owned())
     }
 }

@@ -9,6 +9,7 @@ pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
     let mut statement: Vec<u8> = Vec::new();
     let mut at_line = true;
     let mut has_code = false;
+    let mut backslash_escapes = true;
     while let Some(&first) = rest.first() {
         if at_line
             && !has_code
@@ -20,6 +21,7 @@ pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
         }
         if rest.starts_with(&delimiter) {
             if has_code {
+                backslash_escapes = escapes_after(&statement).unwrap_or(backslash_escapes);
                 found.push(std::mem::take(&mut statement));
             }
             statement.clear();
@@ -28,7 +30,7 @@ pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
             at_line = false;
             continue;
         }
-        let length = token(rest);
+        let length = token(rest, statement.last().copied(), backslash_escapes);
         let (token, after) = rest.split_at(length);
         has_code |= !first.is_ascii_whitespace()
             && (!is_comment(token) || token.starts_with(b"/*!") || token.starts_with(b"/*M!"));
@@ -54,10 +56,19 @@ fn delimiter_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (!delimiter.is_empty()).then_some((delimiter, after))
 }
 
+/// Whether backslashes escape after a statement; `None` where the statement does not set the SQL mode.
+fn escapes_after(statement: &[u8]) -> Option<bool> {
+    let text = String::from_utf8_lossy(statement).to_ascii_uppercase();
+    let sets_mode = text.trim_start().starts_with("SET") && text.contains("SQL_MODE");
+    sets_mode.then(|| !text.contains("NO_BACKSLASH_ESCAPES"))
+}
+
 /// The length of what the text begins with: a quoted part, a comment, or one byte.
-fn token(text: &[u8]) -> usize {
+fn token(text: &[u8], previous: Option<u8>, backslash_escapes: bool) -> usize {
+    let in_word = previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..));
     match text {
-        [quote @ (b'\'' | b'"' | b'`'), rest @ ..] => 1 + quoted(rest, *quote),
+        [quote @ (b'\'' | b'"' | b'`'), rest @ ..] => 1 + quoted(rest, *quote, backslash_escapes),
+        [b'$', ..] if !in_word => dollar_quoted(text).unwrap_or(1),
         [b'/', b'*', ..] => find(text, b"*/").map_or(text.len(), |at| at + 2),
         [b'#', ..] | [b'-', b'-', b' ' | b'\t' | b'\n', ..] => line(text),
         _ => 1,
@@ -69,16 +80,23 @@ fn is_comment(token: &[u8]) -> bool {
 }
 
 /// The length of a quoted text after its first quote, with the last.
-fn quoted(text: &[u8], quote: u8) -> usize {
+fn quoted(text: &[u8], quote: u8, backslash_escapes: bool) -> usize {
     let mut bytes = text.iter().enumerate();
     while let Some((at, &byte)) = bytes.next() {
-        if byte == b'\\' && quote != b'`' {
+        if byte == b'\\' && quote != b'`' && backslash_escapes {
             bytes.next();
         } else if byte == quote {
             return at + 1;
         }
     }
     text.len()
+}
+
+/// The length of a text between two equal `$tag$`, as MySQL 9 has it for code in other languages.
+fn dollar_quoted(text: &[u8]) -> Option<usize> {
+    let end = 1 + text.get(1..)?.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
+    let tag = text.get(..=end).filter(|tag| tag.ends_with(b"$"))?;
+    find(text.get(tag.len()..)?, tag).map(|at| at + 2 * tag.len())
 }
 
 fn line(text: &[u8]) -> usize {
@@ -105,6 +123,18 @@ mod tests {
         );
         assert_eq!(cut(" ;; \n;"), [""; 0]);
         assert_eq!(cut("/*!50001 SET @a = 1 */; SELECT 'it''s'"), ["/*!50001 SET @a = 1 */", "SELECT 'it''s'"]);
+    }
+
+    #[test]
+    fn the_sql_mode_and_dollars_count() {
+        assert_eq!(
+            cut("SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT 'a\\'; SET sql_mode = ''; SELECT 'b\\''; '"),
+            ["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SELECT 'a\\'", "SET sql_mode = ''", "SELECT 'b\\''; '"]
+        );
+        assert_eq!(
+            cut("SELECT $js$ it's; $$ $js$; SELECT a$b$c, $1"),
+            ["SELECT $js$ it's; $$ $js$", "SELECT a$b$c, $1"]
+        );
     }
 
     #[test]

@@ -23,6 +23,17 @@ fn run(name: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_service_with_a_pool() {
+    for flavor in FLAVORS {
+        let bench = Bench::names(flavor);
+        sample(&bench.pair.source, &bench.from).unwrap();
+        let said = run("service", &[&bench.source_url(), &bench.target_url()]);
+        assert!(said.contains("the pool sees") && said.contains(" rows in "), "{said}");
+        bench.assert_equal();
+    }
+}
+
+#[test]
 fn a_direct_clone() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);

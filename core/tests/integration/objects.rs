@@ -86,6 +86,18 @@ fn feed(bench: &Bench, bytes: &[u8]) {
     bench.pair.source.bytes_in(&bench.from, bytes).unwrap();
 }
 
+/// MySQL stores the `;` after a body that was created in one text with other statements.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_semicolon_after_a_body_is_no_difference() {
+    let together =
+        "DELIMITER //\nCREATE PROCEDURE p() SELECT 1; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 2; DO 0 //";
+    let bench = Bench::new(Flavor::MySql, together);
+    assert!(bench.source("SHOW CREATE PROCEDURE p").contains("SELECT 1;"));
+    let report = bench.clone(CloneOptions::default()).await.unwrap();
+    assert!(report.fidelity.is_empty(), "{:?}", report.fidelity);
+    assert_eq!(bench.target("SELECT f(); CALL p()"), "2\n1");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_keep_their_status_and_their_time() {
     for flavor in FLAVORS {

@@ -49,8 +49,12 @@ pub(crate) fn takes_text(option: &str) -> bool {
     let Some(name) = option.strip_prefix("--") else { return false };
     let command = Cli::command();
     let mut all = command.get_subcommands().flat_map(clap::Command::get_arguments);
-    let is_url = name == "via" || name.ends_with("-tunnel") || name.ends_with("-agent");
-    !is_url && all.any(|argument| argument.get_long() == Some(name) && argument.get_action().takes_values())
+    !takes_url(option) && all.any(|argument| argument.get_long() == Some(name) && argument.get_action().takes_values())
+}
+
+/// Whether `option` takes a URL.
+pub(crate) fn takes_url(option: &str) -> bool {
+    option == "--via" || (option.starts_with("--") && (option.ends_with("-tunnel") || option.ends_with("-agent")))
 }
 
 const WHAT: &str = "What is cloned";

@@ -22,15 +22,24 @@ const FLAG: &str = "--passwords-in-pipe=";
 /// The bytes that every pipe buffers.
 const PIPE_CAPACITY: usize = 4096;
 
-/// The URLs of the command line without and with their passwords.
+/// The URLs of the command line, in their order, without and with their passwords.
 #[derive(Debug, Default)]
-pub(crate) struct HiddenPasswords(Vec<(String, String)>);
+pub(crate) struct HiddenPasswords(Vec<HiddenUrl>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct HiddenUrl {
+    /// `--source-tunnel`; empty for the source and the target.
+    option: String,
+    shown: String,
+    given: String,
+}
 
 impl HiddenPasswords {
-    /// Returns the URL with its password. Returns each URL once, so that equal URLs keep their own passwords.
-    pub(crate) fn restore_url(&mut self, shown: &str) -> String {
-        match self.0.iter().position(|(known, _)| known == shown) {
-            Some(index) => self.0.remove(index).1,
+    /// Returns the URL of the option with its password, each once: equal URLs keep their own passwords, also where only
+    /// one of them has any. `option` is empty for the source and, after it, the target.
+    pub(crate) fn restore_url(&mut self, option: &str, shown: &str) -> String {
+        match self.0.iter().position(|url| url.option == option && url.shown == shown) {
+            Some(index) => self.0.remove(index).given,
             None => shown.to_owned(),
         }
     }
@@ -45,7 +54,7 @@ pub(crate) fn hide_passwords() -> Result<(Vec<OsString>, HiddenPasswords)> {
         return Ok((arguments, passwords));
     }
     let passwords = extract_passwords(&mut arguments);
-    if passwords.0.is_empty() {
+    if passwords.0.iter().all(|url| url.shown == url.given) {
         return Ok((arguments, passwords));
     }
     match exec_self(&arguments, &passwords) {
@@ -60,19 +69,29 @@ pub(crate) fn hide_passwords() -> Result<(Vec<OsString>, HiddenPasswords)> {
 
 fn extract_passwords(arguments: &mut [OsString]) -> HiddenPasswords {
     let mut passwords = HiddenPasswords::default();
-    let mut is_text = false;
+    let mut previous = String::new();
     for argument in arguments.iter_mut().skip(1) {
         let whole = argument.to_string_lossy().into_owned();
-        let was_text = std::mem::replace(&mut is_text, args::takes_text(&whole));
-        let (option, url) = match whole.split_once('=') {
+        let before = std::mem::replace(&mut previous, whole.clone());
+        let (prefix, url) = match whole.split_once('=') {
             Some((option, _)) if args::takes_text(option) => continue,
             Some((option, value)) if option.starts_with("--") => (format!("{option}="), value),
             _ => (String::new(), whole.as_str()),
         };
-        if let Some(shown) = without_password(url).filter(|_| !was_text) {
-            *argument = format!("{option}{shown}").into();
-            passwords.0.push((shown, url.to_owned()));
+        let shown = without_password(url);
+        if args::takes_text(&before) || (shown.is_none() && !url.contains("://")) {
+            continue;
         }
+        let option = match prefix.strip_suffix('=') {
+            Some(option) => option.to_owned(),
+            None if args::takes_url(&before) => before,
+            None => String::new(),
+        };
+        if let Some(shown) = &shown {
+            *argument = format!("{prefix}{shown}").into();
+        }
+        let shown = shown.unwrap_or_else(|| url.to_owned());
+        passwords.0.push(HiddenUrl { option, shown, given: url.to_owned() });
     }
     passwords
 }
@@ -96,7 +115,8 @@ fn without_password(url: &str) -> Option<String> {
 
 /// Executes this program with other arguments. Returns only on error.
 fn exec_self(arguments: &[OsString], passwords: &HiddenPasswords) -> io::Result<Infallible> {
-    let text: String = passwords.0.iter().flat_map(|(shown, given)| [shown, "\0", given, "\0"]).collect();
+    let fields = passwords.0.iter().flat_map(|url| [&url.option, &url.shown, &url.given]);
+    let text: String = fields.flat_map(|field| [field, "\0"]).collect();
     if text.len() > PIPE_CAPACITY {
         return Err(io::Error::other("the URLs are too long"));
     }
@@ -117,8 +137,8 @@ fn read_pipe(pipe: &str) -> io::Result<HiddenPasswords> {
     File::open(format!("/proc/self/fd/{pipe}"))?.read_to_string(&mut text)?;
     let mut parts = text.split('\0').map(str::to_owned);
     let mut passwords = HiddenPasswords::default();
-    while let (Some(shown), Some(given)) = (parts.next(), parts.next()) {
-        passwords.0.push((shown, given));
+    while let (Some(option), Some(shown), Some(given)) = (parts.next(), parts.next(), parts.next()) {
+        passwords.0.push(HiddenUrl { option, shown, given });
     }
     Ok(passwords)
 }
@@ -172,7 +192,8 @@ mod tests {
         let mut arguments: Vec<OsString> = given.iter().map(Into::into).collect();
         let passwords = extract_passwords(&mut arguments);
         assert_eq!(arguments[..7], given[..7]);
-        assert_eq!(passwords.0, [("u@h".to_owned(), "u:p@h".to_owned())]);
+        let hidden = HiddenUrl { option: String::new(), shown: "u@h".to_owned(), given: "u:p@h".to_owned() };
+        assert_eq!(passwords.0, [hidden]);
     }
 
     #[test]
@@ -181,9 +202,21 @@ mod tests {
         let mut arguments: Vec<OsString> = given.iter().map(Into::into).collect();
         let mut passwords = extract_passwords(&mut arguments);
         assert_eq!(arguments, ["dbgraft", "mysql://u@h/d", "mysql://u@h/d", "--via=s3://k@b/p"]);
-        assert_eq!(passwords.restore_url("mysql://u@h/d"), given[1]);
-        assert_eq!(passwords.restore_url("mysql://u@h/d"), given[2]);
-        assert_eq!(passwords.restore_url("s3://k@b/p"), "s3://k:three@b/p");
-        assert_eq!(passwords.restore_url("mysql://u@h/d"), "mysql://u@h/d");
+        assert_eq!(passwords.restore_url("", "mysql://u@h/d"), given[1]);
+        assert_eq!(passwords.restore_url("", "mysql://u@h/d"), given[2]);
+        assert_eq!(passwords.restore_url("--via", "s3://k@b/p"), "s3://k:three@b/p");
+        assert_eq!(passwords.restore_url("", "mysql://u@h/d"), "mysql://u@h/d");
+    }
+
+    #[test]
+    fn a_url_without_a_password_gets_no_other() {
+        let tunnels = ["--target-tunnel", "ssh://u:far@h", "--source-tunnel=ssh://u@h"];
+        let given = [&["dbgraft", "clone", "mysql://u@h/d", "mysql://u:two@h/d"][..], &tunnels].concat();
+        let mut arguments: Vec<OsString> = given.iter().map(Into::into).collect();
+        let mut passwords = extract_passwords(&mut arguments);
+        assert_eq!(passwords.restore_url("--source-tunnel", "ssh://u@h"), "ssh://u@h");
+        assert_eq!(passwords.restore_url("--target-tunnel", "ssh://u@h"), "ssh://u:far@h");
+        assert_eq!(passwords.restore_url("", "mysql://u@h/d"), given[2]);
+        assert_eq!(passwords.restore_url("", "mysql://u@h/d"), given[3]);
     }
 }

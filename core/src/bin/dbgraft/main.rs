@@ -76,8 +76,16 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
     };
     let report = ReportFile::open(common)?;
     let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = &mut options;
-    for url in [via, source_tunnel, target_tunnel, source_agent, target_agent].into_iter().flatten() {
-        *url = passwords.restore_url(url);
+    for (option, url) in [
+        ("--via", via),
+        ("--source-tunnel", source_tunnel),
+        ("--target-tunnel", target_tunnel),
+        ("--source-agent", source_agent),
+        ("--target-agent", target_agent),
+    ] {
+        if let Some(url) = url {
+            *url = passwords.restore_url(option, url);
+        }
     }
     if options.agent_binary.is_none() {
         options.agent_binary = std::env::current_exe().ok();
@@ -132,7 +140,7 @@ fn exit_code(failed: bool) -> ExitCode {
 
 /// Creates the job. Asks the user for missing passwords.
 fn create_job(common: &CommonArgs, options: CloneOptions, passwords: &mut HiddenPasswords) -> Result<CloneJob> {
-    let (source, target) = (passwords.restore_url(&common.source), passwords.restore_url(&common.target));
+    let (source, target) = (passwords.restore_url("", &common.source), passwords.restore_url("", &common.target));
     let source_password = password::prompt_for_url(&source, &common.source, "DBGRAFT_SOURCE_PASSWORD")?;
     let target_password = password::prompt_for_url(&target, &common.target, "DBGRAFT_TARGET_PASSWORD")?;
     let mut job = CloneJob::new(source, target).options(options);

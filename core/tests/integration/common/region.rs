@@ -17,6 +17,14 @@ pub struct Region {
     dir: PathBuf,
 }
 
+/// When a process started, in clock ticks since the machine did (proc(5)).
+fn start_time(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name of the program, in parentheses, may hold spaces. The time is the 20th field after it.
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    fields.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(u64::MAX)
+}
+
 impl Region {
     pub fn new() -> Self {
         Self::with("")
@@ -56,7 +64,8 @@ impl Region {
             words.starts_with(format!("{}\0agent\0", self.executable()).as_bytes())
         };
         let mut found: Vec<u32> = processes().filter(ours).collect();
-        found.sort_unstable();
+        // The oldest first. Process ids begin again at some point.
+        found.sort_by_key(|pid| start_time(*pid));
         found
     }
 
