@@ -159,7 +159,7 @@ async fn check_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u6
     if count == expected {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Data, format!("the target gave {count} warnings where {expected} were to be expected")))
+    Err(Error::new(ErrorKind::Data, format!("the target raised {count} warnings, but {expected} were expected")))
 }
 
 /// Loads the batch by multi-row INSERTs, each at most `packet` bytes long unless a single row is longer.

@@ -45,7 +45,7 @@ impl TargetDatabase {
     async fn remove_conflict(&self, conn: &mut Conn, object: &ObjectRef, existing: &ExistingObjects) -> Result<()> {
         let Some(other) = existing.conflicts_with(object) else { return Ok(()) };
         if self.options.if_exists == IfExists::Fail {
-            return Err(Error::new(ErrorKind::Preflight, format!("{other} is already there: see --if-exists")));
+            return Err(Error::new(ErrorKind::Preflight, format!("{other} already exists: see --if-exists")));
         }
         conn.exec(&create_objects::drop_statement(other)).await.map(drop)
     }
@@ -60,7 +60,7 @@ impl TargetDatabase {
     ) -> Result<()> {
         let object = table.table.object();
         let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition cannot be parsed").caused_by(error))?;
         for key in &mut ddl.foreign_keys {
             let short = foreign_key_defects::with_short_name(key);
             if short != *key {
@@ -107,7 +107,10 @@ impl TargetDatabase {
             if keep && existing.has_table(&object.name) {
                 self.empty_table(conn, table).await.map_err(named)?;
             } else if !plan.schema {
-                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
+                return Err(named(Error::new(
+                    ErrorKind::Preflight,
+                    "the target has no such table: create it, or clone the definitions too",
+                )));
             } else {
                 self.remove_conflict(conn, &object, &existing).await.map_err(named)?;
                 missing.push(table);
@@ -165,7 +168,7 @@ impl TargetDatabase {
         if self.options.if_exists == IfExists::Truncate {
             conn.exec(&format!("TRUNCATE TABLE {name}")).await?;
         } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
-            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
+            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: use --if-exists truncate"));
         }
         self.undo_log.add(CreatedItem::Rows(table.table.name.clone()));
         Ok(())

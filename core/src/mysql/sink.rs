@@ -135,9 +135,9 @@ impl MySqlSink {
             let table = plan.tables.get(*number as usize);
             notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
         }
-        let made = self.target.state().table_ddl.clone();
-        let made = plan.tables.iter().filter(|table| made.contains_key(&table.table.name));
-        notes.extend(made.flat_map(|table| generated::index_notes(&table.table)));
+        let table_ddl = self.target.state().table_ddl.clone();
+        let created = plan.tables.iter().filter(|table| table_ddl.contains_key(&table.table.name));
+        notes.extend(created.flat_map(|table| generated::index_notes(&table.table)));
         notes.extend(self.target.add_foreign_keys(conn).await?);
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
@@ -167,7 +167,7 @@ impl MySqlSink {
             None => self.target.connections.register(session::open_reader(&self.target.address).await?).await?,
         };
         if table.table.history && conn.server.flavor == Flavor::MySql {
-            let message = "its history was read too, which the target cannot keep";
+            let message = "the rows include the table's history, which the target cannot store";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         Ok((conn, lease))

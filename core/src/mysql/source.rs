@@ -81,7 +81,7 @@ impl MySqlSource {
     /// Returns the catalog that the selection was made from.
     async fn selected_catalog(&self) -> Result<Catalog> {
         let catalog = self.catalog.lock().await.clone();
-        catalog.ok_or_else(|| Error::new(ErrorKind::Internal, "asked before the catalog was read"))
+        catalog.ok_or_else(|| Error::new(ErrorKind::Internal, "the catalog has not been read yet"))
     }
 
     /// Adds to the error of a failed wait for a lock which session holds it.

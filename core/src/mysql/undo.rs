@@ -143,7 +143,7 @@ impl TargetDatabase {
             CreatedItem::Object(object) => {
                 // The answer to the CREATE was lost. The sink's own table would have no rows yet.
                 if !entry.confirmed && self.has_rows(conn, object).await? {
-                    return Err(keep_error("it has rows, and nobody knows who made it".to_owned()));
+                    return Err(keep_error("it has rows, so another session may have created it".to_owned()));
                 }
                 if let Some(trigger) = self.trigger_on(conn, object).await? {
                     return Err(keep_error(format!("somebody else made trigger {} on it", Printable(&trigger))));
