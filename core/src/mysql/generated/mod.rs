@@ -13,7 +13,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use self::scratch_table::{ScratchColumns, ScratchTable};
 use self::settings_search::{ComparedColumns, SettingsSearch};
