@@ -8,7 +8,7 @@ use super::archive_location::ArchiveLocation;
 use super::location::{EndpointLocation, parse_location};
 use super::server::secret_from_environment;
 use crate::error::{Error, Result};
-use crate::mysql::{Address, ServerRole};
+use crate::mysql::{ServerAddress, ServerRole};
 use crate::site::ExecutionSite;
 use crate::ssh::{LoginOptions, PromptCallback, SshAddress, SshClient, SshTunnel};
 
@@ -17,9 +17,9 @@ pub(super) enum EndpointSpec<T: ?Sized> {
     /// A source or a sink of the caller.
     Own(Arc<T>),
     /// A server that this process connects to.
-    Server(Box<Address>),
+    Server(Box<ServerAddress>),
     /// A server that an agent on the host connects to.
-    AgentServer(Box<Address>, Arc<SshClient>),
+    AgentServer(Box<ServerAddress>, Arc<SshClient>),
     Archive(ArchiveLocation),
 }
 

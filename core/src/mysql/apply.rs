@@ -21,23 +21,23 @@ const NOT_THERE: [u16; 3] = [1146, 1305, 1356];
 
 /// How definitions are changed on their way.
 pub(super) struct Rewriting {
-    pub(super) definer: ddl::Definer,
+    pub(super) definer: ddl::DefinerRewrite,
     /// The source's database becomes the target's.
-    pub(super) rename: ddl::Rename,
+    pub(super) rename: ddl::DatabaseRename,
 }
 
 impl Rewriting {
     /// The text to run, and what was changed in it that the user should know of.
     pub(super) fn apply(&self, definition: &Definition) -> (String, Option<Note>) {
-        let dialect = Dialect::of(&definition.sql_mode);
-        let text = ddl::with_definer(&definition.create, dialect, &self.definer);
+        let dialect = Dialect::from_sql_mode(&definition.sql_mode);
+        let text = ddl::rewrite_definer(&definition.create, dialect, &self.definer);
         self.renamed(&definition.object, text, dialect)
     }
 
     /// References to the source's database become references to the target's.
     pub(super) fn renamed(&self, object: &ObjectRef, text: String, dialect: Dialect) -> (String, Option<Note>) {
         let (text, count) = ddl::rename_database(&text, dialect, &self.rename);
-        let ddl::Rename { from, to, .. } = &self.rename;
+        let ddl::DatabaseRename { from, to, .. } = &self.rename;
         let changed =
             || format!("{count} references to database {} were changed to {}", Printable(from), Printable(to));
         let note = (count > 0).then(|| Note::about(object, changed()));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::apply::Rewriting;
 use super::connect::Conn;
-use super::ddl::{self, Definer, Dialect, Parts, quote_name, table_parts, with_definer};
+use super::ddl::{self, DefinerRewrite, Dialect, TableParts, quote_name, rewrite_definer, table_parts};
 use super::target::{Target, There};
 use super::{introspect, session};
 use crate::catalog::{Catalog, Column, Definition, ObjectKind, ObjectRef, Table};
@@ -67,8 +67,8 @@ impl Audit<'_> {
         &self,
         conn: &mut Conn,
         planned: &Table,
-        wanted: &Parts,
-        found: &Parts,
+        wanted: &TableParts,
+        found: &TableParts,
         exact: bool,
         notes: &mut Vec<Note>,
     ) -> Result<()> {
@@ -130,12 +130,12 @@ impl Audit<'_> {
         if !exact || object.kind == ObjectKind::Sequence {
             return;
         }
-        let dialect = Dialect::of(&planned.sql_mode);
+        let dialect = Dialect::from_sql_mode(&planned.sql_mode);
         let text = |create: &str| {
-            let text = with_definer(create, dialect, &Definer::Strip);
-            ddl::tokens(&text, dialect)
+            let text = rewrite_definer(create, dialect, &DefinerRewrite::Strip);
+            ddl::tokenize(&text, dialect)
                 .iter()
-                .filter(|token| !token.is_noise())
+                .filter(|token| !token.is_trivia())
                 .map(|token| token.text)
                 .collect::<Vec<_>>()
                 .join(" ")
@@ -192,7 +192,7 @@ fn names_the_same(what: &str) -> bool {
 }
 
 /// The parts in lower case.
-fn folded(parts: &Parts) -> Parts {
+fn folded(parts: &TableParts) -> TableParts {
     parts.iter().map(|(what, text)| (what.to_lowercase(), text.to_lowercase())).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Runs a statement that defines a table or its keys, under the modes that it needs.
 
-use super::connect::{Conn, Done};
+use super::connect::{Conn, OkPacket};
 use super::ddl;
 use crate::catalog::Flavor;
 use crate::error::Result;
@@ -10,9 +10,9 @@ use crate::error::Result;
 const WANTS_SIGN: [u16; 2] = [1563, 1901];
 
 /// Runs the statement. A server keeps what needs a mode, and shows it without saying so.
-pub(super) async fn define(conn: &mut Conn, sql: &str) -> Result<Done> {
+pub(super) async fn define(conn: &mut Conn, sql: &str) -> Result<OkPacket> {
     let leftover = match conn.server.flavor {
-        Flavor::MariaDb => ddl::with_leftover_options(sql),
+        Flavor::MariaDb => ddl::uncomment_unknown_options(sql),
         Flavor::MySql => None,
     };
     let (sql, modes) = match &leftover {
@@ -29,7 +29,7 @@ pub(super) async fn define(conn: &mut Conn, sql: &str) -> Result<Done> {
 }
 
 /// Runs the statement with these modes beside the session's own.
-async fn run_under(conn: &mut Conn, modes: &str, sql: &str) -> Result<Done> {
+async fn run_under(conn: &mut Conn, modes: &str, sql: &str) -> Result<OkPacket> {
     if modes.is_empty() {
         return conn.exec(sql).await;
     }

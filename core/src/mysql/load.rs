@@ -1,6 +1,6 @@
 //! Writes one batch: by `LOAD DATA`, or by `INSERT` where the server does not take that.
 
-use super::connect::{Conn, Done};
+use super::connect::{Conn, OkPacket};
 use super::ddl::quote_name;
 use super::generated::Settings;
 use super::{column, session};
@@ -213,7 +213,7 @@ fn too_long(needed: usize, packet: usize) -> Error {
 
 /// Inserts rows of which so many fields hold an ENUM's error value.
 async fn insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, loading: &Loading) -> Result<u64> {
-    let Done { affected, warnings, info } = conn.exec_bytes(sql).await?;
+    let OkPacket { affected, warnings, info } = conn.exec_bytes(sql).await?;
     // `Records: 2  Duplicates: 0  Warnings: 2`, where there are several rows.
     let warnings = counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
     if !loading.lenient {

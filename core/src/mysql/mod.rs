@@ -37,6 +37,6 @@ mod undo;
 mod write;
 mod zero;
 
-pub(crate) use connect::{Address, Pem, ServerRole, TlsMode, TlsOptions};
+pub(crate) use connect::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

@@ -1,6 +1,6 @@
 //! What becomes of what the target refuses, and which session holds the lock that a statement waited for in vain.
 
-use super::connect::{Address, Conn, Row};
+use super::connect::{Conn, Row, ServerAddress};
 use super::ddl::quote_text;
 use super::running::Running;
 use super::session;
@@ -48,7 +48,7 @@ impl Target {
 
 /// A wait for a lock that took too long, with the sessions that hold it. It is not to be tried again: the next try would
 /// wait as long.
-pub(super) async fn explained(address: &Address, running: &Running, error: Error) -> Error {
+pub(super) async fn explained(address: &ServerAddress, running: &Running, error: Error) -> Error {
     // One that is final has been explained.
     if !is_lock_wait(&error) || !error.is_retryable() {
         return error;
@@ -63,16 +63,16 @@ pub(super) async fn explained(address: &Address, running: &Running, error: Error
 }
 
 /// The same where nobody can be asked who holds it.
-pub(super) fn unexplained(address: &Address, error: Error) -> Error {
+pub(super) fn unexplained(address: &ServerAddress, error: Error) -> Error {
     error.final_word().with("held by another session:", remedy(address))
 }
 
-fn remedy(address: &Address) -> String {
-    format!("end it at the {}, or wait longer than {} s by --lock-wait", address.role.server(), address.lock_wait)
+fn remedy(address: &ServerAddress) -> String {
+    format!("end it at the {}, or wait longer than {} s by --lock-wait", address.role.name(), address.lock_wait)
 }
 
 /// The sessions of others that hold locks on what is in the database, as far as the account may see them.
-async fn holders(address: &Address, running: &Running) -> Result<Vec<String>> {
+async fn holders(address: &ServerAddress, running: &Running) -> Result<Vec<String>> {
     let mut conn = session::control(address).await?;
     let database = quote_text(&address.database);
     let ours = running.ids(&mut conn).await?;

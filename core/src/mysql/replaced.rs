@@ -23,15 +23,15 @@ pub(super) async fn restore(conn: &mut Conn, table: &mut Table) -> Result<()> {
     for (column, place, printed) in doubtful(table, conn.server.flavor) {
         let Some(meant) = look(conn, table, &column, place).await?.filter(|meant| *meant != printed) else { continue };
         let restored = match place {
-            Place::Member(number) => ddl::with_member(&table.create, &column.name, number, &meant),
-            Place::Default => ddl::with_default(&table.create, &column.name, &meant),
+            Place::Member(number) => ddl::replace_member(&table.create, &column.name, number, &meant),
+            Place::Default => ddl::replace_default(&table.create, &column.name, &meant),
         };
         // What is not `?` must be the same, or it is something else.
         let Some(restored) = restored.filter(|_| is_printed_as(&meant, &printed)) else { continue };
         table.create = restored;
         if let (Place::Member(number), Some(column)) =
             (place, table.columns.iter_mut().find(|other| other.name == column.name))
-            && let Some(kind) = ddl::type_with_member(&column.column_type, number, &meant)
+            && let Some(kind) = ddl::replace_member_in_type(&column.column_type, number, &meant)
         {
             column.column_type = kind;
         }

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::session;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,12 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The locks that the open connections hold.
 pub(super) struct Running {
-    address: Address,
+    address: ServerAddress,
     locks: Mutex<BTreeSet<String>>,
 }
 
 impl Running {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: ServerAddress) -> Self {
         Self { address, locks: Mutex::default() }
     }
 
@@ -86,7 +86,7 @@ impl Running {
                 let holder = conn.row(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
                 if let Some(id) = holder.map(|row| row.number(0)).filter(|id| *id > 0) {
                     // It may be gone already, which is as good.
-                    conn.try_each(&[&format!("KILL {id}")]).await?;
+                    conn.try_exec_each(&[&format!("KILL {id}")]).await?;
                 }
                 self.locks().remove(&lock);
             }
@@ -94,7 +94,7 @@ impl Running {
         };
         tokio::time::timeout(PATIENCE, kill).await.unwrap_or_else(|_| {
             let message = "the server does not answer, and statements of this clone may still run";
-            Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.server(), &self.address))
+            Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.name(), &self.address))
         })
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn events(
     let mut notes = Vec::new();
     let mut enable = Vec::new();
     for event in events {
-        let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
+        let (create, status) = ddl::disable_event(&event.create, Dialect::from_sql_mode(&event.sql_mode));
         let disabled = Definition { create, ..event.clone() };
         let (made, note) = apply::create_or_tell(conn, target, &disabled, rewriting).await?;
         notes.extend(note);
@@ -30,7 +30,7 @@ pub(super) async fn events(
         }
         if !exists(conn, &event.object).await? {
             // The server drops an event at once whose time has passed. So that must be in the future.
-            conn.set_each(&["timestamp = 1"]).await?;
+            conn.try_set_each(&["timestamp = 1"]).await?;
             apply::create(conn, &disabled, rewriting, &target.undo_log).await?;
             conn.exec("SET SESSION timestamp = DEFAULT").await?;
         }
@@ -71,7 +71,7 @@ async fn set_status(conn: &mut Conn, event: &Definition, status: EventStatus, re
         }
         (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
     };
-    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::of(&event.sql_mode));
+    let definer = ddl::definer_clause(&rewriting.apply(event).0, Dialect::from_sql_mode(&event.sql_mode));
     let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
     match apply::run(conn, event, &sql, None).await {
         // An event whose time has passed is dropped by the server at once, as it would be at the source.

@@ -1,7 +1,7 @@
 //! The settings of each kind of session. Every variable that matters is set: `init_connect` or the server's
 //! configuration may have changed any.
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::dial::TrafficClass;
@@ -22,12 +22,12 @@ const MARIADB_LIMITS: [&str; 4] = [
 ];
 
 /// A session with what all have in common.
-async fn open(address: &Address, traffic: TrafficClass, settings: &str) -> Result<Conn> {
+async fn open(address: &ServerAddress, traffic: TrafficClass, settings: &str) -> Result<Conn> {
     let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON}", address.lock_wait);
     let mut conn = Conn::open(address, traffic, &settings).await?;
     match conn.server.flavor {
-        Flavor::MySql => conn.set_each(&MYSQL_LIMITS).await?,
-        Flavor::MariaDb => conn.set_each(&MARIADB_LIMITS).await?,
+        Flavor::MySql => conn.try_set_each(&MYSQL_LIMITS).await?,
+        Flavor::MariaDb => conn.try_set_each(&MARIADB_LIMITS).await?,
     }
     Ok(conn)
 }
@@ -43,11 +43,11 @@ pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 pub(super) const DEFINING: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
 
 /// A session for catalogs, settings and locks: everything is UTF-8.
-pub(super) async fn control(address: &Address) -> Result<Conn> {
+pub(super) async fn control(address: &ServerAddress) -> Result<Conn> {
     let mut conn = open(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READING}'")).await?;
     // Also an account without any right may set these; they are of one family or a late version only.
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&[
+        conn.try_set_each(&[
             "information_schema_stats_expiry = 0",
             "show_gipk_in_create_table_and_information_schema = 1",
             "show_create_table_skip_secondary_engine = 0",
@@ -58,25 +58,25 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
 }
 
 /// A session that reads rows: text comes in each column's own character set.
-pub(super) async fn reader(address: &Address) -> Result<Conn> {
+pub(super) async fn reader(address: &ServerAddress) -> Result<Conn> {
     let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}'");
     let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may name other tables.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
+        conn.try_set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
     }
     Ok(conn)
 }
 
 /// A session that loads rows or changes definitions.
-pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
+pub(super) async fn writer(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
     let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT}', foreign_key_checks = 0, unique_checks = 1");
     let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
     // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
-    conn.set_each(match conn.server.flavor {
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],
         Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
     })
@@ -88,11 +88,11 @@ pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<
 }
 
 /// A session that changes definitions: takes what the source took, even where the target would be stricter.
-pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result<Conn> {
+pub(super) async fn definer(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     let mut conn = writer(address, options).await?;
     conn.exec(&format!("SET SESSION sql_mode = '{DEFINING}'")).await?;
     // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
-    conn.set_each(match conn.server.flavor {
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &[
             "innodb_strict_mode = 0",
             "max_heap_table_size = 18446744073709551615",
@@ -133,7 +133,7 @@ mod tests {
                 server.sql(&format!("SET GLOBAL {limit} = 3600")).unwrap();
             }
             let account = (server.user.clone(), server.password.clone().into());
-            let address = Address::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
+            let address = ServerAddress::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
             let sessions = [
                 control(&address).await,
                 reader(&address).await,

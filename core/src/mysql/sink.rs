@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::audit::Audit;
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use super::generated;
 use super::receipts::Uptime;
@@ -42,7 +42,7 @@ pub(crate) struct MySqlSink {
 
 impl MySqlSink {
     /// Nothing is connected before the first call.
-    pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
+    pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         Self { target: Target::new(address, options), readers: Readers::at_most(options.threads) }
     }
 
@@ -237,7 +237,7 @@ impl Sink for MySqlSink {
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         let mut conn = session::control(&self.target.address).await?;
-        match check::existing(&mut conn, &self.target.address.database).await {
+        match check::existing_objects(&mut conn, &self.target.address.database).await {
             Err(error) => Err(self.target.explained(error).await),
             existing => existing,
         }

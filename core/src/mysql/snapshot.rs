@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use super::running::Running;
 use super::session;
@@ -43,7 +43,7 @@ pub(super) struct Snapshot {
 
 /// What is to be seen at one moment.
 pub(super) struct Wanted<'a> {
-    pub(super) address: &'a Address,
+    pub(super) address: &'a ServerAddress,
     pub(super) tables: &'a [String],
     /// Whether the database has other tables too.
     pub(super) partial: bool,
@@ -62,7 +62,7 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
     let mut locker = running.watch(session::control(address).await?).await?;
     let limits = format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}, SESSION wait_timeout = {IDLE_SECONDS}");
     locker.exec(&limits).await?;
-    locker.allow_silence(address, SILENCE);
+    locker.set_stall_timeout(address, SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
     for rung in rungs(locker.server.flavor, wanted.partial) {
         let asked = match hold(&mut locker, rung, wanted, &mut waited).await? {
@@ -72,9 +72,9 @@ pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snaps
                 continue;
             }
         };
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, SILENCE));
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, SILENCE));
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, address.silence));
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
         // It answers only if it has held the lock until now.
         let mut position = position(&mut locker, rung).await?;
         unlock(&mut locker).await?;
@@ -229,7 +229,7 @@ async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Res
         _ => {
             if conn.server.flavor == Flavor::MySql {
                 // Keeps definitions still as well; the table locks alone hold the rows.
-                conn.try_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
+                conn.try_exec_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
             }
             let database = quote_name(&wanted.address.database);
             let locks: Vec<String> =
@@ -243,7 +243,7 @@ async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Res
 }
 
 async fn unlock(conn: &mut Conn) -> Result<()> {
-    conn.try_each(match conn.server.flavor {
+    conn.try_exec_each(match conn.server.flavor {
         Flavor::MySql => &["UNLOCK TABLES", "UNLOCK INSTANCE"],
         Flavor::MariaDb => &["UNLOCK TABLES", "BACKUP STAGE END"],
     })

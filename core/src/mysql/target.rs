@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::apply::Rewriting;
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::{self, TableDdl, quote_name};
 use super::generated::Generated;
 use super::receipts::{Receipts, Uptime};
@@ -19,7 +19,7 @@ use crate::report::Note;
 
 /// A database that is being written.
 pub(super) struct Target {
-    pub(super) address: Address,
+    pub(super) address: ServerAddress,
     pub(super) options: CloneOptions,
     pub(super) running: Running,
     /// What this sink has made; removed again when it is aborted.
@@ -61,8 +61,8 @@ pub(super) struct State {
 }
 
 impl Target {
-    pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
-        let address = Address { lock_wait: options.lock_wait, ..address };
+    pub(super) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
+        let address = ServerAddress { lock_wait: options.lock_wait, ..address };
         let running = Running::new(address.clone());
         Self { running, address, options: options.clone(), undo_log: UndoLog::default(), state: Mutex::default() }
     }
@@ -96,7 +96,7 @@ impl Target {
                 // nested more deeply than MariaDB's check of it can look. A table that was there keeps its checks.
                 let keeps = self.options.data_only || self.options.if_exists == IfExists::Truncate;
                 if conn.server.flavor == Flavor::MariaDb && !keeps {
-                    conn.set_each(&["check_constraint_checks = 0"]).await?;
+                    conn.try_set_each(&["check_constraint_checks = 0"]).await?;
                 }
                 Ok(conn)
             }
@@ -105,14 +105,14 @@ impl Target {
 
     pub(super) fn rewriting(&self, plan: &Plan) -> Rewriting {
         let definer = match &self.options.definer {
-            options::Definer::Strip => ddl::Definer::Strip,
-            options::Definer::Keep => ddl::Definer::Keep,
+            options::Definer::Strip => ddl::DefinerRewrite::Strip,
+            options::Definer::Keep => ddl::DefinerRewrite::Keep,
             options::Definer::Account { user, host } => {
-                ddl::Definer::Account { user: user.clone(), host: host.clone() }
+                ddl::DefinerRewrite::Account { user: user.clone(), host: host.clone() }
             }
         };
         let (from, to) = (&plan.database.name, &self.address.database);
-        let rename = ddl::Rename { from: from.clone(), to: to.clone(), folds: plan.server.folds_names };
+        let rename = ddl::DatabaseRename { from: from.clone(), to: to.clone(), ignores_case: plan.server.folds_names };
         Rewriting { definer, rename }
     }
 }
@@ -128,7 +128,7 @@ impl There {
     pub(super) async fn look(conn: &mut Conn, database: &str) -> Result<Self> {
         let row = conn.row("SELECT @@lower_case_table_names").await?;
         let folds = row.is_some_and(|row| row.number(0) > 0);
-        Ok(Self { objects: check::existing(conn, database).await?, folds })
+        Ok(Self { objects: check::existing_objects(conn, database).await?, folds })
     }
 
     pub(super) fn same(&self, one: &str, other: &str) -> bool {

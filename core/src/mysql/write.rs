@@ -2,7 +2,7 @@
 //! the table's rules refuse rows under our settings, under those that they take them under.
 
 use super::connect::Conn;
-use super::ddl::{Dialect, tokens};
+use super::ddl::{Dialect, tokenize};
 use super::generated::{Divided, Part};
 use super::load::Loading;
 use super::target::Target;
@@ -187,5 +187,5 @@ pub(super) fn is_transactional(table: &Table) -> bool {
 
 /// Whether the server computes something from the rows of the table.
 fn computes(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
+    tokenize(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK"]))
 }

@@ -169,7 +169,7 @@ impl Target {
             generated.opened = settings;
         }
         let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
-        conn.try_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await
+        conn.try_exec_each(&[&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")]).await
     }
 
     /// A batch is in: notes what its generated columns must be.

@@ -45,7 +45,7 @@ impl Scratch {
         let Some(create) = temporary_table(&table.create, NAME, COUNTER, keep) else { return Ok(None) };
         let mut conn = session::writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
-        conn.set_each(match conn.server.flavor {
+        conn.try_set_each(match conn.server.flavor {
             // No replica needs to know of it, where the account may say so.
             Flavor::MySql => &["sql_log_bin = 0", "innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],
             Flavor::MariaDb => &[
