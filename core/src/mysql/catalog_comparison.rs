@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::connect::Conn;
-use super::ddl::{self, Definer, Dialect, Parts, quote_name, table_parts, with_definer};
+use super::ddl::{self, DefinerRewrite, Dialect, TableParts, quote_name, rewrite_definer, table_parts};
 use super::definition_rewriter::DefinitionRewriter;
 use super::existing_objects::ExistingObjects;
 use super::target::TargetDatabase;
@@ -72,8 +72,8 @@ impl CatalogComparison<'_> {
         &self,
         conn: &mut Conn,
         planned: &Table,
-        wanted: &Parts,
-        found: &Parts,
+        wanted: &TableParts,
+        found: &TableParts,
         exact: bool,
         notes: &mut Vec<Note>,
     ) -> Result<()> {
@@ -135,12 +135,12 @@ impl CatalogComparison<'_> {
         if !exact || object.kind == ObjectKind::Sequence {
             return;
         }
-        let dialect = Dialect::of(&planned.sql_mode);
+        let dialect = Dialect::from_sql_mode(&planned.sql_mode);
         let text = |create: &str| {
-            let text = with_definer(create, dialect, &Definer::Strip);
-            ddl::tokens(&text, dialect)
+            let text = rewrite_definer(create, dialect, &DefinerRewrite::Strip);
+            ddl::tokenize(&text, dialect)
                 .iter()
-                .filter(|token| !token.is_noise())
+                .filter(|token| !token.is_trivia())
                 .map(|token| token.text)
                 .collect::<Vec<_>>()
                 .join(" ")
@@ -199,7 +199,7 @@ fn has_stable_name(what: &str) -> bool {
 }
 
 /// Converts names and texts of the parts to lower case.
-fn to_lowercase(parts: &Parts) -> Parts {
+fn to_lowercase(parts: &TableParts) -> TableParts {
     parts.iter().map(|(what, text)| (what.to_lowercase(), text.to_lowercase())).collect()
 }
 

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::session;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,12 +19,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The locks that the open connections hold.
 pub(super) struct ConnectionRegistry {
-    address: Address,
+    address: ServerAddress,
     locks: Mutex<BTreeSet<String>>,
 }
 
 impl ConnectionRegistry {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: ServerAddress) -> Self {
         Self { address, locks: Mutex::default() }
     }
 
@@ -86,7 +86,7 @@ impl ConnectionRegistry {
                 let holder = conn.row(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
                 if let Some(id) = holder.map(|row| row.number(0)).filter(|id| *id > 0) {
                     // KILL fails if the connection has ended meanwhile.
-                    conn.try_each(&[&format!("KILL {id}")]).await?;
+                    conn.try_exec_each(&[&format!("KILL {id}")]).await?;
                 }
                 self.locks().remove(&lock);
             }
@@ -94,7 +94,7 @@ impl ConnectionRegistry {
         };
         tokio::time::timeout(KILL_TIMEOUT, kill).await.unwrap_or_else(|_| {
             let message = "the server does not answer, and statements of this clone may still run";
-            Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.server(), &self.address))
+            Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.name(), &self.address))
         })
     }
 }

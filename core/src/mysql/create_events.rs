@@ -22,7 +22,7 @@ pub(super) async fn create_events(
     let mut notes = Vec::new();
     let mut enable = Vec::new();
     for event in definitions.iter().filter(|definition| definition.object.kind == ObjectKind::Event) {
-        let (create, status) = ddl::disabled_event(&event.create, Dialect::of(&event.sql_mode));
+        let (create, status) = ddl::disable_event(&event.create, Dialect::from_sql_mode(&event.sql_mode));
         let disabled = Definition { create, ..event.clone() };
         let (made, note) = create_objects::create_or_report(conn, target, &disabled, rewriter).await?;
         notes.extend(note);
@@ -31,7 +31,7 @@ pub(super) async fn create_events(
         }
         if !exists(conn, &event.object).await? {
             // The server immediately drops an event whose time has passed. With this clock, the time is in the future.
-            conn.set_each(&["timestamp = 1"]).await?;
+            conn.try_set_each(&["timestamp = 1"]).await?;
             create_objects::create_object(conn, &disabled, rewriter, &target.undo_log).await?;
             conn.exec("SET SESSION timestamp = DEFAULT").await?;
         }
@@ -78,7 +78,7 @@ async fn set_status(
         }
         (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
     };
-    let definer = ddl::definer_clause(&rewriter.rewrite(event).0, Dialect::of(&event.sql_mode));
+    let definer = ddl::definer_clause(&rewriter.rewrite(event).0, Dialect::from_sql_mode(&event.sql_mode));
     let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));
     match create_objects::run_with_settings(conn, event, &sql, None).await {
         // The server has dropped an event whose time has passed, as the source would.

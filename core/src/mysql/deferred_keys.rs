@@ -28,7 +28,7 @@ impl TargetDatabase {
                 format!("{variable} = CAST(LEAST({most}, GREATEST({threads}, @@GLOBAL.{variable})) AS SIGNED)")
             };
             let (build, read) = (all("innodb_ddl_threads", 64), all("innodb_parallel_read_threads", 256));
-            conn.set_each(&[build.as_str(), read.as_str()]).await?;
+            conn.try_set_each(&[build.as_str(), read.as_str()]).await?;
         }
         match self.add_missing_keys(conn, name, ddl).await {
             // An earlier statement, whose answer was lost, has finished meanwhile.

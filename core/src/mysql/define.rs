@@ -1,6 +1,6 @@
 //! Runs DDL statements for tables and keys under the SQL modes that they need.
 
-use super::connect::{Conn, Done};
+use super::connect::{Conn, OkPacket};
 use super::ddl;
 use crate::catalog::Flavor;
 use crate::error::Result;
@@ -12,9 +12,9 @@ const NEEDS_SIGNED_SUBTRACTION: [u16; 2] = [1563, 1901];
 /// Runs the statement, and tries it again under modes that it may need.
 ///
 /// A server keeps definitions that need such a mode, and `SHOW CREATE` does not print the mode.
-pub(super) async fn execute_ddl(conn: &mut Conn, sql: &str) -> Result<Done> {
+pub(super) async fn execute_ddl(conn: &mut Conn, sql: &str) -> Result<OkPacket> {
     let leftover = match conn.server.flavor {
-        Flavor::MariaDb => ddl::with_leftover_options(sql),
+        Flavor::MariaDb => ddl::uncomment_unknown_options(sql),
         Flavor::MySql => None,
     };
     let (sql, modes) = match &leftover {
@@ -31,7 +31,7 @@ pub(super) async fn execute_ddl(conn: &mut Conn, sql: &str) -> Result<Done> {
 }
 
 /// Runs the statement with these modes in addition to the session's own.
-async fn run_with_modes(conn: &mut Conn, modes: &str, sql: &str) -> Result<Done> {
+async fn run_with_modes(conn: &mut Conn, modes: &str, sql: &str) -> Result<OkPacket> {
     if modes.is_empty() {
         return conn.exec(sql).await;
     }

@@ -16,7 +16,7 @@ impl ExistingObjects {
     pub(super) async fn read(conn: &mut Conn, database: &str) -> Result<Self> {
         let row = conn.row("SELECT @@lower_case_table_names").await?;
         let folds_names = row.is_some_and(|row| row.number(0) > 0);
-        Ok(Self { objects: check::existing(conn, database).await?, folds_names })
+        Ok(Self { objects: check::existing_objects(conn, database).await?, folds_names })
     }
 
     pub(super) fn is_same_name(&self, one: &str, other: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Finds foreign keys that a server keeps although it would not add them again, because one of their tables was changed
 //! while `foreign_key_checks` was off. No I/O.
 
-use super::ddl::{ForeignKey, Index, TableDdl};
+use super::ddl::{ForeignKey, IndexColumns, TableDdl};
 use crate::catalog::{Column, Flavor, ObjectRef, Table};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
@@ -153,7 +153,7 @@ pub(in crate::mysql) fn order_early_tables(
 }
 
 /// Whether an index begins with these columns, in this order.
-fn has_index(indexes: &[Index], columns: &[String]) -> bool {
+fn has_index(indexes: &[IndexColumns], columns: &[String]) -> bool {
     let wanted: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
     indexes.iter().any(|index| {
         let first = index.columns.iter().take(wanted.len()).map(|name| name.as_ref().map(|name| name.to_lowercase()));

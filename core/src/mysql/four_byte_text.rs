@@ -27,15 +27,15 @@ pub(super) async fn restore_definition(conn: &mut Conn, table: &mut Table) -> Re
             continue;
         };
         let restored = match text {
-            ColumnText::Member(number) => ddl::with_member(&table.create, &column.name, number, &meant),
-            ColumnText::Default => ddl::with_default(&table.create, &column.name, &meant),
+            ColumnText::Member(number) => ddl::replace_member(&table.create, &column.name, number, &meant),
+            ColumnText::Default => ddl::replace_default(&table.create, &column.name, &meant),
         };
         // All other characters must be equal. Otherwise the text found is a different one.
         let Some(restored) = restored.filter(|_| is_printed_as(&meant, &printed)) else { continue };
         table.create = restored;
         if let (ColumnText::Member(number), Some(column)) =
             (text, table.columns.iter_mut().find(|other| other.name == column.name))
-            && let Some(kind) = ddl::type_with_member(&column.column_type, number, &meant)
+            && let Some(kind) = ddl::replace_member_in_type(&column.column_type, number, &meant)
         {
             column.column_type = kind;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::connect::{Conn, Row};
-use super::ddl::{Dialect, Header, quote_name, quote_text, readable, with_header};
+use super::ddl::{DefinitionHeader, Dialect, correct_header, decode_definition, quote_name, quote_text};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::{check, column, four_byte_text};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
@@ -53,7 +53,7 @@ pub(super) async fn require_database(conn: &mut Conn, name: &str, side: &str) ->
     if let Some(database) = read_database(conn, name).await? {
         return Ok(database);
     }
-    let hint = check::roles_hint(conn).await?;
+    let hint = check::inactive_roles_hint(conn).await?;
     let right = format!("GRANT SELECT ON {}.*", Printable(&quote_name(name)));
     Err(Error::usage(format!(
         "there is no database {} at the {side}, or the account may not see it: see SHOW DATABASES, or {right} TO the \
@@ -112,7 +112,7 @@ async fn read_tables(
     // A conversion would damage literals in other character sets.
     conn.exec("SET character_set_results = NULL").await?;
     for row in kinds.iter().filter(|row| is_table(row)) {
-        let name = row.exact(0)?;
+        let name = row.utf8_text(0)?;
         let create = match conn.row(&format!("SHOW CREATE TABLE {}", quote_name(&name))).await {
             Err(error) if error.code().is_none() => return Err(error.with("table", Printable(&name))),
             // If the table is selected, the preflight names the holder of the lock.
@@ -133,7 +133,7 @@ async fn read_tables(
             rows_estimate: row.number(3),
             data_bytes: row.number(4),
             index_bytes: row.number(5),
-            create: create.and_then(|row| readable(row.bytes(1), Dialect::default())).unwrap_or_default(),
+            create: create.and_then(|row| decode_definition(row.bytes(1), Dialect::default())).unwrap_or_default(),
             name,
         };
         four_byte_text::restore_definition(conn, &mut table).await?;
@@ -151,8 +151,8 @@ pub(super) async fn read_columns(conn: &mut Conn, database: &str) -> Result<BTre
     );
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
-        tables.entry(row.exact(0)?).or_default().push(Column {
-            name: row.exact(1)?,
+        tables.entry(row.utf8_text(0)?).or_default().push(Column {
+            name: row.utf8_text(1)?,
             data_type: row.string(2).to_ascii_lowercase(),
             column_type: row.string(3),
             charset: row.text(4),
@@ -185,7 +185,7 @@ pub(super) async fn find_system_versioned(
     let shown = conn.rows(&of("COLUMNS", "GENERATION_EXPRESSION IN ('ROW START', 'ROW END')")).await?;
     let versioned = of("TABLES", "TABLE_TYPE = 'SYSTEM VERSIONED'").replace("DATA_TYPE, COLUMN_NAME", "1, 2");
     for table in conn.rows(&versioned).await? {
-        let name = table.exact(0)?;
+        let name = table.utf8_text(0)?;
         let periods: Vec<&Row> = shown.iter().filter(|row| row.string(0) == name).collect();
         if periods.iter().any(|row| row.string(1) != "timestamp") {
             continue;
@@ -211,7 +211,7 @@ async fn read_primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<S
     );
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in conn.rows(&sql).await? {
-        keys.entry(row.exact(0)?).or_default().push(row.exact(1)?);
+        keys.entry(row.utf8_text(0)?).or_default().push(row.utf8_text(1)?);
     }
     Ok(keys)
 }
@@ -229,7 +229,7 @@ async fn list_objects(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: 
         let rows = kinds.iter().filter(|row| row.string(1) == name);
         let listed =
             |name| ObjectListing { object: ObjectRef::new(kind, name), definer: String::new(), comment: String::new() };
-        rows.map(|row| Ok(listed(row.exact(0)?))).collect()
+        rows.map(|row| Ok(listed(row.utf8_text(0)?))).collect()
     };
     let routine = |name: &str| {
         format!(
@@ -266,7 +266,7 @@ async fn list_objects(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: 
     };
     let rows = conn.rows(&sql).await?;
     let listed = |row: &Row| {
-        let object = ObjectRef { kind, name: row.exact(0)?, table: row.text(1) };
+        let object = ObjectRef { kind, name: row.utf8_text(0)?, table: row.text(1) };
         Ok(ObjectListing { object, definer: row.string(2), comment: row.string(3) })
     };
     rows.iter().map(listed).collect()
@@ -346,13 +346,13 @@ async fn read_definition(conn: &mut Conn, listed: ObjectListing) -> Result<Defin
         _ => None,
     };
     let text = |index: usize| row.as_ref().map(|row| row.string(index)).unwrap_or_default();
-    let dialect = Dialect::of(&text(sql_mode));
-    let printed = row.as_ref().and_then(|row| readable(row.bytes(create), dialect)).unwrap_or_default();
-    let header = Header { name: &object.name, table: object.table.as_deref(), definer, comment };
+    let dialect = Dialect::from_sql_mode(&text(sql_mode));
+    let printed = row.as_ref().and_then(|row| decode_definition(row.bytes(create), dialect)).unwrap_or_default();
+    let header = DefinitionHeader { name: &object.name, table: object.table.as_deref(), definer, comment };
     Ok(Definition {
         create: match object.kind {
             ObjectKind::View | ObjectKind::Sequence => printed,
-            _ => with_header(&printed, dialect, &header),
+            _ => correct_header(&printed, dialect, &header),
         },
         sql_mode: text(sql_mode),
         character_set_client: text(client),

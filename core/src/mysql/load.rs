@@ -1,6 +1,6 @@
 //! Loads one batch by `LOAD DATA`, or by `INSERT` if the server does not accept that.
 
-use super::connect::{Conn, Done};
+use super::connect::{Conn, OkPacket};
 use super::ddl::quote_name;
 use super::generated::SessionSettings;
 use super::{column, session};
@@ -214,7 +214,7 @@ fn row_too_long(needed: usize, packet: usize) -> Error {
 
 /// Runs an INSERT in which `wrong` fields hold an ENUM's error value. Returns the number of rows.
 async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, options: &LoadOptions) -> Result<u64> {
-    let Done { affected, warnings, info } = conn.exec_bytes(sql).await?;
+    let OkPacket { affected, warnings, info } = conn.exec_bytes(sql).await?;
     // The text is `Records: 2  Duplicates: 0  Warnings: 2` if there are several rows.
     let warnings = parse_counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
     if !options.lenient {

@@ -1,6 +1,6 @@
 //! Explains waits for locks that ended without the lock: which sessions hold it, and what to do.
 
-use super::connect::{Address, Conn, Row};
+use super::connect::{Conn, Row, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_text;
 use super::session;
@@ -16,7 +16,7 @@ const MAX_NAMED_SESSIONS: usize = 5;
 /// Adds to the error of a failed wait for a lock the sessions that hold it.
 ///
 /// The new error is not retryable, because the next try would wait as long. Other errors stay as they are.
-pub(super) async fn explain_error(address: &Address, connections: &ConnectionRegistry, error: Error) -> Error {
+pub(super) async fn explain_error(address: &ServerAddress, connections: &ConnectionRegistry, error: Error) -> Error {
     // An error that is not retryable has been explained before.
     if !is_lock_wait(&error) || !error.is_retryable() {
         return error;
@@ -31,16 +31,16 @@ pub(super) async fn explain_error(address: &Address, connections: &ConnectionReg
 }
 
 /// Explains the error without the holders of the lock, for callers without a second connection.
-pub(super) fn explain_without_holders(address: &Address, error: Error) -> Error {
+pub(super) fn explain_without_holders(address: &ServerAddress, error: Error) -> Error {
     error.final_word().with("held by another session:", remedy(address))
 }
 
-fn remedy(address: &Address) -> String {
-    format!("end it at the {}, or wait longer than {} s by --lock-wait", address.role.server(), address.lock_wait)
+fn remedy(address: &ServerAddress) -> String {
+    format!("end it at the {}, or wait longer than {} s by --lock-wait", address.role.name(), address.lock_wait)
 }
 
 /// Lists the sessions of other clients that hold locks in the database, as far as the account may see them.
-async fn find_holders(address: &Address, connections: &ConnectionRegistry) -> Result<Vec<String>> {
+async fn find_holders(address: &ServerAddress, connections: &ConnectionRegistry) -> Result<Vec<String>> {
     let mut conn = session::open_control(address).await?;
     let database = quote_text(&address.database);
     let ours = connections.connection_ids(&mut conn).await?;

@@ -43,6 +43,6 @@ mod undo;
 mod undo_log;
 mod write;
 
-pub(crate) use connect::{Address, Pem, ServerRole, TlsMode, TlsOptions};
+pub(crate) use connect::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;
 pub(crate) use source::MySqlSource;

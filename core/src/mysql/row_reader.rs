@@ -10,7 +10,7 @@ use mysql_common::io::ParseBuf;
 use mysql_common::packets::{Column as Metadata, StmtPacket};
 use mysql_common::proto::MyDeserialize;
 
-use super::connect::{Conn, column_count, garbled, is_end, server_error};
+use super::connect::{Conn, is_result_end, malformed_packet, parse_column_count, server_error};
 use crate::batch::{Batch, BatchId};
 use crate::codec::BatchBuilder;
 use crate::error::Result;
@@ -49,34 +49,34 @@ pub(super) struct RowReader {
 impl RowReader {
     /// Runs the statement. An error closes the connection.
     pub(super) async fn open(mut conn: Conn, sql: &str) -> Result<Self> {
-        conn.stream.command(COM_STMT_PREPARE, sql.as_bytes()).await?;
-        let packet = conn.stream.packet().await?;
+        conn.stream.send_command(COM_STMT_PREPARE, sql.as_bytes()).await?;
+        let packet = conn.stream.read_packet().await?;
         if packet.first() != Some(&0x00) {
             return Err(server_error(packet));
         }
         let prepared =
-            StmtPacket::deserialize((), &mut ParseBuf(packet)).map_err(|error| garbled().caused_by(error))?;
+            StmtPacket::deserialize((), &mut ParseBuf(packet)).map_err(|error| malformed_packet().caused_by(error))?;
         if prepared.num_params() > 0 {
-            return Err(garbled());
+            return Err(malformed_packet());
         }
         for _ in 0..prepared.num_columns() {
-            conn.stream.packet().await?;
+            conn.stream.read_packet().await?;
         }
         let mut execute = prepared.statement_id().to_le_bytes().to_vec();
         // No cursor, and one iteration, which the protocol requires.
         execute.extend_from_slice(&[0, 1, 0, 0, 0]);
-        conn.stream.widen();
-        conn.stream.command(COM_STMT_EXECUTE, &execute).await?;
-        let packet = conn.stream.packet().await?;
+        conn.stream.enlarge_buffer();
+        conn.stream.send_command(COM_STMT_EXECUTE, &execute).await?;
+        let packet = conn.stream.read_packet().await?;
         if packet.first() == Some(&0xFF) {
             return Err(server_error(packet));
         }
-        let columns = column_count(packet)?;
+        let columns = parse_column_count(packet)?;
         let mut types = Vec::with_capacity(columns);
         for _ in 0..columns {
-            let packet = conn.stream.packet().await?;
-            let column =
-                Metadata::deserialize((), &mut ParseBuf(packet)).map_err(|error| garbled().caused_by(error))?;
+            let packet = conn.stream.read_packet().await?;
+            let column = Metadata::deserialize((), &mut ParseBuf(packet))
+                .map_err(|error| malformed_packet().caused_by(error))?;
             types.push(value_type(&column));
         }
         Ok(Self { conn, statement: prepared.statement_id(), types, at_end: false })
@@ -91,11 +91,11 @@ impl RowReader {
         let mut lease = memory.reserve(target_len).await;
         let mut builder = BatchBuilder::with_capacity(target_len + EXTRA_CAPACITY);
         while builder.len() < target_len && !self.at_end {
-            match self.conn.stream.buffered() {
+            match self.conn.stream.buffered_packet() {
                 Some(packet) => self.at_end = push_row(&self.types, packet, &mut builder)?,
                 None => {
                     let held = builder.len();
-                    let packet = self.conn.stream.packet_within(Some((&mut lease, held))).await?;
+                    let packet = self.conn.stream.read_packet_with_lease(Some((&mut lease, held))).await?;
                     builder.reserve(packet.len());
                     self.at_end = push_row(&self.types, packet, &mut builder)?;
                 }
@@ -110,7 +110,7 @@ impl RowReader {
 
     /// Closes the statement after its last row, and returns the connection.
     pub(super) async fn close(mut self) -> Result<Conn> {
-        self.conn.stream.command(COM_STMT_CLOSE, &self.statement.to_le_bytes()).await?;
+        self.conn.stream.send_command(COM_STMT_CLOSE, &self.statement.to_le_bytes()).await?;
         Ok(self.conn)
     }
 }
@@ -137,20 +137,20 @@ fn value_type(column: &Metadata) -> BinaryValueType {
 fn push_row(types: &[BinaryValueType], packet: &[u8], builder: &mut BatchBuilder) -> Result<bool> {
     match packet.first() {
         Some(0x00) => {}
-        Some(0xFE) if is_end(packet) => return Ok(true),
+        Some(0xFE) if is_result_end(packet) => return Ok(true),
         _ => return Err(server_error(packet)),
     }
     // The first two bits of the bitmap are reserved.
     let bitmap_length = (types.len() + 2).div_ceil(8);
     let rest = packet.get(1..).unwrap_or_default();
-    let (nulls, values) = rest.split_at_checked(bitmap_length).ok_or_else(garbled)?;
+    let (nulls, values) = rest.split_at_checked(bitmap_length).ok_or_else(malformed_packet)?;
     let mut values = ParseBuf(values);
     for (value_type, bit) in types.iter().zip(2_usize..) {
         let null = nulls.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0);
         if null {
             builder.push_null();
         } else {
-            push_value(*value_type, &mut values, builder).ok_or_else(garbled)?;
+            push_value(*value_type, &mut values, builder).ok_or_else(malformed_packet)?;
         }
     }
     builder.end_row();

@@ -2,7 +2,7 @@
 //!
 //! A session sets every variable that matters, because `init_connect` or the server's configuration may change any.
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::dial::TrafficClass;
@@ -23,12 +23,12 @@ const MARIADB_LIMITS: [&str; 4] = [
 ];
 
 /// Opens a session with these settings and the common ones.
-async fn open_with(address: &Address, traffic: TrafficClass, settings: &str) -> Result<Conn> {
+async fn open_with(address: &ServerAddress, traffic: TrafficClass, settings: &str) -> Result<Conn> {
     let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON_SETTINGS}", address.lock_wait);
     let mut conn = Conn::open(address, traffic, &settings).await?;
     match conn.server.flavor {
-        Flavor::MySql => conn.set_each(&MYSQL_LIMITS).await?,
-        Flavor::MariaDb => conn.set_each(&MARIADB_LIMITS).await?,
+        Flavor::MySql => conn.try_set_each(&MYSQL_LIMITS).await?,
+        Flavor::MariaDb => conn.try_set_each(&MARIADB_LIMITS).await?,
     }
     Ok(conn)
 }
@@ -44,12 +44,12 @@ pub(super) const LENIENT_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATE
 pub(super) const DDL_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
 
 /// Opens a session for catalogs, settings and locks. All its text is UTF-8.
-pub(super) async fn open_control(address: &Address) -> Result<Conn> {
+pub(super) async fn open_control(address: &ServerAddress) -> Result<Conn> {
     let mut conn =
         open_with(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READ_MODES}'")).await?;
     // These variables need no privilege. They exist in one family or in late versions only.
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&[
+        conn.try_set_each(&[
             "information_schema_stats_expiry = 0",
             "show_gipk_in_create_table_and_information_schema = 1",
             "show_create_table_skip_secondary_engine = 0",
@@ -60,25 +60,25 @@ pub(super) async fn open_control(address: &Address) -> Result<Conn> {
 }
 
 /// Opens a session that reads rows. Text arrives in the character set of its column.
-pub(super) async fn open_reader(address: &Address) -> Result<Conn> {
+pub(super) async fn open_reader(address: &ServerAddress) -> Result<Conn> {
     let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READ_MODES}'");
     let mut conn = open_with(address, TrafficClass::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     // A row filter may refer to other tables without a database.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
+        conn.try_set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
     }
     Ok(conn)
 }
 
 /// Opens a session that loads rows.
-pub(super) async fn open_writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
+pub(super) async fn open_writer(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     // In MariaDB, unique_checks=0 with foreign_key_checks=0 locks the whole table, and is slower.
     let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT_MODES}', foreign_key_checks = 0, unique_checks = 1");
     let mut conn = open_with(address, TrafficClass::Bulk, &settings).await?;
     // In MySQL the first variable needs a privilege; older MariaDB servers lack the second.
-    conn.set_each(match conn.server.flavor {
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],
         Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
     })
@@ -90,11 +90,11 @@ pub(super) async fn open_writer(address: &Address, options: &CloneOptions) -> Re
 }
 
 /// Opens a session that runs DDL. It accepts definitions that the source accepted, even if the target is stricter.
-pub(super) async fn open_ddl(address: &Address, options: &CloneOptions) -> Result<Conn> {
+pub(super) async fn open_ddl(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     let mut conn = open_writer(address, options).await?;
     conn.exec(&format!("SET SESSION sql_mode = '{DDL_MODES}'")).await?;
     // Each variable needs a privilege or exists in some versions only. The preflight reports the cases that matter.
-    conn.set_each(match conn.server.flavor {
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &[
             "innodb_strict_mode = 0",
             "max_heap_table_size = 18446744073709551615",
@@ -135,7 +135,7 @@ mod tests {
                 server.sql(&format!("SET GLOBAL {limit} = 3600")).unwrap();
             }
             let account = (server.user.clone(), server.password.clone().into());
-            let address = Address::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
+            let address = ServerAddress::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
             let sessions = [
                 open_control(&address).await,
                 open_reader(&address).await,

@@ -8,7 +8,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use super::catalog_comparison::CatalogComparison;
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use super::durable_batches::ServerUptime;
 use super::existing_objects::ExistingObjects;
@@ -45,7 +45,7 @@ pub(crate) struct MySqlSink {
 
 impl MySqlSink {
     /// Creates the sink. The first call connects.
-    pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
+    pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         Self { target: TargetDatabase::new(address, options), readers: ReaderPool::with_limit(options.threads) }
     }
 
@@ -246,7 +246,7 @@ impl Sink for MySqlSink {
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         let mut conn = session::open_control(&self.target.address).await?;
-        match check::existing(&mut conn, &self.target.address.database).await {
+        match check::existing_objects(&mut conn, &self.target.address.database).await {
             Err(error) => Err(self.target.explain_lock_wait(error).await),
             existing => existing,
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
 use super::session;
@@ -46,7 +46,7 @@ pub(super) struct Snapshot {
 
 /// What to take a snapshot of.
 pub(super) struct SnapshotRequest<'a> {
-    pub(super) address: &'a Address,
+    pub(super) address: &'a ServerAddress,
     pub(super) tables: &'a [String],
     /// Whether the database has further tables.
     pub(super) partial: bool,
@@ -66,7 +66,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     let limits =
         format!("SET SESSION lock_wait_timeout = {LOCK_TRY_SECONDS}, SESSION wait_timeout = {LOCK_IDLE_SECONDS}");
     locker.exec(&limits).await?;
-    locker.allow_silence(address, LOCKED_SILENCE);
+    locker.set_stall_timeout(address, LOCKED_SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
     for method in snapshot_methods(locker.server.flavor, request.partial) {
         let requested_at = match acquire_lock(&mut locker, method, request, &mut waited).await? {
@@ -76,9 +76,9 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
                 continue;
             }
         };
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, LOCKED_SILENCE));
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, LOCKED_SILENCE));
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, address.silence));
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
         // An answer proves that the connection has held the lock until now.
         let mut position = read_position(&mut locker, method).await?;
         unlock_tables(&mut locker).await?;
@@ -242,7 +242,7 @@ async fn lock_tables(conn: &mut Conn, method: SnapshotMethod, request: &Snapshot
         _ => {
             if conn.server.flavor == Flavor::MySql {
                 // Blocks DDL too. The table locks alone keep the rows unchanged.
-                conn.try_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
+                conn.try_exec_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
             }
             let database = quote_name(&request.address.database);
             let locks: Vec<String> =
@@ -256,7 +256,7 @@ async fn lock_tables(conn: &mut Conn, method: SnapshotMethod, request: &Snapshot
 }
 
 async fn unlock_tables(conn: &mut Conn) -> Result<()> {
-    conn.try_each(match conn.server.flavor {
+    conn.try_exec_each(match conn.server.flavor {
         Flavor::MySql => &["UNLOCK TABLES", "UNLOCK INSTANCE"],
         Flavor::MariaDb => &["UNLOCK TABLES", "BACKUP STAGE END"],
     })

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::json_types::{JsonTypeCheck, JsonTypeFindings};
@@ -22,7 +22,7 @@ use crate::source::{BatchStream, Source};
 
 /// Reads one database of a server.
 pub(crate) struct MySqlSource {
-    address: Address,
+    address: ServerAddress,
     options: CloneOptions,
     catalog: Mutex<Option<Catalog>>,
     /// The connections of the snapshot.
@@ -33,8 +33,8 @@ pub(crate) struct MySqlSource {
 
 impl MySqlSource {
     /// Creates the source. The first call connects.
-    pub(crate) fn new(address: Address, options: &CloneOptions) -> Self {
-        let address = Address { lock_wait: options.lock_wait, ..address };
+    pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
+        let address = ServerAddress { lock_wait: options.lock_wait, ..address };
         Self {
             connections: ConnectionRegistry::new(address.clone()),
             address,
@@ -74,7 +74,7 @@ impl MySqlSource {
 
     async fn read_catalog(&self) -> Result<Catalog> {
         let mut conn = session::open_control(&self.address).await?;
-        let server = check::server(&mut conn).await?;
+        let server = check::read_server(&mut conn).await?;
         Ok(Catalog { server, ..introspect::read_catalog(&mut conn, &self.address.database).await? })
     }
 
@@ -175,7 +175,7 @@ impl Source for MySqlSource {
         let flavor = conn.server.flavor;
         let partial = selection.tables.len() < catalog.tables.len();
         let database = &self.address.database;
-        let rung = check::expected_rung(&mut conn, flavor, &self.options, database, partial).await?;
+        let rung = check::expected_snapshot_method(&mut conn, flavor, &self.options, database, partial).await?;
         self.explain_lock_wait(self.build_plan(&catalog, selection, Position::unknown(rung)).await).await
     }
 

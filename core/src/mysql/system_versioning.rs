@@ -1,7 +1,7 @@
 //! Removes the history of system-versioned tables for servers without system versioning.
 
 use super::column::HIDDEN_PERIOD_COLUMNS;
-use super::ddl::{Cursor, Dialect, split_at_commas, tokens, within};
+use super::ddl::{Dialect, TokenCursor, slice_tokens, split_at_commas, tokenize};
 use crate::batch::Batch;
 use crate::catalog::Table;
 use crate::codec::{BatchBuilder, Field, split_rows};
@@ -17,14 +17,14 @@ pub(super) fn period_columns(table: &Table) -> Option<[String; 2]> {
 }
 
 fn declared_period_columns(create: &str) -> Option<[String; 2]> {
-    let all = tokens(create, Dialect::default());
-    let mut cursor = Cursor::new(&all);
+    let all = tokenize(create, Dialect::default());
+    let mut cursor = TokenCursor::new(&all);
     while !cursor.eat_words(&["PERIOD", "FOR", "SYSTEM_TIME"]) {
         cursor.next()?;
     }
     let group = cursor.eat_group()?;
-    let names = split_at_commas(within(&all, group));
-    names.iter().filter_map(|name| Cursor::new(name).eat_name()).collect::<Vec<_>>().try_into().ok()
+    let names = split_at_commas(slice_tokens(&all, group));
+    names.iter().filter_map(|name| TokenCursor::new(name).eat_name()).collect::<Vec<_>>().try_into().ok()
 }
 
 /// Returns the table without its period columns.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::{self, TableDdl, quote_name};
 use super::definition_rewriter::DefinitionRewriter;
@@ -19,7 +19,7 @@ use crate::report::Note;
 
 /// The database that a sink writes into.
 pub(super) struct TargetDatabase {
-    pub(super) address: Address,
+    pub(super) address: ServerAddress,
     pub(super) options: CloneOptions,
     pub(super) connections: ConnectionRegistry,
     /// The items that this sink has created. An abort removes them.
@@ -61,8 +61,8 @@ pub(super) struct TargetState {
 }
 
 impl TargetDatabase {
-    pub(super) fn new(address: Address, options: &CloneOptions) -> Self {
-        let address = Address { lock_wait: options.lock_wait, ..address };
+    pub(super) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
+        let address = ServerAddress { lock_wait: options.lock_wait, ..address };
         let connections = ConnectionRegistry::new(address.clone());
         Self { connections, address, options: options.clone(), undo_log: UndoLog::default(), state: Mutex::default() }
     }
@@ -97,7 +97,7 @@ impl TargetDatabase {
                 // JSON fails at a depth that the source accepts. Existing tables keep their checks.
                 let keeps_definitions = self.options.data_only || self.options.if_exists == IfExists::Truncate;
                 if conn.server.flavor == Flavor::MariaDb && !keeps_definitions {
-                    conn.set_each(&["check_constraint_checks = 0"]).await?;
+                    conn.try_set_each(&["check_constraint_checks = 0"]).await?;
                 }
                 Ok(conn)
             }
@@ -106,14 +106,14 @@ impl TargetDatabase {
 
     pub(super) fn definition_rewriter(&self, plan: &Plan) -> DefinitionRewriter {
         let definer = match &self.options.definer {
-            options::Definer::Strip => ddl::Definer::Strip,
-            options::Definer::Keep => ddl::Definer::Keep,
+            options::Definer::Strip => ddl::DefinerRewrite::Strip,
+            options::Definer::Keep => ddl::DefinerRewrite::Keep,
             options::Definer::Account { user, host } => {
-                ddl::Definer::Account { user: user.clone(), host: host.clone() }
+                ddl::DefinerRewrite::Account { user: user.clone(), host: host.clone() }
             }
         };
         let (from, to) = (&plan.database.name, &self.address.database);
-        let rename = ddl::Rename { from: from.clone(), to: to.clone(), folds: plan.server.folds_names };
+        let rename = ddl::DatabaseRename { from: from.clone(), to: to.clone(), ignores_case: plan.server.folds_names };
         DefinitionRewriter { definer, rename }
     }
 }

@@ -26,7 +26,7 @@ impl TargetDatabase {
         let all = !usual || !catalog.server.is_same_release(&conn.server);
         let asks = |table: &&Table| {
             let words = ["NEXTVAL", "LASTVAL", "SETVAL"];
-            all || ddl::tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&words))
+            all || ddl::tokenize(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&words))
         };
         Ok(catalog.tables.iter().filter(asks).cloned().collect())
     }
@@ -35,7 +35,7 @@ impl TargetDatabase {
     pub(super) async fn try_tables(&self, catalog: &Catalog) -> Result<Vec<FidelityIssue>> {
         let mut conn = self.connections.register(session::open_ddl(&self.address, &self.options).await?).await?;
         // Keeps the trial out of the binary log, if the account may do that.
-        conn.set_each(&["sql_log_bin = 0"]).await?;
+        conn.try_set_each(&["sql_log_bin = 0"]).await?;
         let random = RandomState::new().build_hasher().finish();
         let name = format!("_dbgraft_trial_{random:016x}");
         self.undo_log.add(CreatedItem::TrialDatabase(name.clone()));
@@ -59,11 +59,14 @@ async fn try_each(conn: &mut Conn, name: &str, catalog: &Catalog) -> Result<Vec<
         Ok(_) => conn.exec(&format!("USE {database}")).await?,
     };
     let mut refused = Vec::new();
-    let rename =
-        ddl::Rename { from: catalog.database.name.clone(), to: name.to_owned(), folds: catalog.server.folds_names };
+    let rename = ddl::DatabaseRename {
+        from: catalog.database.name.clone(),
+        to: name.to_owned(),
+        ignores_case: catalog.server.folds_names,
+    };
     for sequence in catalog.definitions.iter().filter(|definition| definition.object.kind == ObjectKind::Sequence) {
         // If the target refuses the sequence, it also refuses the tables that use it.
-        conn.try_each(&[&ddl::rename_database(&sequence.create, Dialect::default(), &rename).0]).await?;
+        conn.try_exec_each(&[&ddl::rename_database(&sequence.create, Dialect::default(), &rename).0]).await?;
     }
     for table in &catalog.tables {
         match try_table(conn, table, &rename).await {
@@ -92,7 +95,7 @@ async fn row_format(conn: &mut Conn) -> Result<String> {
     Ok(row.map(|row| row.string(1)).unwrap_or_default())
 }
 
-async fn try_table(conn: &mut Conn, table: &Table, rename: &ddl::Rename) -> Result<()> {
+async fn try_table(conn: &mut Conn, table: &Table, rename: &ddl::DatabaseRename) -> Result<()> {
     // Other checks report a definition that cannot be parsed.
     let Ok(ddl) = ddl::split_table(&table.create, Dialect::default()) else { return Ok(()) };
     execute_ddl(conn, &ddl::rename_database(&ddl.create_with_keys, Dialect::default(), rename).0).await?;

@@ -4,7 +4,7 @@
 //! rows, the settings under which they accept the rows are searched for.
 
 use super::connect::Conn;
-use super::ddl::{Dialect, tokens};
+use super::ddl::{Dialect, tokenize};
 use super::generated::{BatchDivision, BatchPart, SessionSettings};
 use super::load::LoadOptions;
 use super::target::TargetDatabase;
@@ -254,5 +254,5 @@ pub(super) fn is_transactional(table: &Table) -> bool {
 
 /// Whether the table has expressions that the server computes from its rows.
 fn has_expressions(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
+    tokenize(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
 }

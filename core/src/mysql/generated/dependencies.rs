@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::ddl::{Dialect, Index, Token, TokenKind, generated_columns, split_table, table_parts, tokens};
+use super::super::ddl::{
+    Dialect, IndexColumns, Token, TokenKind, generated_columns, split_table, table_parts, tokenize,
+};
 use super::settings::{DATE_RULES, PAD_CHARS, SIGNED_SUBTRACTION, SessionSetting, TRUNCATE_FRACTIONS};
 use crate::catalog::{Column, Table};
 
@@ -60,7 +62,7 @@ pub(super) fn dependent_indexes(table: &Table) -> Vec<(String, Vec<&'static str>
     };
     let generated = generated_columns(&table.create);
     let is_stored = |name: &str| table.columns.iter().any(|column| column.name == name && column.stored);
-    let of_index = |index: &Index| {
+    let of_index = |index: &IndexColumns| {
         let mut found = BTreeSet::new();
         for column in &index.columns {
             let virtual_one = column.as_ref().and_then(|name| generated.iter().find(|other| other.name == *name));
@@ -93,7 +95,7 @@ pub(super) fn affect_date_validity(settings: &BTreeSet<SessionSetting>) -> bool 
 fn may_produce_invalid_dates(expression: &str, own: Option<&Column>, columns: &[Column], zeros: bool) -> bool {
     let is_temporal = |kind: &str| ["date", "datetime", "timestamp"].contains(&kind);
     let is_text = |column: &Column| column.charset.is_some() || column.data_type == "json";
-    let all = tokens(expression, Dialect::default());
+    let all = tokenize(expression, Dialect::default());
     let has = |words: &[&str]| all.iter().any(|token| token.is_any_word(words));
     let named = |token: &Token<'_>| {
         let name = token.ident().filter(|_| token.kind == TokenKind::QuotedIdent)?;
@@ -105,7 +107,7 @@ fn may_produce_invalid_dates(expression: &str, own: Option<&Column>, columns: &[
 
 fn expression_dependencies(expression: &str, columns: &[Column]) -> BTreeSet<SessionSetting> {
     let mut found = BTreeSet::new();
-    for token in tokens(expression, Dialect::default()) {
+    for token in tokenize(expression, Dialect::default()) {
         let column = token.ident().filter(|_| token.kind == TokenKind::QuotedIdent);
         if let Some(column) = column.and_then(|name| columns.iter().find(|column| column.name == *name)) {
             match column.data_type.as_str() {

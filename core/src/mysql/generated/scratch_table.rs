@@ -50,7 +50,7 @@ impl ScratchTable {
         let Some(create) = temporary_table(&table.create, SCRATCH_NAME, ROW_NUMBER, keep) else { return Ok(None) };
         let mut conn = session::open_writer(&target.address, &target.options).await?;
         conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
-        conn.set_each(match conn.server.flavor {
+        conn.try_set_each(match conn.server.flavor {
             // Keeps the table out of the binary log, if the account may do that.
             Flavor::MySql => &["sql_log_bin = 0", "innodb_strict_mode = 0", "explicit_defaults_for_timestamp = 1"],
             Flavor::MariaDb => &[
