@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::{SinkEndpoint, SourceEndpoint};
 use crate::error::{Error, Result};
-use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
+use crate::mysql::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 
 /// The connection's host, port, socket, account, database and TLS options. Options of pools, of sockets and of statements
 /// (`pool_opts`, `tcp_keepalive`, `stmt_cache_size`, …) do not apply. An option that changes what a connection does and
@@ -31,7 +31,7 @@ impl From<Opts> for SinkEndpoint {
 ///
 /// # Errors
 /// `Usage`: an option without an equivalent, or no database.
-pub(super) async fn server_address(options: &Opts, role: ServerRole) -> Result<Address> {
+pub(super) async fn server_address(options: &Opts, role: ServerRole) -> Result<ServerAddress> {
     let without_equivalent = [
         ("after_connect", options.after_connect().is_some()),
         ("init", !options.init().is_empty()),
@@ -51,7 +51,8 @@ pub(super) async fn server_address(options: &Opts, role: ServerRole) -> Result<A
         options.user().map(str::to_owned).unwrap_or_else(|| "root".to_owned()),
         SecretString::from(options.pass().unwrap_or_default()),
     );
-    let mut address = Address::new(role, (options.ip_or_hostname(), options.tcp_port()), account, database.to_owned());
+    let mut address =
+        ServerAddress::new(role, (options.ip_or_hostname(), options.tcp_port()), account, database.to_owned());
     address.socket = options.socket().map(PathBuf::from);
     address.cleartext_password = options.enable_cleartext_plugin();
     address.tls = match options.ssl_opts() {
@@ -95,23 +96,23 @@ async fn tls_options(tls: &SslOpts) -> Result<TlsOptions> {
 }
 
 /// Checks a certificate or key, which must be in PEM form.
-fn pem(option: &str, content: io::Result<Cow<'_, [u8]>>) -> Result<Pem> {
+fn pem(option: &str, content: io::Result<Cow<'_, [u8]>>) -> Result<PemFile> {
     let content = content
         .map_err(|error| Error::usage(format!("cannot read the mysql_async option {option}")).caused_by(error))?;
     match std::str::from_utf8(&content) {
         Ok(text) if text.contains("-----BEGIN ") => {
-            Ok(Pem { path: Path::new(option).to_owned(), text: text.to_owned().into() })
+            Ok(PemFile { path: Path::new(option).to_owned(), text: text.to_owned().into() })
         }
         _ => Err(Error::usage(format!("the mysql_async option {option} is not in PEM form, as dbgraft needs it"))),
     }
 }
 
-fn concatenate(files: Vec<Pem>) -> Option<Pem> {
+fn concatenate(files: Vec<PemFile>) -> Option<PemFile> {
     use secrecy::ExposeSecret as _;
 
     let path = files.first()?.path.clone();
     let text = files.iter().map(|file| file.text.expose_secret()).collect::<Vec<_>>().join("\n");
-    Some(Pem { path, text: text.into() })
+    Some(PemFile { path, text: text.into() })
 }
 
 fn unsupported(option: &str) -> Error {
@@ -127,7 +128,7 @@ mod tests {
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n";
 
-    async fn convert(builder: OptsBuilder) -> Result<Address> {
+    async fn convert(builder: OptsBuilder) -> Result<ServerAddress> {
         server_address(&builder.db_name(Some("shop")).into(), ServerRole::Source).await
     }
 

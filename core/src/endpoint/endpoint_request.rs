@@ -9,7 +9,7 @@ use super::staging_archive::StagingArchive;
 use crate::archive::{ArchiveReader, ArchiveWriter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
-use crate::mysql::{Address, MySqlSink, MySqlSource};
+use crate::mysql::{MySqlSink, MySqlSource, ServerAddress};
 use crate::options::{CloneOptions, IfExists};
 use crate::sink::Sink;
 use crate::source::Source;
@@ -26,9 +26,9 @@ pub(crate) struct EndpointRequest {
 #[derive(Serialize, Deserialize)]
 pub(super) enum EndpointKind {
     /// A server as the source.
-    SourceServer(Box<Address>),
+    SourceServer(Box<ServerAddress>),
     /// A server as the sink.
-    SinkServer(Box<Address>),
+    SinkServer(Box<ServerAddress>),
     /// A complete archive as the source.
     ReadArchive(ArchiveAccess),
     /// A new archive as the sink.

@@ -10,7 +10,7 @@ use super::driver_options::server_address;
 use super::location::{EndpointLocation, parse_location};
 use super::server::secret_from_environment;
 use crate::error::{Error, Result};
-use crate::mysql::{Address, ServerRole};
+use crate::mysql::{ServerAddress, ServerRole};
 use crate::site::ExecutionSite;
 use crate::ssh::{LoginOptions, PromptCallback, SshAddress, SshClient, SshTunnel};
 
@@ -19,9 +19,9 @@ pub(super) enum EndpointSpec<T: ?Sized> {
     /// A source or a sink of the caller.
     Own(Arc<T>),
     /// A server that this process connects to.
-    Server(Box<Address>),
+    Server(Box<ServerAddress>),
     /// A server that an agent on the host connects to.
-    AgentServer(Box<Address>, Arc<SshClient>),
+    AgentServer(Box<ServerAddress>, Arc<SshClient>),
     Archive(ArchiveLocation),
 }
 
@@ -117,7 +117,7 @@ impl SpecParser {
     }
 
     /// Specifies a server at a site.
-    fn server<T: ?Sized>(&self, mut address: Box<Address>, site: ExecutionSite) -> Result<EndpointSpec<T>> {
+    fn server<T: ?Sized>(&self, mut address: Box<ServerAddress>, site: ExecutionSite) -> Result<EndpointSpec<T>> {
         Ok(match site {
             ExecutionSite::Here => EndpointSpec::Server(address),
             ExecutionSite::Tunnel(url) => {

@@ -12,7 +12,7 @@ use super::staging_archive::StagingArchive;
 use super::{SinkEndpoint, SourceEndpoint};
 use crate::archive::{ArchiveReader, ArchiveWriter};
 use crate::error::Result;
-use crate::mysql::{Address, MySqlSink, MySqlSource, ServerRole};
+use crate::mysql::{MySqlSink, MySqlSource, ServerAddress, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{AgentClient, RemoteSink, RemoteSource};
 use crate::sink::Sink;
@@ -191,7 +191,7 @@ fn open_source(
             (address.to_string(), Arc::new(RemoteSource::new(agent.client.clone(), true)))
         }
         (EndpointSpec::Server(address) | EndpointSpec::AgentServer(address, _), _) => {
-            (address.to_string(), Arc::new(MySqlSource::new(Address::clone(address), options)))
+            (address.to_string(), Arc::new(MySqlSource::new(ServerAddress::clone(address), options)))
         }
         (EndpointSpec::Archive(location), _) => {
             let store = location.open()?;
@@ -218,7 +218,7 @@ fn open_sink(
             (address.to_string(), Arc::new(RemoteSink::new(agent.client.clone())))
         }
         (EndpointSpec::Server(address) | EndpointSpec::AgentServer(address, _), _) => {
-            (address.to_string(), Arc::new(MySqlSink::new(Address::clone(address), options)))
+            (address.to_string(), Arc::new(MySqlSink::new(ServerAddress::clone(address), options)))
         }
         (EndpointSpec::Archive(location), _) => {
             let store = location.open()?;

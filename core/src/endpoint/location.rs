@@ -7,12 +7,12 @@ use super::option_file::OptionFile;
 use super::server::parse_server;
 use super::url::{is_mysql, parse_url};
 use crate::error::{Error, Result};
-use crate::mysql::{Address, ServerRole};
+use crate::mysql::{ServerAddress, ServerRole};
 use crate::store::unique_name;
 
 /// What the URL of an endpoint names.
 pub(super) enum EndpointLocation {
-    Server(Box<Address>),
+    Server(Box<ServerAddress>),
     Archive(ArchiveLocation),
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::option_file::OptionFile;
 use super::url::unknown_parameter;
 use crate::error::{Error, Result};
-use crate::mysql::{Address, Pem, ServerRole, TlsMode, TlsOptions};
+use crate::mysql::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 use crate::url_syntax::{percent_decode, query_parameters, require_value};
 
 /// The maximum length of a database name in both families, in characters.
@@ -23,7 +23,7 @@ pub(super) fn parse_server(
     role: ServerRole,
     variable: &str,
     password: Option<SecretString>,
-) -> Result<Address> {
+) -> Result<ServerAddress> {
     let path = url.path().strip_prefix('/').unwrap_or_default();
     if path.is_empty() || path.contains('/') {
         return Err(Error::usage(
@@ -53,7 +53,7 @@ pub(super) fn parse_server(
     };
     let place = named.clone().or(file.host.take()).unwrap_or_else(|| "localhost".to_owned());
     let place = (place.as_str(), url.port().or(port).unwrap_or(3306));
-    let mut address = Address::new(role, place, (user, password), database_name(path)?);
+    let mut address = ServerAddress::new(role, place, (user, password), database_name(path)?);
     address.socket = socket;
     let (mut mode, mut ca, mut cert, mut key) = (None, None, None, None);
     for (name, value) in query_parameters(url)? {
@@ -64,7 +64,7 @@ pub(super) fn parse_server(
             "ssl-cert" => cert = Some(value),
             "ssl-key" => key = Some(value),
             "socket" => address.socket = Some(PathBuf::from(value)),
-            "server-public-key" => address.server_key = Some(Pem::server_key(Path::new(&value))?),
+            "server-public-key" => address.server_key = Some(PemFile::read_server_key(Path::new(&value))?),
             "cleartext-password" if value == "allow" => address.cleartext_password = true,
             "cleartext-password" => {
                 return Err(Error::usage(format!(
@@ -76,7 +76,7 @@ pub(super) fn parse_server(
     }
     let mode = check_tls_mode(ca.is_some(), cert.is_some(), key.is_some(), mode)?;
     // With verify-identity the host's name is compared with the certificate.
-    let unused_host = named.filter(|host| mode != TlsMode::VerifyIdentity && !Address::is_loopback(host));
+    let unused_host = named.filter(|host| mode != TlsMode::VerifyIdentity && !ServerAddress::is_loopback(host));
     if let (Some(socket), true) = (&address.socket, unused_host.is_some() || url.port().is_some()) {
         let what = unused_host.map_or_else(|| format!("port {}", address.port), |host| format!("host `{host}`"));
         return Err(Error::usage(format!(
@@ -85,7 +85,7 @@ pub(super) fn parse_server(
         )));
     }
     let pem =
-        |parameter: &str, path: Option<String>| path.map(|path| Pem::read(parameter, Path::new(&path))).transpose();
+        |parameter: &str, path: Option<String>| path.map(|path| PemFile::read(parameter, Path::new(&path))).transpose();
     address.tls = TlsOptions { mode, ca: pem("ssl-ca", ca)?, cert: pem("ssl-cert", cert)?, key: pem("ssl-key", key)? };
     Ok(address)
 }
@@ -164,7 +164,7 @@ mod tests {
     /// Any existing file.
     const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-    fn parse_text(text: &str) -> Result<Address> {
+    fn parse_text(text: &str) -> Result<ServerAddress> {
         parse_server(&parse_url(text)?, ServerRole::Source, "DBGRAFT_NO_SUCH_VARIABLE", None)
     }
 

@@ -1,13 +1,14 @@
-//! How each type of column travels: what is selected, and how the target takes it. One table for both sides.
+//! The expressions that read and load each type of column, in one table for source and target.
 
 use super::ddl::quote_name;
 use crate::catalog::{Column, Table};
 
-/// The columns of a system-versioned table that names none of its own: from when, and until when, a row was valid.
-pub(super) const HIDDEN_PERIOD: [&str; 2] = ["ROW_START", "ROW_END"];
+/// The hidden columns of a system-versioned table that declares no period: the times at which a row version begins and
+/// ends.
+pub(super) const HIDDEN_PERIOD_COLUMNS: [&str; 2] = ["ROW_START", "ROW_END"];
 
-/// One of them.
-pub(super) fn period(name: &str) -> Column {
+/// The definition of one of the [`HIDDEN_PERIOD_COLUMNS`].
+pub(super) fn hidden_period_column(name: &str) -> Column {
     Column {
         name: name.to_owned(),
         data_type: "timestamp".to_owned(),
@@ -20,41 +21,43 @@ pub(super) fn period(name: &str) -> Column {
     }
 }
 
-/// Whether the table takes `LOAD DATA … REPLACE`: it does not know hidden columns, nor does MariaDB look for a duplicate by
-/// a key `WITHOUT OVERLAPS`. `INSERT` does both.
-pub(super) fn loads_by_file(table: &Table) -> bool {
-    let hidden = table.columns.iter().any(|column| HIDDEN_PERIOD.contains(&column.name.as_str()));
+/// Whether `LOAD DATA … REPLACE` works for the table.
+///
+/// It cannot load hidden columns, and MariaDB does not detect duplicates by a key `WITHOUT OVERLAPS`. `INSERT` does both.
+pub(super) fn supports_load_data(table: &Table) -> bool {
+    let hidden = table.columns.iter().any(|column| HIDDEN_PERIOD_COLUMNS.contains(&column.name.as_str()));
     !(table.history && hidden || table.create.contains("WITHOUT OVERLAPS"))
 }
 
-/// How the target takes a field.
+/// The form of a field's bytes, which decides how the target converts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carriage {
-    /// As it is: the bytes of the text are the bytes of the value.
-    Plain,
-    /// As the number of the member: an `ENUM`'s empty member and its error value look the same as text, and a `SET` may
-    /// have an empty member too.
-    Index,
-    /// As utf8mb4 text: the server refuses JSON in binary.
-    Json,
-    /// As ASCII text: in binary the server takes it for the value's inner form.
-    Ascii,
-    /// As the number, but not beyond the bound of a `FLOAT(M,D)`: the column may hold it rounded up, and refuse that.
-    Bounded,
+enum FieldEncoding {
+    /// The bytes of the text are the bytes of the value.
+    Raw,
+    /// The number of an `ENUM`'s member or the bits of a `SET`. As text, an empty member would look like the error value
+    /// of an `ENUM`, and a `SET` may have an empty member too.
+    MemberNumber,
+    /// Text in utf8mb4: the server refuses JSON with the character set `binary`.
+    JsonText,
+    /// Text in ASCII: the server takes a binary string for the value's internal form.
+    AsciiText,
+    /// A number within the limit of a `FLOAT(M,D)`: the column may hold a value that is rounded up and that it would
+    /// refuse.
+    ClampedFloat,
 }
 
-fn carriage(column: &Column) -> Carriage {
+fn field_encoding(column: &Column) -> FieldEncoding {
     match column.data_type.as_str() {
-        "enum" | "set" => Carriage::Index,
-        "json" => Carriage::Json,
-        "uuid" | "inet4" | "inet6" => Carriage::Ascii,
-        "float" if bound(column).is_some() => Carriage::Bounded,
-        _ => Carriage::Plain,
+        "enum" | "set" => FieldEncoding::MemberNumber,
+        "json" => FieldEncoding::JsonText,
+        "uuid" | "inet4" | "inet6" => FieldEncoding::AsciiText,
+        "float" if float_limit(column).is_some() => FieldEncoding::ClampedFloat,
+        _ => FieldEncoding::Raw,
     }
 }
 
-/// The greatest number that a `FLOAT(M,D)` is for.
-fn bound(column: &Column) -> Option<String> {
+/// The greatest number that a `FLOAT(M,D)` accepts.
+fn float_limit(column: &Column) -> Option<String> {
     let (digits, scale) = column.column_type.strip_prefix("float(")?.split_once(')')?.0.split_once(',')?;
     let (digits, scale): (usize, usize) = (digits.parse().ok()?, scale.parse().ok()?);
     Some(format!("0{}.{}e0", "9".repeat(digits.saturating_sub(scale)), "9".repeat(scale)))
@@ -63,29 +66,29 @@ fn bound(column: &Column) -> Option<String> {
 /// The expression that reads the column.
 pub(super) fn read_expression(column: &Column) -> String {
     let name = quote_name(&column.name);
-    match carriage(column) {
-        Carriage::Index => format!("CAST({name} AS UNSIGNED)"),
-        Carriage::Plain | Carriage::Json | Carriage::Ascii | Carriage::Bounded => name,
+    match field_encoding(column) {
+        FieldEncoding::MemberNumber => format!("CAST({name} AS UNSIGNED)"),
+        FieldEncoding::Raw | FieldEncoding::JsonText | FieldEncoding::AsciiText | FieldEncoding::ClampedFloat => name,
     }
 }
 
-/// The expression that makes the column's value of `value`, an expression of the field's bytes; `None` when the bytes
-/// can be assigned as they are.
+/// The expression that converts `value`, an expression of the field's bytes, to the column's value; `None` if the bytes
+/// can be assigned without a conversion.
 pub(super) fn load_expression(column: &Column, value: &str) -> Option<String> {
-    match carriage(column) {
-        Carriage::Plain => None,
-        Carriage::Index => Some(format!("CAST({value} AS UNSIGNED)")),
-        Carriage::Json => Some(format!("CONVERT({value} USING utf8mb4)")),
-        Carriage::Ascii => Some(format!("CONVERT({value} USING ascii)")),
-        Carriage::Bounded => {
-            let bound = bound(column)?;
-            // A product keeps the sign of zero.
-            Some(format!("GREATEST(LEAST({value} * 1e0, {bound}), -{bound})"))
+    match field_encoding(column) {
+        FieldEncoding::Raw => None,
+        FieldEncoding::MemberNumber => Some(format!("CAST({value} AS UNSIGNED)")),
+        FieldEncoding::JsonText => Some(format!("CONVERT({value} USING utf8mb4)")),
+        FieldEncoding::AsciiText => Some(format!("CONVERT({value} USING ascii)")),
+        FieldEncoding::ClampedFloat => {
+            let limit = float_limit(column)?;
+            // A multiplication keeps the sign of zero.
+            Some(format!("GREATEST(LEAST({value} * 1e0, {limit}), -{limit})"))
         }
     }
 }
 
-/// Whether the column's index 0 (an `ENUM`'s error value) makes the server warn when it is loaded.
-pub(super) fn warns_of_index_zero(column: &Column) -> bool {
+/// Whether the server warns when the error value of an `ENUM` (number 0) is loaded into the column.
+pub(super) fn warns_of_error_value(column: &Column) -> bool {
     column.data_type == "enum"
 }

@@ -1,8 +1,8 @@
-//! Which batches are in the target: a small table beside the rows, written in the same transactions.
+//! The journal: a table in the target that lists the batches written, in the same transactions as their rows.
 //!
-//! When a connection breaks while it commits, nobody knows whether the batch is in. The journal's primary key does: the
-//! next try writes its line first, and a duplicate says that the rows are there. A transaction that is still under way on
-//! the server makes the next try wait for it.
+//! After a connection is lost during COMMIT, the client cannot know whether the batch is stored. The next try inserts the
+//! batch's row into the journal first, and a duplicate key proves that the rows are stored. If the first transaction is
+//! still open on the server, the next try waits for it.
 
 use std::collections::BTreeMap;
 
@@ -10,74 +10,76 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::connect::{Conn, Row};
 use super::ddl::quote_name;
-use super::introspect::is;
+use super::introspect::equals_name;
 use crate::batch::BatchId;
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The table's name. A source that holds a table of this name is refused by the preflight.
-pub(super) const NAME: &str = "_dbgraft_journal";
+/// The name of the journal's table. The preflight refuses a source that has a table of this name.
+pub(super) const TABLE_NAME: &str = "_dbgraft_journal";
 const DUPLICATE: u16 = 1062;
 
-fn table(database: &str) -> String {
-    format!("{}.{}", quote_name(database), quote_name(NAME))
+fn quoted_table(database: &str) -> String {
+    format!("{}.{}", quote_name(database), quote_name(TABLE_NAME))
 }
 
-/// Keeps other clones out of the database as long as the connection lives: two would take each other's lines for their
-/// own, and leave out batches that were never written.
-pub(super) async fn keep_others_out(conn: &mut Conn, database: &str) -> Result<()> {
-    let name = lock(database);
+/// Excludes other clones from the database while the connection lives.
+///
+/// Two clones would mistake each other's journal rows for their own, and skip batches that were never written.
+pub(super) async fn acquire_lock(conn: &mut Conn, database: &str) -> Result<()> {
+    let name = lock_name(database);
     let row = conn.row(&format!("SELECT GET_LOCK('{name}', 0), IS_USED_LOCK('{name}')")).await?;
     if row.as_ref().is_some_and(|row| row.number(0) == 1) {
         return Ok(());
     }
     let holder = row.map(|row| row.string(1)).unwrap_or_default();
-    Err(Error::new(ErrorKind::Preflight, occupied(database, &holder)))
+    Err(Error::new(ErrorKind::Preflight, lock_held_message(database, &holder)))
 }
 
-/// The connection of the clone that [keeps others out](keep_others_out) of the database now, if there is one.
-pub(super) async fn holder(conn: &mut Conn, database: &str) -> Result<Option<String>> {
-    let row = conn.row(&format!("SELECT IS_USED_LOCK('{}')", lock(database))).await?;
+/// The ID of the connection that holds the [lock](acquire_lock) of the database now, if there is one.
+pub(super) async fn lock_holder(conn: &mut Conn, database: &str) -> Result<Option<String>> {
+    let row = conn.row(&format!("SELECT IS_USED_LOCK('{}')", lock_name(database))).await?;
     Ok(row.and_then(|row| row.text(0)))
 }
 
-/// The name of the database's lock. It is short; names that differ by case only may be one database.
-fn lock(database: &str) -> String {
+/// The name of the database's lock. It is a hash, to be short, of the lower-case name, because names that differ only by
+/// case may be one database.
+fn lock_name(database: &str) -> String {
     format!("dbgraft:{:032x}", xxh3_128(database.to_lowercase().as_bytes()))
 }
 
-/// What there is to say of another clone.
-pub(super) fn occupied(database: &str, holder: &str) -> String {
+/// The message that another clone holds the lock.
+pub(super) fn lock_held_message(database: &str, holder: &str) -> String {
     format!(
         "another clone is writing into database {} over connection {holder} of its server: wait for its end, or KILL {holder} there",
         Printable(database)
     )
 }
 
-/// Whether there is a journal: a clone into the database is under way, or was killed.
+/// Whether the database has a journal: a clone into it is running, or was killed.
 pub(super) async fn exists(conn: &mut Conn, database: &str) -> Result<bool> {
     let sql = format!(
         "SELECT 1 FROM information_schema.TABLES WHERE {} AND {}",
-        is("TABLE_SCHEMA", database),
-        is("TABLE_NAME", NAME)
+        equals_name("TABLE_SCHEMA", database),
+        equals_name("TABLE_NAME", TABLE_NAME)
     );
     Ok(conn.row(&sql).await?.is_some())
 }
 
-/// Makes an empty journal.
+/// Creates an empty journal.
 pub(super) async fn create(conn: &mut Conn, database: &str) -> Result<()> {
     remove(conn, database).await?;
     let sql = format!(
         "CREATE TABLE {} (table_number INT UNSIGNED, chunk INT UNSIGNED, batch INT UNSIGNED, \
          PRIMARY KEY (table_number, chunk, batch)) ENGINE=InnoDB COMMENT 'dbgraft: a clone is under way'",
-        table(database)
+        quoted_table(database)
     );
     conn.exec(&sql).await.map(drop)
 }
 
-/// Notes the batch in the current transaction; false when it is noted already.
-pub(super) async fn note(conn: &mut Conn, database: &str, id: BatchId) -> Result<bool> {
-    let sql = format!("INSERT INTO {} VALUES ({}, {}, {})", table(database), id.table, id.chunk, id.batch);
+/// Records the batch in the current transaction. Returns false if the journal has the batch already.
+pub(super) async fn record_batch(conn: &mut Conn, database: &str, id: BatchId) -> Result<bool> {
+    let sql = format!("INSERT INTO {} VALUES ({}, {}, {})", quoted_table(database), id.table, id.chunk, id.batch);
     match conn.exec(&sql).await {
         Ok(_) => Ok(true),
         Err(error) if error.code() == Some(DUPLICATE) => Ok(false),
@@ -85,9 +87,10 @@ pub(super) async fn note(conn: &mut Conn, database: &str, id: BatchId) -> Result
     }
 }
 
-/// How many batches of each table and chunk are noted.
-pub(super) async fn counts(conn: &mut Conn, database: &str) -> Result<BTreeMap<(u32, u32), u64>> {
-    let sql = format!("SELECT table_number, chunk, COUNT(*) FROM {} GROUP BY table_number, chunk", table(database));
+/// Counts the recorded batches of each table and chunk.
+pub(super) async fn count_batches(conn: &mut Conn, database: &str) -> Result<BTreeMap<(u32, u32), u64>> {
+    let sql =
+        format!("SELECT table_number, chunk, COUNT(*) FROM {} GROUP BY table_number, chunk", quoted_table(database));
     let number = |row: &Row, index| u32::try_from(row.number(index)).unwrap_or(u32::MAX);
     let count = |row: &Row| ((number(row, 0), number(row, 1)), row.number(2));
     Ok(conn.rows(&sql).await?.iter().map(count).collect())
@@ -95,5 +98,5 @@ pub(super) async fn counts(conn: &mut Conn, database: &str) -> Result<BTreeMap<(
 
 /// Removes the journal.
 pub(super) async fn remove(conn: &mut Conn, database: &str) -> Result<()> {
-    conn.exec(&format!("DROP TABLE IF EXISTS {}", table(database))).await.map(drop)
+    conn.exec(&format!("DROP TABLE IF EXISTS {}", quoted_table(database))).await.map(drop)
 }

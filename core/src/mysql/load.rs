@@ -1,51 +1,51 @@
-//! Writes one batch: by `LOAD DATA`, or by `INSERT` where the server does not take that.
+//! Loads one batch by `LOAD DATA`, or by `INSERT` if the server does not accept that.
 
-use super::connect::{Conn, Done};
+use super::connect::{Conn, OkPacket};
 use super::ddl::quote_name;
-use super::generated::Settings;
+use super::generated::SessionSettings;
 use super::{column, session};
 use crate::batch::Batch;
 use crate::catalog::{Column, Table};
 use crate::codec::{Field, split_rows};
 use crate::error::{Error, ErrorKind, Result};
 
-/// An INSERT is cut at about this length: longer ones gain nothing.
-const INSERT_BYTES: usize = 1 << 20;
-/// How an ENUM's error value travels.
+/// The approximate length of an INSERT. Longer statements are no faster.
+const TARGET_INSERT_BYTES: usize = 1 << 20;
+/// The field of an ENUM's error value.
 const ERROR_VALUE: Field<'_> = Field::Escaped(b"0");
 
-/// How rows are loaded.
+/// The options for loading rows.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Loading {
-    /// Takes what the server warns of: only where the rows themselves are known to fit, and the warnings are of what it
-    /// computes from them.
+pub(super) struct LoadOptions {
+    /// Accepts warnings. Only for rows that are known to fit, so that the warnings come from expressions that the server
+    /// computes.
     pub(super) lenient: bool,
-    /// The settings that generated columns depend on.
-    pub(super) settings: Settings,
+    /// The session settings on which generated columns depend.
+    pub(super) settings: SessionSettings,
 }
 
-impl Loading {
-    /// Sets up the session; `lenient` where the batch needs it.
-    async fn enter(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
-        if !lenient && self.settings == Settings::default() {
+impl LoadOptions {
+    /// Applies the settings to the session, with lenient modes if the batch needs them.
+    async fn set_up_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+        if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
         }
-        let modes = if lenient { session::LENIENT } else { session::STRICT };
+        let modes = if lenient { session::LENIENT_MODES } else { session::STRICT_MODES };
         conn.exec(&format!("SET SESSION {}", self.settings.assignments(modes))).await.map(drop)
     }
 
-    /// Sets the session back.
-    pub(super) async fn leave(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
-        if !lenient && self.settings == Settings::default() {
+    /// Restores the usual settings of the session.
+    pub(super) async fn reset_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+        if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
         }
-        conn.exec(&format!("SET SESSION {}", self.settings.defaults(session::STRICT))).await.map(drop)
+        conn.exec(&format!("SET SESSION {}", self.settings.default_assignments(session::STRICT_MODES))).await.map(drop)
     }
 
-    /// The expression that makes the column's value of the field's bytes, where they are not taken as they are.
-    fn expression(&self, column: &Column, value: &str) -> Option<String> {
-        if column.data_type == "timestamp" && self.settings.moves_time() {
-            // Times travel in UTC. A zero has no offset.
+    /// The expression that converts a field's bytes to the column's value; `None` if they need no conversion.
+    fn load_expression(&self, column: &Column, value: &str) -> Option<String> {
+        if column.data_type == "timestamp" && self.settings.changes_time_zone() {
+            // Fields hold times in UTC. A zero date has no offset.
             return Some(format!("IF({value} LIKE '0000%', {value}, CONCAT({value}, '+00:00'))"));
         }
         column::load_expression(column, value)
@@ -54,35 +54,35 @@ impl Loading {
 
 /// Loads the batch by one `LOAD DATA LOCAL`.
 ///
-/// LOCAL alone would turn errors into warnings and skip what it cannot take; with REPLACE they are errors. A row that
-/// did replace another, or any warning, means that the target is not what was read, and is an error too.
-pub(super) async fn by_file(
+/// LOCAL alone turns errors into warnings and skips rows that it cannot load; with REPLACE they are errors. A replaced row
+/// or a warning means that the target differs from the source, and is an error too.
+pub(super) async fn load_data(
     conn: &mut Conn,
     database: &str,
     table: &Table,
     batch: &Batch,
-    loading: &Loading,
+    options: &LoadOptions,
 ) -> Result<()> {
-    let wrong = error_values(table, batch);
-    let lenient = loading.lenient || wrong > 0;
-    loading.enter(conn, lenient).await?;
-    let done = conn.load(&statement(database, table, loading), &batch.data).await?;
-    let counts = counts(&done.info);
+    let wrong = count_error_values(table, batch);
+    let lenient = options.lenient || wrong > 0;
+    options.set_up_session(conn, lenient).await?;
+    let done = conn.load(&load_data_statement(database, table, options), &batch.data).await?;
+    let counts = parse_counts(&done.info);
     if counts.get(..3) != Some(&[batch.rows, 0, 0]) {
         let message = format!("the target took {} of {} rows: {}", done.affected, batch.rows, done.info);
         return Err(Error::new(ErrorKind::Data, message));
     }
     let warnings = counts.get(3).copied().unwrap_or(u64::from(done.warnings));
-    if !loading.lenient {
-        explain_warnings(conn, table, warnings, wrong).await?;
+    if !options.lenient {
+        check_warnings(conn, table, warnings, wrong).await?;
     }
-    loading.leave(conn, lenient).await
+    options.reset_session(conn, lenient).await
 }
 
-/// How many fields of the batch hold an ENUM's error value. A strict session refuses it.
-fn error_values(table: &Table, batch: &Batch) -> u64 {
+/// Counts the fields of the batch that hold an ENUM's error value, which a strict session refuses.
+fn count_error_values(table: &Table, batch: &Batch) -> u64 {
     let enums: Vec<bool> =
-        table.stored_columns().map(|column| !column.generated && column::warns_of_index_zero(column)).collect();
+        table.stored_columns().map(|column| !column.generated && column::warns_of_error_value(column)).collect();
     if !enums.contains(&true) {
         return 0;
     }
@@ -90,26 +90,26 @@ fn error_values(table: &Table, batch: &Batch) -> u64 {
     split_rows(&batch.data).map(|row| of_row(row) as u64).sum()
 }
 
-/// The numbers of `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
-fn counts(info: &str) -> Vec<u64> {
+/// Parses the numbers in `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
+fn parse_counts(info: &str) -> Vec<u64> {
     info.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
-fn statement(database: &str, table: &Table, loading: &Loading) -> String {
+fn load_data_statement(database: &str, table: &Table, options: &LoadOptions) -> String {
     let mut targets = Vec::new();
     let mut assignments = Vec::new();
-    let assigns = table.loaded_columns().any(|column| loading.expression(column, "").is_some());
+    let assigns = table.loaded_columns().any(|column| options.load_expression(column, "").is_some());
     for (index, column) in table.stored_columns().enumerate() {
         let name = quote_name(&column.name);
         let variable = format!("@dbgraft_{index}");
         if column.generated {
-            // What was read of it is for comparison.
+            // The value from the source serves comparisons only.
             targets.push(variable);
             continue;
         }
-        match loading.expression(column, &variable) {
-            // In a statement with a SET, MariaDB forgets that a field was given for this column: 0 would be a new number.
-            None if assigns && counts_itself(table, &name) => {
+        match options.load_expression(column, &variable) {
+            // In a statement with SET, MariaDB ignores that the column has a field, and would replace 0 by a new number.
+            None if assigns && is_auto_increment(table, &name) => {
                 assignments.push(format!("{name} = {variable}"));
                 targets.push(variable);
             }
@@ -121,7 +121,7 @@ fn statement(database: &str, table: &Table, loading: &Loading) -> String {
         }
     }
     if targets.is_empty() {
-        // An empty list would mean all columns.
+        // An empty list stands for all columns.
         targets.push("@dbgraft_none".to_owned());
     }
     let set = if assignments.is_empty() { String::new() } else { format!(" SET {}", assignments.join(", ")) };
@@ -134,20 +134,21 @@ fn statement(database: &str, table: &Table, loading: &Loading) -> String {
     )
 }
 
-/// Whether the column of this quoted name is an AUTO_INCREMENT. A comment that says so does no harm.
-fn counts_itself(table: &Table, name: &str) -> bool {
+/// Whether the column of this quoted name is AUTO_INCREMENT. A comment with this word may match too, which has no effect.
+fn is_auto_increment(table: &Table, name: &str) -> bool {
     let definition = table.create.split_once(&format!("\n  {name} ")).map(|(_, rest)| rest);
     definition.and_then(|rest| rest.lines().next()).is_some_and(|line| line.contains(" AUTO_INCREMENT"))
 }
 
-/// The only warning that may pass is that of an ENUM's error value, which is what was read: exactly one for each. The
-/// server may not keep all of them to be looked at, but it counts them all.
-async fn explain_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u64) -> Result<()> {
+/// Fails unless all warnings are those of ENUM error values that were read from the source, one for each.
+///
+/// The server may not store the text of every warning, but it counts them all.
+async fn check_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u64) -> Result<()> {
     if count == 0 && expected == 0 {
         return Ok(());
     }
     let enums: Vec<&str> =
-        table.loaded_columns().filter(|column| column::warns_of_index_zero(column)).map(|c| c.name.as_str()).collect();
+        table.loaded_columns().filter(|column| column::warns_of_error_value(column)).map(|c| c.name.as_str()).collect();
     for warning in conn.rows("SHOW WARNINGS").await? {
         let message = warning.string(2);
         let known = warning.number(1) == 1265 && enums.iter().any(|name| message.contains(&format!("'{name}'")));
@@ -158,52 +159,52 @@ async fn explain_warnings(conn: &mut Conn, table: &Table, count: u64, expected: 
     if count == expected {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Data, format!("the target gave {count} warnings where {expected} were to be expected")))
+    Err(Error::new(ErrorKind::Data, format!("the target raised {count} warnings, but {expected} were expected")))
 }
 
 /// Loads the batch by multi-row INSERTs, each at most `packet` bytes long unless a single row is longer.
-pub(super) async fn by_insert(
+pub(super) async fn insert_rows(
     conn: &mut Conn,
     database: &str,
     table: &Table,
     batch: &Batch,
     packet: usize,
-    loading: &Loading,
+    options: &LoadOptions,
 ) -> Result<()> {
     let columns: Vec<&Column> = table.stored_columns().collect();
     let names: Vec<String> = table.loaded_columns().map(|column| quote_name(&column.name)).collect();
     let head =
         format!("INSERT INTO {}.{} ({}) VALUES ", quote_name(database), quote_name(&table.name), names.join(", "));
-    let limit = INSERT_BYTES.min(packet / 2);
+    let limit = TARGET_INSERT_BYTES.min(packet / 2);
     let mut sql = head.clone().into_bytes();
     let (mut inserted, mut wrong) = (0, 0);
-    let lenient = loading.lenient || error_values(table, batch) > 0;
-    loading.enter(conn, lenient).await?;
+    let lenient = options.lenient || count_error_values(table, batch) > 0;
+    options.set_up_session(conn, lenient).await?;
     for row in split_rows(&batch.data) {
         if sql.len() > limit {
-            inserted += insert(conn, table, &sql, std::mem::take(&mut wrong), loading).await?;
+            inserted += run_insert(conn, table, &sql, std::mem::take(&mut wrong), options).await?;
             sql.truncate(head.len());
         }
         if sql.len() > head.len() {
             sql.push(b',');
         }
         let before = sql.len();
-        wrong += push_row(&mut sql, &columns, row, loading);
+        wrong += push_row(&mut sql, &columns, row, options);
         let needed = head.len() + sql.len() - before + 1;
         if needed > packet {
-            return Err(too_long(needed, packet));
+            return Err(row_too_long(needed, packet));
         }
     }
-    inserted += insert(conn, table, &sql, wrong, loading).await?;
-    loading.leave(conn, lenient).await?;
+    inserted += run_insert(conn, table, &sql, wrong, options).await?;
+    options.reset_session(conn, lenient).await?;
     if inserted == batch.rows {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Data, format!("the target took {inserted} of {} rows", batch.rows)))
 }
 
-/// The server would only close the connection.
-fn too_long(needed: usize, packet: usize) -> Error {
+/// The error of a row that does not fit into a packet. The server would only close the connection.
+fn row_too_long(needed: usize, packet: usize) -> Error {
     let message = format!(
         "a row is {needed} bytes long as an INSERT, and the target's max_allowed_packet is {packet}: SET GLOBAL \
          max_allowed_packet to more there, or SET GLOBAL local_infile = 1, which loads rows of any length"
@@ -211,23 +212,23 @@ fn too_long(needed: usize, packet: usize) -> Error {
     Error::new(ErrorKind::Data, message)
 }
 
-/// Inserts rows of which so many fields hold an ENUM's error value.
-async fn insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, loading: &Loading) -> Result<u64> {
-    let Done { affected, warnings, info } = conn.exec_bytes(sql).await?;
-    // `Records: 2  Duplicates: 0  Warnings: 2`, where there are several rows.
-    let warnings = counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
-    if !loading.lenient {
-        explain_warnings(conn, table, warnings, wrong).await?;
+/// Runs an INSERT in which `wrong` fields hold an ENUM's error value. Returns the number of rows.
+async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, options: &LoadOptions) -> Result<u64> {
+    let OkPacket { affected, warnings, info } = conn.exec_bytes(sql).await?;
+    // The text is `Records: 2  Duplicates: 0  Warnings: 2` if there are several rows.
+    let warnings = parse_counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
+    if !options.lenient {
+        check_warnings(conn, table, warnings, wrong).await?;
     }
     Ok(affected)
 }
 
-/// Adds a row, and says how many of its fields hold an ENUM's error value.
+/// Adds a row to the statement. Returns how many of its fields hold an ENUM's error value.
 fn push_row<'a>(
     sql: &mut Vec<u8>,
     columns: &[&Column],
     row: impl Iterator<Item = Field<'a>>,
-    loading: &Loading,
+    options: &LoadOptions,
 ) -> u64 {
     let mut wrong = 0;
     sql.push(b'(');
@@ -236,8 +237,8 @@ fn push_row<'a>(
         if index > 0 {
             sql.push(b',');
         }
-        wrong += u64::from(field == ERROR_VALUE && column::warns_of_index_zero(column));
-        match (field, loading.expression(column, "\0")) {
+        wrong += u64::from(field == ERROR_VALUE && column::warns_of_error_value(column));
+        match (field, options.load_expression(column, "\0")) {
             (Field::Null, _) => sql.extend_from_slice(b"NULL"),
             (Field::Escaped(text), None) => push_literal(sql, text),
             (Field::Escaped(text), Some(expression)) => {
@@ -254,7 +255,7 @@ fn push_row<'a>(
     wrong
 }
 
-/// LOAD DATA's escapes are those of a string literal, which needs its quotes escaped as well.
+/// Adds a string literal. It has the escapes of LOAD DATA, and needs escaped quotes as well.
 fn push_literal(sql: &mut Vec<u8>, escaped: &[u8]) {
     sql.extend_from_slice(b"_binary'");
     for (index, part) in escaped.split(|&byte| byte == b'\'').enumerate() {
@@ -298,16 +299,23 @@ mod tests {
     }
 
     #[test]
-    fn generated_columns_are_left_out_and_special_types_converted() {
+    fn generated_columns_are_omitted_and_special_types_converted() {
         let generated = Column { generated: true, ..column("g", "int") };
-        let sql = statement("d", &table(vec![column("a", "int"), generated, column("j", "json")]), &Loading::default());
+        let sql = load_data_statement(
+            "d",
+            &table(vec![column("a", "int"), generated, column("j", "json")]),
+            &LoadOptions::default(),
+        );
         assert!(sql.ends_with("(`a`, @dbgraft_1) SET `j` = CONVERT(@dbgraft_1 USING utf8mb4)"), "{sql}");
-        assert!(statement("d", &table(vec![]), &Loading::default()).ends_with("(@dbgraft_none)"));
+        assert!(load_data_statement("d", &table(vec![]), &LoadOptions::default()).ends_with("(@dbgraft_none)"));
         let counted =
             |columns| Table { create: "CREATE TABLE `t` (\n  `a` int AUTO_INCREMENT,\n".to_owned(), ..table(columns) };
-        let sql = statement("d", &counted(vec![column("a", "int"), column("u", "uuid")]), &Loading::default());
+        let sql =
+            load_data_statement("d", &counted(vec![column("a", "int"), column("u", "uuid")]), &LoadOptions::default());
         assert!(sql.contains("(@dbgraft_0, @dbgraft_1) SET `a` = @dbgraft_0, `u` = "), "{sql}");
-        assert!(statement("d", &counted(vec![column("a", "int")]), &Loading::default()).ends_with("(`a`)"));
+        assert!(
+            load_data_statement("d", &counted(vec![column("a", "int")]), &LoadOptions::default()).ends_with("(`a`)")
+        );
     }
 
     #[test]
@@ -315,7 +323,7 @@ mod tests {
         let columns = [column("a", "varchar"), column("b", "int"), column("e", "enum")];
         let mut sql = Vec::new();
         let fields = [Field::Escaped(br"it's\t\\"), Field::Null, Field::Escaped(b"2")];
-        assert_eq!(push_row(&mut sql, &columns.each_ref(), fields.into_iter(), &Loading::default()), 0);
+        assert_eq!(push_row(&mut sql, &columns.each_ref(), fields.into_iter(), &LoadOptions::default()), 0);
         assert_eq!(String::from_utf8(sql).unwrap(), r"(_binary'it\'s\t\\',NULL,CAST(_binary'2' AS UNSIGNED))");
     }
 }

@@ -1,29 +1,31 @@
-//! Makes the target ready for the rows: the database, sequences, tables; and room for them where something is there.
+//! Prepares the target for the rows: creates the database, sequences and tables, and removes conflicting objects.
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::apply::{self, Rewriting};
 use super::connect::Conn;
+use super::create_objects;
 use super::ddl::{self, Dialect, ForeignKey, TableDdl, quote_name};
-use super::define::define;
-use super::target::{Target, There};
-use super::undo::CreatedItem;
-use super::{introspect, loose_key, session};
+use super::define::execute_ddl;
+use super::definition_rewriter::DefinitionRewriter;
+use super::existing_objects::ExistingObjects;
+use super::target::TargetDatabase;
+use super::undo_log::CreatedItem;
+use super::{foreign_key_defects, introspect, session};
 use crate::catalog::{Database, Flavor, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::IfExists;
 use crate::plan::{Plan, TablePlan};
 use crate::report::Note;
 
-/// A smaller table gets its indexes at once: altering it later would take longer than its rows.
-const WORTH_WAITING: u64 = 1 << 20;
+/// Smaller tables get their indexes at once, because adding them later takes longer than loading the rows.
+const MIN_DEFERRED_BYTES: u64 = 1 << 20;
 
-impl Target {
-    /// Makes the database, unless it is there and may stay.
-    pub(super) async fn make_database(&self, like: &Database) -> Result<()> {
-        let mut conn = self.running.watch(session::definer(&self.address, &self.options).await?).await?;
+impl TargetDatabase {
+    /// Creates the database, unless it exists and may stay.
+    pub(super) async fn create_database(&self, like: &Database) -> Result<()> {
+        let mut conn = self.connections.register(session::open_ddl(&self.address, &self.options).await?).await?;
         let name = quote_name(&self.address.database);
-        let exists = introspect::database(&mut conn, &self.address.database).await?;
+        let exists = introspect::read_database(&mut conn, &self.address.database).await?;
         if exists.is_some() && !self.options.recreate_database {
             return Ok(());
         }
@@ -32,126 +34,141 @@ impl Target {
         }
         let mut sql = format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", like.charset, like.collation);
         if conn.server.flavor == Flavor::MariaDb && !like.comment.is_empty() {
-            // The session takes backslashes for escapes, and the clause takes nothing but a plain string.
+            // The session interprets backslashes, and the clause accepts only a plain string.
             let comment = like.comment.replace('\\', "\\\\").replace('\'', "''");
             sql.push_str(&format!(" COMMENT '{comment}'"));
         }
-        self.undo_log.making(CreatedItem::Database, conn.exec(&sql)).await.map(drop)
+        self.undo_log.record_creation(CreatedItem::Database, conn.exec(&sql)).await.map(drop)
     }
 
-    /// Makes room for an object that will be created, as `if_exists` says.
-    async fn make_room(&self, conn: &mut Conn, object: &ObjectRef, there: &There) -> Result<()> {
-        let Some(other) = there.in_the_way_of(object) else { return Ok(()) };
+    /// Removes the existing object that conflicts with a new one, if the option `if_exists` allows it.
+    async fn remove_conflict(&self, conn: &mut Conn, object: &ObjectRef, existing: &ExistingObjects) -> Result<()> {
+        let Some(other) = existing.conflicts_with(object) else { return Ok(()) };
         if self.options.if_exists == IfExists::Fail {
-            return Err(Error::new(ErrorKind::Preflight, format!("{other} is already there: see --if-exists")));
+            return Err(Error::new(ErrorKind::Preflight, format!("{other} already exists: see --if-exists")));
         }
-        conn.exec(&apply::drop_statement(other)).await.map(drop)
+        conn.exec(&create_objects::drop_statement(other)).await.map(drop)
     }
 
-    /// Makes a table, with these foreign keys in its definition.
-    async fn make_table(
+    /// Creates a table, with these foreign keys in its definition.
+    async fn create_table(
         &self,
         conn: &mut Conn,
         table: &TablePlan,
-        rewriting: &Rewriting,
+        rewriter: &DefinitionRewriter,
         keys: &[ForeignKey],
     ) -> Result<()> {
         let object = table.table.object();
         let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition is not understood").caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition cannot be parsed").caused_by(error))?;
         for key in &mut ddl.foreign_keys {
-            let short = loose_key::with_short_name(key);
+            let short = foreign_key_defects::with_short_name(key);
             if short != *key {
-                self.state().notes.push(loose_key::renamed(&object, key, &short));
+                self.state().notes.push(foreign_key_defects::rename_note(&object, key, &short));
                 *key = short;
             }
         }
         if !keys.is_empty() {
-            // A key that the foreign key needs cannot wait.
+            // The foreign keys need their indexes at once.
             ddl.create = ddl.create_with_foreign_keys(keys);
             ddl.deferred_keys.clear();
-        } else if table.table.data_bytes < WORTH_WAITING {
+        } else if table.table.data_bytes < MIN_DEFERRED_BYTES {
             ddl.create.clone_from(&ddl.create_with_keys);
             ddl.deferred_keys.clear();
         }
-        let (create, note) = rewriting.renamed(&object, ddl.create.clone(), Dialect::default());
-        self.undo_log.making(CreatedItem::Object(object.clone()), define(conn, &create)).await?;
+        let (create, note) = rewriter.rename_database(&object, ddl.create.clone(), Dialect::default());
+        self.undo_log.record_creation(CreatedItem::Object(object.clone()), execute_ddl(conn, &create)).await?;
         let mut state = self.state();
         state.notes.extend(note);
         let left = ddl.removed_options.iter();
         state.notes.extend(
             left.map(|option| Note::not_carried(&object, "option", format!("{option}, which belongs to its machine"))),
         );
-        state.tables.insert(object.name, ddl);
+        state.table_ddl.insert(object.name, ddl);
         Ok(())
     }
 
-    /// Makes sequences, and every table ready for its rows.
-    pub(super) async fn make_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
-        let there = There::look(conn, &self.address.database).await?;
-        let rewriting = self.rewriting(plan);
+    /// Creates sequences and missing tables, and empties the others.
+    pub(super) async fn create_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+        let existing = ExistingObjects::read(conn, &self.address.database).await?;
+        let rewriter = self.definition_rewriter(plan);
         for definition in &plan.definitions {
-            self.make_room(conn, &definition.object, &there).await?;
+            self.remove_conflict(conn, &definition.object, &existing).await?;
         }
         for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
-            apply::sequence(conn, definition, &self.undo_log).await?;
+            create_objects::create_sequence(conn, definition, &self.undo_log).await?;
         }
-        // One after the other: MariaDB refuses to drop or truncate tables of one foreign key at the same time.
+        // Sequentially: MariaDB refuses to drop or truncate two tables of a foreign key at the same time.
         let mut missing = Vec::new();
         for table in &plan.tables {
             let object = table.table.object();
             let named = |error: Error| error.with("table", Printable(&object.name));
             let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
-            if keep && there.has_table(&object.name) {
-                self.empty(conn, table).await.map_err(named)?;
+            if keep && existing.has_table(&object.name) {
+                self.empty_table(conn, table).await.map_err(named)?;
             } else if !plan.schema {
-                return Err(named(Error::new(ErrorKind::Preflight, "there is no such table to take the rows")));
+                return Err(named(Error::new(
+                    ErrorKind::Preflight,
+                    "the target has no such table: create it, or clone the definitions too",
+                )));
             } else {
-                self.make_room(conn, &object, &there).await.map_err(named)?;
+                self.remove_conflict(conn, &object, &existing).await.map_err(named)?;
                 missing.push(table);
             }
         }
-        let first = self.loose_keys(plan, &missing, conn.server.flavor);
+        let first = self.find_defective_keys(plan, &missing, conn.server.flavor);
         for (name, keys) in &first {
             if let Some(table) = missing.iter().find(|table| table.table.name == *name) {
-                self.make_aside(table, &rewriting, keys).await?;
+                self.create_table_on_own_connection(table, &rewriter, keys).await?;
             }
         }
         missing.retain(|table| !first.iter().any(|(name, _)| *name == table.table.name));
-        let tables = missing.into_iter().map(|table| self.make_aside(table, &rewriting, &[]).boxed());
+        let tables =
+            missing.into_iter().map(|table| self.create_table_on_own_connection(table, &rewriter, &[]).boxed());
         stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
     }
 
-    /// Notes the foreign keys that the server may refuse later, and says which tables are to be made before the others, with
-    /// the keys that it takes only then.
-    fn loose_keys(&self, plan: &Plan, tables: &[&TablePlan], flavor: Flavor) -> Vec<(String, Vec<ForeignKey>)> {
+    /// Records the foreign keys that the server may refuse later.
+    ///
+    /// Returns the tables to create before the others, with the foreign keys that the server accepts only then.
+    fn find_defective_keys(
+        &self,
+        plan: &Plan,
+        tables: &[&TablePlan],
+        flavor: Flavor,
+    ) -> Vec<(String, Vec<ForeignKey>)> {
         let split = |table: &&TablePlan| ddl::split_table(&table.table.create, Dialect::default()).ok();
         let ddls: Vec<Option<TableDdl>> = tables.iter().map(split).collect();
         let both = tables.iter().zip(&ddls).filter_map(|(table, ddl)| Some((&table.table, ddl.as_ref()?)));
-        let loose = loose_key::find(&both.collect::<Vec<_>>(), plan.server.folds_names);
-        let named = loose
-            .iter()
-            .map(|key| (key.child.name.clone(), loose_key::with_short_name(key.key).name.unwrap_or_default()));
-        self.state().loose_keys.extend(named);
-        loose_key::created_first(flavor, &loose)
+        let loose = foreign_key_defects::find_all(&both.collect::<Vec<_>>(), plan.server.folds_names);
+        let named = loose.iter().map(|key| {
+            (key.child.name.clone(), foreign_key_defects::with_short_name(key.key).name.unwrap_or_default())
+        });
+        self.state().defective_keys.extend(named);
+        foreign_key_defects::order_early_tables(flavor, &loose)
     }
 
-    /// Makes one table over a connection of its own.
-    async fn make_aside(&self, table: &TablePlan, rewriting: &Rewriting, keys: &[ForeignKey]) -> Result<()> {
-        let mut conn = self.definer().await?;
-        let made = self.make_table(&mut conn, table, rewriting, keys).await;
+    /// Creates one table over its own connection.
+    async fn create_table_on_own_connection(
+        &self,
+        table: &TablePlan,
+        rewriter: &DefinitionRewriter,
+        keys: &[ForeignKey],
+    ) -> Result<()> {
+        let mut conn = self.ddl_session().await?;
+        let made = self.create_table(&mut conn, table, rewriter, keys).await;
         made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
-        self.state().definers.push(conn);
+        self.state().ddl_sessions.push(conn);
         Ok(())
     }
 
-    /// Readies a table that keeps its definition.
-    async fn empty(&self, conn: &mut Conn, table: &TablePlan) -> Result<()> {
+    /// Empties a table that keeps its definition, or checks that it is empty.
+    async fn empty_table(&self, conn: &mut Conn, table: &TablePlan) -> Result<()> {
         let name = quote_name(&table.table.name);
         if self.options.if_exists == IfExists::Truncate {
             conn.exec(&format!("TRUNCATE TABLE {name}")).await?;
         } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
-            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: say --if-exists truncate"));
+            return Err(Error::new(ErrorKind::Preflight, "the table is not empty: use --if-exists truncate"));
         }
         self.undo_log.add(CreatedItem::Rows(table.table.name.clone()));
         Ok(())

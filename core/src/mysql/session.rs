@@ -1,18 +1,19 @@
-//! The settings of each kind of session. Every variable that matters is set: `init_connect` or the server's
-//! configuration may have changed any.
+//! Opens sessions, each with the settings of its kind.
+//!
+//! A session sets every variable that matters, because `init_connect` or the server's configuration may change any.
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::dial::TrafficClass;
 use crate::error::Result;
 use crate::options::CloneOptions;
 
-/// Long enough for a reader that waits for a slow target, or a loader that waits for a slow source.
-const COMMON: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
+/// The settings of every session. The timeouts allow a reader to wait for a slow target, and a loader for a slow source.
+const COMMON_SETTINGS: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
                       wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
 
-/// Limits of the server that would end a statement, or a session that waits. They are of one family or another version.
+/// Switches off limits that would end a statement or an idle session. They differ between the families and versions.
 const MYSQL_LIMITS: [&str; 1] = ["max_execution_time = 0"];
 const MARIADB_LIMITS: [&str; 4] = [
     "max_statement_time = 0",
@@ -21,33 +22,34 @@ const MARIADB_LIMITS: [&str; 4] = [
     "idle_write_transaction_timeout = 0",
 ];
 
-/// A session with what all have in common.
-async fn open(address: &Address, traffic: TrafficClass, settings: &str) -> Result<Conn> {
-    let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON}", address.lock_wait);
+/// Opens a session with these settings and the common ones.
+async fn open_with(address: &ServerAddress, traffic: TrafficClass, settings: &str) -> Result<Conn> {
+    let settings = format!("SET {settings}, lock_wait_timeout = {}, {COMMON_SETTINGS}", address.lock_wait);
     let mut conn = Conn::open(address, traffic, &settings).await?;
     match conn.server.flavor {
-        Flavor::MySql => conn.set_each(&MYSQL_LIMITS).await?,
-        Flavor::MariaDb => conn.set_each(&MARIADB_LIMITS).await?,
+        Flavor::MySql => conn.try_set_each(&MYSQL_LIMITS).await?,
+        Flavor::MariaDb => conn.try_set_each(&MARIADB_LIMITS).await?,
     }
     Ok(conn)
 }
 
-/// Compares with every date that a column may hold: MySQL refuses a literal that is none in the calendar.
-const READING: &str = "ALLOW_INVALID_DATES";
-/// Takes what the source took, and changes no value without an error.
-pub(super) const STRICT: &str = "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES";
-/// The same, but says what it changes by warnings.
-pub(super) const LENIENT: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
+/// Allows comparisons with every date that a column may hold: MySQL otherwise refuses literals of invalid dates.
+const READ_MODES: &str = "ALLOW_INVALID_DATES";
+/// Accepts what the source accepted, and fails instead of changing a value.
+pub(super) const STRICT_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES";
+/// Accepts what the source accepted, and reports changed values by warnings.
+pub(super) const LENIENT_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 
-/// Takes what the source took, even where the target would be stricter.
-pub(super) const DEFINING: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
+/// Accepts definitions that the source accepted, even if the target is stricter.
+pub(super) const DDL_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
 
-/// A session for catalogs, settings and locks: everything is UTF-8.
-pub(super) async fn control(address: &Address) -> Result<Conn> {
-    let mut conn = open(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READING}'")).await?;
-    // Also an account without any right may set these; they are of one family or a late version only.
+/// Opens a session for catalogs, settings and locks. All its text is UTF-8.
+pub(super) async fn open_control(address: &ServerAddress) -> Result<Conn> {
+    let mut conn =
+        open_with(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READ_MODES}'")).await?;
+    // These variables need no privilege. They exist in one family or in late versions only.
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&[
+        conn.try_set_each(&[
             "information_schema_stats_expiry = 0",
             "show_gipk_in_create_table_and_information_schema = 1",
             "show_create_table_skip_secondary_engine = 0",
@@ -57,26 +59,26 @@ pub(super) async fn control(address: &Address) -> Result<Conn> {
     Ok(conn)
 }
 
-/// A session that reads rows: text comes in each column's own character set.
-pub(super) async fn reader(address: &Address) -> Result<Conn> {
-    let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READING}'");
-    let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
+/// Opens a session that reads rows. Text arrives in the character set of its column.
+pub(super) async fn open_reader(address: &ServerAddress) -> Result<Conn> {
+    let settings = format!("NAMES utf8mb4, character_set_results = NULL, sql_mode = '{READ_MODES}'");
+    let mut conn = open_with(address, TrafficClass::Bulk, &settings).await?;
     conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
-    // A row filter may name other tables.
+    // A row filter may refer to other tables without a database.
     conn.exec(&format!("USE {}", quote_name(&address.database))).await?;
     if conn.server.flavor == Flavor::MySql {
-        conn.set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
+        conn.try_set_each(&["show_gipk_in_create_table_and_information_schema = 1"]).await?;
     }
     Ok(conn)
 }
 
-/// A session that loads rows or changes definitions.
-pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<Conn> {
-    // MariaDB's unique_checks=0 with foreign_key_checks=0 takes a path that locks the whole table, and is slower.
-    let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT}', foreign_key_checks = 0, unique_checks = 1");
-    let mut conn = open(address, TrafficClass::Bulk, &settings).await?;
-    // MySQL asks for a right to the first; older servers of MariaDB do not have the second.
-    conn.set_each(match conn.server.flavor {
+/// Opens a session that loads rows.
+pub(super) async fn open_writer(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
+    // In MariaDB, unique_checks=0 with foreign_key_checks=0 locks the whole table, and is slower.
+    let settings = format!("NAMES utf8mb4, sql_mode = '{STRICT_MODES}', foreign_key_checks = 0, unique_checks = 1");
+    let mut conn = open_with(address, TrafficClass::Bulk, &settings).await?;
+    // In MySQL the first variable needs a privilege; older MariaDB servers lack the second.
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &["max_error_count = 65535"],
         Flavor::MariaDb => &["max_error_count = 65535", "system_versioning_insert_history = 1"],
     })
@@ -87,12 +89,12 @@ pub(super) async fn writer(address: &Address, options: &CloneOptions) -> Result<
     Ok(conn)
 }
 
-/// A session that changes definitions: takes what the source took, even where the target would be stricter.
-pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result<Conn> {
-    let mut conn = writer(address, options).await?;
-    conn.exec(&format!("SET SESSION sql_mode = '{DEFINING}'")).await?;
-    // Each of these needs a right, or does not exist everywhere; where it matters the preflight has said so.
-    conn.set_each(match conn.server.flavor {
+/// Opens a session that runs DDL. It accepts definitions that the source accepted, even if the target is stricter.
+pub(super) async fn open_ddl(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
+    let mut conn = open_writer(address, options).await?;
+    conn.exec(&format!("SET SESSION sql_mode = '{DDL_MODES}'")).await?;
+    // Each variable needs a privilege or exists in some versions only. The preflight reports the cases that matter.
+    conn.try_set_each(match conn.server.flavor {
         Flavor::MySql => &[
             "innodb_strict_mode = 0",
             "max_heap_table_size = 18446744073709551615",
@@ -101,7 +103,7 @@ pub(super) async fn definer(address: &Address, options: &CloneOptions) -> Result
             "restrict_fk_on_non_standard_key = 0",
             "explicit_defaults_for_timestamp = 1",
             "default_table_encryption = 0",
-            // Its threads are as many as the server is set to use.
+            // The server's own settings decide the number of threads.
             "innodb_ddl_buffer_size = CAST(GREATEST(67108864, @@GLOBAL.innodb_ddl_buffer_size) AS SIGNED)",
         ],
         Flavor::MariaDb => &[
@@ -133,12 +135,12 @@ mod tests {
                 server.sql(&format!("SET GLOBAL {limit} = 3600")).unwrap();
             }
             let account = (server.user.clone(), server.password.clone().into());
-            let address = Address::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
+            let address = ServerAddress::new(ServerRole::Target, (&server.host, server.port), account, "d".to_owned());
             let sessions = [
-                control(&address).await,
-                reader(&address).await,
-                writer(&address, &CloneOptions::default()).await,
-                definer(&address, &CloneOptions::default()).await,
+                open_control(&address).await,
+                open_reader(&address).await,
+                open_writer(&address, &CloneOptions::default()).await,
+                open_ddl(&address, &CloneOptions::default()).await,
             ];
             for session in sessions {
                 let row = session.unwrap().row(&format!("SELECT @@{}", limits.join(" + @@"))).await.unwrap();

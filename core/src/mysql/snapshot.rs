@@ -1,92 +1,96 @@
-//! The ladder: how several connections come to see the same moment, by what the account may do.
+//! Takes a consistent snapshot: several connections that see the same state of the database.
 //!
-//! While a lock is asked for, statements that write wait behind it. So each try is short, and a MySQL server is not asked
-//! for its global read lock while a long statement runs there, or one that may become long: the tables of that statement
-//! would stay blocked until it ends, also after the try was given up.
+//! The methods are tried in order of preference, and the privileges of the account decide which one works.
+//!
+//! Statements that write wait behind a pending lock, so each try for a lock is short. MySQL keeps the tables of a running
+//! statement blocked until it ends, even after the try for the global read lock has ended. So the lock is not requested
+//! while a statement runs for long, or may come to run for long.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
-use super::connect::{Address, Conn};
+use super::connect::{Conn, ServerAddress};
+use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
-use super::running::Running;
 use super::session;
 use crate::catalog::{Flavor, Printable};
 use crate::error::Result;
 use crate::options::CloneOptions;
 use crate::plan::{Position, SnapshotMethod};
 
-/// How long one try waits for a lock, in seconds.
-const TRY_SECONDS: u32 = 1;
-/// The first pause between two tries, in which writers catch up; each next one is longer.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-/// How often the server is asked whether its long statements have ended.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long a connection may be silent while a lock is held, and writers wait, before another one asks what it does.
-const SILENCE: Duration = Duration::from_secs(4);
-/// The server ends the connection that holds a lock when it is idle for so many seconds: whoever cannot be reached, or is
-/// stopped, cannot unlock. Longer than a pause.
-const IDLE_SECONDS: u32 = 10;
+/// The seconds that one try waits for a lock.
+const LOCK_TRY_SECONDS: u32 = 1;
+/// The first pause between two tries, in which waiting writers proceed. Each pause is longer than the one before.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+/// The interval between two checks whether long statements have ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a connection may be silent while the lock is held and writers wait, before another connection checks it.
+const LOCKED_SILENCE: Duration = Duration::from_secs(4);
+/// The idle seconds after which the server closes the connection that holds the lock, because a stopped or unreachable
+/// process cannot unlock. Longer than a pause.
+const LOCK_IDLE_SECONDS: u32 = 10;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
-/// What the list of processes says of a statement of somebody else.
-const OTHERS_RUN: &str = "ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch')";
-const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+/// The condition that a row of PROCESSLIST is a running statement of another session.
+const FOREIGN_STATEMENTS: &str =
+    "ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch')";
+const BEGIN_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
-/// Connections that all see one moment, and what is known of it.
+/// Connections that see the same state of the database, and the position of that state.
 pub(super) struct Snapshot {
     pub(super) readers: Vec<Conn>,
     pub(super) position: Position,
 }
 
-/// What is to be seen at one moment.
-pub(super) struct Wanted<'a> {
-    pub(super) address: &'a Address,
+/// What to take a snapshot of.
+pub(super) struct SnapshotRequest<'a> {
+    pub(super) address: &'a ServerAddress,
     pub(super) tables: &'a [String],
-    /// Whether the database has other tables too.
+    /// Whether the database has further tables.
     pub(super) partial: bool,
     pub(super) threads: usize,
     pub(super) options: &'a CloneOptions,
 }
 
-/// Takes the best rung of the ladder that the account may take for these tables.
-pub(super) async fn take(wanted: &Wanted<'_>, running: &Running) -> Result<Snapshot> {
-    let address = wanted.address;
-    let open = async |_| running.watch(session::reader(address).await?).await;
-    let mut readers = try_join_all((0..wanted.threads).map(open)).await?;
-    if wanted.options.no_consistency {
+/// Takes a snapshot by the best method that the account may use for these tables.
+pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &ConnectionRegistry) -> Result<Snapshot> {
+    let address = request.address;
+    let open = async |_| connections.register(session::open_reader(address).await?).await;
+    let mut readers = try_join_all((0..request.threads).map(open)).await?;
+    if request.options.no_consistency {
         return Ok(Snapshot { readers, position: Position::unknown(SnapshotMethod::None) });
     }
-    let mut locker = running.watch(session::control(address).await?).await?;
-    let limits = format!("SET SESSION lock_wait_timeout = {TRY_SECONDS}, SESSION wait_timeout = {IDLE_SECONDS}");
+    let mut locker = connections.register(session::open_control(address).await?).await?;
+    let limits =
+        format!("SET SESSION lock_wait_timeout = {LOCK_TRY_SECONDS}, SESSION wait_timeout = {LOCK_IDLE_SECONDS}");
     locker.exec(&limits).await?;
-    locker.allow_silence(address, SILENCE);
+    locker.set_stall_timeout(address, LOCKED_SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
-    for rung in rungs(locker.server.flavor, wanted.partial) {
-        let asked = match hold(&mut locker, rung, wanted, &mut waited).await? {
-            Held::Since(asked) => asked,
-            Held::Refused(why) => {
-                refused.push(format!("{}: {why}", rung.describe()));
+    for method in snapshot_methods(locker.server.flavor, request.partial) {
+        let requested_at = match acquire_lock(&mut locker, method, request, &mut waited).await? {
+            LockAttempt::Acquired(requested_at) => requested_at,
+            LockAttempt::Unavailable(why) => {
+                refused.push(format!("{}: {why}", method.describe()));
                 continue;
             }
         };
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, SILENCE));
-        try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
-        readers.iter_mut().for_each(|reader| reader.allow_silence(address, address.silence));
-        // It answers only if it has held the lock until now.
-        let mut position = position(&mut locker, rung).await?;
-        unlock(&mut locker).await?;
-        running.close(locker);
-        position.writers_waited_ms = Some(milliseconds(waited + asked.elapsed()));
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, LOCKED_SILENCE));
+        try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
+        readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
+        // An answer proves that the connection has held the lock until now.
+        let mut position = read_position(&mut locker, method).await?;
+        unlock_tables(&mut locker).await?;
+        connections.close(locker);
+        position.writers_waited_ms = Some(milliseconds(waited + requested_at.elapsed()));
         position.refused = refused;
         return Ok(Snapshot { readers, position });
     }
-    // What several connections see cannot be held together without a lock.
-    running.close(locker);
-    readers.drain(1..).for_each(|reader| running.close(reader));
-    try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN))).await?;
+    // Without a lock, several connections would see different states.
+    connections.close(locker);
+    readers.drain(1..).for_each(|reader| connections.close(reader));
+    try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
     let mut position = Position { refused, ..Position::unknown(SnapshotMethod::SingleTransaction) };
     position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
     Ok(Snapshot { readers, position })
@@ -96,83 +100,92 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The rungs that are tried, best first. For some tables only, the locks of these come before that of the whole server.
-fn rungs(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
-    let mut rungs = match flavor {
+/// The methods to try, best first. If only some tables are cloned, their locks come before that of the whole server.
+fn snapshot_methods(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
+    let mut methods = match flavor {
         Flavor::MySql => vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::TableLocks],
         Flavor::MariaDb => {
             vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::BackupStage, SnapshotMethod::TableLocks]
         }
     };
     if partial {
-        rungs.rotate_right(1);
+        methods.rotate_right(1);
     }
-    rungs
+    methods
 }
 
-/// How the asking for a rung's lock ended.
-enum Held {
-    /// It is held; it was asked for at this time.
-    Since(Instant),
-    /// It is not to be had, and why.
-    Refused(String),
+/// The outcome of the tries for the lock of a method.
+enum LockAttempt {
+    /// The lock is held since it was requested at this time.
+    Acquired(Instant),
+    /// The lock cannot be taken, for this reason.
+    Unavailable(String),
 }
 
-/// Takes the lock of a rung, by short tries within `--lock-wait`. What writers waited for tries that failed is added to
+/// Takes the lock of a method by short tries within `--lock-wait`. Adds the time that writers waited for failed tries to
 /// `waited`.
-async fn hold(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>, waited: &mut Duration) -> Result<Held> {
-    let until = Instant::now() + Duration::from_secs(wanted.options.lock_wait);
-    let mut next_pause = FIRST_PAUSE;
-    let mut young = Young::default();
+async fn acquire_lock(
+    conn: &mut Conn,
+    method: SnapshotMethod,
+    request: &SnapshotRequest<'_>,
+    waited: &mut Duration,
+) -> Result<LockAttempt> {
+    let until = Instant::now() + Duration::from_secs(request.options.lock_wait);
+    let mut next_pause = MIN_PAUSE;
+    let mut recent = RecentStatements::default();
     loop {
-        let (why, pause) = match obstacle(conn, rung, wanted.options.lock_guard).await? {
+        let (why, pause) = match blocking_statement(conn, method, request.options.lock_guard).await? {
             Some(why) => {
-                young = Young::default();
-                (why, LOOK)
+                recent = RecentStatements::default();
+                (why, POLL_INTERVAL)
             }
-            None if young.still_run(conn, rung, wanted.options.lock_guard).await? => {
-                tokio::time::sleep(LOOK).await;
+            None if recent.are_running(conn, method, request.options.lock_guard).await? => {
+                tokio::time::sleep(POLL_INTERVAL).await;
                 continue;
             }
             None => {
-                let asked = Instant::now();
-                let Err(error) = lock(conn, rung, wanted).await else { return Ok(Held::Since(asked)) };
-                // A broken connection is no answer.
+                let requested_at = Instant::now();
+                let Err(error) = lock_tables(conn, method, request).await else {
+                    return Ok(LockAttempt::Acquired(requested_at));
+                };
+                // A lost connection is no refusal.
                 if error.code().is_none() {
                     return Err(error);
                 }
-                unlock(conn).await?;
+                unlock_tables(conn).await?;
                 if error.code() != Some(LOCK_WAIT_TIMEOUT) {
-                    return Ok(Held::Refused(error.to_string()));
+                    return Ok(LockAttempt::Unavailable(error.to_string()));
                 }
-                *waited += asked.elapsed();
+                *waited += requested_at.elapsed();
                 let pause = next_pause;
-                next_pause = (2 * pause).min(LONGEST_PAUSE);
+                next_pause = (2 * pause).min(MAX_PAUSE);
                 (error.to_string(), pause)
             }
         };
         if Instant::now() + pause >= until {
-            return Ok(Held::Refused(format!("{why}, for {} s", wanted.options.lock_wait)));
+            return Ok(LockAttempt::Unavailable(format!("{why}, for {} s", request.options.lock_wait)));
         }
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Statements that ran at the first look and still run: each may become one that takes long.
+/// Statements that have been running since the first check. Each may come to run for long.
 #[derive(Default)]
-struct Young {
+struct RecentStatements {
     since: Option<Instant>,
     statements: BTreeSet<(u64, String)>,
 }
 
-impl Young {
-    /// Looks at them once more. After `guard` seconds those that are left are old, or were followed by others alike. Only
-    /// MySQL leaves tables blocked after a lock that was asked for in vain.
-    async fn still_run(&mut self, conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<bool> {
-        if rung != SnapshotMethod::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
+impl RecentStatements {
+    /// Checks whether any of the statements still runs. After `guard` seconds the rest are long statements, or equal ones
+    /// that started later.
+    ///
+    /// Only MySQL keeps tables blocked after a failed try, so MariaDB is not checked.
+    async fn are_running(&mut self, conn: &mut Conn, method: SnapshotMethod, guard: u64) -> Result<bool> {
+        if method != SnapshotMethod::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
             return Ok(false);
         }
-        let sql = format!("SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE {OTHERS_RUN}");
+        let sql = format!("SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE {FOREIGN_STATEMENTS}");
         let rows = match conn.rows(&sql).await {
             Err(error) if error.code().is_none() => return Err(error),
             other => other.unwrap_or_default(),
@@ -188,13 +201,13 @@ impl Young {
     }
 }
 
-/// A statement that would hold the global read lock off, and all others behind it. Without the right `PROCESS` none is
-/// seen.
-async fn obstacle(conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<Option<String>> {
-    if rung != SnapshotMethod::GlobalReadLock || guard == 0 {
+/// Finds a statement for which the global read lock, and all statements behind it, would wait. Without the privilege
+/// `PROCESS` none is visible.
+async fn blocking_statement(conn: &mut Conn, method: SnapshotMethod, guard: u64) -> Result<Option<String>> {
+    if method != SnapshotMethod::GlobalReadLock || guard == 0 {
         return Ok(None);
     }
-    // MariaDB does not wait for those that only read.
+    // MariaDB does not wait for statements that only read.
     let kind = match conn.server.flavor {
         Flavor::MySql => "TRUE",
         Flavor::MariaDb => {
@@ -203,7 +216,7 @@ async fn obstacle(conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<O
     };
     let sql = format!(
         "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM information_schema.PROCESSLIST \
-         WHERE {OTHERS_RUN} AND {kind} \
+         WHERE {FOREIGN_STATEMENTS} AND {kind} \
          AND (TIME >= {guard} OR STATE IN ('Waiting for global read lock', 'Waiting for table flush')) \
          ORDER BY TIME DESC LIMIT 1"
     );
@@ -217,8 +230,8 @@ async fn obstacle(conn: &mut Conn, rung: SnapshotMethod, guard: u64) -> Result<O
     }))
 }
 
-async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Result<()> {
-    match rung {
+async fn lock_tables(conn: &mut Conn, method: SnapshotMethod, request: &SnapshotRequest<'_>) -> Result<()> {
+    match method {
         SnapshotMethod::GlobalReadLock => conn.exec("FLUSH TABLES WITH READ LOCK").await.map(drop),
         SnapshotMethod::BackupStage => {
             for stage in ["START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"] {
@@ -228,12 +241,12 @@ async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Res
         }
         _ => {
             if conn.server.flavor == Flavor::MySql {
-                // Keeps definitions still as well; the table locks alone hold the rows.
-                conn.try_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
+                // Blocks DDL too. The table locks alone keep the rows unchanged.
+                conn.try_exec_each(&["LOCK INSTANCE FOR BACKUP"]).await?;
             }
-            let database = quote_name(&wanted.address.database);
+            let database = quote_name(&request.address.database);
             let locks: Vec<String> =
-                wanted.tables.iter().map(|table| format!("{database}.{} READ", quote_name(table))).collect();
+                request.tables.iter().map(|table| format!("{database}.{} READ", quote_name(table))).collect();
             match locks.is_empty() {
                 true => Ok(()),
                 false => conn.exec(&format!("LOCK TABLES {}", locks.join(", "))).await.map(drop),
@@ -242,17 +255,17 @@ async fn lock(conn: &mut Conn, rung: SnapshotMethod, wanted: &Wanted<'_>) -> Res
     }
 }
 
-async fn unlock(conn: &mut Conn) -> Result<()> {
-    conn.try_each(match conn.server.flavor {
+async fn unlock_tables(conn: &mut Conn) -> Result<()> {
+    conn.try_exec_each(match conn.server.flavor {
         Flavor::MySql => &["UNLOCK TABLES", "UNLOCK INSTANCE"],
         Flavor::MariaDb => &["UNLOCK TABLES", "BACKUP STAGE END"],
     })
     .await
 }
 
-/// The binary log's position at this moment, where the account may see it and the server keeps one.
-async fn position(conn: &mut Conn, rung: SnapshotMethod) -> Result<Position> {
-    let mut position = Position::unknown(rung);
+/// Reads the current position in the binary log, if the server has one and the account may see it.
+async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
+    let mut position = Position::unknown(method);
     // The statement was renamed in MySQL 8.2; MariaDB keeps the old name.
     for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
         match conn.row(sql).await {

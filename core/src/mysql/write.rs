@@ -1,65 +1,68 @@
-//! Writes a batch into its table: strictly, or where only what the table computes raises warnings, leniently; and where
-//! the table's rules refuse rows under our settings, under those that they take them under.
+//! Writes a batch into its table.
+//!
+//! The first try is strict. If only computed values raise warnings, the next try is lenient. If the table's rules refuse
+//! rows, the settings under which they accept the rows are searched for.
 
 use super::connect::Conn;
-use super::ddl::{Dialect, tokens};
-use super::generated::{Divided, Part, Settings};
-use super::load::Loading;
-use super::target::Target;
-use super::{column, history, journal, load, zero};
+use super::ddl::{Dialect, tokenize};
+use super::generated::{BatchDivision, BatchPart, SessionSettings};
+use super::load::LoadOptions;
+use super::target::TargetDatabase;
+use super::{column, journal, load, negative_zero, system_versioning};
 use crate::batch::Batch;
 use crate::catalog::{Flavor, Table};
 use crate::codec::row_texts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::TablePlan;
 
-/// What a server says where a rule of the table refuses a row that the settings of another session let pass: a check, a
-/// number out of range, no partition.
-const BROKEN_RULES: [u16; 4] = [3819, 4025, 1690, 1526];
+/// The errors of rows that a rule of the table refuses, although it may accept them under other settings: a check, a number
+/// out of range, no partition.
+const RULE_VIOLATIONS: [u16; 4] = [3819, 4025, 1690, 1526];
 
-/// No more rows than these are tried under every setting at once: one that is refused costs the others each try.
-const SAMPLE: u64 = 64;
+/// The most rows that are tried together under all settings. A refused row costs the others every try.
+const MAX_SEARCHED_ROWS: u64 = 64;
 
-/// The remedy where the server does not open a table anew.
-const FLUSHING: &str = "GRANT RELOAD, or FLUSH_TABLES on MySQL, to the target's account";
+/// The remedy if the server does not reopen a table.
+const FLUSH_PRIVILEGE: &str = "GRANT RELOAD, or FLUSH_TABLES on MySQL, to the target's account";
 
-/// How the rows of a batch are taken.
+/// How the server has to accept the rows of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way<'a> {
+enum WriteMode<'a> {
     /// Every warning is an error.
     Strict,
-    /// The rows are known to fit.
+    /// Warnings are accepted, because the rows are known to fit.
     Lenient,
-    /// The same, under whichever of these settings the table takes them.
-    Searching(&'a [Settings]),
+    /// Warnings are accepted, under whichever of these settings the table accepts the rows.
+    SettingsSearch(&'a [SessionSettings]),
 }
 
-impl Target {
-    /// Writes the batch, once.
+impl TargetDatabase {
+    /// Writes the batch exactly once.
     pub(super) async fn write_batch(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
-        let divided = self.divide(table, batch, &conn.server).await?;
+        let division = self.divide_batch(table, batch, &conn.server).await?;
         if is_transactional(&table.table) {
-            match self.write_once(conn, table, batch, &divided, Way::Strict).await {
-                Err(error) if is_refused(&error) => {
+            match self.write_once(conn, table, batch, &division, WriteMode::Strict).await {
+                Err(error) if is_row_refusal(&error) => {
                     conn.exec("ROLLBACK").await?;
-                    match self.rows_fit(&table.table, batch).await? {
-                        Some(true) => self.write_leniently(conn, table, batch, &divided).await?,
-                        None if computes(&table.table) => return Err(untried(error)),
+                    match self.accepts_rows(&table.table, batch).await? {
+                        Some(true) => self.write_leniently(conn, table, batch, &division).await?,
+                        None if has_expressions(&table.table) => return Err(unverified_refusal(error)),
                         _ => return Err(error),
                     }
                 }
                 other => other?,
             }
         } else {
-            // Not with the journal: MySQL refuses a transaction of both where it writes GTIDs. And in one try: half of a
-            // batch that was refused would stay.
-            let way = match computes(&table.table) && self.rows_fit(&table.table, batch).await? == Some(true) {
-                true => Way::Lenient,
-                false => Way::Strict,
-            };
-            self.put_each(conn, table, &divided, way).await?;
+            // Without the journal, because MySQL with GTIDs refuses a transaction over both kinds of tables. In one try,
+            // because a part of a refused batch would stay.
+            let mode =
+                match has_expressions(&table.table) && self.accepts_rows(&table.table, batch).await? == Some(true) {
+                    true => WriteMode::Lenient,
+                    false => WriteMode::Strict,
+                };
+            self.load_parts(conn, table, &division, mode).await?;
         }
-        self.expect(table.number, batch, &divided);
+        self.record_expected(table.number, batch, &division);
         Ok(())
     }
 
@@ -68,39 +71,42 @@ impl Target {
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        divided: &Divided,
+        division: &BatchDivision,
     ) -> Result<()> {
-        match self.write_once(conn, table, batch, divided, Way::Lenient).await {
-            Err(error) if breaks_rule(&error) => self.write_searching(conn, table, batch, divided, error).await,
+        match self.write_once(conn, table, batch, division, WriteMode::Lenient).await {
+            Err(error) if is_rule_violation(&error) => {
+                self.write_with_search(conn, table, batch, division, error).await
+            }
             other => other,
         }
     }
 
-    /// Writes a batch that the table's rules refuse under the settings of its parts. What the server keeps of a table that
-    /// it has opened is tried in transactions of their own: no table can be opened anew in the middle of one everywhere.
-    async fn write_searching(
+    /// Writes a batch that the table's rules refuse under the settings of its parts.
+    ///
+    /// Settings that count when the server opens the table get a transaction each, because not every server can reopen a
+    /// table during a transaction.
+    async fn write_with_search(
         &self,
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        divided: &Divided,
+        division: &BatchDivision,
         refusal: Error,
     ) -> Result<()> {
-        let mut left = self.settings_for_rules(&table.table, &conn.server, divided);
+        let mut left = self.rule_settings(&table.table, &conn.server, division);
         while let Some(first) = left.first() {
-            let opening = first.fixed_at_open();
-            let (candidates, others) = left.into_iter().partition(|settings| settings.fixed_at_open() == opening);
+            let opening = first.fixed_at_table_open();
+            let (candidates, others) = left.into_iter().partition(|settings| settings.fixed_at_table_open() == opening);
             left = others;
             conn.exec("ROLLBACK").await?;
-            match self.write_once(conn, table, batch, divided, Way::Searching(&candidates)).await {
-                Err(error) if breaks_rule(&error) => {}
+            match self.write_once(conn, table, batch, division, WriteMode::SettingsSearch(&candidates)).await {
+                Err(error) if is_rule_violation(&error) => {}
                 other => return other,
             }
         }
-        Err(match self.is_stuck(table) {
-            true => {
-                refusal.with("it may pass under other settings, for which the table must be opened anew:", FLUSHING)
-            }
+        Err(match self.cannot_reopen(table) {
+            true => refusal
+                .with("it may pass under other settings, for which the table must be opened anew:", FLUSH_PRIVILEGE),
             false => refusal,
         })
     }
@@ -110,66 +116,72 @@ impl Target {
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        divided: &Divided,
-        way: Way<'_>,
+        division: &BatchDivision,
+        mode: WriteMode<'_>,
     ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
-        if !journal::note(conn, &self.address.database, batch.id).await? {
+        if !journal::record_batch(conn, &self.address.database, batch.id).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
-        self.put_each(conn, table, divided, way).await?;
+        self.load_parts(conn, table, division, mode).await?;
         conn.exec("COMMIT").await.map(drop)
     }
 
-    async fn put_each(&self, conn: &mut Conn, table: &TablePlan, divided: &Divided, way: Way<'_>) -> Result<()> {
+    async fn load_parts(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        division: &BatchDivision,
+        mode: WriteMode<'_>,
+    ) -> Result<()> {
         let mut opening = None;
-        for part in &divided.parts {
-            let settings = match way {
-                Way::Searching([first, ..]) => first,
+        for part in &division.parts {
+            let settings = match mode {
+                WriteMode::SettingsSearch([first, ..]) => first,
                 _ => &part.settings,
             };
-            // MariaDB would wait for the end of this transaction before it opened a table anew.
+            // MariaDB would wait for the end of this transaction before it reopens a table.
             if opening.is_none() || conn.server.flavor == Flavor::MySql {
                 drop(opening.take());
-                opening = Some(self.open_under(table, settings).await?);
+                opening = Some(self.reopen_table(table, settings).await?);
             }
-            if let Way::Searching(candidates) = way {
-                self.put_searching(conn, table, part, candidates).await?;
+            if let WriteMode::SettingsSearch(candidates) = mode {
+                self.load_with_search(conn, table, part, candidates).await?;
                 continue;
             }
-            let loading = Loading { lenient: way == Way::Lenient, settings: part.settings.clone() };
-            self.put(conn, table, &part.batch, &loading).await?;
+            let options = LoadOptions { lenient: mode == WriteMode::Lenient, settings: part.settings.clone() };
+            self.load_rows(conn, table, &part.batch, &options).await?;
         }
         Ok(())
     }
 
-    /// Puts rows under the settings that the table takes them under; where none fit all of them, half by half.
-    async fn put_searching(
+    /// Loads rows under the settings under which the table accepts them. If no settings suit all rows, splits them in halves.
+    async fn load_with_search(
         &self,
         conn: &mut Conn,
         table: &TablePlan,
-        part: &Part,
-        candidates: &[Settings],
+        part: &BatchPart,
+        candidates: &[SessionSettings],
     ) -> Result<()> {
-        let mut candidates: Vec<Settings> =
+        let mut candidates: Vec<SessionSettings> =
             candidates.iter().map(|settings| settings.completed_by(&part.settings)).collect();
-        candidates.sort_by_key(|settings| !settings.agrees_with(&part.settings));
+        candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
         let mut left = vec![part.batch.clone()];
         while let Some(batch) = left.pop() {
-            let tried = if batch.rows > SAMPLE { 1 } else { candidates.len() };
+            let tried = if batch.rows > MAX_SEARCHED_ROWS { 1 } else { candidates.len() };
             let mut refusal = None;
             for index in 0..tried {
                 conn.exec("SAVEPOINT dbgraft_part").await?;
                 let Some(settings) = candidates.get(index).cloned() else { break };
-                match self.put(conn, table, &batch, &Loading { lenient: true, settings }).await {
-                    Err(error) if breaks_rule(&error) => {
+                match self.load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings }).await {
+                    Err(error) if is_rule_violation(&error) => {
                         conn.exec("ROLLBACK TO SAVEPOINT dbgraft_part").await?;
                         refusal = refusal.or(Some(error));
                     }
                     Err(error) => return Err(error),
                     Ok(()) => {
                         refusal = None;
-                        // The next rows are likely to need the same.
+                        // The next rows probably need the same settings.
                         candidates.get_mut(..=index).into_iter().for_each(|tried| tried.rotate_right(1));
                         break;
                     }
@@ -177,68 +189,70 @@ impl Target {
             }
             match refusal {
                 Some(error) if batch.rows < 2 => return Err(error),
-                Some(_) => left.extend(halves(&batch).into_iter().rev()),
+                Some(_) => left.extend(split_batch(&batch).into_iter().rev()),
                 None => {}
             }
         }
-        self.remember_rules(table, candidates.first());
+        self.record_rule_settings(table, candidates.first());
         Ok(())
     }
 
-    async fn put(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, loading: &Loading) -> Result<()> {
+    async fn load_rows(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, options: &LoadOptions) -> Result<()> {
         let database = &self.address.database;
-        let (files, packet) = {
+        let (can_load_data, max_allowed_packet) = {
             let state = self.state();
-            (state.files, state.packet)
+            (state.can_load_data, state.max_allowed_packet)
         };
-        let current = history::current(&table.table, batch).filter(|_| conn.server.flavor == Flavor::MySql);
+        let current =
+            system_versioning::keep_current_rows(&table.table, batch).filter(|_| conn.server.flavor == Flavor::MySql);
         let (table, batch) = current.as_ref().map_or((&table.table, batch), |(table, batch)| (table, batch));
-        let signed = zero::signed(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
-        let batch = match &signed {
-            Some((signed, lost)) => {
-                self.state().lost_signs(&table.name, lost);
-                signed
+        let encoded =
+            negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
+        let batch = match &encoded {
+            Some((encoded, lost)) => {
+                self.state().count_lost_signs(&table.name, lost);
+                encoded
             }
             None => batch,
         };
-        let put = match files && column::loads_by_file(table) {
-            true => load::by_file(conn, database, table, batch, loading).await,
-            false => load::by_insert(conn, database, table, batch, packet, loading).await,
+        let put = match can_load_data && column::supports_load_data(table) {
+            true => load::load_data(conn, database, table, batch, options).await,
+            false => load::insert_rows(conn, database, table, batch, max_allowed_packet, options).await,
         };
-        if put.as_ref().is_err_and(is_refused) {
-            loading.leave(conn, true).await?;
+        if put.as_ref().is_err_and(is_row_refusal) {
+            options.reset_session(conn, true).await?;
         }
         put
     }
 }
 
-/// Whether the server, or our own look at its warnings, refuses rows for what they are.
-fn is_refused(error: &Error) -> bool {
+/// Whether the error means that the server, or the check of its warnings, refuses the rows.
+fn is_row_refusal(error: &Error) -> bool {
     !error.is_retryable() && (error.code().is_some() || error.kind() == ErrorKind::Data)
 }
 
-/// The refusal of rows of which nobody could find out whether they are to blame.
-fn untried(error: Error) -> Error {
+/// The error of refused rows if it is unknown whether the rows themselves are the cause.
+fn unverified_refusal(error: Error) -> Error {
     let remedy = "GRANT CREATE TEMPORARY TABLES on the target's database, by which a clone finds that out";
     error.with("perhaps only what the table computes from its rows is to blame:", remedy)
 }
 
-fn breaks_rule(error: &Error) -> bool {
-    error.code().is_some_and(|code| BROKEN_RULES.contains(&code))
+fn is_rule_violation(error: &Error) -> bool {
+    error.code().is_some_and(|code| RULE_VIOLATIONS.contains(&code))
 }
 
-fn halves(batch: &Batch) -> [Batch; 2] {
+fn split_batch(batch: &Batch) -> [Batch; 2] {
     let all: Vec<&[u8]> = row_texts(&batch.data).collect();
     let (first, second) = all.split_at(all.len() / 2);
     [first, second].map(|half| Batch::from_lines(batch.id, half.iter().copied()))
 }
 
-/// Whether a batch goes into the table whole or not at all.
+/// Whether the table's engine has transactions, so that a batch is stored completely or not at all.
 pub(super) fn is_transactional(table: &Table) -> bool {
     ["InnoDB", "ROCKSDB", "TokuDB"].iter().any(|engine| engine.eq_ignore_ascii_case(&table.engine))
 }
 
-/// Whether the server computes something from the rows of the table.
-fn computes(table: &Table) -> bool {
-    tokens(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
+/// Whether the table has expressions that the server computes from its rows.
+fn has_expressions(table: &Table) -> bool {
+    tokenize(&table.create, Dialect::default()).iter().any(|token| token.is_any_word(&["AS", "CHECK", "PARTITION"]))
 }

@@ -5,9 +5,6 @@ use std::fs;
 
 use crate::{code_of, files, sources};
 
-/// Rooms whose circles are not open yet. Circles among files of one of these rooms are accepted.
-const NOT_OPEN_YET: &[&str] = &["agent", "endpoint", "mysql"];
-
 /// A module's path from the root of the crate: `["mysql", "read"]`.
 type Module = Vec<String>;
 
@@ -204,15 +201,8 @@ fn no_files_import_each_other() {
     let library = library();
     let edges: usize = library.imports().values().map(BTreeSet::len).sum();
     assert!(edges > 300, "only {edges} imports were found");
-    let is_in = |room: &str, file: &String| file.split('/').next() == Some(room);
-    let accepted =
-        |circle: &BTreeSet<String>| NOT_OPEN_YET.iter().any(|room| circle.iter().all(|file| is_in(room, file)));
-    let circles: Vec<String> = library
-        .circles()
-        .into_iter()
-        .filter(|circle| !accepted(circle))
-        .map(|circle| circle.into_iter().collect::<Vec<_>>().join(", "))
-        .collect();
+    let circles: Vec<String> =
+        library.circles().into_iter().map(|circle| circle.into_iter().collect::<Vec<_>>().join(", ")).collect();
     assert!(circles.is_empty(), "these files import each other:\n{}", circles.join("\n"));
 }
 

@@ -1,20 +1,20 @@
-//! Row conditions: each must stay within its brackets, and the server must understand it.
+//! Checks the row conditions of `--where`: each must be one expression that the server accepts.
 
-use super::words::named;
+use super::message_format::display_name;
 use crate::catalog::Printable;
 use crate::error::Result;
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::{Dialect, TokenKind, quote_name, tokens};
+use crate::mysql::ddl::{Dialect, TokenKind, quote_name, tokenize};
 use crate::plan::Selection;
 use crate::report::Finding;
 
-/// The conditions of a selection that cannot be used.
+/// Reports the conditions of a selection that are unusable.
 pub(super) async fn check(conn: &mut Conn, database: &str, selection: &Selection) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for table in &selection.tables {
         let Some(condition) = &table.filter else { continue };
-        let name = named(&table.name);
-        if let Some(problem) = escape(condition) {
+        let name = display_name(&table.name);
+        if let Some(problem) = syntax_problem(condition) {
             findings
                 .push(Finding::error(format!("the condition for table {name} {problem}: {}", Printable(condition))));
             continue;
@@ -37,13 +37,13 @@ pub(super) async fn check(conn: &mut Conn, database: &str, selection: &Selection
     Ok(findings)
 }
 
-/// How the condition would get out of the brackets around it, if it would. The end of the line that is put after it
-/// closes a comment which runs to the end of its line.
-fn escape(condition: &str) -> Option<&'static str> {
+/// Describes why the condition would not stay within the brackets around it; `None` if it does. A line break follows
+/// the condition and ends a line comment in it.
+fn syntax_problem(condition: &str) -> Option<&'static str> {
     let text = format!("({condition}\n)");
     let mut depth = 0_i32;
     let mut closed = false;
-    for token in tokens(&text, Dialect::default()) {
+    for token in tokenize(&text, Dialect::default()) {
         if closed {
             return Some("closes a bracket that it does not open");
         }
@@ -64,13 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_cannot_leave_its_brackets() {
+    fn a_condition_stays_within_its_brackets() {
         for good in ["a = 1", "a IN (1, (2))", "a = ')' OR b = 'it''s;'", "a = 1 -- why", "a /* ( */ > 0", "`)` = 1"] {
-            assert_eq!(escape(good), None, "{good}");
+            assert_eq!(syntax_problem(good), None, "{good}");
         }
         for bad in ["1=1) OR (1=1", "(a = 1", "a = 1)", "a = '", "a = 1 /*", "a = 1; DROP TABLE x", "1 /*! ) */ ("] {
-            assert!(escape(bad).is_some(), "{bad}");
+            assert!(syntax_problem(bad).is_some(), "{bad}");
         }
-        assert!(escape(r"a = '\' OR b = 1").is_some());
+        assert!(syntax_problem(r"a = '\' OR b = 1").is_some());
     }
 }

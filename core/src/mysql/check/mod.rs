@@ -1,34 +1,38 @@
-//! The preflight: what would keep a selection from being read or written, found before anything is.
+//! The preflight: finds what would prevent a selection from being read or written, before anything is written.
 //!
-//! Rights are read from `SHOW GRANTS` and, where it is cheap and leaves nothing behind, tried. Each problem is one
-//! line that names the thing and says what to do.
+//! The checks read privileges from `SHOW GRANTS`. Where it is cheap and leaves nothing behind they try the operation.
+//! Each problem is one line that names the object, the cause and the remedy.
 
+mod account;
 mod condition;
 mod connections;
-mod facts;
+mod existing_objects;
 mod grants;
-mod party;
-mod readable;
-mod rung;
+mod message_format;
+mod read_access;
+mod snapshot_method;
 mod source;
+mod storage_engines;
+mod system_variables;
 mod target;
-mod visible;
-mod words;
+mod visibility;
 
 #[cfg(test)]
 mod tests;
 
-use super::connect::{Address, Conn};
+pub(super) use account::inactive_roles_hint;
+
+use super::connect::{Conn, ServerAddress};
 use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
 use crate::plan::{Selection, SnapshotMethod};
 use crate::report::Finding;
 
-/// Problems that would keep this selection from being read.
+/// Finds problems that would prevent this selection from being read.
 pub(super) async fn source(
     conn: &mut Conn,
-    _address: &Address,
+    _address: &ServerAddress,
     catalog: &Catalog,
     selection: &Selection,
     options: &CloneOptions,
@@ -36,10 +40,11 @@ pub(super) async fn source(
     source::check(conn, catalog, selection, options).await
 }
 
-/// Problems that would keep this selection from being written into the address's database. Changes nothing that lasts.
+/// Finds problems that would prevent this selection from being written into the address's database. Leaves no change
+/// behind.
 pub(super) async fn target(
     conn: &mut Conn,
-    address: &Address,
+    address: &ServerAddress,
     catalog: &Catalog,
     selection: &Selection,
     options: &CloneOptions,
@@ -47,32 +52,28 @@ pub(super) async fn target(
     target::check(conn, address, catalog, selection, options).await
 }
 
-/// The objects that are in the database now; none if there is no such database.
-pub(super) async fn existing(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
-    facts::existing(conn, database).await
+/// Lists the objects that are in the database now; none if there is no such database.
+pub(super) async fn existing_objects(conn: &mut Conn, database: &str) -> Result<Vec<ObjectRef>> {
+    existing_objects::list_objects(conn, database).await
 }
 
-/// What helps where a role of the account has the rights, and is not active.
-pub(super) async fn roles_hint(conn: &mut Conn) -> Result<String> {
-    Ok(party::Party::read(conn).await?.roles_hint())
-}
-
-/// What a catalog should say of the server: its identity, how large a value may be, and how it compares names.
-pub(super) async fn server(conn: &mut Conn) -> Result<Server> {
-    let settings = facts::Settings::read(conn).await?;
-    let max_allowed_packet = settings.number("max_allowed_packet").unwrap_or(0);
-    let (identity, folds_names) = (facts::identity(&settings), settings.folds_names());
-    let settings = facts::computing_settings(conn).await?;
+/// Reads what a catalog says of its server: identity, largest value, comparison of names, settings of expressions.
+pub(super) async fn read_server(conn: &mut Conn) -> Result<Server> {
+    let variables = system_variables::SystemVariables::read(conn).await?;
+    let max_allowed_packet = variables.number("max_allowed_packet").unwrap_or(0);
+    let (identity, folds_names) = (system_variables::server_identity(&variables), variables.folds_names());
+    let settings = system_variables::expression_settings(conn).await?;
     Ok(Server { identity, max_allowed_packet, folds_names, settings, ..conn.server.clone() })
 }
 
-/// The rung that the account's rights promise.
-pub(super) async fn expected_rung(
+/// Reads the account's privileges, and returns the snapshot method that they allow.
+pub(super) async fn expected_snapshot_method(
     conn: &mut Conn,
     flavor: Flavor,
     options: &CloneOptions,
     database: &str,
     partial: bool,
 ) -> Result<SnapshotMethod> {
-    Ok(rung::expected(&party::Party::read(conn).await?, flavor, options, database, partial))
+    let account = account::Account::read(conn).await?;
+    Ok(snapshot_method::expected_method(&account, flavor, options, database, partial))
 }

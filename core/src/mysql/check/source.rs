@@ -1,7 +1,7 @@
 //! The checks of the source.
 
-use super::party::Party;
-use super::{condition, connections, readable, rung, visible};
+use super::account::Account;
+use super::{condition, connections, read_access, snapshot_method, visibility};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::mysql::connect::Conn;
@@ -15,32 +15,39 @@ pub(super) async fn check(
     selection: &Selection,
     options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
-    let party = Party::read(conn).await?;
-    let broken = readable::broken(conn, catalog, selection).await?;
-    let mut findings = visible::check(&party, catalog, selection, &broken);
+    let account = Account::read(conn).await?;
+    let broken = read_access::undisplayable_objects(conn, catalog, selection).await?;
+    let mut findings = visibility::check(&account, catalog, selection, &broken);
     if selection.schema {
-        findings.extend(visible::unseen(&party, catalog, selection, options));
+        findings.extend(visibility::check_hidden_kinds(&account, catalog, selection, options));
     }
-    findings.extend(readable::check(conn, &party, catalog, selection).await?);
+    findings.extend(read_access::check(conn, &account, catalog, selection).await?);
     if selection.rows {
-        findings.extend(connections::check("source", 1, &party, options));
+        findings.extend(connections::check("source", 1, &account, options));
         findings.extend(condition::check(conn, &catalog.database.name, selection).await?);
-        findings.extend(lone_reader(&party, catalog, selection, options));
+        findings.extend(check_single_reader(&account, catalog, selection, options));
         if !options.no_consistency {
-            findings.extend(readable::unheld(conn, catalog, selection).await?);
+            findings.extend(read_access::check_transactional_engines(conn, catalog, selection).await?);
         }
     }
     Ok(findings)
 }
 
-fn lone_reader(party: &Party, catalog: &Catalog, selection: &Selection, options: &CloneOptions) -> Option<Finding> {
+/// Warns if the account's privileges allow only one reading connection.
+fn check_single_reader(
+    account: &Account,
+    catalog: &Catalog,
+    selection: &Selection,
+    options: &CloneOptions,
+) -> Option<Finding> {
     let partial = selection.tables.len() < catalog.tables.len();
-    let rung = rung::expected(party, catalog.server.flavor, options, &catalog.database.name, partial);
-    if rung != SnapshotMethod::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
+    let method =
+        snapshot_method::expected_method(account, catalog.server.flavor, options, &catalog.database.name, partial);
+    if method != SnapshotMethod::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
         return None;
     }
     Some(Finding::warning(format!(
         "the account may take no lock, so only one connection reads, and no binary log position is known: {}",
-        party.remedy("RELOAD", "*.*")
+        account.remedy("RELOAD", "*.*")
     )))
 }

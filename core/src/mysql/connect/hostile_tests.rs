@@ -1,4 +1,4 @@
-//! Promise: a server that hangs, lies or asks for what it must not have ends in an error, and the password stays here.
+//! Hostile servers: each stall and each protocol violation is an error, and none of them receives the password.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,29 +17,29 @@ use crate::dial::{Dial, DirectDialer, Duplex, SocketAddress};
 
 const SECRET: &str = "s3cr3t-Pa55word";
 const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
-/// Nobody that is to end takes longer.
-const END: Duration = Duration::from_secs(20);
+/// The limit for every connection that must end.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// A server that can do what the protocol forbids.
-struct Fake {
+/// A server that can break the protocol.
+struct FakeServer {
     io: Box<dyn Duplex>,
-    /// All that clients have sent, TLS taken off.
-    heard: Arc<Mutex<Vec<u8>>>,
+    /// All data that clients have sent, decrypted.
+    received: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Fake {
+impl FakeServer {
     async fn send(&mut self, sequence: u8, payload: &[u8]) {
         let [a, b, c, _] = u32::try_from(payload.len()).unwrap().to_le_bytes();
-        self.raw(&[&[a, b, c, sequence], payload].concat()).await;
+        self.send_raw(&[&[a, b, c, sequence], payload].concat()).await;
     }
 
-    async fn raw(&mut self, bytes: &[u8]) {
+    async fn send_raw(&mut self, bytes: &[u8]) {
         let _ = self.io.write_all(bytes).await;
         let _ = self.io.flush().await;
     }
 
-    /// The client's next packet; nothing when it is gone.
-    async fn hear(&mut self) -> Vec<u8> {
+    /// Reads the client's next packet; empty if the client has disconnected.
+    async fn receive(&mut self) -> Vec<u8> {
         let mut header = [0; 4];
         if self.io.read_exact(&mut header).await.is_err() {
             return Vec::new();
@@ -47,11 +47,11 @@ impl Fake {
         let [a, b, c, _] = header;
         let mut packet = vec![0; usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16];
         let _ = self.io.read_exact(&mut packet).await;
-        self.heard.lock().unwrap().extend_from_slice(&packet);
+        self.received.lock().unwrap().extend_from_slice(&packet);
         packet
     }
 
-    async fn greet(&mut self, id: u32, tls: Option<&TlsAcceptor>) -> u8 {
+    async fn handshake(&mut self, id: u32, tls: Option<&TlsAcceptor>) -> u8 {
         let capabilities: u32 = 0x0128_A285 | if tls.is_some() { 0x800 } else { 0 };
         let [c0, c1, c2, c3] = capabilities.to_le_bytes();
         let mut packet = b"\x0a9.7.4\0".to_vec();
@@ -61,22 +61,22 @@ impl Fake {
         packet.extend_from_slice(&[0; 10]);
         packet.extend_from_slice(b"abcdefghijkl\0caching_sha2_password\0");
         self.send(0, &packet).await;
-        let mut first = self.hear().await;
+        let mut first = self.receive().await;
         let Some(tls) = tls.filter(|_| first.len() == 32) else { return 2 };
         let inner = std::mem::replace(&mut self.io, Box::new(tokio::io::duplex(1).0));
         self.io = Box::new(tls.accept(inner).await.unwrap());
         first.clear();
-        self.hear().await;
+        self.receive().await;
         3
     }
 
-    /// Lets the client in, and answers what sets up its session.
+    /// Accepts the client's login.
     async fn log_in(&mut self, id: u32) {
-        let sequence = self.greet(id, None).await;
+        let sequence = self.handshake(id, None).await;
         self.send(sequence, OK).await;
     }
 
-    async fn rows(&mut self, rows: &[&[&str]]) {
+    async fn send_rows(&mut self, rows: &[&[&str]]) {
         let columns = rows.first().map_or(1, |row| row.len());
         self.send(1, &[u8::try_from(columns).unwrap()]).await;
         let mut sequence = 2;
@@ -93,156 +93,159 @@ impl Fake {
     }
 }
 
-/// Reaches the fake whatever host the address names.
-struct Elsewhere(u16);
+/// Connects to this local port, for any host name.
+struct FixedPortDialer(u16);
 
 #[async_trait]
-impl Dial for Elsewhere {
+impl Dial for FixedPortDialer {
     async fn dial(&self, _: SocketAddress<'_>, traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
         DirectDialer::default().dial(SocketAddress::Tcp("127.0.0.1", self.0), traffic).await
     }
 }
 
-fn address(port: u16) -> Address {
+fn address(port: u16) -> ServerAddress {
     let account = ("app".to_owned(), SECRET.into());
-    let silence = Duration::from_millis(400);
-    Address { silence, ..Address::new(ServerRole::Source, ("127.0.0.1", port), account, "shop".to_owned()) }
+    let stall_timeout = Duration::from_millis(400);
+    ServerAddress {
+        stall_timeout,
+        ..ServerAddress::new(ServerRole::Source, ("127.0.0.1", port), account, "shop".to_owned())
+    }
 }
 
-/// Serves each connection by `serve`, which gets its number from 1 on.
-async fn fake<F: Future<Output = ()> + Send + 'static>(
-    serve: impl Fn(Fake, u32) -> F + Send + 'static,
-) -> (Address, Arc<Mutex<Vec<u8>>>) {
+/// Starts a server that calls `serve` for each connection, with its number from 1 on.
+async fn fake_server<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(FakeServer, u32) -> F + Send + 'static,
+) -> (ServerAddress, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let heard = Arc::<Mutex<Vec<u8>>>::default();
-    let all = heard.clone();
+    let received = Arc::<Mutex<Vec<u8>>>::default();
+    let all = received.clone();
     tokio::spawn(async move {
         for id in 1.. {
             let (stream, _): (TcpStream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(Fake { io: Box::new(stream), heard: all.clone() }, id));
+            tokio::spawn(serve(FakeServer { io: Box::new(stream), received: all.clone() }, id));
         }
     });
-    (address(port), heard)
+    (address(port), received)
 }
 
-async fn opened(address: &Address) -> Result<Conn> {
-    timeout(END, Conn::open(address, TrafficClass::Control, "SET @x = 1")).await.expect("it hangs")
+async fn open(address: &ServerAddress) -> Result<Conn> {
+    timeout(LIMIT, Conn::open(address, TrafficClass::Control, "SET @x = 1")).await.expect("it hangs")
 }
 
-/// What a statement comes to whose answer is what `answer` does with the first connection. Others see `seen`, or are
-/// never answered.
-async fn told<F: Future<Output = Fake> + Send + 'static>(
+/// Runs a statement whose response `respond` sends over the first connection. Further connections see the row `seen` in
+/// the process list, or get no response.
+async fn run_statement<F: Future<Output = FakeServer> + Send + 'static>(
     seen: Option<&'static [&'static str]>,
-    answer: impl Fn(Fake) -> F + Clone + Send + Sync + 'static,
+    respond: impl Fn(FakeServer) -> F + Clone + Send + Sync + 'static,
 ) -> Result<Vec<Row>> {
-    let (address, _) = fake(move |mut fake, id| {
-        let answer = answer.clone();
+    let (address, _) = fake_server(move |mut fake, id| {
+        let respond = respond.clone();
         async move {
             fake.log_in(id).await;
-            fake.hear().await;
+            fake.receive().await;
             if id == 1 {
                 fake.send(1, OK).await;
-                fake.hear().await;
-                fake = answer(fake).await;
+                fake.receive().await;
+                fake = respond(fake).await;
             } else if let Some(seen) = seen {
                 let own = id.to_string();
-                fake.rows(&[&[&own, "Query", "executing"], seen]).await;
+                fake.send_rows(&[&[&own, "Query", "executing"], seen]).await;
             }
-            sleep(END).await;
+            sleep(LIMIT).await;
             drop(fake);
         }
     })
     .await;
-    let mut conn = opened(&address).await.unwrap();
-    conn.stream.longest = 1 << 20;
-    timeout(END, conn.rows("SELECT 1")).await.expect("it hangs")
+    let mut conn = open(&address).await.unwrap();
+    conn.stream.max_length = 1 << 20;
+    timeout(LIMIT, conn.rows("SELECT 1")).await.expect("it hangs")
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_or_drips_is_given_up() {
-    let error = told(None, |fake| async { fake }).await.unwrap_err();
+async fn a_silent_or_dripping_server_is_given_up() {
+    let error = run_statement(None, |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("second connection") && error.is_retryable(), "{error}");
     assert!(error.to_string().contains("source mysql://app@127.0.0.1"), "{error}");
-    let drip = |mut fake: Fake| async {
-        fake.raw(&[0xFF, 0xFF, 0, 1]).await;
+    let drip = |mut fake: FakeServer| async {
+        fake.send_raw(&[0xFF, 0xFF, 0, 1]).await;
         for _ in 0..1000 {
-            fake.raw(b"x").await;
+            fake.send_raw(b"x").await;
             sleep(Duration::from_millis(20)).await;
         }
         fake
     };
-    // Also where the server says that it has sent everything.
+    // The same if the process list shows that the server has sent everything.
     let sent: [Option<&'static [&'static str]>; 3] =
         [None, Some(&["1", "Query", "Sending to client"]), Some(&["1", "Sleep", ""])];
     for seen in sent {
-        let error = told(seen, drip).await.unwrap_err();
+        let error = run_statement(seen, drip).await.unwrap_err();
         assert!(error.to_string().contains("next to nothing"), "{error}");
     }
-    let error = told(Some(&["1", "Sleep", ""]), |fake| async { fake }).await.unwrap_err();
+    let error = run_statement(Some(&["1", "Sleep", ""]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
-    let error = told(Some(&["7", "Query", "executing"]), |fake| async { fake }).await.unwrap_err();
+    let error = run_statement(Some(&["7", "Query", "executing"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
-    // What we have sent, or the rows that it sends, got lost on the way.
-    let error = told(Some(&["1", "Query", "Reading from net"]), |fake| async { fake }).await.unwrap_err();
+    // The statement or its rows are lost on the way.
+    let error = run_statement(Some(&["1", "Query", "Reading from net"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
-    let error = told(Some(&["1", "Query", "Sending to client"]), |fake| async { fake }).await.unwrap_err();
+    let error = run_statement(Some(&["1", "Query", "Sending to client"]), |fake| async { fake }).await.unwrap_err();
     assert!(error.to_string().contains("does not run the statement"), "{error}");
 }
 
-/// The statement may run: the server takes no other connection that could look.
+/// The statement may run: the server accepts no second connection that could inspect it.
 #[tokio::test]
-async fn a_control_statement_that_nobody_can_see_is_given_up() {
-    let (address, _) = fake(|mut fake, id| async move {
+async fn a_control_statement_that_cannot_be_inspected_is_given_up() {
+    let (address, _) = fake_server(|mut fake, id| async move {
         if id > 1 {
             fake.send(0, b"\xFF\x10\x04Too many connections").await;
             return;
         }
         fake.log_in(id).await;
-        fake.hear().await;
+        fake.receive().await;
         fake.send(1, OK).await;
-        sleep(2 * END).await;
+        sleep(2 * LIMIT).await;
         drop(fake);
     })
     .await;
-    let mut conn = opened(&address).await.unwrap();
-    let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
+    let mut conn = open(&address).await.unwrap();
+    let error = timeout(LIMIT, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
     assert!(error.to_string().contains("nobody can see") && error.is_retryable(), "{error}");
 }
 
 #[tokio::test]
-async fn a_statement_that_runs_long_is_waited_for() {
-    let late = |mut fake: Fake| async {
+async fn a_statement_that_runs_long_is_not_given_up() {
+    let late = |mut fake: FakeServer| async {
         sleep(Duration::from_secs(2)).await;
-        fake.rows(&[&["late"]]).await;
+        fake.send_rows(&[&["late"]]).await;
         fake
     };
-    let rows = told(Some(&["1", "Query", "altering table"]), late).await.unwrap();
+    let rows = run_statement(Some(&["1", "Query", "altering table"]), late).await.unwrap();
     assert_eq!(rows.first().unwrap().string(0), "late");
 }
 
 #[tokio::test]
-async fn a_server_that_takes_nothing_is_given_up() {
-    let (address, _) = fake(|mut fake, id| async move {
+async fn a_server_that_receives_nothing_is_given_up() {
+    let (address, _) = fake_server(|mut fake, id| async move {
         fake.log_in(id).await;
-        fake.hear().await;
+        fake.receive().await;
         if id == 1 {
             fake.send(1, OK).await;
         }
-        sleep(END).await;
+        sleep(LIMIT).await;
     })
     .await;
-    let mut conn = opened(&address).await.unwrap();
-    let error = timeout(END, conn.exec_bytes(&vec![b' '; 64 << 20])).await.expect("it hangs").unwrap_err();
+    let mut conn = open(&address).await.unwrap();
+    let error = timeout(LIMIT, conn.exec_bytes(&vec![b' '; 64 << 20])).await.expect("it hangs").unwrap_err();
     assert!(error.to_string().contains("next to nothing") && error.is_retryable(), "{error}");
 }
 
 #[tokio::test]
-async fn answers_that_make_no_sense_are_errors_at_once() {
-    macro_rules! answer {
+async fn malformed_responses_are_errors_at_once() {
+    macro_rules! response_error {
         ($bytes:expr) => {
-            told(None, |mut fake: Fake| async {
-                fake.raw($bytes).await;
+            run_statement(None, |mut fake: FakeServer| async {
+                fake.send_raw($bytes).await;
                 fake
             })
             .await
@@ -251,70 +254,70 @@ async fn answers_that_make_no_sense_are_errors_at_once() {
         };
     }
     // 2^64 columns, 5000 columns, no column.
-    assert!(answer!(b"\x09\0\0\x01\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").contains("makes no sense"));
-    assert!(answer!(b"\x03\0\0\x01\xFC\x88\x13").contains("makes no sense"));
-    assert!(answer!(b"\x02\0\0\x01\x01\x01").contains("makes no sense"));
-    assert!(answer!(b"\x07\0\0\x02\0\0\0\x02\0\0\0").contains("packet 2 where packet 1"));
-    assert!(answer!(b"\x0C\0\0\x01\xFB/etc/passwd").contains("no file is to be sent"));
-    // A packet without an end, of which the first part is announced.
-    assert!(answer!(b"\xFF\xFF\xFF\x01\x01").contains("more than 1 MiB"));
-    let endless = |mut fake: Fake| async {
-        fake.raw(b"\x01\0\0\x01\x01\x04\0\0\x02\x03def").await;
+    assert!(response_error!(b"\x09\0\0\x01\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").contains("makes no sense"));
+    assert!(response_error!(b"\x03\0\0\x01\xFC\x88\x13").contains("makes no sense"));
+    assert!(response_error!(b"\x02\0\0\x01\x01\x01").contains("makes no sense"));
+    assert!(response_error!(b"\x07\0\0\x02\0\0\0\x02\0\0\0").contains("packet 2 where packet 1"));
+    assert!(response_error!(b"\x0C\0\0\x01\xFB/etc/passwd").contains("no file is to be sent"));
+    // A packet without an end, whose first part is announced.
+    assert!(response_error!(b"\xFF\xFF\xFF\x01\x01").contains("more than 1 MiB"));
+    let endless = |mut fake: FakeServer| async {
+        fake.send_raw(b"\x01\0\0\x01\x01\x04\0\0\x02\x03def").await;
         let row = [&[0x24, 0xA1, 0x07][..], &[0xFD, 0x20, 0xA1, 0x07], &vec![b'x'; 500_000]].concat();
         for sequence in 3_u8..40 {
-            fake.raw(&[&row[..3], &[sequence], &row[3..]].concat()).await;
+            fake.send_raw(&[&row[..3], &[sequence], &row[3..]].concat()).await;
         }
         fake
     };
-    let error = told(None, endless).await.unwrap_err().to_string();
+    let error = run_statement(None, endless).await.unwrap_err().to_string();
     assert!(error.contains("a result of more than 4 MiB"), "{error}");
 }
 
 #[tokio::test]
-async fn an_error_before_the_login_has_its_number() {
-    let (address, _) = fake(|mut fake, _| async move {
+async fn an_error_before_the_login_has_its_code() {
+    let (address, _) = fake_server(|mut fake, _| async move {
         fake.send(0, b"\xFF\x10\x04Too many connections").await;
-        fake.hear().await;
+        fake.receive().await;
     })
     .await;
-    let error = opened(&address).await.map(drop).unwrap_err();
+    let error = open(&address).await.map(drop).unwrap_err();
     assert!(error.code() == Some(1040) && error.is_retryable(), "{error}");
     assert!(error.to_string().starts_with("Too many connections (source mysql://app@127"), "{error}");
 }
 
-/// The same with real servers, whose lists of processes differ.
+/// The same with real servers, whose process lists differ.
 #[tokio::test]
-async fn a_statement_that_runs_is_told_from_a_line_that_is_dead() {
+async fn a_running_statement_is_distinguished_from_a_dead_connection() {
     for flavor in [Flavor::MySql, Flavor::MariaDb] {
         let server = &pair_of(flavor).source;
         let proxy = Proxy::start((server.host.as_str(), server.port)).unwrap();
         let mut address = address(proxy.port());
         (address.user, address.password) = (server.user.clone(), server.password.clone().into());
-        address.silence = Duration::from_secs(1);
-        let mut conn = opened(&address).await.unwrap();
-        let row = timeout(END, conn.row("SELECT SLEEP(3)")).await.expect("it hangs").unwrap();
+        address.stall_timeout = Duration::from_secs(1);
+        let mut conn = open(&address).await.unwrap();
+        let row = timeout(LIMIT, conn.row("SELECT SLEEP(3)")).await.expect("it hangs").unwrap();
         assert_eq!(row.unwrap().string(0), "0");
-        // Its answer gets lost, though others get theirs.
-        let other = Address { dial: Arc::new(Elsewhere(server.port)), ..address.clone() };
-        conn.stream.patience.watch(&other, TrafficClass::Control, conn.id);
+        // The response is lost; a second connection gets its own.
+        let other = ServerAddress { dial: Arc::new(FixedPortDialer(server.port)), ..address.clone() };
+        conn.stream.stall_detector.enable_inspection(&other, TrafficClass::Control, conn.id);
         proxy.stall(true);
-        let error = timeout(END, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
+        let error = timeout(LIMIT, conn.row("SELECT 1")).await.expect("it hangs").unwrap_err();
         assert!(error.to_string().contains("does not run the statement") && error.is_retryable(), "{error}");
     }
 }
 
-/// A server with a certificate of its own that asks for the password.
-async fn asking(plugin: &'static str) -> (Address, Arc<Mutex<Vec<u8>>>) {
-    let made = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+/// Starts a server with a self-signed certificate that asks for the password.
+async fn password_server(plugin: &'static str) -> (ServerAddress, Arc<Mutex<Vec<u8>>>) {
+    let certificate = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()).into();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], key).unwrap();
     let tls = TlsAcceptor::from(Arc::new(config));
-    fake(move |mut fake, id| {
+    fake_server(move |mut fake, id| {
         let tls = tls.clone();
         async move {
-            let mut sequence = fake.greet(id, Some(&tls)).await;
+            let mut sequence = fake.handshake(id, Some(&tls)).await;
             match plugin {
                 "caching_sha2_password" => fake.send(sequence, b"\x01\x04").await,
                 plugin => {
@@ -322,7 +325,7 @@ async fn asking(plugin: &'static str) -> (Address, Arc<Mutex<Vec<u8>>>) {
                     fake.send(sequence, &switch).await;
                 }
             }
-            while !fake.hear().await.is_empty() {
+            while !fake.receive().await.is_empty() {
                 sequence += 2;
                 fake.send(sequence, OK).await;
             }
@@ -332,32 +335,32 @@ async fn asking(plugin: &'static str) -> (Address, Arc<Mutex<Vec<u8>>>) {
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_knows_never_gets_the_password() {
+async fn an_unverified_server_never_receives_the_password() {
     for plugin in ["mysql_clear_password", "caching_sha2_password", "sha256_password"] {
         for mode in [TlsMode::Disabled, TlsMode::Preferred, TlsMode::Required] {
             for host in ["127.0.0.1", "db.example"] {
-                let (mut address, heard) = asking(plugin).await;
+                let (mut address, received) = password_server(plugin).await;
                 (address.tls.mode, address.host) = (mode, host.to_owned());
-                address.dial = Arc::new(Elsewhere(address.port));
-                let error = opened(&address).await.map(drop).unwrap_err();
+                address.dial = Arc::new(FixedPortDialer(address.port));
+                let error = open(&address).await.map(drop).unwrap_err();
                 if host == "db.example" {
                     assert!(error.to_string().contains("ssl-mode=verify-ca"), "{error}");
                 }
-                let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
-                assert!(heard.contains("app") && !heard.contains(SECRET), "{plugin} {mode:?} {host}");
+                let received = String::from_utf8_lossy(&received.lock().unwrap()).into_owned();
+                assert!(received.contains("app") && !received.contains(SECRET), "{plugin} {mode:?} {host}");
             }
         }
-        let (mut address, heard) = asking(plugin).await;
+        let (mut address, received) = password_server(plugin).await;
         (address.host, address.cleartext_password) = ("db.example".to_owned(), true);
-        address.dial = Arc::new(Elsewhere(address.port));
-        let _ = opened(&address).await;
-        assert!(String::from_utf8_lossy(&heard.lock().unwrap()).contains(SECRET), "{plugin}");
+        address.dial = Arc::new(FixedPortDialer(address.port));
+        let _ = open(&address).await;
+        assert!(String::from_utf8_lossy(&received.lock().unwrap()).contains(SECRET), "{plugin}");
     }
 }
 
-/// The first login since the account was made: the server knows no digest of the password yet.
+/// The first login after the account's creation: the server has no digest of the password yet.
 #[tokio::test]
-async fn a_first_login_needs_a_known_server() {
+async fn a_first_login_needs_a_verified_server() {
     let server = &pair_of(Flavor::MySql).source;
     let sql = |sql: &str| server.sql(sql).unwrap();
     for plugin in ["caching_sha2_password", "sha256_password"] {
@@ -366,32 +369,32 @@ async fn a_first_login_needs_a_known_server() {
             || sql(&format!("DROP USER IF EXISTS {user}; CREATE USER {user} IDENTIFIED WITH {plugin} BY '{SECRET}'"));
         let reached = |host: &str, mode| {
             let mut address = address(server.port);
-            (address.host, address.user, address.silence) = (host.to_owned(), user.clone(), END);
+            (address.host, address.user, address.stall_timeout) = (host.to_owned(), user.clone(), LIMIT);
             address.tls.mode = mode;
-            address.dial = Arc::new(Elsewhere(server.port));
+            address.dial = Arc::new(FixedPortDialer(server.port));
             address
         };
         let data = sql("SELECT @@datadir");
-        let key = Pem::server_key(format!("{}/public_key.pem", data.trim()).as_ref()).unwrap();
-        let pinned = |mode| Address { server_key: Some(key.clone()), ..reached("db.example", mode) };
+        let key = PemFile::read_server_key(format!("{}/public_key.pem", data.trim()).as_ref()).unwrap();
+        let pinned = |mode| ServerAddress { server_key: Some(key.clone()), ..reached("db.example", mode) };
         for mode in [TlsMode::Disabled, TlsMode::Preferred, TlsMode::Required] {
             new();
-            let error = opened(&reached("db.example", mode)).await.map(drop).unwrap_err();
+            let error = open(&reached("db.example", mode)).await.map(drop).unwrap_err();
             assert!(error.to_string().contains("server-public-key=FILE"), "{error}");
-            // Within TLS that nobody has verified there is no digest to log in by with the older plugin.
+            // The older plugin has no digest that allows a login over unverified TLS.
             let possible = plugin == "caching_sha2_password" || mode == TlsMode::Disabled;
-            assert_eq!(opened(&pinned(mode)).await.is_ok(), possible, "{plugin} {mode:?}");
+            assert_eq!(open(&pinned(mode)).await.is_ok(), possible, "{plugin} {mode:?}");
             new();
-            opened(&reached("localhost", mode)).await.unwrap();
+            open(&reached("localhost", mode)).await.unwrap();
             new();
-            opened(&Address { cleartext_password: true, ..reached("db.example", mode) }).await.unwrap();
+            open(&ServerAddress { cleartext_password: true, ..reached("db.example", mode) }).await.unwrap();
             new();
-            let wrong = Address { password: "wrong".into(), ..reached("127.0.0.1", mode) };
-            assert_eq!(opened(&wrong).await.map(drop).unwrap_err().code(), Some(1045));
+            let wrong = ServerAddress { password: "wrong".into(), ..reached("127.0.0.1", mode) };
+            assert_eq!(open(&wrong).await.map(drop).unwrap_err().code(), Some(1045));
         }
         new();
-        let long = Address { password: "x".repeat(230).into(), ..reached("localhost", TlsMode::Disabled) };
-        assert!(opened(&long).await.map(drop).unwrap_err().to_string().contains("the password is too long"));
+        let long = ServerAddress { password: "x".repeat(230).into(), ..reached("localhost", TlsMode::Disabled) };
+        assert!(open(&long).await.map(drop).unwrap_err().to_string().contains("the password is too long"));
         sql(&format!("DROP USER {user}"));
     }
 }

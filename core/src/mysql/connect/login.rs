@@ -1,3 +1,5 @@
+//! Logs in: dials the server, starts TLS, and runs the authentication plugins.
+
 use std::time::Duration;
 
 use mysql_common::auth::plugins::{self, AuthProc, ChallengeResponsePlugin, Context, Response};
@@ -8,92 +10,99 @@ use mysql_common::proto::{MyDeserialize, MySerialize};
 use rustls_pki_types::ServerName;
 use secrecy::ExposeSecret;
 
-use super::address::{Address, TlsMode, TlsOptions};
-use super::packet::PacketStream;
-use super::password::{Channel, Disclosure, refused};
+use super::packet_stream::PacketStream;
+use super::password_disclosure::{PasswordDisclosure, TransportSecurity, disclosure_refused};
+use super::server_address::{ServerAddress, TlsMode, TlsOptions};
 use super::{server_error, tls};
 use crate::dial::{SocketAddress, TrafficClass};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reaching the server, TLS and login together may take this long.
+/// The limit for dialing, TLS and login together.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// By which a server refuses a login without TLS.
+/// The error by which a server refuses a login without TLS (`ER_SECURE_TRANSPORT_REQUIRED`).
 const TLS_REQUIRED: u16 = 3159;
-/// How long a server's greeting is at most: its own parts are shorter.
-const LONGEST_GREETING: usize = 4 << 10;
+/// The longest handshake packet that is accepted. A server's own parts are shorter.
+const MAX_HANDSHAKE_LENGTH: usize = 4 << 10;
 const MAX_PACKET: u32 = 1 << 30;
 const COM_QUIT: u8 = 0x01;
-/// By which caching_sha2_password asks for the password itself.
-const FULL_AUTHENTICATION: u8 = 0x04;
-/// What is encrypted with RSA is as long as the key; a proof is shorter.
-const SHORTEST_RSA: usize = 64;
+/// The byte by which `caching_sha2_password` asks for the password itself.
+const PERFORM_FULL_AUTHENTICATION: u8 = 0x04;
+/// The shortest response that is RSA ciphertext, which is as long as the key. A scramble is shorter.
+const MIN_RSA_LENGTH: usize = 64;
 /// utf8mb4_general_ci, which every server of both families knows.
 const COLLATION: u8 = 45;
 
-/// What the server said of itself.
-pub(super) struct Greeting {
+/// The parts of the server's handshake packet that a connection keeps.
+pub(super) struct ServerHandshake {
     pub(super) version: String,
     pub(super) connection_id: u32,
     pub(super) capabilities: CapabilityFlags,
 }
 
 /// Connects and logs in.
-pub(super) async fn login(address: &Address, traffic: TrafficClass) -> Result<(PacketStream, Greeting)> {
-    let result = match tokio::time::timeout(LOGIN_TIMEOUT, reach(address, traffic)).await {
+pub(super) async fn log_in(address: &ServerAddress, traffic: TrafficClass) -> Result<(PacketStream, ServerHandshake)> {
+    let result = match tokio::time::timeout(LOGIN_TIMEOUT, log_in_by_any_route(address, traffic)).await {
         Ok(result) => result,
         Err(_) => {
             let message = format!(
-                "no answer within {} s: a MySQL or MariaDB server speaks first; is it one that listens there, and has it time?",
+                "no answer within {} s: a MySQL or MariaDB server sends the first packet: check the host and the port, and the \
+                 server's load",
                 LOGIN_TIMEOUT.as_secs()
             );
             Err(Error::new(ErrorKind::Connection, message).retryable())
         }
     };
-    result.map_err(|error| error.with(address.role.server(), address))
+    result.map_err(|error| error.with(address.role.name(), address))
 }
 
-/// What became of a try to log in.
-enum Login {
-    Done {
+/// The outcome of one login attempt.
+enum LoginOutcome {
+    LoggedIn {
         stream: Box<PacketStream>,
-        greeting: Greeting,
-        by_rsa: bool,
+        server_handshake: ServerHandshake,
+        sent_by_rsa: bool,
     },
-    /// This plugin asks for the password over TLS that nobody has verified; RSA is the way.
+    /// This plugin asks for the password over unverified TLS. A login without TLS must send it first, encrypted by RSA.
     NeedsRsa(AuthPlugin<'static>),
 }
 
-async fn reach(address: &Address, traffic: TrafficClass) -> Result<(PacketStream, Greeting)> {
-    let plugin = match greet(address, traffic, false).await? {
-        Login::Done { stream, greeting, .. } => return Ok((*stream, greeting)),
-        Login::NeedsRsa(plugin) => plugin,
+/// Logs in, by RSA without TLS first if the plugin needs it.
+async fn log_in_by_any_route(
+    address: &ServerAddress,
+    traffic: TrafficClass,
+) -> Result<(PacketStream, ServerHandshake)> {
+    let plugin = match try_login(address, traffic, false).await? {
+        LoginOutcome::LoggedIn { stream, server_handshake, .. } => return Ok((*stream, server_handshake)),
+        LoginOutcome::NeedsRsa(plugin) => plugin,
     };
-    // Over a connection that carries nothing else. From then on the server knows the password by its digest.
-    let plain = Address { tls: TlsOptions { mode: TlsMode::Disabled, ..TlsOptions::default() }, ..address.clone() };
-    let by_rsa = match greet(&plain, traffic, false).await {
-        Ok(Login::Done { mut stream, by_rsa, .. }) => {
-            stream.command(COM_QUIT, &[]).await?;
-            by_rsa
+    // This connection only logs in. The server then caches the password's digest.
+    let plain =
+        ServerAddress { tls: TlsOptions { mode: TlsMode::Disabled, ..TlsOptions::default() }, ..address.clone() };
+    let sent_by_rsa = match try_login(&plain, traffic, false).await {
+        Ok(LoginOutcome::LoggedIn { mut stream, sent_by_rsa, .. }) => {
+            stream.send_command(COM_QUIT, &[]).await?;
+            sent_by_rsa
         }
-        Ok(Login::NeedsRsa(_)) => return Err(refused(address, &plugin)),
-        // What the server says of the account, but not that it wants TLS, is the answer.
+        Ok(LoginOutcome::NeedsRsa(_)) => return Err(disclosure_refused(address, &plugin)),
+        // An error about the account is final; an error that asks for TLS is not.
         Err(error) if error.code().is_some_and(|code| code != TLS_REQUIRED) => return Err(error),
         Err(error) if error.kind() == ErrorKind::Authentication || error.is_retryable() => return Err(error),
-        Err(error) => return Err(refused(address, &plugin).caused_by(error)),
+        Err(error) => return Err(disclosure_refused(address, &plugin).caused_by(error)),
     };
-    match greet(address, traffic, by_rsa).await? {
-        Login::Done { stream, greeting, .. } => Ok((*stream, greeting)),
-        Login::NeedsRsa(plugin) => Err(refused(address, &plugin)),
+    match try_login(address, traffic, sent_by_rsa).await? {
+        LoginOutcome::LoggedIn { stream, server_handshake, .. } => Ok((*stream, server_handshake)),
+        LoginOutcome::NeedsRsa(plugin) => Err(disclosure_refused(address, &plugin)),
     }
 }
 
-async fn greet(address: &Address, traffic: TrafficClass, after_rsa: bool) -> Result<Login> {
-    let place = match &address.socket {
+/// Makes one login attempt.
+async fn try_login(address: &ServerAddress, traffic: TrafficClass, after_rsa: bool) -> Result<LoginOutcome> {
+    let socket_address = match &address.socket {
         Some(socket) => SocketAddress::Unix(socket),
         None => SocketAddress::Tcp(&address.host, address.port),
     };
-    let mut stream = PacketStream::new(address.dial.dial(place, traffic).await?, address.silence);
-    let packet = stream.greeting(LONGEST_GREETING).await?;
+    let mut stream = PacketStream::new(address.dial.dial(socket_address, traffic).await?, address.stall_timeout);
+    let packet = stream.read_handshake(MAX_HANDSHAKE_LENGTH).await?;
     if packet.first() == Some(&0xFF) {
         return Err(server_error(packet));
     }
@@ -115,22 +124,24 @@ async fn greet(address: &Address, traffic: TrafficClass, after_rsa: bool) -> Res
     let encrypted = wants_tls(address, &handshake)?;
     if encrypted {
         capabilities |= CapabilityFlags::CLIENT_SSL;
-        stream = encrypt(stream, address, capabilities).await?;
+        stream = start_tls(stream, address, capabilities).await?;
     }
-    let attempt = Attempt { address, channel: Channel { encrypted, after_rsa }, nonce: handshake.nonce() };
-    let by_rsa = match attempt.run(&mut stream, &handshake, capabilities).await? {
-        Outcome::LoggedIn { by_rsa } => by_rsa,
-        Outcome::NeedsRsa(plugin) => return Ok(Login::NeedsRsa(plugin)),
+    let authenticator =
+        Authenticator { address, transport: TransportSecurity { encrypted, after_rsa }, nonce: handshake.nonce() };
+    let sent_by_rsa = match authenticator.authenticate(&mut stream, &handshake, capabilities).await? {
+        AuthenticationOutcome::Accepted { sent_by_rsa } => sent_by_rsa,
+        AuthenticationOutcome::NeedsRsa(plugin) => return Ok(LoginOutcome::NeedsRsa(plugin)),
     };
-    let greeting = Greeting {
+    let server_handshake = ServerHandshake {
         version: handshake.server_version_str().into_owned(),
         connection_id: handshake.connection_id(),
         capabilities,
     };
-    Ok(Login::Done { stream: Box::new(stream), greeting, by_rsa })
+    Ok(LoginOutcome::LoggedIn { stream: Box::new(stream), server_handshake, sent_by_rsa })
 }
 
-fn wants_tls(address: &Address, handshake: &HandshakePacket<'_>) -> Result<bool> {
+/// Whether this connection uses TLS, by the mode and by the server's capabilities.
+fn wants_tls(address: &ServerAddress, handshake: &HandshakePacket<'_>) -> Result<bool> {
     let offered = handshake.capabilities().contains(CapabilityFlags::CLIENT_SSL);
     match address.tls.mode {
         TlsMode::Disabled => Ok(false),
@@ -143,7 +154,12 @@ fn wants_tls(address: &Address, handshake: &HandshakePacket<'_>) -> Result<bool>
     }
 }
 
-async fn encrypt(mut stream: PacketStream, address: &Address, capabilities: CapabilityFlags) -> Result<PacketStream> {
+/// Requests TLS and completes its handshake.
+async fn start_tls(
+    mut stream: PacketStream,
+    address: &ServerAddress,
+    capabilities: CapabilityFlags,
+) -> Result<PacketStream> {
     let mut request = Vec::new();
     SslRequest::new(capabilities, MAX_PACKET, COLLATION).serialize(&mut request);
     stream.send(&request).await?;
@@ -151,7 +167,7 @@ async fn encrypt(mut stream: PacketStream, address: &Address, capabilities: Capa
     let sequence = stream.sequence();
     let name = ServerName::try_from(address.host.clone())
         .map_err(|error| Error::usage(format!("`{}` is no host name", address.host)).caused_by(error))?;
-    let connector = tls::connector(&address.tls)?;
+    let connector = tls::tls_connector(&address.tls)?;
     let encrypted = connector.connect(name, stream.into_inner()).await.map_err(|error| {
         use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
@@ -160,27 +176,28 @@ async fn encrypt(mut stream: PacketStream, address: &Address, capabilities: Capa
         }
         Error::new(ErrorKind::Connection, "TLS with the server failed; see ssl-mode and ssl-ca").caused_by(error)
     })?;
-    let mut stream = PacketStream::new(Box::new(encrypted), address.silence);
+    let mut stream = PacketStream::new(Box::new(encrypted), address.stall_timeout);
     stream.set_sequence(sequence);
     Ok(stream)
 }
 
-/// What became of the exchange of packets.
-enum Outcome {
-    /// `by_rsa`: the server has got the password itself, encrypted with its key.
-    LoggedIn {
-        by_rsa: bool,
+/// The outcome of the exchange of authentication packets.
+enum AuthenticationOutcome {
+    /// `sent_by_rsa`: the server has received the password, encrypted with its RSA key.
+    Accepted {
+        sent_by_rsa: bool,
     },
     NeedsRsa(AuthPlugin<'static>),
 }
 
-struct Attempt<'a> {
-    address: &'a Address,
-    channel: Channel,
+/// Answers the server's authentication packets for one login attempt.
+struct Authenticator<'a> {
+    address: &'a ServerAddress,
+    transport: TransportSecurity,
     nonce: Vec<u8>,
 }
 
-impl Context for &Attempt<'_> {
+impl Context for &Authenticator<'_> {
     fn pass(&self) -> &[u8] {
         self.address.password.expose_secret().as_bytes()
     }
@@ -188,7 +205,7 @@ impl Context for &Attempt<'_> {
         self.address.socket.is_some()
     }
     fn is_tls_transport(&self) -> bool {
-        self.channel.encrypted
+        self.transport.encrypted
     }
     fn scramble(&self) -> &[u8] {
         &self.nonce
@@ -198,24 +215,24 @@ impl Context for &Attempt<'_> {
     }
 }
 
-impl Attempt<'_> {
-    /// Logs in, or says which plugin needs RSA first.
-    async fn run(
+impl Authenticator<'_> {
+    /// Logs in, or returns the plugin that needs a login by RSA first.
+    async fn authenticate(
         mut self,
         stream: &mut PacketStream,
         handshake: &HandshakePacket<'_>,
         capabilities: CapabilityFlags,
-    ) -> Result<Outcome> {
+    ) -> Result<AuthenticationOutcome> {
         let offered = handshake.auth_plugin().map(AuthPlugin::into_owned).unwrap_or(AuthPlugin::MysqlNativePassword);
-        // A plugin that we do not know may be the server's default and still not the account's: offer another.
+        // The server's default plugin may be unknown here, and still not be the account's: another one is offered.
         let mut plugin = match offered {
-            // What the account asks for comes as a switch; until then nothing is given away.
+            // A server that needs these plugins for the account switches to them. Until then the password is not sent.
             AuthPlugin::Sha256Password | AuthPlugin::MysqlClearPassword => AuthPlugin::MysqlNativePassword,
-            offered if self.procedure(&offered).is_ok() => offered,
+            offered if self.init_plugin(&offered).is_ok() => offered,
             _ => AuthPlugin::MysqlNativePassword,
         };
-        let mut procedure = self.procedure(&plugin)?;
-        let first = self.step(&mut procedure, &self.nonce)?;
+        let mut plugin_exchange = self.init_plugin(&plugin)?;
+        let first = self.respond(&mut plugin_exchange, &self.nonce)?;
         let version = (8, 0, 0);
         let user = Some(self.address.user.as_bytes());
         let response = HandshakeResponse::new(
@@ -232,55 +249,61 @@ impl Attempt<'_> {
         response.serialize(&mut bytes);
         stream.send(&bytes).await?;
         stream.flush().await?;
-        let mut asked = false;
-        let mut by_rsa = false;
+        let mut password_requested = false;
+        let mut sent_by_rsa = false;
         loop {
-            let packet = stream.packet().await?;
-            let answer = match packet.first() {
-                Some(0x00) => return Ok(Outcome::LoggedIn { by_rsa }),
+            let packet = stream.read_packet().await?;
+            let response = match packet.first() {
+                Some(0x00) => return Ok(AuthenticationOutcome::Accepted { sent_by_rsa }),
                 Some(0xFF) => return Err(server_error(packet)),
                 Some(0x01) => {
                     let challenge = packet.get(1..).unwrap_or_default().to_vec();
-                    let full = plugin == AuthPlugin::CachingSha2Password && challenge == [FULL_AUTHENTICATION];
+                    let full = plugin == AuthPlugin::CachingSha2Password && challenge == [PERFORM_FULL_AUTHENTICATION];
                     if full && self.needs_rsa(&plugin)? {
-                        return Ok(Outcome::NeedsRsa(plugin));
+                        return Ok(AuthenticationOutcome::NeedsRsa(plugin));
                     }
-                    asked |= full;
-                    self.step(&mut procedure, &challenge)?
+                    password_requested |= full;
+                    self.respond(&mut plugin_exchange, &challenge)?
                 }
                 Some(0xFE) if packet.len() > 1 => {
-                    let switch = AuthSwitchRequest::deserialize((), &mut ParseBuf(packet)).map_err(garbled)?;
+                    let switch = AuthSwitchRequest::deserialize((), &mut ParseBuf(packet)).map_err(malformed_packet)?;
                     self.nonce = switch.plugin_data().to_vec();
                     plugin = switch.auth_plugin().into_owned();
-                    procedure = self.procedure(&plugin)?;
-                    let at_once = matches!(plugin, AuthPlugin::Sha256Password | AuthPlugin::MysqlClearPassword);
-                    if at_once && self.needs_rsa(&plugin)? {
-                        return Ok(Outcome::NeedsRsa(plugin));
+                    plugin_exchange = self.init_plugin(&plugin)?;
+                    let requests_password =
+                        matches!(plugin, AuthPlugin::Sha256Password | AuthPlugin::MysqlClearPassword);
+                    if requests_password && self.needs_rsa(&plugin)? {
+                        return Ok(AuthenticationOutcome::NeedsRsa(plugin));
                     }
-                    asked = at_once;
-                    self.step(&mut procedure, &self.nonce)?
+                    password_requested = requests_password;
+                    self.respond(&mut plugin_exchange, &self.nonce)?
                 }
-                _ => return Err(Error::new(ErrorKind::Authentication, "the server asks for a login that is too old")),
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::Authentication,
+                        "the server asks for an authentication method that is too old",
+                    ));
+                }
             };
-            if let Some(answer) = answer {
-                by_rsa |= asked && !self.channel.encrypted && answer.len() >= SHORTEST_RSA;
-                stream.send(&answer).await?;
+            if let Some(response) = response {
+                sent_by_rsa |= password_requested && !self.transport.encrypted && response.len() >= MIN_RSA_LENGTH;
+                stream.send(&response).await?;
                 stream.flush().await?;
             }
         }
     }
 
-    /// Whether the plugin, which asks for the password itself, may have it only by RSA.
+    /// Whether the plugin, which asks for the password itself, may receive it only by RSA.
     fn needs_rsa(&self, plugin: &AuthPlugin<'_>) -> Result<bool> {
-        match self.channel.disclosure(self.address, plugin) {
-            Disclosure::Allowed => Ok(false),
-            Disclosure::AfterRsa => Ok(true),
-            Disclosure::Refused => Err(refused(self.address, plugin)),
+        match self.transport.password_disclosure(self.address, plugin) {
+            PasswordDisclosure::Allowed => Ok(false),
+            PasswordDisclosure::AllowedAfterRsa => Ok(true),
+            PasswordDisclosure::Refused => Err(disclosure_refused(self.address, plugin)),
         }
     }
 
-    /// The login procedure of a plugin.
-    fn procedure(&self, plugin: &AuthPlugin<'_>) -> Result<AuthProc> {
+    /// Initializes the client's side of a plugin.
+    fn init_plugin(&self, plugin: &AuthPlugin<'_>) -> Result<AuthProc> {
         let refused = |why: &str| {
             let name = String::from_utf8_lossy(plugin.as_bytes()).into_owned();
             Err(Error::new(ErrorKind::Authentication, format!("the server asks for login by `{name}`, {why}")))
@@ -291,29 +314,30 @@ impl Attempt<'_> {
         }
     }
 
-    fn step(&self, procedure: &mut AuthProc, challenge: &[u8]) -> Result<Option<Vec<u8>>> {
-        let response = procedure
+    /// Computes the response to a challenge.
+    fn respond(&self, plugin_exchange: &mut AuthProc, challenge: &[u8]) -> Result<Option<Vec<u8>>> {
+        let response = plugin_exchange
             .run(self, challenge)
-            .map_err(|error| Error::new(ErrorKind::Authentication, why(&error)).caused_by(error))?;
+            .map_err(|error| Error::new(ErrorKind::Authentication, plugin_failure(&error)).caused_by(error))?;
         Ok(match response {
             Response::Next { packet } | Response::Last { packet } => packet,
         })
     }
 }
 
-/// Why a plugin's procedure has failed.
-fn why(error: &plugins::Error) -> &'static str {
+/// Describes why a plugin failed.
+fn plugin_failure(error: &plugins::Error) -> &'static str {
     match error {
-        // The library says it in terms of the key.
+        // The library's message describes the key only.
         plugins::Error::Other(_) => {
             "the password is too long to be encrypted with the server's RSA key (214 bytes with one of 2048 bits): \
              say ssl-mode=verify-ca&ssl-ca=FILE in the URL, or go over a socket"
         }
-        plugins::Error::Challenge => "the server asks for a login in a way that makes no sense",
+        plugins::Error::Challenge => "the server sent an authentication challenge that makes no sense",
         _ => "login failed",
     }
 }
 
-fn garbled(error: std::io::Error) -> Error {
+fn malformed_packet(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Connection, "the server sent a packet that makes no sense").caused_by(error)
 }

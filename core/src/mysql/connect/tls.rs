@@ -1,3 +1,5 @@
+//! The TLS client of a connection, and its verification of the server's certificate.
+
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -9,21 +11,21 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use secrecy::ExposeSecret;
 use tokio_rustls::TlsConnector;
 
-use super::address::{Pem, TlsMode, TlsOptions};
+use super::server_address::{PemFile, TlsMode, TlsOptions};
 use crate::error::{Error, Result};
 
-/// Makes the TLS client that the options ask for.
-pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
+/// Creates the TLS client for the options.
+pub(super) fn tls_connector(options: &TlsOptions) -> Result<TlsConnector> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match options.mode {
         TlsMode::Disabled | TlsMode::Preferred | TlsMode::Required => {
-            Arc::new(RelaxedVerifier { provider: provider.clone(), authorities: None })
+            Arc::new(RelaxedCertVerifier { provider: provider.clone(), authorities: None })
         }
         TlsMode::VerifyCa => {
-            let authorities = Some(authorities(options, &provider)?);
-            Arc::new(RelaxedVerifier { provider: provider.clone(), authorities })
+            let authorities = Some(authority_verifier(options, &provider)?);
+            Arc::new(RelaxedCertVerifier { provider: provider.clone(), authorities })
         }
-        TlsMode::VerifyIdentity => authorities(options, &provider)?,
+        TlsMode::VerifyIdentity => authority_verifier(options, &provider)?,
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -33,9 +35,9 @@ pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
     let config = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => {
             let text = key.text.expose_secret().as_bytes();
-            let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| unusable("ssl-key", key, error))?;
+            let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| unusable_pem("ssl-key", key, error))?;
             builder
-                .with_client_auth_cert(certificates("ssl-cert", cert)?, key)
+                .with_client_auth_cert(parse_certificates("ssl-cert", cert)?, key)
                 .map_err(|error| Error::usage("ssl-cert and ssl-key do not fit together").caused_by(error))?
         }
         _ => builder.with_no_client_auth(),
@@ -43,12 +45,13 @@ pub(super) fn connector(options: &TlsOptions) -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn authorities(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
+/// Creates the verifier for certificates of the trusted authorities.
+fn authority_verifier(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
     match &options.ca {
         Some(pem) => {
-            for certificate in certificates("ssl-ca", pem)? {
-                roots.add(certificate).map_err(|error| unusable("ssl-ca", pem, error))?;
+            for certificate in parse_certificates("ssl-ca", pem)? {
+                roots.add(certificate).map_err(|error| unusable_pem("ssl-ca", pem, error))?;
             }
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -58,29 +61,34 @@ fn authorities(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<A
         .map_err(|error| Error::usage("ssl-ca holds no usable certificate").caused_by(error))
 }
 
-fn certificates(parameter: &'static str, pem: &Pem) -> Result<Vec<CertificateDer<'static>>> {
+/// Parses the certificates of a PEM file, of which there must be one.
+fn parse_certificates(parameter: &'static str, pem: &PemFile) -> Result<Vec<CertificateDer<'static>>> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.text.expose_secret().as_bytes()).collect();
-    let found = found.map_err(|error| unusable(parameter, pem, error))?;
+    let found = found.map_err(|error| unusable_pem(parameter, pem, error))?;
     if found.is_empty() {
         return Err(Error::usage(format!("{parameter}: {} holds no certificate in PEM form", pem.path.display())));
     }
     Ok(found)
 }
 
-fn unusable(parameter: &'static str, pem: &Pem, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+fn unusable_pem(
+    parameter: &'static str,
+    pem: &PemFile,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
     Error::usage(format!("{parameter}: cannot use {}", pem.path.display())).caused_by(error)
 }
 
-/// Verifies less than `verify-identity`. Without `authorities` (`preferred`, `required`) it accepts any certificate, like
-/// MySQL's own clients. With them (`verify-ca`) it checks the chain and accepts any host name, because MySQL's generated
-/// certificates contain none.
+/// Verifies less than `verify-identity`. Without `authorities` (`preferred`, `required`) it accepts any certificate,
+/// like MySQL's own clients. With them (`verify-ca`) it checks the chain and accepts any host name, because MySQL's
+/// generated certificates contain none.
 #[derive(Debug)]
-struct RelaxedVerifier {
+struct RelaxedCertVerifier {
     provider: Arc<CryptoProvider>,
     authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
-impl ServerCertVerifier for RelaxedVerifier {
+impl ServerCertVerifier for RelaxedCertVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
-use super::cursor::{Cursor, within};
-use super::lex::{Token, text_of, tokens};
+use super::lexer::{Token, join_tokens, tokenize};
+use super::token_cursor::{TokenCursor, slice_tokens};
 use super::{Dialect, quote_name};
 
-/// What to do with a `DEFINER` clause.
+/// How to rewrite a `DEFINER` clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Definer {
-    /// Leave the clause out: the account that creates the object becomes its definer.
+pub(crate) enum DefinerRewrite {
+    /// Removes the clause: the account that creates the object becomes its definer.
     Strip,
-    /// Leave the clause as it is.
+    /// Keeps the clause.
     Keep,
-    /// Put this account in.
+    /// Names this account.
     Account {
         /// The account's user name.
         user: String,
@@ -22,7 +22,7 @@ pub(crate) enum Definer {
     },
 }
 
-/// Every kind of object that a `CREATE` may name. The header ends here: what follows is the object's own text.
+/// The keywords for kinds of objects. The header of a `CREATE` ends at the first of them.
 const OBJECTS: [&str; 12] = [
     "VIEW",
     "TRIGGER",
@@ -40,47 +40,49 @@ const OBJECTS: [&str; 12] = [
 
 /// Rewrites the `DEFINER` clause of one `CREATE VIEW`, `TRIGGER`, `FUNCTION`, `PROCEDURE`, `EVENT` or `PACKAGE [BODY]`.
 ///
-/// Only the header, before the word that names the kind of object, is touched. A statement without the clause, which
-/// no server prints, is returned as it is.
-pub(crate) fn with_definer(create: &str, dialect: Dialect, definer: &Definer) -> String {
-    let all = tokens(create, dialect);
-    let Some(clause) = find(&all) else { return create.to_owned() };
-    let before = text_of(within(&all, 0..clause.range.start));
-    let after = text_of(within(&all, clause.range.end..all.len()));
+/// Changes only the header, before the keyword for the kind of object. Returns a statement without the clause, which no
+/// server prints, unchanged.
+pub(crate) fn rewrite_definer(create: &str, dialect: Dialect, definer: &DefinerRewrite) -> String {
+    let all = tokenize(create, dialect);
+    let Some(clause) = find_clause(&all) else { return create.to_owned() };
+    let before = join_tokens(slice_tokens(&all, 0..clause.range.start));
+    let after = join_tokens(slice_tokens(&all, clause.range.end..all.len()));
     match definer {
-        Definer::Keep => create.to_owned(),
-        Definer::Strip => before + after.trim_start(),
-        Definer::Account { user, host } => {
+        DefinerRewrite::Keep => create.to_owned(),
+        DefinerRewrite::Strip => before + after.trim_start(),
+        DefinerRewrite::Account { user, host } => {
             format!("{before}DEFINER={}@{}{after}", quote_name(user), quote_name(host))
         }
     }
 }
 
-/// Who the `DEFINER` clause names, for reports: `user@host`, a role's name, or `CURRENT_USER`.
-pub(crate) fn definer_of(create: &str, dialect: Dialect) -> Option<String> {
-    find(&tokens(create, dialect)).map(|clause| clause.account)
+/// The account in the `DEFINER` clause, for reports: `user@host`, a role's name, or `CURRENT_USER`.
+pub(crate) fn definer_account(create: &str, dialect: Dialect) -> Option<String> {
+    find_clause(&tokenize(create, dialect)).map(|clause| clause.account)
 }
 
-/// The `DEFINER` clause as it is written; empty where there is none.
+/// The text of the `DEFINER` clause; empty if there is none.
 pub(crate) fn definer_clause(create: &str, dialect: Dialect) -> String {
-    let all = tokens(create, dialect);
-    find(&all).map(|clause| text_of(within(&all, clause.range)).trim().to_owned()).unwrap_or_default()
+    let all = tokenize(create, dialect);
+    find_clause(&all).map(|clause| join_tokens(slice_tokens(&all, clause.range)).trim().to_owned()).unwrap_or_default()
 }
 
-struct Clause {
+/// The position of a `DEFINER` clause among the tokens, and its account.
+struct DefinerClause {
     range: Range<usize>,
     account: String,
 }
 
-fn find(all: &[Token<'_>]) -> Option<Clause> {
-    let mut cursor = Cursor::new(all);
+/// Finds the clause in the header of a `CREATE`.
+fn find_clause(all: &[Token<'_>]) -> Option<DefinerClause> {
+    let mut cursor = TokenCursor::new(all);
     if !cursor.eat_word("CREATE") {
         return None;
     }
     loop {
         let start = cursor.start();
         if let Some(account) = eat_definer(&mut cursor) {
-            return Some(Clause { range: start..cursor.end(), account });
+            return Some(DefinerClause { range: start..cursor.end(), account });
         }
         let token = cursor.next()?;
         if token.is_any_word(&OBJECTS) || token.is_punct("(") {
@@ -89,19 +91,20 @@ fn find(all: &[Token<'_>]) -> Option<Clause> {
     }
 }
 
-/// Takes a `DEFINER` clause, and says whom it names.
-pub(super) fn eat_definer(cursor: &mut Cursor<'_, '_>) -> Option<String> {
+/// Takes a `DEFINER` clause and returns its account.
+pub(super) fn eat_definer(cursor: &mut TokenCursor<'_, '_>) -> Option<String> {
     let mut ahead = cursor.clone();
     // `SQL SECURITY DEFINER` has no equals sign.
     if !(ahead.eat_word("DEFINER") && ahead.eat_punct("=")) {
         return None;
     }
-    let account = account(&mut ahead)?;
+    let account = eat_account(&mut ahead)?;
     *cursor = ahead;
     Some(account)
 }
 
-fn account(cursor: &mut Cursor<'_, '_>) -> Option<String> {
+/// Takes an account or a role.
+fn eat_account(cursor: &mut TokenCursor<'_, '_>) -> Option<String> {
     let user = cursor.next()?;
     if user.is_any_word(&["CURRENT_USER", "CURRENT_ROLE"]) {
         cursor.eat_group();
@@ -121,7 +124,7 @@ mod tests {
     const PLAIN: Dialect = Dialect { ansi_quotes: false, no_backslash_escapes: false };
 
     fn strip(create: &str) -> String {
-        with_definer(create, PLAIN, &Definer::Strip)
+        rewrite_definer(create, PLAIN, &DefinerRewrite::Strip)
     }
 
     #[test]
@@ -144,7 +147,7 @@ mod tests {
             for kind in ["VIEW `v` AS select 1", "TRIGGER t", "FUNCTION f", "PROCEDURE p", "EVENT e", "PACKAGE BODY p"]
             {
                 let create = format!("CREATE DEFINER = {written} {kind}");
-                assert_eq!(definer_of(&create, PLAIN).as_deref(), Some(account), "{create}");
+                assert_eq!(definer_account(&create, PLAIN).as_deref(), Some(account), "{create}");
                 assert_eq!(strip(&create), format!("CREATE {kind}"));
             }
         }
@@ -154,19 +157,19 @@ mod tests {
     fn the_rest_of_the_header_stays() {
         let view = "CREATE OR REPLACE ALGORITHM=MERGE DEFINER=`u`@`h` SQL SECURITY DEFINER VIEW `v` AS select 1";
         assert_eq!(strip(view), "CREATE OR REPLACE ALGORITHM=MERGE SQL SECURITY DEFINER VIEW `v` AS select 1");
-        let account = Definer::Account { user: "o`k".into(), host: "%".into() };
+        let account = DefinerRewrite::Account { user: "o`k".into(), host: "%".into() };
         assert_eq!(
-            with_definer(view, PLAIN, &account),
+            rewrite_definer(view, PLAIN, &account),
             "CREATE OR REPLACE ALGORITHM=MERGE DEFINER=`o``k`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1"
         );
-        assert_eq!(with_definer(view, PLAIN, &Definer::Keep), view);
+        assert_eq!(rewrite_definer(view, PLAIN, &DefinerRewrite::Keep), view);
     }
 
     #[test]
     fn a_conditional_comment_is_part_of_the_header() {
         let dump = "/*!50003 CREATE*/ /*!50017 DEFINER=`u`@`h`*/ /*!50003 TRIGGER t BEFORE INSERT ON x SET @a=1 */";
         assert_eq!(strip(dump), "/*!50003 CREATE*/ /*!50017 */ /*!50003 TRIGGER t BEFORE INSERT ON x SET @a=1 */");
-        assert_eq!(definer_of(dump, PLAIN).as_deref(), Some("u@h"));
+        assert_eq!(definer_account(dump, PLAIN).as_deref(), Some("u@h"));
     }
 
     #[test]
@@ -183,7 +186,7 @@ mod tests {
             "",
         ] {
             assert_eq!(strip(create), create);
-            assert_eq!(definer_of(create, PLAIN), None);
+            assert_eq!(definer_account(create, PLAIN), None);
         }
         let body = "CREATE DEFINER=`u`@`h` PROCEDURE p()\nbegin -- DEFINER=`x`@`y`\n  select `DELIMITER //`; end";
         assert_eq!(strip(body), "CREATE PROCEDURE p()\nbegin -- DEFINER=`x`@`y`\n  select `DELIMITER //`; end");
@@ -193,7 +196,7 @@ mod tests {
     fn ansi_quotes_name_the_account_too() {
         let ansi = Dialect { ansi_quotes: true, no_backslash_escapes: false };
         let package = r#"CREATE DEFINER="ro\"@"localhost" PACKAGE BODY "p" as procedure q as begin null; end; end"#;
-        assert_eq!(definer_of(package, ansi).as_deref(), Some(r"ro\@localhost"));
-        assert!(with_definer(package, ansi, &Definer::Strip).starts_with(r#"CREATE PACKAGE BODY "p" as"#));
+        assert_eq!(definer_account(package, ansi).as_deref(), Some(r"ro\@localhost"));
+        assert!(rewrite_definer(package, ansi, &DefinerRewrite::Strip).starts_with(r#"CREATE PACKAGE BODY "p" as"#));
     }
 }

@@ -1,8 +1,8 @@
 //! Reads one index or foreign key of a table, and writes the statements that add them later.
 
-use super::cursor::{Cursor, split_at_commas, within};
-use super::lex::{Token, text_of};
+use super::lexer::{Token, join_tokens};
 use super::quote_name;
+use super::token_cursor::{TokenCursor, slice_tokens, split_at_commas};
 
 /// The kind of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,78 +17,78 @@ pub(crate) enum KeyKind {
     Spatial,
 }
 
-/// An index that is built after the rows.
+/// An index that is built after the rows are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeferredKey {
-    /// Its name.
+    /// The index's name.
     pub(crate) name: String,
-    /// Its kind.
+    /// The index's kind.
     pub(crate) kind: KeyKind,
-    /// What follows `ADD`: ``UNIQUE KEY `a` (`x`)``.
+    /// The text after `ADD`: ``UNIQUE KEY `a` (`x`)``.
     pub(crate) definition: String,
 }
 
-/// A foreign key, which is added when the tables of both its ends have their rows and keys.
+/// A foreign key. It is added when both tables have their rows and indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ForeignKey {
-    /// Its name. Servers always print one.
+    /// The foreign key's name. Servers always print one.
     pub(crate) name: Option<String>,
     /// The referencing columns.
     pub(crate) columns: Vec<String>,
-    /// The database of the referenced table, where it is another one.
+    /// The referenced table's database, if it is another one.
     pub(crate) referenced_database: Option<String>,
     /// The referenced table.
     pub(crate) referenced_table: String,
     /// The referenced columns.
     pub(crate) referenced_columns: Vec<String>,
-    /// What follows `ADD`: ``CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`b`) ON DELETE CASCADE``.
+    /// The text after `ADD`: ``CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`b`) ON DELETE CASCADE``.
     pub(crate) definition: String,
 }
 
-/// The statement that adds these keys to a table. Without keys it is a statement that does nothing.
+/// Writes the statement that adds these indexes to a table. Without indexes the statement does nothing.
 ///
-/// InnoDB refuses more than one `FULLTEXT` key in it.
+/// InnoDB refuses a statement with more than one `FULLTEXT` index.
 pub(crate) fn add_keys(table: &str, keys: &[&DeferredKey]) -> String {
-    add(table, keys.iter().map(|key| key.definition.as_str()))
+    alter_table_add(table, keys.iter().map(|key| key.definition.as_str()))
 }
 
-/// The statement that adds these foreign keys to a table. Without keys it is a statement that does nothing.
+/// Writes the statement that adds these foreign keys to a table. Without keys the statement does nothing.
 pub(crate) fn add_foreign_keys(table: &str, keys: &[ForeignKey]) -> String {
-    add(table, keys.iter().map(|key| key.definition.as_str()))
+    alter_table_add(table, keys.iter().map(|key| key.definition.as_str()))
 }
 
-fn add<'k>(table: &str, definitions: impl Iterator<Item = &'k str>) -> String {
+fn alter_table_add<'k>(table: &str, definitions: impl Iterator<Item = &'k str>) -> String {
     let clauses: Vec<String> = definitions.map(|definition| format!("ADD {definition}")).collect();
     format!("ALTER TABLE {} {}", quote_name(table), clauses.join(", ")).trim_end().to_owned()
 }
 
-/// An index as it stands in a `CREATE TABLE`.
+/// The definition of an index in a `CREATE TABLE`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct KeyDefinition {
     pub(super) name: String,
     pub(super) kind: KeyKind,
     pub(super) parts: Vec<KeyPart>,
-    /// It can only be built with the table, or is better so: `WITHOUT OVERLAPS`, and the hash of a long unique key.
-    pub(super) fixed: bool,
+    /// Whether `CREATE TABLE` must build the index: one `WITHOUT OVERLAPS`, or a long unique key `USING HASH`.
+    pub(super) needs_table: bool,
 }
 
 /// One column of an index.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeyPart {
-    /// None for an expression.
+    /// The column; `None` for an expression.
     pub(super) column: Option<String>,
-    /// Only the first characters are in the index.
+    /// Whether the index holds only a prefix of the column.
     pub(super) prefix: bool,
 }
 
-impl Key {
+impl KeyDefinition {
     pub(super) fn contains(&self, column: &str) -> bool {
         self.parts.iter().any(|part| part.column.as_deref() == Some(column))
     }
 
-    /// Reads `KEY`, `UNIQUE KEY`, `FULLTEXT KEY` or `SPATIAL KEY`; None when it is none of these.
+    /// Reads `KEY`, `UNIQUE KEY`, `FULLTEXT KEY` or `SPATIAL KEY`; `None` for any other item.
     pub(super) fn read(item: &[Token<'_>]) -> Option<Self> {
-        let mut cursor = Cursor::new(item);
+        let mut cursor = TokenCursor::new(item);
         let kind = [("UNIQUE", KeyKind::Unique), ("FULLTEXT", KeyKind::Fulltext), ("SPATIAL", KeyKind::Spatial)]
             .into_iter()
             .find_map(|(word, kind)| cursor.eat_word(word).then_some(kind));
@@ -97,31 +97,31 @@ impl Key {
             return None;
         }
         let name = cursor.eat_name()?;
-        let parts = key_parts(item, &mut cursor)?;
-        let fixed = item.iter().any(|token| token.is_any_word(&["OVERLAPS", "HASH"]));
-        Some(Self { name, kind: kind.unwrap_or(KeyKind::Plain), parts, fixed })
+        let parts = eat_key_parts(item, &mut cursor)?;
+        let needs_table = item.iter().any(|token| token.is_any_word(&["OVERLAPS", "HASH"]));
+        Some(Self { name, kind: kind.unwrap_or(KeyKind::Plain), parts, needs_table })
     }
 
-    pub(super) fn deferred(&self, item: &[Token<'_>]) -> DeferredKey {
-        DeferredKey { name: self.name.clone(), kind: self.kind, definition: definition(item) }
+    pub(super) fn to_deferred_key(&self, item: &[Token<'_>]) -> DeferredKey {
+        DeferredKey { name: self.name.clone(), kind: self.kind, definition: definition_text(item) }
     }
 }
 
-/// Reads the columns of `PRIMARY KEY (…)`, named or not; None when it is something else.
-pub(super) fn primary_key(item: &[Token<'_>]) -> Option<Vec<KeyPart>> {
-    let mut cursor = Cursor::new(item);
+/// Reads the columns of `PRIMARY KEY (…)`, named or not; `None` for any other item.
+pub(super) fn read_primary_key(item: &[Token<'_>]) -> Option<Vec<KeyPart>> {
+    let mut cursor = TokenCursor::new(item);
     if cursor.eat_word("CONSTRAINT") && !cursor.peek()?.is_word("PRIMARY") {
         cursor.next();
     }
     if !cursor.eat_words(&["PRIMARY", "KEY"]) {
         return None;
     }
-    key_parts(item, &mut cursor)
+    eat_key_parts(item, &mut cursor)
 }
 
-/// Reads `[CONSTRAINT [name]] FOREIGN KEY …`; None when it is something else.
-pub(super) fn foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
-    let mut cursor = Cursor::new(item);
+/// Reads `[CONSTRAINT [name]] FOREIGN KEY …`; `None` for any other item.
+pub(super) fn read_foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
+    let mut cursor = TokenCursor::new(item);
     let mut name = None;
     if cursor.eat_word("CONSTRAINT") && !cursor.peek()?.is_word("FOREIGN") {
         name = cursor.eat_name();
@@ -129,7 +129,7 @@ pub(super) fn foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
     if !cursor.eat_words(&["FOREIGN", "KEY"]) {
         return None;
     }
-    let columns = columns(key_parts(item, &mut cursor)?)?;
+    let columns = part_columns(eat_key_parts(item, &mut cursor)?)?;
     if !cursor.eat_word("REFERENCES") {
         return None;
     }
@@ -138,63 +138,64 @@ pub(super) fn foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
     if cursor.eat_punct(".") {
         referenced_database = Some(std::mem::replace(&mut referenced_table, cursor.eat_name()?));
     }
-    let referenced_columns = columns_of_group(item, &mut cursor)?;
-    let definition = definition(item);
+    let referenced_columns = eat_columns(item, &mut cursor)?;
+    let definition = definition_text(item);
     Some(ForeignKey { name, columns, referenced_database, referenced_table, referenced_columns, definition })
 }
 
-fn columns_of_group(item: &[Token<'_>], cursor: &mut Cursor<'_, '_>) -> Option<Vec<String>> {
-    columns(key_parts(item, cursor)?)
+fn eat_columns(item: &[Token<'_>], cursor: &mut TokenCursor<'_, '_>) -> Option<Vec<String>> {
+    part_columns(eat_key_parts(item, cursor)?)
 }
 
-fn columns(parts: Vec<KeyPart>) -> Option<Vec<String>> {
+/// The columns of the parts; `None` if a part is an expression.
+fn part_columns(parts: Vec<KeyPart>) -> Option<Vec<String>> {
     parts.into_iter().map(|part| part.column).collect()
 }
 
-/// Goes on to the next `( … )` and reads its parts.
-fn key_parts(item: &[Token<'_>], cursor: &mut Cursor<'_, '_>) -> Option<Vec<KeyPart>> {
+/// Moves the cursor past the next `( … )` and reads its parts.
+fn eat_key_parts(item: &[Token<'_>], cursor: &mut TokenCursor<'_, '_>) -> Option<Vec<KeyPart>> {
     while !cursor.peek()?.is_punct("(") {
         cursor.next();
     }
     let group = cursor.eat_group()?;
-    Some(split_at_commas(within(item, group)).into_iter().map(key_part).collect())
+    Some(split_at_commas(slice_tokens(item, group)).into_iter().map(read_key_part).collect())
 }
 
-fn key_part(tokens: &[Token<'_>]) -> KeyPart {
-    let mut cursor = Cursor::new(tokens);
+fn read_key_part(tokens: &[Token<'_>]) -> KeyPart {
+    let mut cursor = TokenCursor::new(tokens);
     let column = cursor.eat_name();
     let prefix = column.is_some() && cursor.eat_punct("(");
     KeyPart { column, prefix }
 }
 
-/// The item's text without what surrounds it. A line comment at its end would swallow what is put after it.
-fn definition(item: &[Token<'_>]) -> String {
-    use super::lex::TokenKind::{Comment, Space};
+/// The item's text without the spaces and comments around it. A line comment at its end would hide the text after it.
+fn definition_text(item: &[Token<'_>]) -> String {
+    use super::lexer::TokenKind::{Comment, Space};
     let outer = |token: &Token<'_>| !matches!(token.kind, Comment | Space);
     let start = item.iter().position(outer).unwrap_or(item.len());
-    // Options that the engine does not know stand in a comment.
+    // MariaDB prints options that the engine does not know in a comment.
     let last = |token: &Token<'_>| outer(token) || token.kind == Comment && token.text.starts_with("/*");
     let end = item.iter().rposition(last).map_or(start, |last| last + 1);
-    text_of(within(item, start..end))
+    join_tokens(slice_tokens(item, start..end))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dialect, tokens};
+    use super::super::{Dialect, tokenize};
     use super::*;
 
-    fn key(text: &str) -> Option<Key> {
-        Key::read(&tokens(text, Dialect::default()))
+    fn key(text: &str) -> Option<KeyDefinition> {
+        KeyDefinition::read(&tokenize(text, Dialect::default()))
     }
 
     fn foreign(text: &str) -> Option<ForeignKey> {
-        foreign_key(&tokens(text, Dialect::default()))
+        read_foreign_key(&tokenize(text, Dialect::default()))
     }
 
     #[test]
     fn every_kind_of_index_is_read() {
         let read = key("\n  UNIQUE KEY `a``(` (`x`,`y)`(10) DESC) USING BTREE COMMENT 'USING HASH'").unwrap();
-        assert_eq!((read.name.as_str(), read.kind, read.fixed), ("a`(", KeyKind::Unique, false));
+        assert_eq!((read.name.as_str(), read.kind, read.needs_table), ("a`(", KeyKind::Unique, false));
         assert_eq!(read.parts[0], KeyPart { column: Some("x".into()), prefix: false });
         assert_eq!(read.parts[1], KeyPart { column: Some("y)".into()), prefix: true });
         assert!(read.contains("y)") && !read.contains("y"));
@@ -202,12 +203,12 @@ mod tests {
         assert_eq!(functional.parts.iter().filter(|part| part.column.is_none()).count(), 2);
         assert_eq!(key("FULLTEXT KEY `f` (`a`) /*!50100 WITH PARSER `ngram` */ ").unwrap().kind, KeyKind::Fulltext);
         assert_eq!(key("SPATIAL KEY `f` (`a`)").unwrap().kind, KeyKind::Spatial);
-        assert!(key("UNIQUE KEY `f` (`a`,`p` WITHOUT OVERLAPS)").unwrap().fixed);
-        assert!(key("UNIQUE KEY `f` (`a`) USING HASH").unwrap().fixed);
+        assert!(key("UNIQUE KEY `f` (`a`,`p` WITHOUT OVERLAPS)").unwrap().needs_table);
+        assert!(key("UNIQUE KEY `f` (`a`) USING HASH").unwrap().needs_table);
     }
 
     #[test]
-    fn what_is_no_index_is_left_alone() {
+    fn other_items_are_no_indexes() {
         for text in ["`KEY` int", "PRIMARY KEY (`a`)", "CHECK (`a` > 1)", "VECTOR KEY `v` (`a`)", "KEY `a`", "KEY", ""]
         {
             assert_eq!(key(text), None, "{text}");
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_keys_name_both_ends() {
+    fn foreign_keys_are_read() {
         let text = "CONSTRAINT `f``,` FOREIGN KEY (`a`, `b)`) REFERENCES `d.b`.`p` (`x`, `y`) ON DELETE SET NULL";
         let read = foreign(&format!("\n  {text}")).unwrap();
         assert_eq!(read.name.as_deref(), Some("f`,"));
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn keys_are_added_in_one_statement() {
-        let read = key("KEY `a` (`x`)").unwrap().deferred(&tokens(" KEY `a` (`x`) -- c", Dialect::default()));
+        let read = key("KEY `a` (`x`)").unwrap().to_deferred_key(&tokenize(" KEY `a` (`x`) -- c", Dialect::default()));
         assert_eq!(add_keys("t`.", &[&read, &read]), "ALTER TABLE `t``.` ADD KEY `a` (`x`), ADD KEY `a` (`x`)");
         let foreign = foreign("CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`b`)").unwrap();
         assert_eq!(

@@ -1,24 +1,24 @@
-//! Stored generated columns: the target computes them anew, and what it computes must be what was read.
+//! Stored generated columns: the target computes their values again, and the result must equal the source's values.
 //!
-//! Their values travel with the rows. Where an expression depends on settings of the session, each batch is loaded into
-//! a temporary table first, under one setting after the other until every row has the values that it had at the source;
-//! then its rows are written under the settings that gave them. When a table is complete, the digests of these columns
-//! are compared, whatever they depend on.
+//! Batches include the source's values. If an expression depends on session settings, each batch is first loaded into a
+//! temporary table, under one setting after the other, until every row has the source's values. Then each row is written
+//! under the settings that produced them. When a table is complete, the digests of all these columns are compared.
 
-mod depend;
-mod scratch;
-mod search;
+mod dependencies;
+mod scratch_table;
 mod settings;
+mod settings_search;
+mod state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::OwnedRwLockReadGuard;
 
-use self::scratch::{Columns, Scratch};
-use self::search::{Compared, Search};
+use self::scratch_table::{ScratchColumns, ScratchTable};
+use self::settings_search::{ComparedColumns, SettingsSearch};
 use super::ddl::quote_name;
-use super::target::Target;
+use super::target::TargetDatabase;
 use crate::batch::Batch;
 use crate::catalog::{Column, Flavor, Printable, Server, Table};
 use crate::codec::{Digest, Field, row_texts, split_fields};
@@ -27,51 +27,33 @@ use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::TablePlan;
 use crate::report::Note;
 
-pub(super) use settings::Settings;
+pub(super) use settings::SessionSettings;
+pub(super) use state::GeneratedColumnState;
 
-/// Settings are searched for in vain so often in one table, and then no more.
-const SEARCHES: u32 = 3;
+/// The number of searches without a result after which a table has no further searches.
+const MAX_FRUITLESS_SEARCHES: u32 = 3;
 
-/// What is known of a table's generated columns.
-#[derive(Default)]
-pub(super) struct Generated {
-    /// Settings that gave the source's values, the latest last.
-    known: Vec<Settings>,
-    /// How many searches found nothing.
-    fruitless: u32,
-    /// Those under which the table's rules last took rows that they had refused.
-    rules: Settings,
-    /// The settings under which the server opened the table. Rows are written under a lock on them.
-    opened: Arc<RwLock<Settings>>,
-    /// Whether the server refused to open it under others.
-    is_stuck: bool,
-    /// How many rows of each column are not as at the source.
-    different: BTreeMap<String, u64>,
-    /// What must be in the target, by the number of the chunk.
-    expected: BTreeMap<u32, Digest>,
-}
-
-/// Rows of a batch that are written under the same settings.
-pub(super) struct Part {
-    pub(super) settings: Settings,
+/// The rows of a batch that are written under the same settings.
+pub(super) struct BatchPart {
+    pub(super) settings: SessionSettings,
     pub(super) batch: Batch,
 }
 
-/// A batch, divided by the settings under which its rows were written.
-pub(super) struct Divided {
-    pub(super) parts: Vec<Part>,
-    /// What the target will compute.
+/// A batch, divided by the settings under which its rows are written.
+pub(super) struct BatchDivision {
+    pub(super) parts: Vec<BatchPart>,
+    /// The digest of the values that the target will compute.
     computed: Digest,
     different: BTreeMap<String, u64>,
 }
 
-/// The generated columns whose values travel.
-fn stored(table: &Table) -> impl Iterator<Item = &Column> {
+/// The generated columns whose values batches include.
+fn stored_generated_columns(table: &Table) -> impl Iterator<Item = &Column> {
     table.stored_columns().filter(|column| column.generated)
 }
 
-/// Of a row the fields that are chosen.
-fn projected(line: &[u8], chosen: &[bool]) -> Vec<u8> {
+/// Returns the chosen fields of a row.
+fn project_fields(line: &[u8], chosen: &[bool]) -> Vec<u8> {
     let kept = split_fields(line).zip(chosen).filter(|(_, chosen)| **chosen);
     let texts: Vec<&[u8]> = kept
         .map(|(field, _)| match field {
@@ -82,98 +64,100 @@ fn projected(line: &[u8], chosen: &[bool]) -> Vec<u8> {
     texts.join(&b'\t')
 }
 
-/// Whether a row may hold a date whose month or day is zero.
-fn has_zeros(batch: &Batch) -> bool {
+/// Whether a row of the batch may hold a date with a zero month or day.
+fn may_hold_zero_dates(batch: &Batch) -> bool {
     batch.data.windows(3).any(|bytes| bytes == b"-00")
 }
 
-/// Whether the server takes a time with its offset, whatever the session's time zone is. Source: "Date and Time Literals"
+/// Whether the server accepts an offset in a time literal, independent of the session's time zone. Source: "Date and Time Literals"
 /// (<https://dev.mysql.com/doc/refman/9.7/en/date-and-time-literals.html>): since MySQL 8.0.19.
-fn takes_offsets(server: &Server) -> bool {
+fn accepts_time_offsets(server: &Server) -> bool {
     server.flavor == Flavor::MySql && server.version_numbers() >= (8, 0, 19)
 }
 
-impl Target {
-    /// Divides a batch by the settings that its rows need; one part where nothing depends on any.
-    pub(super) async fn divide(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<Divided> {
-        let rules = self.state().generated.get(&plan.number).map(|table| table.rules.clone()).unwrap_or_default();
+impl TargetDatabase {
+    /// Divides a batch by the settings that its rows need. Without such settings, the batch is one part.
+    pub(super) async fn divide_batch(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<BatchDivision> {
+        let rules =
+            self.state().generated_columns.get(&plan.number).map(|table| table.rules.clone()).unwrap_or_default();
         if !plan.table.columns.iter().any(|column| column.generated) {
-            let parts = vec![Part { settings: rules, batch: batch.clone() }];
-            return Ok(Divided { parts, computed: Digest::default(), different: BTreeMap::new() });
+            let parts = vec![BatchPart { settings: rules, batch: batch.clone() }];
+            return Ok(BatchDivision { parts, computed: Digest::default(), different: BTreeMap::new() });
         }
-        let table = &self.in_its_dialect(&plan.table);
-        let zeros = has_zeros(batch);
-        let anywhere = depend::dependencies(table, true, zeros);
-        let compared = Compared::of(table, &anywhere);
-        let has_stored = stored(table).next().is_some();
-        let whole = |settings| vec![Part { settings, batch: batch.clone() }];
+        let table = &self.with_own_definition(&plan.table);
+        let zeros = may_hold_zero_dates(batch);
+        let anywhere = dependencies::column_dependencies(table, true, zeros);
+        let compared = ComparedColumns::from_table(table, &anywhere);
+        let has_stored = stored_generated_columns(table).next().is_some();
+        let whole = |settings| vec![BatchPart { settings, batch: batch.clone() }];
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
-        let dependencies = depend::dependencies(table, takes_offsets(server), zeros);
-        let candidates = Settings::candidates(&dependencies, &source);
-        let usual = candidates.first().map(Settings::taking_dates).unwrap_or_default();
+        let dependencies = dependencies::column_dependencies(table, accepts_time_offsets(server), zeros);
+        let candidates = SessionSettings::candidates(&dependencies, &source);
+        let usual = candidates.first().map(SessionSettings::accepting_all_dates).unwrap_or_default();
         let usual = usual.completed_by(&rules);
-        // What another family computes may be something else whatever the settings.
+        // Another family may compute different values under any settings.
         let doubtful = source.flavor != server.flavor || !anywhere.is_empty();
         let read: Vec<Vec<u8>> = match has_stored {
-            true => row_texts(&batch.data).map(|line| compared.of_batch(line)).collect(),
+            true => row_texts(&batch.data).map(|line| compared.project_row(line)).collect(),
             false => Vec::new(),
         };
         let mut computed = Digest::default();
-        read.iter().for_each(|row| computed.add_row(&compared.generated(row)));
+        read.iter().for_each(|row| computed.add_row(&compared.project_generated(row)));
         if !has_stored || !doubtful || table.history {
-            return Ok(Divided { parts: whole(usual), computed, different: BTreeMap::new() });
+            return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
         }
-        let Some(scratch) = Scratch::open(self, table, Columns::All).await? else {
-            return Ok(Divided { parts: whole(usual), computed, different: BTreeMap::new() });
+        let Some(scratch) = ScratchTable::create(self, table, ScratchColumns::All).await? else {
+            return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
         };
-        let mut search = Search::new(self, batch, scratch, compared, read);
+        let mut search = SettingsSearch::new(self, batch, scratch, compared, read);
         let (mut known, mut fruitless) = self
             .state()
-            .generated
+            .generated_columns
             .get(&plan.number)
             .map(|table| (table.known.clone(), table.fruitless))
             .unwrap_or_default();
         for settings in known.iter().rev() {
-            search.take(settings).await?;
+            search.take_matching_rows(settings).await?;
         }
-        let others: Vec<&Settings> = candidates.iter().filter(|settings| !known.contains(settings)).collect();
-        while fruitless < SEARCHES && search.has_rows() {
-            let Some(settings) = search.best_of(&others).await? else {
+        let others: Vec<&SessionSettings> = candidates.iter().filter(|settings| !known.contains(settings)).collect();
+        while fruitless < MAX_FRUITLESS_SEARCHES && search.has_rows_left() {
+            let Some(settings) = search.find_best(&others).await? else {
                 fruitless += 1;
                 break;
             };
-            search.take(settings).await?;
+            search.take_matching_rows(settings).await?;
             known.push(settings.clone());
         }
-        let usual = known.last().map_or(usual, Settings::taking_dates);
-        let (different, computed) = search.rest(&usual, table).await?;
+        let usual = known.last().map_or(usual, SessionSettings::accepting_all_dates);
+        let (different, computed) = search.finish(&usual, table).await?;
         let mut state = self.state();
-        let table = state.generated.entry(plan.number).or_default();
+        let table = state.generated_columns.entry(plan.number).or_default();
         table.fruitless = table.fruitless.max(fruitless);
         for settings in known {
             if !table.known.contains(&settings) {
                 table.known.push(settings);
             }
         }
-        Ok(Divided { parts: search.parts, computed, different })
+        Ok(BatchDivision { parts: search.parts, computed, different })
     }
 
-    /// The table with its definition as this server writes it.
-    fn in_its_dialect(&self, table: &Table) -> Table {
+    /// Returns the table with its definition in the target's dialect.
+    fn with_own_definition(&self, table: &Table) -> Table {
         let create = self.state().definitions.get(&table.name).cloned();
         Table { create: create.unwrap_or_else(|| table.create.clone()), ..table.clone() }
     }
 
-    /// Has the server open a table under these settings: closes it where the server opened it under others. Nothing else
-    /// has it opened otherwise as long as the guard lives. An account that may not flush tables changes nothing: then the
-    /// comparison of the complete table tells.
-    pub(super) async fn open_under(
+    /// Makes the server open a table under these settings, by closing it if it is open under others.
+    ///
+    /// While the guard lives, no other batch makes the server reopen the table. Without the privilege to flush tables the
+    /// call has no effect, and the comparison of the complete table reports differences.
+    pub(super) async fn reopen_table(
         &self,
         table: &TablePlan,
-        settings: &Settings,
-    ) -> Result<OwnedRwLockReadGuard<Settings>> {
-        let settings = settings.fixed_at_open();
-        let opened = Arc::clone(&self.state().generated.entry(table.number).or_default().opened);
+        settings: &SessionSettings,
+    ) -> Result<OwnedRwLockReadGuard<SessionSettings>> {
+        let settings = settings.fixed_at_table_open();
+        let opened = Arc::clone(&self.state().generated_columns.entry(table.number).or_default().opened);
         let same = Arc::clone(&opened).read_owned().await;
         if *same == settings {
             return Ok(same);
@@ -181,20 +165,20 @@ impl Target {
         drop(same);
         let mut other = opened.write_owned().await;
         if *other != settings {
-            // Not over the loader's connection: the statement would commit its transaction.
-            let mut conn = self.definer().await?;
+            // Over its own connection, because the statement commits the current transaction.
+            let mut conn = self.ddl_session().await?;
             let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
             let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
             match flushed {
                 Err(error) if error.code().is_none() => {
-                    // Where even that fails, the next try says so.
-                    let _ = self.running.kill(conn).await;
+                    // If KILL fails too, the next try reports it.
+                    let _ = self.connections.kill(conn).await;
                     return Err(error);
                 }
                 flushed => {
                     let mut state = self.state();
-                    state.generated.entry(table.number).or_default().is_stuck |= flushed.is_err();
-                    state.definers.push(conn);
+                    state.generated_columns.entry(table.number).or_default().cannot_reopen |= flushed.is_err();
+                    state.ddl_sessions.push(conn);
                 }
             }
             *other = settings;
@@ -202,31 +186,33 @@ impl Target {
         Ok(other.downgrade())
     }
 
-    /// Whether the server refused to open the table under other settings.
-    pub(super) fn is_stuck(&self, table: &TablePlan) -> bool {
-        self.state().generated.get(&table.number).is_some_and(|table| table.is_stuck)
+    /// Whether the server has refused to reopen the table.
+    pub(super) fn cannot_reopen(&self, table: &TablePlan) -> bool {
+        self.state().generated_columns.get(&table.number).is_some_and(|table| table.cannot_reopen)
     }
 
-    /// The rules of a table took its rows under these settings: the next ones are tried under them first.
-    pub(super) fn remember_rules(&self, table: &TablePlan, settings: Option<&Settings>) {
-        self.state().generated.entry(table.number).or_default().rules = settings.cloned().unwrap_or_default();
+    /// Records the settings under which the table's rules accepted rows. The next rows are tried under them first.
+    pub(super) fn record_rule_settings(&self, table: &TablePlan, settings: Option<&SessionSettings>) {
+        self.state().generated_columns.entry(table.number).or_default().rules = settings.cloned().unwrap_or_default();
     }
 
-    /// A batch is in: notes what its generated columns must be.
-    pub(super) fn expect(&self, table: u32, batch: &Batch, divided: &Divided) {
+    /// Records the expected generated values of a batch that is stored.
+    pub(super) fn record_expected(&self, table: u32, batch: &Batch, division: &BatchDivision) {
         let mut state = self.state();
-        let table = state.generated.entry(table).or_default();
-        table.expected.entry(batch.id.chunk).or_default().add(&divided.computed);
-        for (column, count) in &divided.different {
+        let table = state.generated_columns.entry(table).or_default();
+        table.expected.entry(batch.id.chunk).or_default().add(&division.computed);
+        for (column, count) in &division.different {
             *table.different.entry(column.clone()).or_default() += count;
         }
     }
 
-    /// Whether the rows themselves fit, so that whatever the server warns of can only be what it computes from them; `None`
-    /// where it cannot be tried.
-    pub(super) async fn rows_fit(&self, table: &Table, batch: &Batch) -> Result<Option<bool>> {
-        let table = self.in_its_dialect(table);
-        let Some(mut scratch) = Scratch::open(self, &table, Columns::Loaded).await? else { return Ok(None) };
+    /// Whether the plain columns accept the rows without warnings, so that all warnings come from computed values; `None`
+    /// if no scratch table can be created.
+    pub(super) async fn accepts_rows(&self, table: &Table, batch: &Batch) -> Result<Option<bool>> {
+        let table = self.with_own_definition(table);
+        let Some(mut scratch) = ScratchTable::create(self, &table, ScratchColumns::Loaded).await? else {
+            return Ok(None);
+        };
         match scratch.load_strictly(self, batch).await {
             Ok(()) => Ok(Some(true)),
             Err(error) if error.is_retryable() => Err(error),
@@ -234,40 +220,44 @@ impl Target {
         }
     }
 
-    /// The digests that the generated columns of a complete table must have, by chunk.
-    pub(super) fn expected(&self, table: u32) -> BTreeMap<u32, Digest> {
-        self.state().generated.get(&table).map(|table| table.expected.clone()).unwrap_or_default()
+    /// The digests that the generated columns of a complete table must have, by chunk number.
+    pub(super) fn expected_digests(&self, table: u32) -> BTreeMap<u32, Digest> {
+        self.state().generated_columns.get(&table).map(|table| table.expected.clone()).unwrap_or_default()
     }
 
-    /// The settings under which the rows of a table were written, the latest of them; the source's global ones where the
-    /// rows did not tell.
-    pub(super) fn settings_of(&self, table: &TablePlan, server: &Server) -> Settings {
+    /// The latest settings under which rows of the table were written. The default is the source's global settings.
+    pub(super) fn table_settings(&self, table: &TablePlan, server: &Server) -> SessionSettings {
         let state = self.state();
-        let known = state.generated.get(&table.number).and_then(|table| table.known.last().cloned());
+        let known = state.generated_columns.get(&table.number).and_then(|table| table.known.last().cloned());
         let known = known.unwrap_or_else(|| {
-            let dependencies = depend::dependencies(&table.table, takes_offsets(server), false);
-            let candidates = Settings::candidates(&dependencies, state.source.as_ref().unwrap_or(server));
+            let dependencies = dependencies::column_dependencies(&table.table, accepts_time_offsets(server), false);
+            let candidates = SessionSettings::candidates(&dependencies, state.source.as_ref().unwrap_or(server));
             candidates.into_iter().next().unwrap_or_default()
         });
-        known.taking_dates()
+        known.accepting_all_dates()
     }
 
-    /// The settings to try for rows that the rules of the table refuse under those of its parts: its checks, its
-    /// partitions, and what it computes for indexes.
-    pub(super) fn settings_for_rules(&self, table: &Table, server: &Server, divided: &Divided) -> Vec<Settings> {
-        let table = self.in_its_dialect(table);
-        let dependencies = depend::of_rules(&table, takes_offsets(server));
+    /// The settings to try for rows that the table's rules refuse under the settings of their parts. Rules are checks,
+    /// partitions and functional indexes.
+    pub(super) fn rule_settings(
+        &self,
+        table: &Table,
+        server: &Server,
+        division: &BatchDivision,
+    ) -> Vec<SessionSettings> {
+        let table = self.with_own_definition(table);
+        let dependencies = dependencies::rule_dependencies(&table, accepts_time_offsets(server));
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
-        let mut candidates = Settings::candidates(&dependencies, &source);
-        if let Some(part) = divided.parts.first() {
+        let mut candidates = SessionSettings::candidates(&dependencies, &source);
+        if let Some(part) = division.parts.first() {
             candidates.iter_mut().for_each(|settings| *settings = settings.completed_by(&part.settings));
-            candidates.sort_by_key(|settings| !settings.agrees_with(&part.settings));
+            candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
         }
         candidates
     }
 }
 
-/// What the report says of indexes whose entries are computed anew, under settings that may not have been the source's.
+/// Reports the indexes whose entries the target computes again, under settings that may differ from the source's.
 pub(super) fn index_notes(table: &Table) -> Vec<Note> {
     let note = |(index, variables): (String, Vec<&str>)| {
         Note::Fidelity(FidelityIssue {
@@ -279,39 +269,20 @@ pub(super) fn index_notes(table: &Table) -> Vec<Note> {
                 .to_owned(),
         })
     };
-    depend::dependent_indexes(table).into_iter().map(note).collect()
+    dependencies::dependent_indexes(table).into_iter().map(note).collect()
 }
 
-impl Generated {
-    /// What the report says of the columns that the target computes otherwise.
-    pub(super) fn notes(&self, table: &Table) -> Vec<Note> {
-        let note = |(column, count): (&String, &u64)| {
-            Note::Fidelity(FidelityIssue {
-                object: table.object(),
-                what: format!("column {column}"),
-                severity: Severity::Warning,
-                source: format!("values in {count} rows, as the sessions computed them that wrote these"),
-                target: "what the target computes, under every setting that was tried".to_owned(),
-            })
-        };
-        let under = self.known.iter().map(Settings::describe).filter(|text| !text.is_empty());
-        let under: Vec<String> = under.collect();
-        let said = format!("its generated columns were computed under: {}", under.join("; "));
-        let said = (!under.is_empty()).then(|| Note::about(&table.object(), said));
-        self.different.iter().map(note).chain(said).collect()
-    }
-}
-
-/// The table with nothing but its stored generated columns, to read them back; `None` where it has none.
-pub(super) fn only_generated(plan: &TablePlan) -> Option<TablePlan> {
+/// Returns the table with only its stored generated columns, to read them back; `None` if it has none.
+pub(super) fn generated_columns_only(plan: &TablePlan) -> Option<TablePlan> {
     let mut only = TablePlan { filter: None, ..plan.clone() };
-    only.table.columns = stored(&plan.table).cloned().collect();
+    only.table.columns = stored_generated_columns(&plan.table).cloned().collect();
     (!only.table.columns.is_empty()).then_some(only)
 }
 
-/// What is told of a table in whose chunks, so many `wrong` ones of all, the columns are not as they were expected.
-pub(super) fn unexpected(table: &Table, wrong: usize, all: usize) -> String {
-    let names: Vec<String> = stored(table).map(|column| Printable(&column.name).to_string()).collect();
+/// The message that generated columns differ from the expected values in `wrong` of `all` chunks.
+pub(super) fn mismatch_message(table: &Table, wrong: usize, all: usize) -> String {
+    let names: Vec<String> =
+        stored_generated_columns(table).map(|column| Printable(&column.name).to_string()).collect();
     let what = if names.len() == 1 { "generated column" } else { "one of the generated columns" };
     format!(
         "{what} {}: the target computed other values than were read, in {wrong} of {all} key ranges",

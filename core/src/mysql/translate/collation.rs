@@ -1,20 +1,20 @@
-//! Collations and character sets: what those of one family are called in the other.
+//! Maps collations and character sets of one family to those of the other.
 
-use super::super::ddl::{Cursor, TokenKind};
-use super::edit::Edit;
-use super::{Log, Way};
+use super::super::ddl::{TokenCursor, TokenKind};
+use super::token_editor::TokenEditor;
+use super::{FidelityLog, Translator};
 use crate::catalog::Flavor;
 
-/// A collation of the target.
+/// The nearest collation of the target.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Image {
+pub(super) struct CollationMatch {
     pub(super) name: String,
-    /// Whether it compares by the same rules, but for the version of Unicode.
-    pub(super) same: bool,
+    /// Whether it compares by the same rules, apart from the version of Unicode.
+    pub(super) exact: bool,
 }
 
-/// The languages that both have rules for, by the code that MySQL uses and the name that MariaDB uses. Those after the
-/// first of a name have the same rules.
+/// The languages of both families: MySQL's code and MariaDB's name. Only the first code of a name has exactly the same
+/// rules.
 const LANGUAGES: [(&str, &str); 26] = [
     ("de_pb", "german2"),
     ("is", "icelandic"),
@@ -44,58 +44,63 @@ const LANGUAGES: [(&str, &str); 26] = [
     ("", ""),
 ];
 
-/// The nearest collation of the target; `None` where it does not have the character set.
-pub(super) fn image(name: &str, way: &Way<'_>) -> Option<Image> {
-    let name = modern(&name.to_ascii_lowercase());
+/// Finds the nearest collation of the target; `None` if the target does not have the character set.
+pub(super) fn nearest_collation(name: &str, translator: &Translator<'_>) -> Option<CollationMatch> {
+    let name = canonical_name(&name.to_ascii_lowercase());
     let charset = name.split('_').next().unwrap_or_default();
-    let (image, same) = match way.to_mariadb() {
+    let (nearest, exact) = match translator.targets_mariadb() {
         true if charset == "gb18030" => return None,
-        true => in_mariadb(&name, way),
-        false => in_mysql(&name, charset, way),
+        true => nearest_in_mariadb(&name, translator),
+        false => nearest_in_mysql(&name, charset, translator),
     };
-    Some(Image { name: spelled(image, way), same })
+    Some(CollationMatch { name: versioned_name(nearest, translator), exact })
 }
 
-/// What a database gets whose own collation has no image.
-pub(super) fn fallback(way: &Way<'_>) -> String {
-    image("utf8mb4_0900_ai_ci", way)
-        .filter(|_| way.to_mariadb())
-        .map_or("utf8mb4_0900_ai_ci".to_owned(), |image| image.name)
+/// The collation of a database whose own collation the target does not have.
+pub(super) fn fallback_collation(translator: &Translator<'_>) -> String {
+    nearest_collation("utf8mb4_0900_ai_ci", translator)
+        .filter(|_| translator.targets_mariadb())
+        .map_or("utf8mb4_0900_ai_ci".to_owned(), |nearest| nearest.name)
 }
 
-/// The name of a character set at the target.
-pub(super) fn charset(name: &str, way: &Way<'_>) -> String {
-    spelled(modern(&name.to_ascii_lowercase()), way)
+/// The target's name of a character set.
+pub(super) fn charset_name(name: &str, translator: &Translator<'_>) -> String {
+    versioned_name(canonical_name(&name.to_ascii_lowercase()), translator)
 }
 
-/// `utf8` was the name of `utf8mb3` before it had one.
-fn modern(name: &str) -> String {
+/// The current name of a collation or character set: `utf8mb3` instead of `utf8`.
+fn canonical_name(name: &str) -> String {
     match name.strip_prefix("utf8") {
         Some("") => "utf8mb3".to_owned(),
         Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
-        // MariaDB lets the expression say which character set it is; a client's is this one nearly always.
+        // MariaDB takes the character set of a short name from the expression. A client's is nearly always this one.
         _ if name.starts_with("uca1400_") => format!("utf8mb4_{name}"),
         _ => name.to_owned(),
     }
 }
 
-/// Older servers know only the old name.
-fn spelled(name: String, way: &Way<'_>) -> String {
-    let knows = if way.to_mariadb() { way.reaches(10, 6, 0) } else { way.reaches(8, 0, 30) };
+/// The name in the target's version: older servers know `utf8mb3` only as `utf8`.
+fn versioned_name(name: String, translator: &Translator<'_>) -> String {
+    let knows = if translator.targets_mariadb() {
+        translator.target_is_at_least(10, 6, 0)
+    } else {
+        translator.target_is_at_least(8, 0, 30)
+    };
     match name.strip_prefix("utf8mb3") {
         Some(rest) if !knows => format!("utf8{rest}"),
         _ => name,
     }
 }
 
-fn in_mariadb(name: &str, way: &Way<'_>) -> (String, bool) {
+/// The nearest collation of MariaDB, and whether it is exact.
+fn nearest_in_mariadb(name: &str, translator: &Translator<'_>) -> (String, bool) {
     if name == "utf8mb4_0900_bin" {
         return ("utf8mb4_nopad_bin".to_owned(), true);
     }
     if name == "utf8mb3_tolower_ci" {
         return ("utf8mb3_general_ci".to_owned(), false);
     }
-    // MariaDB keeps the name for rules that it has put right.
+    // MariaDB uses the name for corrected rules.
     if let Some(charset) = name.strip_suffix("_croatian_ci") {
         return (format!("{charset}_croatian_mysql561_ci"), true);
     }
@@ -103,9 +108,9 @@ fn in_mariadb(name: &str, way: &Way<'_>) -> (String, bool) {
         return (name.to_owned(), true);
     };
     let language = language.trim_end_matches('_');
-    // `_ks` also tells Hiragana from Katakana.
+    // `_ks` also distinguishes Hiragana from Katakana.
     let plain = kind.trim_end_matches("_ks");
-    if !way.reaches(10, 10, 1) {
+    if !translator.target_is_at_least(10, 10, 1) {
         let nearest = if plain.ends_with("ci") { "utf8mb4_unicode_520_nopad_ci" } else { "utf8mb4_nopad_bin" };
         return (nearest.to_owned(), false);
     }
@@ -119,14 +124,17 @@ fn in_mariadb(name: &str, way: &Way<'_>) -> (String, bool) {
     }
 }
 
-fn in_mysql(name: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
+/// The nearest collation of MySQL, and whether it is exact.
+fn nearest_in_mysql(name: &str, charset: &str, translator: &Translator<'_>) -> (String, bool) {
     let rest = name.strip_prefix(charset).unwrap_or_default().trim_start_matches('_');
     if let Some(rules) = rest.strip_prefix("uca1400_") {
-        return uca1400(rules, charset, way);
+        return nearest_to_uca1400(rules, charset, translator);
     }
-    let modern = charset == "utf8mb4" && way.reaches(8, 0, 1);
+    let modern = charset == "utf8mb4" && translator.target_is_at_least(8, 0, 1);
     match rest {
-        "nopad_bin" if charset == "utf8mb4" && way.reaches(8, 0, 17) => ("utf8mb4_0900_bin".to_owned(), true),
+        "nopad_bin" if charset == "utf8mb4" && translator.target_is_at_least(8, 0, 17) => {
+            ("utf8mb4_0900_bin".to_owned(), true)
+        }
         "nopad_bin" => (format!("{charset}_bin"), false),
         "unicode_520_nopad_ci" if modern => ("utf8mb4_0900_ai_ci".to_owned(), true),
         "unicode_nopad_ci" if modern => ("utf8mb4_0900_ai_ci".to_owned(), false),
@@ -142,8 +150,9 @@ fn in_mysql(name: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
     }
 }
 
-/// `german2_nopad_ai_ci`: MySQL has such rules without padding for utf8mb4 only, and with padding only for `ai_ci`.
-fn uca1400(rules: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
+/// Finds MySQL's collation for UCA 14.0.0 rules such as `german2_nopad_ai_ci`. MySQL has rules without padding for
+/// utf8mb4 only, and rules with padding for `ai_ci` only.
+fn nearest_to_uca1400(rules: &str, charset: &str, translator: &Translator<'_>) -> (String, bool) {
     let (front, cased) = rules.rsplit_once('_').unwrap_or(("", rules));
     let (front, accented) = front.rsplit_once('_').unwrap_or(("", front));
     let (language, nopad) = match front.strip_suffix("nopad") {
@@ -154,7 +163,7 @@ fn uca1400(rules: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
     if language.is_empty() && insensitive && !nopad {
         return (format!("{charset}_unicode_520_ci"), true);
     }
-    if charset != "utf8mb4" || !way.reaches(8, 0, 1) {
+    if charset != "utf8mb4" || !translator.target_is_at_least(8, 0, 1) {
         return match (language, cased) {
             (_, "cs") => (format!("{charset}_bin"), false),
             ("", _) => (format!("{charset}_unicode_520_ci"), false),
@@ -164,7 +173,7 @@ fn uca1400(rules: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
     let code = LANGUAGES.iter().find(|(_, name)| *name == language).map(|(code, _)| *code);
     match code {
         Some("") => {
-            // There is no collation that disregards accents and regards case.
+            // MySQL has no collation that ignores accents and respects case.
             let kind = if cased == "cs" { "as_cs" } else { &format!("{accented}_ci") };
             (format!("utf8mb4_0900_{kind}"), nopad && (accented, cased) != ("ai", "cs"))
         }
@@ -176,10 +185,10 @@ fn uca1400(rules: &str, charset: &str, way: &Way<'_>) -> (String, bool) {
     }
 }
 
-/// The collation that the source means where only a character set is named.
-pub(super) fn default_of(charset: &str, way: &Way<'_>) -> Option<String> {
+/// The source's default collation of a character set.
+pub(super) fn default_collation(charset: &str, translator: &Translator<'_>) -> Option<String> {
     let special = match charset {
-        "utf8mb4" if way.from.flavor == Flavor::MySql && way.from.version_numbers() >= (8, 0, 1) => {
+        "utf8mb4" if translator.from.flavor == Flavor::MySql && translator.from.version_numbers() >= (8, 0, 1) => {
             "utf8mb4_0900_ai_ci"
         }
         "latin1" | "dec8" | "swe7" => return Some(format!("{charset}_swedish_ci")),
@@ -195,11 +204,16 @@ pub(super) fn default_of(charset: &str, way: &Way<'_>) -> Option<String> {
     Some(special.to_owned())
 }
 
-/// Gives every collation and character set that the tokens name its name at the target. Where a clause names a character
-/// set alone, the source's default collation is added: the target's may be another.
-pub(super) fn rename(edit: &mut Edit<'_, '_>, way: &Way<'_>, log: &mut Log, defaults: bool) {
-    let tokens = edit.tokens;
-    let mut cursor = Cursor::new(tokens);
+/// Replaces every collation and character set by the target's. With `defaults`, adds the source's default collation to
+/// a clause that names only a character set, as the target's default may be another one.
+pub(super) fn rename_collations(
+    editor: &mut TokenEditor<'_, '_>,
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+    defaults: bool,
+) {
+    let tokens = editor.tokens;
+    let mut cursor = TokenCursor::new(tokens);
     let mut depth = 0_usize;
     let mut before_is_character = false;
     while let Some(token) = cursor.next() {
@@ -219,34 +233,34 @@ pub(super) fn rename(edit: &mut Edit<'_, '_>, way: &Way<'_>, log: &mut Log, defa
         };
         let (index, name) = (cursor.end() - 1, name.ident().unwrap_or_default().into_owned());
         if !names_charset {
-            if let Some(image) = named(&name, way, log) {
-                edit.replace(index..index + 1, image);
+            if let Some(target_name) = translate_collation(&name, translator, log) {
+                editor.replace(index..index + 1, target_name);
             }
             continue;
         }
-        let charset = self::charset(&name, way);
+        let charset = charset_name(&name, translator);
         let follows = cursor.peek().is_some_and(|next| next.is_word("COLLATE"));
-        let default =
-            default_of(&modern(&name.to_ascii_lowercase()), way).filter(|_| defaults && depth == 0 && !follows);
-        let default = default.and_then(|default| named(&default, way, log));
-        if charset == "gb18030" && way.to_mariadb() && !follows {
-            log.none("character set", "gb18030, which the target does not have");
+        let default = default_collation(&canonical_name(&name.to_ascii_lowercase()), translator)
+            .filter(|_| defaults && depth == 0 && !follows);
+        let default = default.and_then(|default| translate_collation(&default, translator, log));
+        if charset == "gb18030" && translator.targets_mariadb() && !follows {
+            log.unsupported("character set", "gb18030, which the target does not have");
         }
-        let said = default.map(|name| format!(" COLLATE{equals}{name}")).unwrap_or_default();
-        edit.replace(index..index + 1, format!("{charset}{said}"));
+        let collate_clause = default.map(|name| format!(" COLLATE{equals}{name}")).unwrap_or_default();
+        editor.replace(index..index + 1, format!("{charset}{collate_clause}"));
     }
 }
 
-/// The image of a collation, told where it is another one.
-pub(super) fn named(name: &str, way: &Way<'_>, log: &mut Log) -> Option<String> {
-    let Some(image) = image(name, way) else {
-        log.none("collation", format!("{name}, whose character set the target does not have"));
+/// The target's name of a collation. Logs an issue if it is another collation.
+pub(super) fn translate_collation(name: &str, translator: &Translator<'_>, log: &mut FidelityLog) -> Option<String> {
+    let Some(nearest) = nearest_collation(name, translator) else {
+        log.unsupported("collation", format!("{name}, whose character set the target does not have"));
         return None;
     };
-    if !image.same {
-        log.warn("collation", name, &image.name);
-    } else if modern(&image.name) != modern(name) {
-        log.note("collation", name, &image.name);
+    if !nearest.exact {
+        log.warn("collation", name, &nearest.name);
+    } else if canonical_name(&nearest.name) != canonical_name(name) {
+        log.note("collation", name, &nearest.name);
     }
-    Some(image.name)
+    Some(nearest.name)
 }

@@ -1,93 +1,102 @@
-//! One column of a table: its type, its default, and what else is said of it.
+//! Translates one column of a table: its type, its default and its attributes.
 
 use std::ops::Range;
 
-use super::super::ddl::{Cursor, Token, TokenKind, quote_name, text_of, within};
-use super::edit::Edit;
-use super::types::{self, Image};
-use super::{Log, Way, collation, expression};
+use super::super::ddl::{Token, TokenCursor, TokenKind, join_tokens, quote_name, slice_tokens};
+use super::token_editor::TokenEditor;
+use super::type_mapping::{self, TypeMapping};
+use super::{FidelityLog, Translator, collation, unsupported_functions};
 use crate::catalog::Printable;
 
-/// The column at the target; `None` when it is left out. Checks that cannot stay with the column are added to `checks`.
-pub(super) fn translate(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, checks: &mut Vec<String>) -> Option<String> {
-    let mut cursor = Cursor::new(item);
+/// Translates a column; `None` if the target has no such column. Moves checks that cannot stay with the column to
+/// `checks`.
+pub(super) fn translate(
+    item: &[Token<'_>],
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+    checks: &mut Vec<String>,
+) -> Option<String> {
+    let mut cursor = TokenCursor::new(item);
     let name = cursor.eat_name()?;
     let start = cursor.start();
     let kind = cursor.eat_name()?.to_ascii_lowercase();
-    let arguments = cursor.eat_group().map(|group| text_of(within(item, group))).unwrap_or_default();
-    let mut column = Column {
-        edit: Edit::new(item),
+    let arguments = cursor.eat_group().map(|group| join_tokens(slice_tokens(item, group))).unwrap_or_default();
+    let mut column = ColumnTranslation {
+        editor: TokenEditor::new(item),
         what: format!("column {}", Printable(&name)),
         name,
         kind,
-        written: start..cursor.end(),
+        type_range: start..cursor.end(),
         generated: false,
-        filled: false,
+        has_default: false,
         not_null: false,
-        hidden: None,
+        invisible: None,
         check: None,
     };
-    collation::rename(&mut column.edit, way, log, true);
-    column.retype(&arguments, way, log);
+    collation::rename_collations(&mut column.editor, translator, log, true);
+    column.translate_type(&arguments, translator, log);
     while cursor.peek().is_some() {
-        if !column.clause(&mut cursor, way, log, checks)? && cursor.eat_group().is_none() {
+        if !column.translate_clause(&mut cursor, translator, log, checks)? && cursor.eat_group().is_none() {
             cursor.next();
         }
     }
-    column.show(log);
+    column.drop_invisible(log);
     if let Some(check) = &column.check {
-        column.edit.push(check);
+        column.editor.push(check);
     }
-    Some(column.edit.text())
+    Some(column.editor.text())
 }
 
-struct Column<'t, 'a> {
-    edit: Edit<'t, 'a>,
-    /// As the report names it.
+/// A column in translation: its edited tokens, and the properties that are known so far.
+struct ColumnTranslation<'t, 'a> {
+    editor: TokenEditor<'t, 'a>,
+    /// The column's name in the report.
     what: String,
     name: String,
     /// The type's name, in lower case.
     kind: String,
-    /// Where the type is written.
-    written: Range<usize>,
+    /// The tokens of the type.
+    type_range: Range<usize>,
     generated: bool,
-    /// A row has a value of it also where an INSERT names none.
-    filled: bool,
+    /// Whether an INSERT may omit the column.
+    has_default: bool,
     not_null: bool,
-    /// Where it is called invisible.
-    hidden: Option<Range<usize>>,
-    /// What is to stand at the very end.
+    /// The tokens of `INVISIBLE`.
+    invisible: Option<Range<usize>>,
+    /// A check that is added at the end of the column.
     check: Option<String>,
 }
 
-impl Column<'_, '_> {
+impl ColumnTranslation<'_, '_> {
     fn text(&self, range: Range<usize>) -> String {
-        text_of(within(self.edit.tokens, range)).trim().to_owned()
+        join_tokens(slice_tokens(self.editor.tokens, range)).trim().to_owned()
     }
 
-    fn retype(&mut self, arguments: &str, way: &Way<'_>, log: &mut Log) {
-        let written = self.text(self.written.clone());
-        match types::image(&self.kind, arguments, way) {
-            Image::Same => {}
-            Image::Alias(name) => self.edit.replace(self.written.clone(), name),
-            Image::Note(name, shown) => {
-                log.note(&self.what, written, shown);
-                self.edit.replace(self.written.clone(), name);
+    /// Translates the column's type.
+    fn translate_type(&mut self, arguments: &str, translator: &Translator<'_>, log: &mut FidelityLog) {
+        let source_text = self.text(self.type_range.clone());
+        match type_mapping::map_type(&self.kind, arguments, translator) {
+            TypeMapping::Same => {}
+            TypeMapping::Alias(name) => self.editor.replace(self.type_range.clone(), name),
+            TypeMapping::Equivalent(name, shown) => {
+                log.note(&self.what, source_text, shown);
+                self.editor.replace(self.type_range.clone(), name);
             }
-            Image::Lesser(definition) => {
-                log.warn(&self.what, written, &definition);
-                self.edit.replace(self.written.clone(), definition);
+            TypeMapping::Approximate(definition) => {
+                log.warn(&self.what, source_text, &definition);
+                self.editor.replace(self.type_range.clone(), definition);
             }
-            Image::None => log.none(&self.what, format!("the target has no {written}")),
+            TypeMapping::Unsupported => log.unsupported(&self.what, format!("the target has no {source_text}")),
         }
     }
 
-    /// Takes one clause that needs care; `false` when the next is none, `None` when the column has no place at the target.
-    fn clause(
+    /// Takes and translates one clause. Returns `false` if the next clause stays, and `None` if the target has no such
+    /// column.
+    fn translate_clause(
         &mut self,
-        cursor: &mut Cursor<'_, '_>,
-        way: &Way<'_>,
-        log: &mut Log,
+        cursor: &mut TokenCursor<'_, '_>,
+        translator: &Translator<'_>,
+        log: &mut FidelityLog,
         checks: &mut Vec<String>,
     ) -> Option<bool> {
         let start = cursor.start();
@@ -95,79 +104,100 @@ impl Column<'_, '_> {
             cursor.next();
         } else if cursor.eat_word("AS") {
             if cursor.peek().is_some_and(|next| next.is_any_word(&["ROW"])) {
-                // The beginning or end of a row version, which is told with the table's history.
+                // The start or end of a row's version. The translation of the table's options logs the lost history.
                 return None;
             }
-            self.computed(cursor, way, log);
+            self.translate_generated(cursor, translator, log);
         } else if cursor.eat_word("DEFAULT") {
-            self.default(start, cursor, way, log);
+            self.translate_default(start, cursor, translator, log);
         } else if cursor.eat_words(&["NOT", "NULL"]) {
-            self.not_null(start..cursor.end(), way, log);
-        } else if way.to_mariadb() {
-            return Some(self.of_mysql(start, cursor, log));
+            self.translate_not_null(start..cursor.end(), translator, log);
+        } else if translator.targets_mariadb() {
+            return Some(self.translate_mysql_clause(start, cursor, log));
         } else {
-            return Some(self.of_mariadb(start, cursor, log, way, checks));
+            return Some(self.translate_mariadb_clause(start, cursor, log, translator, checks));
         }
         Some(true)
     }
 
-    fn computed(&mut self, cursor: &mut Cursor<'_, '_>, way: &Way<'_>, log: &mut Log) {
+    /// Checks the expression of a generated column.
+    fn translate_generated(
+        &mut self,
+        cursor: &mut TokenCursor<'_, '_>,
+        translator: &Translator<'_>,
+        log: &mut FidelityLog,
+    ) {
         self.generated = true;
         let Some(group) = cursor.eat_group() else { return };
-        if let Some(function) = expression::foreign(&self.text(group), way) {
-            log.none(&self.what, format!("it is computed by {function}, which the target does not have"));
+        if let Some(function) = unsupported_functions::find_unsupported(&self.text(group), translator) {
+            log.unsupported(&self.what, format!("it is computed by {function}, which the target does not have"));
         }
     }
 
-    /// MariaDB cannot say this of a computed column.
-    fn not_null(&mut self, range: Range<usize>, way: &Way<'_>, log: &mut Log) {
+    /// Replaces `NOT NULL` of a generated column by a check, as MariaDB does not accept it there.
+    fn translate_not_null(&mut self, range: Range<usize>, translator: &Translator<'_>, log: &mut FidelityLog) {
         self.not_null = true;
-        if !way.to_mariadb() || !self.generated {
+        if !translator.targets_mariadb() || !self.generated {
             return;
         }
         let check = format!("CHECK ({} IS NOT NULL)", quote_name(&self.name));
         log.note(&self.what, "NOT NULL", &check);
-        self.edit.remove(range);
+        self.editor.remove(range);
         self.check = Some(format!(" {check}"));
     }
 
-    fn default(&mut self, start: usize, cursor: &mut Cursor<'_, '_>, way: &Way<'_>, log: &mut Log) {
-        self.filled = true;
+    /// Translates a default, or removes one that the target cannot compute.
+    fn translate_default(
+        &mut self,
+        start: usize,
+        cursor: &mut TokenCursor<'_, '_>,
+        translator: &Translator<'_>,
+        log: &mut FidelityLog,
+    ) {
+        self.has_default = true;
         let from = cursor.start();
-        let value = default_value(cursor);
+        let value = eat_default(cursor);
         let range = from..cursor.end();
         let text = self.text(range.clone());
         let what = format!("default of {}", self.what);
-        if value != Value::Literal
-            && let Some(function) = expression::foreign(&text, way)
+        if value != DefaultKind::Literal
+            && let Some(function) = unsupported_functions::find_unsupported(&text, translator)
         {
             log.warn(what, format!("{text}, as the target does not have {function}"), "");
-            self.edit.remove(start..range.end);
+            self.editor.remove(start..range.end);
             return;
         }
-        let moment = text.to_ascii_lowercase().starts_with("current_timestamp")
+        let is_current_timestamp = text.to_ascii_lowercase().starts_with("current_timestamp")
             && ["timestamp", "datetime"].contains(&self.kind.as_str());
-        let bare = match value {
-            Value::Bracketed => false,
-            Value::Literal => types::has_no_literal_default(&self.kind) && !text.eq_ignore_ascii_case("NULL"),
-            Value::Call => !moment,
+        let needs_brackets = match value {
+            DefaultKind::Expression => false,
+            DefaultKind::Literal => {
+                type_mapping::has_no_literal_default(&self.kind) && !text.eq_ignore_ascii_case("NULL")
+            }
+            DefaultKind::Call => !is_current_timestamp,
         };
-        if bare && !way.to_mariadb() {
-            self.edit.replace(range, format!("({text})"));
+        if needs_brackets && !translator.targets_mariadb() {
+            self.editor.replace(range, format!("({text})"));
         }
     }
 
-    /// MariaDB hides no column that every INSERT has to name.
-    fn show(&mut self, log: &mut Log) {
-        let Some(range) = self.hidden.take().filter(|_| self.not_null && !self.filled && !self.generated) else {
+    /// Removes `INVISIBLE` if every INSERT has to name the column, as MariaDB refuses such a column.
+    fn drop_invisible(&mut self, log: &mut FidelityLog) {
+        let Some(range) = self.invisible.take().filter(|_| self.not_null && !self.has_default && !self.generated)
+        else {
             return;
         };
         log.warn(&self.what, "INVISIBLE", "visible, as it has no default");
-        self.edit.remove(range);
+        self.editor.remove(range);
     }
 
-    /// What only MySQL says.
-    fn of_mysql(&mut self, start: usize, cursor: &mut Cursor<'_, '_>, log: &mut Log) -> bool {
+    /// Translates a clause that only MySQL has.
+    fn translate_mysql_clause(
+        &mut self,
+        start: usize,
+        cursor: &mut TokenCursor<'_, '_>,
+        log: &mut FidelityLog,
+    ) -> bool {
         if cursor.eat_word("SRID") {
             let srid = cursor.next().map_or("0", |token| token.text);
             log.note(
@@ -175,12 +205,12 @@ impl Column<'_, '_> {
                 format!("SRID {srid}"),
                 format!("REF_SYSTEM_ID={srid}, which the server does not check"),
             );
-            self.edit.insert_after(self.written.end.saturating_sub(1), &format!(" REF_SYSTEM_ID={srid}"));
+            self.editor.insert_after(self.type_range.end.saturating_sub(1), &format!(" REF_SYSTEM_ID={srid}"));
         } else if cursor.eat_word("AUTO_INCREMENT") {
-            self.filled = true;
+            self.has_default = true;
             return true;
         } else if cursor.eat_word("INVISIBLE") {
-            self.hidden = Some(start..cursor.end());
+            self.invisible = Some(start..cursor.end());
             return true;
         } else if cursor.eat_words(&["NOT", "SECONDARY"]) {
         } else if cursor.eat_word("STORAGE") || cursor.eat_word("COLUMN_FORMAT") {
@@ -195,23 +225,23 @@ impl Column<'_, '_> {
         if !clause.starts_with("SRID") {
             log.note(&self.what, clause, "without, as it concerns storage only");
         }
-        self.edit.remove(start..cursor.end());
+        self.editor.remove(start..cursor.end());
         true
     }
 
-    /// What only MariaDB says.
-    fn of_mariadb(
+    /// Translates a clause that only MariaDB has.
+    fn translate_mariadb_clause(
         &mut self,
         start: usize,
-        cursor: &mut Cursor<'_, '_>,
-        log: &mut Log,
-        way: &Way<'_>,
+        cursor: &mut TokenCursor<'_, '_>,
+        log: &mut FidelityLog,
+        translator: &Translator<'_>,
         checks: &mut Vec<String>,
     ) -> bool {
         if cursor.eat_word("CHECK") {
             let Some(group) = cursor.eat_group() else { return true };
             let text = self.text(group);
-            match expression::foreign(&text, way) {
+            match unsupported_functions::find_unsupported(&text, translator) {
                 None => checks.push(format!("CHECK ({text})")),
                 Some(function) => {
                     log.warn(
@@ -224,7 +254,7 @@ impl Column<'_, '_> {
         } else if cursor.eat_words(&["WITH", "SYSTEM", "VERSIONING"])
             || cursor.eat_words(&["WITHOUT", "SYSTEM", "VERSIONING"])
         {
-            // It is told of the table.
+            // The translation of the table's options logs the lost history.
         } else if cursor.eat_word("COMPRESSED") {
             if cursor.eat_punct("=") {
                 cursor.next();
@@ -238,32 +268,33 @@ impl Column<'_, '_> {
         } else {
             return false;
         }
-        self.edit.remove(start..cursor.end());
+        self.editor.remove(start..cursor.end());
         true
     }
 }
 
+/// The syntax of a default.
 #[derive(PartialEq, Eq)]
-enum Value {
-    Bracketed,
+enum DefaultKind {
+    Expression,
     Literal,
     Call,
 }
 
-/// Takes the value of a default, which is a literal, the call of a function, or in brackets.
-fn default_value(cursor: &mut Cursor<'_, '_>) -> Value {
+/// Takes the value of a default: a literal, a function call, or an expression in brackets.
+fn eat_default(cursor: &mut TokenCursor<'_, '_>) -> DefaultKind {
     if cursor.eat_group().is_some() {
-        return Value::Bracketed;
+        return DefaultKind::Expression;
     }
     if !cursor.eat_punct("-") {
         cursor.eat_punct("+");
     }
-    let Some(first) = cursor.next() else { return Value::Literal };
+    let Some(first) = cursor.next() else { return DefaultKind::Literal };
     if first.kind == TokenKind::Word && first.text.starts_with('_') {
-        // The character set of the string that follows.
+        // The character set introducer of the string that follows.
         cursor.next_if(|next| next.kind == TokenKind::Str);
-        return Value::Literal;
+        return DefaultKind::Literal;
     }
     let called = first.kind == TokenKind::Word && cursor.eat_group().is_some();
-    if called || first.is_word("CURRENT_TIMESTAMP") { Value::Call } else { Value::Literal }
+    if called || first.is_word("CURRENT_TIMESTAMP") { DefaultKind::Call } else { DefaultKind::Literal }
 }

@@ -1,70 +1,69 @@
-//! One index or constraint of a table.
+//! Translates one index or constraint of a table.
 
-use super::super::ddl::{Cursor, Token, TokenKind, quote_name, split_at_commas, text_of, within};
-use super::edit::Edit;
-use super::table::Shape;
-use super::{Log, Way, expression};
+use super::super::ddl::{Token, TokenCursor, TokenKind, join_tokens, quote_name, slice_tokens, split_at_commas};
+use super::table_summary::{self, TableSummary};
+use super::token_editor::TokenEditor;
+use super::{FidelityLog, Translator, unsupported_functions};
 use crate::catalog::Printable;
 
-/// The index or constraint at the target; `None` when it is left out.
-pub(super) fn translate(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Option<String> {
-    let mut cursor = Cursor::new(item);
+/// Translates an index or constraint; `None` if the target has no such item.
+pub(super) fn translate(
+    item: &[Token<'_>],
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+    summary: &TableSummary,
+) -> Option<String> {
+    let mut cursor = TokenCursor::new(item);
     if cursor.eat_words(&["PERIOD", "FOR"]) {
-        let (name, first, last) = period(cursor, item)?;
+        let (name, first, last) = table_summary::read_period(cursor, item)?;
         let check = format!("CHECK ({} < {})", quote_name(&first), quote_name(&last));
-        log.warn(format!("period {}", Printable(&name)), text_of(item).trim(), &check);
+        log.warn(format!("period {}", Printable(&name)), join_tokens(item).trim(), &check);
         return Some(format!("\n  {check}"));
     }
-    match constraint(item) {
-        Some((name, Constraint::Check)) => check(item, &name, way, log),
-        Some((_, Constraint::Other)) => Some(text_of(item)),
-        None => index(item, way, log, shape),
+    match read_constraint(item) {
+        Some((name, ConstraintKind::Check)) => translate_check(item, &name, translator, log),
+        Some((_, ConstraintKind::Other)) => Some(join_tokens(item)),
+        None => translate_index(item, translator, log, summary),
     }
 }
 
-enum Constraint {
+/// The kind of a constraint.
+enum ConstraintKind {
     Check,
     Other,
 }
 
-/// The name and kind of `[CONSTRAINT [name]] CHECK …` or `FOREIGN KEY …`.
-fn constraint(item: &[Token<'_>]) -> Option<(String, Constraint)> {
-    let mut cursor = Cursor::new(item);
+/// Reads the name and kind of `[CONSTRAINT [name]] CHECK …` or `FOREIGN KEY …`.
+fn read_constraint(item: &[Token<'_>]) -> Option<(String, ConstraintKind)> {
+    let mut cursor = TokenCursor::new(item);
     let mut name = String::new();
     if cursor.eat_word("CONSTRAINT") && cursor.peek()?.kind == TokenKind::QuotedIdent {
         name = cursor.eat_name()?;
     }
     match cursor.next()? {
-        token if token.is_word("CHECK") => Some((name, Constraint::Check)),
-        token if token.is_word("FOREIGN") => Some((name, Constraint::Other)),
+        token if token.is_word("CHECK") => Some((name, ConstraintKind::Check)),
+        token if token.is_word("FOREIGN") => Some((name, ConstraintKind::Other)),
         _ => None,
     }
 }
 
-/// The name of a check; `None` for all else.
+/// Reads the name of a check; `None` for any other item.
 pub(super) fn check_name(item: &[Token<'_>]) -> Option<String> {
-    match constraint(item)? {
-        (name, Constraint::Check) if !name.is_empty() => Some(name),
+    match read_constraint(item)? {
+        (name, ConstraintKind::Check) if !name.is_empty() => Some(name),
         _ => None,
     }
 }
 
-/// Reads what follows `PERIOD FOR`: the name and the two columns. `None` for the period of the system.
-pub(super) fn period(mut cursor: Cursor<'_, '_>, item: &[Token<'_>]) -> Option<(String, String, String)> {
-    let name = cursor.next_if(|token| token.kind == TokenKind::QuotedIdent)?.ident()?.into_owned();
-    let [first, last] = columns(cursor, item).try_into().ok()?;
-    Some((name, first, last))
-}
-
-/// The names in the brackets that follow.
-pub(super) fn columns(mut cursor: Cursor<'_, '_>, item: &[Token<'_>]) -> Vec<String> {
-    let group = cursor.eat_group().unwrap_or_default();
-    split_at_commas(within(item, group)).iter().filter_map(|part| Cursor::new(part).eat_name()).collect()
-}
-
-fn check(item: &[Token<'_>], name: &str, way: &Way<'_>, log: &mut Log) -> Option<String> {
-    let mut edit = Edit::new(item);
-    let mut cursor = Cursor::new(item);
+/// Translates a check; `None` if the target cannot have it.
+fn translate_check(
+    item: &[Token<'_>],
+    name: &str,
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+) -> Option<String> {
+    let mut editor = TokenEditor::new(item);
+    let mut cursor = TokenCursor::new(item);
     let head = cursor.start();
     while !cursor.peek()?.is_word("CHECK") {
         cursor.next();
@@ -73,29 +72,35 @@ fn check(item: &[Token<'_>], name: &str, way: &Way<'_>, log: &mut Log) -> Option
     cursor.next();
     let group = cursor.eat_group()?;
     let what = format!("check {}", Printable(name));
-    let text = text_of(within(item, group));
-    if let Some(function) = expression::foreign(&text, way) {
+    let text = join_tokens(slice_tokens(item, group));
+    if let Some(function) = unsupported_functions::find_unsupported(&text, translator) {
         log.warn(what, format!("({text}), as the target does not have {function}"), "");
         return None;
     }
-    if way.to_mariadb() {
+    if translator.targets_mariadb() {
         if cursor.eat_words(&["NOT", "ENFORCED"]) {
             log.warn(what, format!("({text}) NOT ENFORCED, as the target enforces every check"), "");
             return None;
         }
-        return Some(edit.text());
+        return Some(editor.text());
     }
-    // MariaDB names them so by itself, in each table anew; in MySQL a name is used once in the whole database.
+    // MariaDB generates such names in each table anew. In MySQL a name is unique in the whole database.
     let automatic = name.strip_prefix("CONSTRAINT_").is_some_and(|number| number.parse::<u32>().is_ok());
-    if automatic || way.checks.get(&name.to_lowercase()).is_some_and(|count| *count > 1) {
+    if automatic || translator.check_counts.get(&name.to_lowercase()).is_some_and(|count| *count > 1) {
         log.note(what, "its name", "a name of the server's own, as MySQL takes each only once in a database");
-        edit.replace(head..start, "");
+        editor.replace(head..start, "");
     }
-    Some(edit.text())
+    Some(editor.text())
 }
 
-fn index(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Option<String> {
-    let mut cursor = Cursor::new(item);
+/// Translates an index; `None` if the target cannot have it.
+fn translate_index(
+    item: &[Token<'_>],
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+    summary: &TableSummary,
+) -> Option<String> {
+    let mut cursor = TokenCursor::new(item);
     let mut words: Vec<&str> = Vec::new();
     while let Some(word) = cursor.next_if(|token| token.kind == TokenKind::Word) {
         words.push(word.text);
@@ -109,103 +114,115 @@ fn index(item: &[Token<'_>], way: &Way<'_>, log: &mut Log, shape: &Shape) -> Opt
     while cursor.peek().is_some_and(|token| !token.is_punct("(")) {
         cursor.next();
     }
-    let Some(group) = cursor.eat_group() else { return Some(text_of(item)) };
-    let parts = split_at_commas(within(item, group.clone()));
+    let Some(group) = cursor.eat_group() else { return Some(join_tokens(item)) };
+    let parts = split_at_commas(slice_tokens(item, group.clone()));
     let what = format!("index {}", Printable(&name));
-    let written = text_of(item).trim().to_owned();
-    if way.to_mariadb() && parts.iter().any(|part| Cursor::new(part).peek().is_some_and(|token| token.is_punct("("))) {
-        log.warn(what, format!("{written}, as the target indexes columns only"), "");
+    let source_text = join_tokens(item).trim().to_owned();
+    if translator.targets_mariadb()
+        && parts.iter().any(|part| TokenCursor::new(part).peek().is_some_and(|token| token.is_punct("(")))
+    {
+        log.warn(what, format!("{source_text}, as the target indexes columns only"), "");
         return None;
     }
     let why = [
         (is("VECTOR"), "the target has no such index"),
-        (is_hash(item, &parts, shape), "the target needs a length for such a key"),
-        (!is("SPATIAL") && parts.iter().any(|part| is_shape(part, shape)), "the target indexes no bytes of shapes"),
+        (is_hash_key(item, &parts, summary), "the target needs a length for such a key"),
+        (
+            !is("SPATIAL") && parts.iter().any(|part| is_geometry_prefix(part, summary)),
+            "the target indexes no bytes of shapes",
+        ),
     ];
-    if let Some((_, why)) = why.iter().find(|(is_so, _)| *is_so && !way.to_mariadb()) {
-        log.warn(what, format!("{written}, as {why}"), "");
+    if let Some((_, why)) = why.iter().find(|(is_so, _)| *is_so && !translator.targets_mariadb()) {
+        log.warn(what, format!("{source_text}, as {why}"), "");
         return None;
     }
-    let mut edit = Edit::new(item);
+    let mut editor = TokenEditor::new(item);
     let is_version = |part: &&&[Token<'_>]| {
-        let name = Cursor::new(part).eat_name();
-        !way.to_mariadb() && name.is_some_and(|name| shape.versions.contains(&name))
+        let name = TokenCursor::new(part).eat_name();
+        !translator.targets_mariadb() && name.is_some_and(|name| summary.versions.contains(&name))
     };
-    let kept: Vec<String> = parts.iter().filter(|part| !is_version(part)).map(|part| text_of(part)).collect();
+    let kept: Vec<String> = parts.iter().filter(|part| !is_version(part)).map(|part| join_tokens(part)).collect();
     if kept.is_empty() {
-        // It is told of the table that there is no history.
+        // The translation of the table's options logs the lost history.
         return None;
     }
     if kept.len() < parts.len() {
-        edit.replace(group.clone(), kept.join(","));
+        editor.replace(group.clone(), kept.join(","));
     }
-    if let Some(columns) = without_overlaps(&parts, shape).filter(|_| !way.to_mariadb()) {
-        edit.replace(group, &columns);
-        log.warn(&what, written, format!("({columns}), which lets periods overlap"));
+    if let Some(columns) = columns_without_overlaps(&parts, summary).filter(|_| !translator.targets_mariadb()) {
+        editor.replace(group, &columns);
+        log.warn(&what, source_text, format!("({columns}), which lets periods overlap"));
     }
-    attributes(&mut edit, cursor, way, log, &what);
-    Some(edit.text())
+    translate_attributes(&mut editor, cursor, translator, log, &what);
+    Some(editor.text())
 }
 
-/// Whether the first bytes of a geometry are the part of a key.
-fn is_shape(part: &[Token<'_>], shape: &Shape) -> bool {
-    let mut cursor = Cursor::new(part);
+/// Whether the part of a key is a prefix of a geometry column.
+fn is_geometry_prefix(part: &[Token<'_>], summary: &TableSummary) -> bool {
+    let mut cursor = TokenCursor::new(part);
     let Some(name) = cursor.eat_name() else { return false };
-    let kind = shape.columns.iter().find(|(column, _)| *column == name).map_or("", |(_, kind)| kind.as_str());
+    let kind = summary.columns.iter().find(|(column, _)| *column == name).map_or("", |(_, kind)| kind.as_str());
     let shapes = ["geometry", "point", "linestring", "polygon", "geometrycollection"];
     shapes.iter().any(|shape| kind.strip_prefix("multi").unwrap_or(kind) == *shape) && cursor.eat_group().is_some()
 }
 
-/// A unique key over values longer than a key: MariaDB keeps their hashes.
-fn is_hash(item: &[Token<'_>], parts: &[&[Token<'_>]], shape: &Shape) -> bool {
-    let mut cursor = Cursor::new(item);
-    let mut said = false;
+/// Whether the index is a unique key over long values, of which MariaDB stores hashes.
+fn is_hash_key(item: &[Token<'_>], parts: &[&[Token<'_>]], summary: &TableSummary) -> bool {
+    let mut cursor = TokenCursor::new(item);
+    let mut uses_hash = false;
     while cursor.peek().is_some() {
-        said |= cursor.eat_words(&["USING", "HASH"]);
+        uses_hash |= cursor.eat_words(&["USING", "HASH"]);
         cursor.next();
     }
     let is_long = |part: &&[Token<'_>]| {
-        let mut cursor = Cursor::new(part);
+        let mut cursor = TokenCursor::new(part);
         let name = cursor.eat_name().unwrap_or_default();
-        let kind = shape.columns.iter().find(|(column, _)| *column == name).map_or("", |(_, kind)| kind.as_str());
+        let kind = summary.columns.iter().find(|(column, _)| *column == name).map_or("", |(_, kind)| kind.as_str());
         let long = ["text", "blob", "varchar", "varbinary", "json"].iter().any(|end| kind.ends_with(end));
         long && cursor.eat_group().is_none()
     };
-    said && shape.engine != "memory" && parts.iter().any(is_long)
+    uses_hash && summary.engine != "memory" && parts.iter().any(is_long)
 }
 
-/// The columns of a key whose last part is a period `WITHOUT OVERLAPS`, with the period's columns in its place.
-fn without_overlaps(parts: &[&[Token<'_>]], shape: &Shape) -> Option<String> {
+/// The columns of a key whose last part is a period `WITHOUT OVERLAPS`, with the period's columns instead of the
+/// period.
+fn columns_without_overlaps(parts: &[&[Token<'_>]], summary: &TableSummary) -> Option<String> {
     let (last, before) = parts.split_last()?;
-    let mut cursor = Cursor::new(last);
+    let mut cursor = TokenCursor::new(last);
     let name = cursor.eat_name()?;
     if !cursor.eat_words(&["WITHOUT", "OVERLAPS"]) {
         return None;
     }
-    let (_, first, end) = shape.periods.iter().find(|(period, ..)| *period == name)?;
-    let mut columns: Vec<String> = before.iter().map(|part| text_of(part).trim().to_owned()).collect();
+    let (_, first, end) = summary.periods.iter().find(|(period, ..)| *period == name)?;
+    let mut columns: Vec<String> = before.iter().map(|part| join_tokens(part).trim().to_owned()).collect();
     columns.extend([quote_name(first), quote_name(end)]);
     Some(columns.join(","))
 }
 
-/// What follows the columns of an index.
-fn attributes(edit: &mut Edit<'_, '_>, mut cursor: Cursor<'_, '_>, way: &Way<'_>, log: &mut Log, what: &str) {
+/// Translates the attributes after the columns of an index.
+fn translate_attributes(
+    editor: &mut TokenEditor<'_, '_>,
+    mut cursor: TokenCursor<'_, '_>,
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+    what: &str,
+) {
     while cursor.peek().is_some() {
         let start = cursor.start();
         if cursor.eat_word("COMMENT") {
             cursor.next();
-        } else if way.to_mariadb() && cursor.eat_word("INVISIBLE") {
-            let knows = way.reaches(10, 6, 0);
+        } else if translator.targets_mariadb() && cursor.eat_word("INVISIBLE") {
+            let knows = translator.target_is_at_least(10, 6, 0);
             log.note(what, "INVISIBLE", if knows { "IGNORED" } else { "visible" });
-            edit.replace(start..cursor.end(), if knows { "IGNORED" } else { "" });
-        } else if !way.to_mariadb() && cursor.eat_word("IGNORED") {
-            let knows = way.reaches(8, 0, 0);
+            editor.replace(start..cursor.end(), if knows { "IGNORED" } else { "" });
+        } else if !translator.targets_mariadb() && cursor.eat_word("IGNORED") {
+            let knows = translator.target_is_at_least(8, 0, 0);
             log.note(what, "IGNORED", if knows { "INVISIBLE" } else { "visible" });
-            edit.replace(start..cursor.end(), if knows { "INVISIBLE" } else { "" });
-        } else if way.to_mariadb() && cursor.eat_words(&["WITH", "PARSER"]) {
+            editor.replace(start..cursor.end(), if knows { "INVISIBLE" } else { "" });
+        } else if translator.targets_mariadb() && cursor.eat_words(&["WITH", "PARSER"]) {
             let parser = cursor.eat_name().unwrap_or_default();
             log.warn(what, format!("WITH PARSER {parser}"), "an index by the server's own parser");
-            edit.remove(start..cursor.end());
+            editor.remove(start..cursor.end());
         } else if cursor.eat_word("ENGINE_ATTRIBUTE")
             || cursor.eat_word("SECONDARY_ENGINE_ATTRIBUTE")
             || is_engine_option(&cursor)
@@ -213,16 +230,20 @@ fn attributes(edit: &mut Edit<'_, '_>, mut cursor: Cursor<'_, '_>, way: &Way<'_>
             cursor.next_if(|token| token.kind == TokenKind::QuotedIdent);
             cursor.eat_punct("=");
             cursor.next();
-            log.note(what, text_of(within(edit.tokens, start..cursor.end())), "without, as it concerns storage only");
-            edit.remove(start..cursor.end());
+            log.note(
+                what,
+                join_tokens(slice_tokens(editor.tokens, start..cursor.end())),
+                "without, as it concerns storage only",
+            );
+            editor.remove(start..cursor.end());
         } else {
             cursor.next();
         }
     }
 }
 
-/// MariaDB prints what an engine adds as quoted names.
-fn is_engine_option(cursor: &Cursor<'_, '_>) -> bool {
+/// Whether an engine's option follows, which MariaDB prints with a quoted name.
+fn is_engine_option(cursor: &TokenCursor<'_, '_>) -> bool {
     let quoted = cursor.peek().is_some_and(|token| token.kind == TokenKind::QuotedIdent);
     quoted && cursor.peek_at(1).is_some_and(|token| token.is_punct("="))
 }

@@ -1,31 +1,34 @@
-//! Brings definitions from one family's dialect into the other's: text in, text out.
+//! Translates definitions between the dialects of MySQL and MariaDB. No I/O.
 //!
-//! There is no policy here. What has no exact image becomes the nearest one, and the list says so: a `Note` where the
-//! meaning is the same, a `Warning` where something is lost, an `Error` where there is no image of the object at all.
+//! Contains no policy. A construct without an exact equivalent becomes the nearest one, and a `FidelityIssue` says so:
+//! a `Note` if the meaning is the same, a `Warning` if something is lost, an `Error` if the target cannot have the
+//! object.
 //!
 //! | file | verb |
 //! | --- | --- |
-//! | [`table`] | take a `CREATE TABLE` apart and put it together again |
-//! | [`column`] | one column: its type, default, and what else is said of it |
-//! | [`types`] | the types of one family in the other's |
-//! | [`key`] | one index or constraint |
-//! | [`options`] | the table options and the partition clause |
-//! | [`collation`] | collations and character sets, wherever they are named |
-//! | [`expression`] | functions that only one family has |
-//! | [`call`] | functions of one family written with those of the other |
-//! | [`code`] | views, routines, triggers and events |
-//! | [`edit`] | replace some tokens of a text |
+//! | [`table`] | translate a `CREATE TABLE` |
+//! | [`column`] | translate one column |
+//! | [`type_mapping`] | map a column type |
+//! | [`key`] | translate one index or constraint |
+//! | [`table_options`] | translate the table options and the partition clause |
+//! | [`table_summary`] | read what one part of a table needs to know of the others |
+//! | [`collation`] | map collations and character sets |
+//! | [`unsupported_functions`] | find functions that only one family has |
+//! | [`function_calls`] | rewrite calls of functions of one family to those of the other |
+//! | [`definition`] | translate views, routines, triggers and events |
+//! | [`token_editor`] | replace some tokens of a text |
 
-mod call;
-mod code;
 mod collation;
 mod column;
-mod edit;
-mod expression;
+mod definition;
+mod function_calls;
 mod key;
-mod options;
 mod table;
-mod types;
+mod table_options;
+mod table_summary;
+mod token_editor;
+mod type_mapping;
+mod unsupported_functions;
 
 #[cfg(test)]
 mod tests;
@@ -33,44 +36,47 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::history;
+use super::system_versioning;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectRef, Server, Table};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
-/// The catalog as the target would have it, and what is not the same there. Within a family it is the catalog itself.
+/// Translates a catalog for the target, and lists the differences. Within a family, returns the catalog itself.
 pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog>, Vec<FidelityIssue>) {
     if catalog.server.flavor == to.flavor {
         return (Cow::Borrowed(catalog), Vec::new());
     }
-    let way = Way::new(&catalog.server, to, &catalog.tables.iter().collect::<Vec<_>>());
-    let mut found = Vec::new();
-    let tables = catalog.tables.iter().map(|table| way.table(table, &mut found)).collect();
-    let definitions = catalog.definitions.iter().map(|definition| way.definition(definition, &mut found)).collect();
-    let database = way.database(&catalog.database);
-    (Cow::Owned(Catalog { server: catalog.server.clone(), database, tables, definitions }), found)
+    let translator = Translator::new(&catalog.server, to, &catalog.tables.iter().collect::<Vec<_>>());
+    let mut issues = Vec::new();
+    let tables = catalog.tables.iter().map(|table| translator.translate_table(table, &mut issues)).collect();
+    let definitions =
+        catalog.definitions.iter().map(|definition| translator.translate_definition(definition, &mut issues)).collect();
+    let database = translator.translate_database(&catalog.database);
+    (Cow::Owned(Catalog { server: catalog.server.clone(), database, tables, definitions }), issues)
 }
 
-/// The plan with the definitions as the target would have them. Its columns stay the source's: they say how the rows
-/// come.
+/// Translates the definitions of a plan for the target. Its columns stay the source's, as they describe the encoding of
+/// the rows.
 pub(super) fn plan<'p>(plan: &'p Plan, to: &Server) -> Cow<'p, Plan> {
     if plan.server.flavor == to.flavor {
         return Cow::Borrowed(plan);
     }
-    let way = Way::new(&plan.server, to, &plan.tables.iter().map(|table| &table.table).collect::<Vec<_>>());
-    let (mut image, mut told) = (plan.clone(), Vec::new());
-    image.database = way.database(&plan.database);
-    for table in &mut image.tables {
-        table.table.create = way.table(&table.table, &mut told).create;
+    let translator =
+        Translator::new(&plan.server, to, &plan.tables.iter().map(|table| &table.table).collect::<Vec<_>>());
+    let (mut translated, mut issues) = (plan.clone(), Vec::new());
+    translated.database = translator.translate_database(&plan.database);
+    for table in &mut translated.tables {
+        table.table.create = translator.translate_table(&table.table, &mut issues).create;
     }
-    image.definitions = plan.definitions.iter().map(|definition| way.definition(definition, &mut told)).collect();
-    Cow::Owned(image)
+    translated.definitions =
+        plan.definitions.iter().map(|definition| translator.translate_definition(definition, &mut issues)).collect();
+    Cow::Owned(translated)
 }
 
-/// What is not the same of a database that was made after the image of another.
-pub(super) fn database_notes(source: &Database, image: &Database, to: &Server) -> Vec<Note> {
-    let (ours, theirs) = (&image.collation, &source.collation);
+/// Describes the differences between the source's database and its translation.
+pub(super) fn database_notes(source: &Database, translated: &Database, to: &Server) -> Vec<Note> {
+    let (ours, theirs) = (&translated.collation, &source.collation);
     let collation = || format!("the default collation of the database is {ours}, as the target has no {theirs}");
     let comment = || "the comment of the database is left out, as MySQL has none".to_owned();
     let lost = to.flavor == Flavor::MySql && !source.comment.is_empty();
@@ -78,98 +84,98 @@ pub(super) fn database_notes(source: &Database, image: &Database, to: &Server) -
     messages.into_iter().flatten().map(Note::general).collect()
 }
 
-/// From which server to which.
-struct Way<'s> {
+/// Translates definitions of the server `from` for the server `to`.
+struct Translator<'s> {
     from: &'s Server,
     to: &'s Server,
-    /// How many tables have a check of this name, in lower case: MySQL wants it only once in a database.
-    checks: BTreeMap<String, usize>,
+    /// The number of tables with a check of this name, in lower case. In MySQL a name is unique in the whole database.
+    check_counts: BTreeMap<String, usize>,
 }
 
-impl<'s> Way<'s> {
+impl<'s> Translator<'s> {
     fn new(from: &'s Server, to: &'s Server, tables: &[&Table]) -> Self {
-        let mut checks = BTreeMap::new();
+        let mut check_counts = BTreeMap::new();
         if to.flavor == Flavor::MySql {
-            for name in tables.iter().flat_map(|table| table::checks(&table.create)) {
-                *checks.entry(name.to_lowercase()).or_default() += 1;
+            for name in tables.iter().flat_map(|table| table::check_names(&table.create)) {
+                *check_counts.entry(name.to_lowercase()).or_default() += 1;
             }
         }
-        Self { from, to, checks }
+        Self { from, to, check_counts }
     }
 
-    fn to_mariadb(&self) -> bool {
+    fn targets_mariadb(&self) -> bool {
         self.to.flavor == Flavor::MariaDb
     }
 
-    /// Whether the target is at least this version of its family.
-    fn reaches(&self, major: u32, minor: u32, patch: u32) -> bool {
+    /// Whether the target's version is this one or a later one.
+    fn target_is_at_least(&self, major: u32, minor: u32, patch: u32) -> bool {
         self.to.version_numbers() >= (major, minor, patch)
     }
 
-    fn table(&self, table: &Table, found: &mut Vec<FidelityIssue>) -> Table {
-        let mut log = Log::of(table.object());
-        let create = table::statement(&table.create, self, &mut log);
+    fn translate_table(&self, table: &Table, issues: &mut Vec<FidelityIssue>) -> Table {
+        let mut log = FidelityLog::for_object(table.object());
+        let create = table::translate_table(&table.create, self, &mut log);
         let plain = self.without_history(table);
-        let columns = plain.columns.iter().map(|column| types::column(column, self)).collect();
-        let engine = options::engine(&table.engine, false, self).unwrap_or(&table.engine).to_owned();
-        found.append(&mut log.found);
+        let columns = plain.columns.iter().map(|column| type_mapping::map_column(column, self)).collect();
+        let engine = table_options::replacement_engine(&table.engine, false, self).unwrap_or(&table.engine).to_owned();
+        issues.append(&mut log.issues);
         Table { columns, create, engine, ..plain.into_owned() }
     }
 
-    /// MySQL keeps none.
+    /// The table without system versioning, which MySQL does not have.
     fn without_history<'t>(&self, table: &'t Table) -> Cow<'t, Table> {
-        match history::period(table).filter(|_| !self.to_mariadb()) {
-            Some(period) => Cow::Owned(history::without(table, &period)),
+        match system_versioning::period_columns(table).filter(|_| !self.targets_mariadb()) {
+            Some(period) => Cow::Owned(system_versioning::without_period_columns(table, &period)),
             None => Cow::Borrowed(table),
         }
     }
 
-    fn definition(&self, definition: &Definition, found: &mut Vec<FidelityIssue>) -> Definition {
-        let mut log = Log::of(definition.object.clone());
-        let image = code::definition(definition, self, &mut log);
-        found.append(&mut log.found);
-        image
+    fn translate_definition(&self, definition: &Definition, issues: &mut Vec<FidelityIssue>) -> Definition {
+        let mut log = FidelityLog::for_object(definition.object.clone());
+        let translated = definition::translate_definition(definition, self, &mut log);
+        issues.append(&mut log.issues);
+        translated
     }
 
-    fn database(&self, database: &Database) -> Database {
-        let (charset, collation) = match collation::image(&database.collation, self) {
-            Some(image) => (collation::charset(&database.charset, self), image.name),
-            None => ("utf8mb4".to_owned(), collation::fallback(self)),
+    fn translate_database(&self, database: &Database) -> Database {
+        let (charset, collation) = match collation::nearest_collation(&database.collation, self) {
+            Some(translated) => (collation::charset_name(&database.charset, self), translated.name),
+            None => ("utf8mb4".to_owned(), collation::fallback_collation(self)),
         };
         Database { charset, collation, ..database.clone() }
     }
 }
 
-/// What was found of one object.
-struct Log {
+/// Collects the issues of one object.
+struct FidelityLog {
     object: ObjectRef,
-    found: Vec<FidelityIssue>,
+    issues: Vec<FidelityIssue>,
 }
 
-impl Log {
-    fn of(object: ObjectRef) -> Self {
-        Self { object, found: Vec::new() }
+impl FidelityLog {
+    fn for_object(object: ObjectRef) -> Self {
+        Self { object, issues: Vec::new() }
     }
 
-    /// Another form of the same meaning.
+    /// Logs another form with the same meaning.
     fn note(&mut self, what: impl Into<String>, source: impl Into<String>, target: impl Into<String>) {
         self.add(Severity::Note, what.into(), source.into(), target.into());
     }
 
-    /// Something is lost or changed; an empty `target` says that it is not there.
+    /// Logs a loss or a change. An empty `target` stands for an omitted part.
     fn warn(&mut self, what: impl Into<String>, source: impl Into<String>, target: impl Into<String>) {
         self.add(Severity::Warning, what.into(), source.into(), target.into());
     }
 
-    /// The object has no image, because of this.
-    fn none(&mut self, what: impl Into<String>, source: impl Into<String>) {
+    /// Logs the reason why the target cannot have the object.
+    fn unsupported(&mut self, what: impl Into<String>, source: impl Into<String>) {
         self.add(Severity::Error, what.into(), source.into(), String::new());
     }
 
     fn add(&mut self, severity: Severity, what: String, source: String, target: String) {
-        let found = FidelityIssue { object: self.object.clone(), what, severity, source, target };
-        if !self.found.contains(&found) {
-            self.found.push(found);
+        let issues = FidelityIssue { object: self.object.clone(), what, severity, source, target };
+        if !self.issues.contains(&issues) {
+            self.issues.push(issues);
         }
     }
 }

@@ -19,35 +19,35 @@ fn table_of(create: &str) -> Table {
     }
 }
 
-/// What a table becomes, and what is said of it: `severity what: source -> target`.
-fn table(way: &Way<'_>, lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
+/// Translates a table. Returns its items, its options, and the issues: `severity what: source -> target`.
+fn table(translator: &Translator<'_>, lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
     let create = format!("CREATE TABLE `t` (\n  {}\n){options}", lines.join(",\n  "));
     let mut found = Vec::new();
-    let image = way.table(&table_of(&create), &mut found).create;
+    let image = translator.translate_table(&table_of(&create), &mut found).create;
     let (body, rest) = image.strip_prefix("CREATE TABLE `t` (\n  ").unwrap().rsplit_once("\n)").unwrap();
-    let said = |f: FidelityIssue| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target);
-    (body.split(",\n  ").map(str::to_owned).collect(), rest.to_owned(), found.into_iter().map(said).collect())
+    let issues = |f: FidelityIssue| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target);
+    (body.split(",\n  ").map(str::to_owned).collect(), rest.to_owned(), found.into_iter().map(issues).collect())
 }
 
 fn to_mariadb(lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
     let (from, to) = (server(Flavor::MySql, "9.7.4"), server(Flavor::MariaDb, "10.11.19-MariaDB"));
-    table(&Way::new(&from, &to, &[]), lines, options)
+    table(&Translator::new(&from, &to, &[]), lines, options)
 }
 
 fn to_mysql(lines: &[&str], options: &str) -> (Vec<String>, String, Vec<String>) {
     let (from, to) = (server(Flavor::MariaDb, "10.11.19-MariaDB"), server(Flavor::MySql, "9.7.4"));
-    table(&Way::new(&from, &to, &[]), lines, options)
+    table(&Translator::new(&from, &to, &[]), lines, options)
 }
 
-/// One line of a table, and what is said of it.
+/// Translates one item of a table. Returns it and the issues.
 fn mariadb(line: &str) -> (String, Vec<String>) {
-    let (lines, _, said) = to_mariadb(&[line], " ENGINE=InnoDB");
-    (lines.join(",\n  "), said)
+    let (lines, _, issues) = to_mariadb(&[line], " ENGINE=InnoDB");
+    (lines.join(",\n  "), issues)
 }
 
 fn mysql(line: &str) -> (String, Vec<String>) {
-    let (lines, _, said) = to_mysql(&[line], " ENGINE=InnoDB");
-    (lines.join(",\n  "), said)
+    let (lines, _, issues) = to_mysql(&[line], " ENGINE=InnoDB");
+    (lines.join(",\n  "), issues)
 }
 
 fn none() -> Vec<String> {
@@ -55,7 +55,7 @@ fn none() -> Vec<String> {
 }
 
 #[test]
-fn within_a_family_nothing_is_touched() {
+fn within_a_family_nothing_changes() {
     let database = Database {
         name: "d".into(),
         charset: "utf8mb4".into(),
@@ -71,7 +71,7 @@ fn within_a_family_nothing_is_touched() {
 #[test]
 fn collations_of_mysql_have_the_vendors_names_in_mariadb() {
     let (from, new) = (server(Flavor::MySql, "9.7.4"), server(Flavor::MariaDb, "10.11.19"));
-    let way = Way::new(&from, &new, &[]);
+    let translator = Translator::new(&from, &new, &[]);
     for (name, expected, same) in [
         ("utf8mb4_0900_ai_ci", "utf8mb4_uca1400_nopad_ai_ci", true),
         ("utf8mb4_0900_as_cs", "utf8mb4_uca1400_nopad_as_cs", true),
@@ -85,20 +85,24 @@ fn collations_of_mysql_have_the_vendors_names_in_mariadb() {
         ("utf8_bin", "utf8mb3_bin", true),
         ("latin1_swedish_ci", "latin1_swedish_ci", true),
     ] {
-        assert_eq!(collation::image(name, &way), Some(collation::Image { name: expected.into(), same }), "{name}");
+        assert_eq!(
+            collation::nearest_collation(name, &translator),
+            Some(collation::CollationMatch { name: expected.into(), exact: same }),
+            "{name}"
+        );
     }
-    assert_eq!(collation::image("gb18030_chinese_ci", &way), None);
+    assert_eq!(collation::nearest_collation("gb18030_chinese_ci", &translator), None);
     let old = server(Flavor::MariaDb, "10.5.1");
-    let way = Way::new(&from, &old, &[]);
-    let image = collation::image("utf8mb4_0900_ai_ci", &way).unwrap();
-    assert_eq!((image.name.as_str(), image.same), ("utf8mb4_unicode_520_nopad_ci", false));
-    assert_eq!(collation::charset("utf8mb3", &way), "utf8");
+    let translator = Translator::new(&from, &old, &[]);
+    let image = collation::nearest_collation("utf8mb4_0900_ai_ci", &translator).unwrap();
+    assert_eq!((image.name.as_str(), image.exact), ("utf8mb4_unicode_520_nopad_ci", false));
+    assert_eq!(collation::charset_name("utf8mb3", &translator), "utf8");
 }
 
 #[test]
 fn collations_of_mariadb_have_the_nearest_of_mysql() {
     let (from, to) = (server(Flavor::MariaDb, "11.8.1"), server(Flavor::MySql, "8.4.0"));
-    let way = Way::new(&from, &to, &[]);
+    let translator = Translator::new(&from, &to, &[]);
     for (name, expected, same) in [
         ("utf8mb4_uca1400_nopad_ai_ci", "utf8mb4_0900_ai_ci", true),
         ("utf8mb4_uca1400_nopad_as_cs", "utf8mb4_0900_as_cs", true),
@@ -119,13 +123,17 @@ fn collations_of_mariadb_have_the_nearest_of_mysql() {
         ("utf8mb4_thai_520_w2", "utf8mb4_unicode_520_ci", false),
         ("utf8mb4_general_ci", "utf8mb4_general_ci", true),
     ] {
-        assert_eq!(collation::image(name, &way), Some(collation::Image { name: expected.into(), same }), "{name}");
+        assert_eq!(
+            collation::nearest_collation(name, &translator),
+            Some(collation::CollationMatch { name: expected.into(), exact: same }),
+            "{name}"
+        );
     }
 }
 
 #[test]
-fn every_collation_that_is_named_is_renamed_and_told_once() {
-    let (lines, options, said) = to_mariadb(
+fn every_collation_is_replaced_and_logged_once() {
+    let (lines, options, issues) = to_mariadb(
         &[
             "`a` varchar(9) COLLATE utf8mb4_0900_as_cs DEFAULT 'COLLATE utf8mb4_0900_ai_ci'",
             "`b` char(3) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_as_cs GENERATED ALWAYS AS ((`a` collate utf8mb4_0900_bin)) VIRTUAL",
@@ -144,7 +152,7 @@ fn every_collation_that_is_named_is_renamed_and_told_once() {
         " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_nopad_ai_ci COMMENT='COLLATE=utf8mb4_0900_ai_ci'"
     );
     assert_eq!(
-        said,
+        issues,
         [
             "Note collation: utf8mb4_0900_as_cs -> utf8mb4_uca1400_nopad_as_cs",
             "Note collation: utf8mb4_0900_bin -> utf8mb4_nopad_bin",
@@ -154,30 +162,30 @@ fn every_collation_that_is_named_is_renamed_and_told_once() {
 }
 
 #[test]
-fn a_character_set_alone_means_the_sources_default() {
-    let (lines, options, said) = to_mariadb(&["`a` char(1) CHARACTER SET latin1"], " DEFAULT CHARSET=utf8");
+fn a_character_set_without_a_collation_gets_the_sources_default() {
+    let (lines, options, issues) = to_mariadb(&["`a` char(1) CHARACTER SET latin1"], " DEFAULT CHARSET=utf8");
     assert_eq!(lines, ["`a` char(1) CHARACTER SET latin1 COLLATE latin1_swedish_ci"]);
-    assert_eq!((options.as_str(), said), (" DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci", none()));
+    assert_eq!((options.as_str(), issues), (" DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci", none()));
     let (from, to) = (server(Flavor::MySql, "5.7.44"), server(Flavor::MariaDb, "11.8.1"));
-    let (_, options, _) = table(&Way::new(&from, &to, &[]), &["`a` int"], " DEFAULT CHARSET=utf8mb4");
+    let (_, options, _) = table(&Translator::new(&from, &to, &[]), &["`a` int"], " DEFAULT CHARSET=utf8mb4");
     assert_eq!(options, " DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci");
 }
 
 #[test]
-fn a_character_set_that_is_not_there_has_no_image() {
-    let (_, said) = mariadb("`a` char(1) CHARACTER SET gb18030 COLLATE gb18030_bin");
-    assert!(said.iter().all(|line| line.starts_with("Error")) && !said.is_empty(), "{said:?}");
+fn a_missing_character_set_is_an_error() {
+    let (_, issues) = mariadb("`a` char(1) CHARACTER SET gb18030 COLLATE gb18030_bin");
+    assert!(issues.iter().all(|line| line.starts_with("Error")) && !issues.is_empty(), "{issues:?}");
 }
 
 #[test]
-fn what_mysql_puts_into_conditional_comments_counts() {
+fn the_content_of_conditional_comments_is_translated() {
     assert_eq!(mariadb("`a` int DEFAULT '7' /*!80023 INVISIBLE */"), ("`a` int DEFAULT '7' INVISIBLE".into(), none()));
-    let (line, said) = mariadb("KEY `k` (`a` DESC) /*!80000 INVISIBLE */");
+    let (line, issues) = mariadb("KEY `k` (`a` DESC) /*!80000 INVISIBLE */");
     assert_eq!(
-        (line.as_str(), said),
+        (line.as_str(), issues),
         ("KEY `k` (`a` DESC) IGNORED", vec!["Note index k: INVISIBLE -> IGNORED".into()])
     );
-    let (_, options, said) = to_mariadb(
+    let (_, options, issues) = to_mariadb(
         &["`a` int"],
         " ENGINE=InnoDB\n/*!50100 PARTITION BY KEY */ /*!50611 ALGORITHM = 1 */ /*!50100 (a)\nPARTITIONS 3 */",
     );
@@ -185,35 +193,35 @@ fn what_mysql_puts_into_conditional_comments_counts() {
         options.split_whitespace().collect::<Vec<_>>().join(" "),
         "ENGINE=InnoDB PARTITION BY KEY ALGORITHM = 1 (a) PARTITIONS 3"
     );
-    assert_eq!(said, none());
+    assert_eq!(issues, none());
 }
 
 #[test]
-fn json_stays_json_by_text_and_check() {
-    let (line, said) = mariadb("`j` json DEFAULT (json_array())");
+fn json_becomes_text_with_a_check() {
+    let (line, issues) = mariadb("`j` json DEFAULT (json_array())");
     assert_eq!(line, "`j` json DEFAULT (json_array())");
-    assert_eq!(said, ["Note column j: json -> longtext with CHECK (json_valid())"]);
-    let (lines, said) =
+    assert_eq!(issues, ["Note column j: json -> longtext with CHECK (json_valid())"]);
+    let (lines, issues) =
         mysql("`j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT json_array() CHECK (json_valid(`j`))");
     assert_eq!(
         lines,
         "`j` longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT (json_array()),\n  CHECK (json_valid(`j`))"
     );
-    assert_eq!(said, none());
+    assert_eq!(issues, none());
 }
 
 #[test]
-fn types_that_one_family_has_alone_become_what_holds_every_value() {
+fn types_of_one_family_become_types_that_hold_every_value() {
     assert_eq!(mariadb("`g` geomcollection DEFAULT NULL"), ("`g` geometrycollection DEFAULT NULL".into(), none()));
-    let (line, said) = mariadb("`v` vector(3) DEFAULT NULL");
+    let (line, issues) = mariadb("`v` vector(3) DEFAULT NULL");
     assert_eq!(
-        (line.as_str(), said),
+        (line.as_str(), issues),
         ("`v` varbinary(12) DEFAULT NULL", vec!["Warning column v: vector(3) -> varbinary(12)".into()])
     );
     let ascii = "CHARACTER SET ascii COLLATE ascii_general_ci";
-    let (line, said) = mysql("`u` uuid NOT NULL DEFAULT uuid()");
+    let (line, issues) = mysql("`u` uuid NOT NULL DEFAULT uuid()");
     assert_eq!(line, format!("`u` char(36) {ascii} NOT NULL DEFAULT (uuid())"));
-    assert_eq!(said, [format!("Warning column u: uuid -> char(36) {ascii}")]);
+    assert_eq!(issues, [format!("Warning column u: uuid -> char(36) {ascii}")]);
     assert_eq!(mysql("`i` inet6 DEFAULT '::1'").0, format!("`i` varchar(39) {ascii} DEFAULT '::1'"));
     assert_eq!(mysql("`d` decimal(50,38)").1, ["Error column d: the target has no decimal(50,38) -> "]);
     assert_eq!(mysql("`d` decimal(50,30)").1, none());
@@ -227,7 +235,7 @@ fn types_that_one_family_has_alone_become_what_holds_every_value() {
 }
 
 #[test]
-fn the_catalogs_columns_follow_their_types() {
+fn the_catalogs_columns_get_the_translated_types() {
     let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
     let column = Column {
         name: "u".into(),
@@ -239,27 +247,27 @@ fn the_catalogs_columns_follow_their_types() {
         generated: false,
         stored: false,
     };
-    let image = types::column(&column, &Way::new(&from, &to, &[]));
+    let image = type_mapping::map_column(&column, &Translator::new(&from, &to, &[]));
     assert_eq!((image.data_type.as_str(), image.column_type.as_str()), ("char", "char(36)"));
     assert_eq!((image.charset.as_deref(), image.collation.as_deref()), (Some("ascii"), Some("ascii_general_ci")));
 }
 
 #[test]
-fn a_reference_system_is_named_and_not_checked() {
-    let (line, said) = mariadb("`g` geometry NOT NULL /*!80003 SRID 4326 */");
+fn a_spatial_reference_system_becomes_an_unchecked_attribute() {
+    let (line, issues) = mariadb("`g` geometry NOT NULL /*!80003 SRID 4326 */");
     assert_eq!(line, "`g` geometry REF_SYSTEM_ID=4326 NOT NULL");
-    assert_eq!(said, ["Note column g: SRID 4326 -> REF_SYSTEM_ID=4326, which the server does not check"]);
+    assert_eq!(issues, ["Note column g: SRID 4326 -> REF_SYSTEM_ID=4326, which the server does not check"]);
 }
 
 #[test]
-fn a_computed_column_that_may_not_be_null_has_a_check_instead() {
-    let (line, said) = mariadb("`k` int GENERATED ALWAYS AS ((`a` + 1)) STORED NOT NULL COMMENT 'NOT NULL'");
+fn a_generated_column_gets_a_check_instead_of_not_null() {
+    let (line, issues) = mariadb("`k` int GENERATED ALWAYS AS ((`a` + 1)) STORED NOT NULL COMMENT 'NOT NULL'");
     assert_eq!(line, "`k` int GENERATED ALWAYS AS ((`a` + 1)) STORED COMMENT 'NOT NULL' CHECK (`k` IS NOT NULL)");
-    assert_eq!(said, ["Note column k: NOT NULL -> CHECK (`k` IS NOT NULL)"]);
+    assert_eq!(issues, ["Note column k: NOT NULL -> CHECK (`k` IS NOT NULL)"]);
 }
 
 #[test]
-fn defaults_are_bracketed_where_mysql_wants_it() {
+fn defaults_get_brackets_where_mysql_requires_them() {
     for (line, expected) in [
         ("`a` int(11) DEFAULT -3", "`a` int(11) DEFAULT -3"),
         ("`a` text DEFAULT 'it''s'", "`a` text DEFAULT ('it''s')"),
@@ -280,43 +288,43 @@ fn defaults_are_bracketed_where_mysql_wants_it() {
 }
 
 #[test]
-fn a_default_that_the_target_cannot_compute_is_lost() {
-    let (line, said) = mysql("`a` int(11) NOT NULL DEFAULT nextval(`d`.`s`) COMMENT 'x'");
+fn a_default_that_the_target_cannot_compute_is_omitted() {
+    let (line, issues) = mysql("`a` int(11) NOT NULL DEFAULT nextval(`d`.`s`) COMMENT 'x'");
     assert_eq!(line, "`a` int(11) NOT NULL COMMENT 'x'");
-    assert_eq!(said, ["Warning default of column a: nextval(`d`.`s`), as the target does not have nextval() -> "]);
-    let (line, said) = mariadb("`a` binary(16) DEFAULT (uuid_to_bin(uuid(),1))");
+    assert_eq!(issues, ["Warning default of column a: nextval(`d`.`s`), as the target does not have nextval() -> "]);
+    let (line, issues) = mariadb("`a` binary(16) DEFAULT (uuid_to_bin(uuid(),1))");
     assert_eq!(line, "`a` binary(16)");
-    assert_eq!(said.len(), 1);
+    assert_eq!(issues.len(), 1);
 }
 
 #[test]
-fn indexes_that_the_target_cannot_have_are_lost() {
+fn indexes_that_the_target_cannot_have_are_omitted() {
     for line in ["KEY `k` ((lower(`a`)))", "UNIQUE KEY `k` (`a`,(cast(json_extract(`j`,'$.x') as unsigned array)))"] {
-        let (lines, _, said) = to_mariadb(&["`a` int", line], "");
+        let (lines, _, issues) = to_mariadb(&["`a` int", line], "");
         assert_eq!(lines, ["`a` int"]);
-        assert_eq!(said, [format!("Warning index k: {line}, as the target indexes columns only -> ")]);
+        assert_eq!(issues, [format!("Warning index k: {line}, as the target indexes columns only -> ")]);
     }
-    let (lines, _, said) =
+    let (lines, _, issues) =
         to_mysql(&["`a` text", "`b` varchar(9)", "UNIQUE KEY `k` (`a`) USING HASH", "KEY `b` (`b`)"], " ENGINE=InnoDB");
     assert_eq!(lines, ["`a` text", "`b` varchar(9)", "KEY `b` (`b`)"]);
-    assert_eq!(said.len(), 1);
+    assert_eq!(issues.len(), 1);
     let shapes = ["`g` multipolygon NOT NULL", "SPATIAL KEY `s` (`g`)", "KEY `k` (`g`(30))"];
-    let (lines, _, said) = to_mysql(&shapes, " ENGINE=InnoDB");
-    assert_eq!((lines.len(), said.len()), (2, 1), "{said:?}");
-    let (lines, _, said) = to_mysql(&["`b` varchar(9)", "KEY `k` (`b`) USING HASH"], " ENGINE=MEMORY");
-    assert_eq!((lines.len(), said), (2, none()));
+    let (lines, _, issues) = to_mysql(&shapes, " ENGINE=InnoDB");
+    assert_eq!((lines.len(), issues.len()), (2, 1), "{issues:?}");
+    let (lines, _, issues) = to_mysql(&["`b` varchar(9)", "KEY `k` (`b`) USING HASH"], " ENGINE=MEMORY");
+    assert_eq!((lines.len(), issues), (2, none()));
 }
 
 #[test]
-fn a_parser_that_the_target_does_not_have_gives_way_to_its_own() {
-    let (line, said) = mariadb("FULLTEXT KEY `f` (`a`) /*!50100 WITH PARSER `ngram` */ ");
+fn a_missing_fulltext_parser_is_replaced_by_the_default() {
+    let (line, issues) = mariadb("FULLTEXT KEY `f` (`a`) /*!50100 WITH PARSER `ngram` */ ");
     assert_eq!(line, "FULLTEXT KEY `f` (`a`)");
-    assert_eq!(said, ["Warning index f: WITH PARSER ngram -> an index by the server's own parser"]);
+    assert_eq!(issues, ["Warning index f: WITH PARSER ngram -> an index by the server's own parser"]);
 }
 
 #[test]
-fn checks_keep_their_meaning_or_are_told() {
-    let (lines, _, said) = to_mariadb(
+fn checks_keep_their_meaning_or_are_logged() {
+    let (lines, _, issues) = to_mariadb(
         &[
             "`a` int",
             "CONSTRAINT `c` CHECK ((`a` > 1)) /*!80016 NOT ENFORCED */",
@@ -327,13 +335,13 @@ fn checks_keep_their_meaning_or_are_told() {
     );
     assert_eq!(lines, ["`a` int", "CONSTRAINT `e` CHECK ((`a` <> 'regexp_like(') )"]);
     assert_eq!(
-        said,
+        issues,
         [
             "Warning check c: ((`a` > 1)) NOT ENFORCED, as the target enforces every check -> ",
             "Warning check d: (json_pretty(regexp_like(`a`,'x','c'))), as the target does not have regexp_like() -> "
         ]
     );
-    let (lines, _, said) = to_mysql(
+    let (lines, _, issues) = to_mysql(
         &[
             "`a` int(11) CHECK (`a` > `b`)",
             "CONSTRAINT `CONSTRAINT_1` CHECK (`a` > 1)",
@@ -342,21 +350,24 @@ fn checks_keep_their_meaning_or_are_told() {
         "",
     );
     assert_eq!(lines, ["`a` int(11)", "CHECK (`a` > 1)", "CONSTRAINT `c` CHECK (`a` > 2)", "CHECK (`a` > `b`)"]);
-    assert_eq!(said.len(), 1);
+    assert_eq!(issues.len(), 1);
 }
 
 #[test]
-fn names_of_checks_that_two_tables_share_are_left_to_mysql() {
+fn check_names_that_two_tables_share_are_removed_for_mysql() {
     let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
     let create = "CREATE TABLE `t` (\n  `a` int(11),\n  CONSTRAINT `C` CHECK (`a` > 1)\n)";
     let (one, other) = (table_of(create), table_of(&create.replace("`C`", "`c`")));
-    let way = Way::new(&from, &to, &[&one, &other]);
-    assert_eq!(way.table(&one, &mut Vec::new()).create, "CREATE TABLE `t` (\n  `a` int(11),\n  CHECK (`a` > 1)\n)");
+    let translator = Translator::new(&from, &to, &[&one, &other]);
+    assert_eq!(
+        translator.translate_table(&one, &mut Vec::new()).create,
+        "CREATE TABLE `t` (\n  `a` int(11),\n  CHECK (`a` > 1)\n)"
+    );
 }
 
 #[test]
-fn history_and_periods_are_lost_and_their_columns_kept() {
-    let (lines, options, said) = to_mysql(
+fn history_and_periods_are_omitted_and_their_columns_kept() {
+    let (lines, options, issues) = to_mysql(
         &[
             "`a` int(11) WITHOUT SYSTEM VERSIONING",
             "`rs` timestamp(6) GENERATED ALWAYS AS ROW START",
@@ -369,8 +380,8 @@ fn history_and_periods_are_lost_and_their_columns_kept() {
     );
     assert_eq!(lines, ["`a` int(11)", "PRIMARY KEY (`a`)"]);
     assert_eq!(options, " ENGINE=InnoDB");
-    assert!(said[0].starts_with("Warning history"), "{said:?}");
-    let (lines, _, said) = to_mysql(
+    assert!(issues[0].starts_with("Warning history"), "{issues:?}");
+    let (lines, _, issues) = to_mysql(
         &[
             "`a` int(11)",
             "`s` date NOT NULL",
@@ -381,12 +392,12 @@ fn history_and_periods_are_lost_and_their_columns_kept() {
         "",
     );
     assert_eq!(lines[3..], ["CHECK (`s` < `e`)", "UNIQUE KEY `k` (`a`,`s`,`e`)"]);
-    assert_eq!(said.len(), 2);
+    assert_eq!(issues.len(), 2);
 }
 
 #[test]
-fn options_of_storage_are_left_out() {
-    let (_, options, said) = to_mariadb(
+fn storage_options_are_omitted() {
+    let (_, options, issues) = to_mariadb(
         &["`a` int"],
         " /*!80023 AUTOEXTEND_SIZE=4194304 */ ENGINE=InnoDB AUTO_INCREMENT=7 COMPRESSION='zlib' STATS_PERSISTENT=1",
     );
@@ -394,17 +405,17 @@ fn options_of_storage_are_left_out() {
         options.split_whitespace().collect::<Vec<_>>().join(" "),
         "ENGINE=InnoDB AUTO_INCREMENT=7 STATS_PERSISTENT=1"
     );
-    assert_eq!(said.len(), 2);
-    let (_, options, said) = to_mysql(
+    assert_eq!(issues.len(), 2);
+    let (_, options, issues) = to_mysql(
         &["`a` int"],
         " ENGINE=Aria ROW_FORMAT=PAGE PAGE_CHECKSUM=1 TRANSACTIONAL=1 `page_compressed`='1' COMMENT='x'",
     );
     assert_eq!(options, " ENGINE=InnoDB COMMENT='x'");
-    assert_eq!(said[0], "Note engine: Aria -> InnoDB");
+    assert_eq!(issues[0], "Note engine: Aria -> InnoDB");
 }
 
 #[test]
-fn code_keeps_its_text_and_changes_what_it_names() {
+fn code_keeps_its_text_except_for_collations_and_modes() {
     let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
     let definition = Definition {
         object: ObjectRef::new(ObjectKind::Procedure, "p"),
@@ -418,7 +429,7 @@ fn code_keeps_its_text_and_changes_what_it_names() {
         state: None,
     };
     let mut found = Vec::new();
-    let image = Way::new(&from, &to, &[]).definition(&definition, &mut found);
+    let image = Translator::new(&from, &to, &[]).translate_definition(&definition, &mut found);
     assert_eq!(image.create, "CREATE PROCEDURE `p`() SELECT 'COLLATE uca' COLLATE utf8mb4_0900_ai_ci");
     assert_eq!((image.sql_mode.as_str(), image.character_set_client.as_str()), ("ANSI_QUOTES", "utf8mb3"));
     assert_eq!(image.collation_connection, "utf8mb4_unicode_520_ci");
@@ -426,20 +437,20 @@ fn code_keeps_its_text_and_changes_what_it_names() {
 }
 
 #[test]
-fn a_match_is_written_as_everybody_reads_it() {
-    let (line, said) = mariadb(
+fn regexp_like_becomes_the_operator() {
+    let (line, issues) = mariadb(
         "CONSTRAINT `c` CHECK (((`a` > 1) or regexp_like(regexp_like(`a`,_utf8mb4'x,'),concat(`b`,_utf8mb4'('))))",
     );
     assert_eq!(line, "CONSTRAINT `c` CHECK (((`a` > 1) or (((`a` regexp 'x,')) regexp concat(`b`,'('))))");
-    assert_eq!(said[0], "Note expression: regexp_like(`a`,'x,') -> (`a` regexp 'x,')");
-    assert_eq!(said.len(), 2);
+    assert_eq!(issues[0], "Note expression: regexp_like(`a`,'x,') -> (`a` regexp 'x,')");
+    assert_eq!(issues.len(), 2);
 }
 
 #[test]
-fn a_column_that_every_insert_names_is_visible_in_mariadb() {
-    let (line, said) = mariadb("`a` int NOT NULL /*!80023 INVISIBLE */ COMMENT 'x'");
+fn an_invisible_column_without_a_default_is_visible_in_mariadb() {
+    let (line, issues) = mariadb("`a` int NOT NULL /*!80023 INVISIBLE */ COMMENT 'x'");
     assert_eq!(line, "`a` int NOT NULL COMMENT 'x'");
-    assert_eq!(said, ["Warning column a: INVISIBLE -> visible, as it has no default"]);
+    assert_eq!(issues, ["Warning column a: INVISIBLE -> visible, as it has no default"]);
     for line in
         ["`a` int INVISIBLE", "`a` int NOT NULL DEFAULT '1' INVISIBLE", "`a` bigint NOT NULL AUTO_INCREMENT INVISIBLE"]
     {
@@ -448,16 +459,16 @@ fn a_column_that_every_insert_names_is_visible_in_mariadb() {
 }
 
 #[test]
-fn partitions_of_engines_that_cannot_have_them_are_of_innodb() {
-    let (_, options, said) =
+fn partitions_of_unsupported_engines_become_innodb() {
+    let (_, options, issues) =
         to_mysql(&["`a` int(11)"], " ENGINE=MyISAM\n PARTITION BY HASH (`a`)\n(PARTITION `p` ENGINE = MyISAM)");
     assert_eq!(options, " ENGINE=InnoDB\n PARTITION BY HASH (`a`)\n(PARTITION `p` ENGINE = InnoDB)");
-    assert_eq!(said, ["Note engine: MyISAM -> InnoDB"]);
+    assert_eq!(issues, ["Note engine: MyISAM -> InnoDB"]);
     assert_eq!(to_mysql(&["`a` int(11)"], " ENGINE=MyISAM").1, " ENGINE=MyISAM");
 }
 
 #[test]
-fn a_database_keeps_what_it_can_and_tells_the_rest() {
+fn a_databases_defaults_are_translated_and_losses_noted() {
     let (from, to) = (server(Flavor::MariaDb, "10.11.19"), server(Flavor::MySql, "9.7.4"));
     let database = |collation: &str, comment: &str| Database {
         name: "d".into(),
@@ -466,14 +477,14 @@ fn a_database_keeps_what_it_can_and_tells_the_rest() {
         comment: comment.into(),
     };
     let source = database("utf8mb4_uca1400_ai_ci", "shop");
-    let image = Way::new(&from, &to, &[]).database(&source);
+    let image = Translator::new(&from, &to, &[]).translate_database(&source);
     assert_eq!(image.collation, "utf8mb4_unicode_520_ci");
     assert_eq!(database_notes(&source, &image, &to).len(), 2);
     let plain = database("utf8mb4_bin", "");
-    assert!(database_notes(&plain, &Way::new(&from, &to, &[]).database(&plain), &to).is_empty());
+    assert!(database_notes(&plain, &Translator::new(&from, &to, &[]).translate_database(&plain), &to).is_empty());
 }
 
-/// What a view or a routine becomes, and what is said of it.
+/// Translates a view or a routine. Returns it and the issues.
 fn code(from: Flavor, kind: ObjectKind, create: &str, sql_mode: &str) -> (String, Vec<String>) {
     let (mysql, mariadb) = (server(Flavor::MySql, "9.7.4"), server(Flavor::MariaDb, "10.11.19"));
     let (from, to, collation) = match from {
@@ -492,13 +503,13 @@ fn code(from: Flavor, kind: ObjectKind, create: &str, sql_mode: &str) -> (String
         state: None,
     };
     let mut found = Vec::new();
-    let image = Way::new(from, to, &[]).definition(&definition, &mut found);
+    let image = Translator::new(from, to, &[]).translate_definition(&definition, &mut found);
     found.retain(|found| found.what != "collation");
     (image.create, found.iter().map(|f| format!("{:?} {}: {} -> {}", f.severity, f.what, f.source, f.target)).collect())
 }
 
 #[test]
-fn functions_of_one_family_are_written_with_those_of_the_other() {
+fn functions_of_one_family_become_those_of_the_other() {
     for (create, expected) in [
         ("select regexp_like(`a`,concat('x','y'))", "select (`a` regexp concat('x','y'))"),
         ("select any_value(uuid_to_bin(`a`))", "select (unhex(replace(`a`,'-','')))"),
@@ -511,9 +522,9 @@ fn functions_of_one_family_are_written_with_those_of_the_other() {
         ("select json_value(`j`, '$.a' returning signed)", "select cast(json_value(`j`,'$.a') as signed)"),
         ("select `regexp_like`(1,2), x.any_value(3)", "select `regexp_like`(1,2), x.any_value(3)"),
     ] {
-        let (image, said) = code(Flavor::MySql, ObjectKind::View, create, "");
+        let (image, issues) = code(Flavor::MySql, ObjectKind::View, create, "");
         assert_eq!(image, expected);
-        assert!(said.iter().all(|said| said.starts_with("Note expression: ")), "{said:?}");
+        assert!(issues.iter().all(|issues| issues.starts_with("Note expression: ")), "{issues:?}");
     }
     for (create, expected) in [
         ("SELECT NVL(a, NVL2(b, 1, 2))", "SELECT ifnull(a,if(b is not null,1,2))"),
@@ -524,23 +535,23 @@ fn functions_of_one_family_are_written_with_those_of_the_other() {
 }
 
 #[test]
-fn code_that_calls_what_is_not_there_or_is_of_oracle_is_not_carried() {
-    let (_, said) = code(Flavor::MySql, ObjectKind::Trigger, "SET @a = IS_UUID(NEW.a)", "");
-    assert_eq!(said, ["Error definition: it uses is_uuid(), which the target does not have -> "]);
-    let (_, said) =
+fn code_with_unsupported_functions_or_in_oracle_mode_is_refused() {
+    let (_, issues) = code(Flavor::MySql, ObjectKind::Trigger, "SET @a = IS_UUID(NEW.a)", "");
+    assert_eq!(issues, ["Error definition: it uses is_uuid(), which the target does not have -> "]);
+    let (_, issues) =
         code(Flavor::MySql, ObjectKind::Procedure, "CREATE PROCEDURE p(j JSON) INSERT INTO grouping (a) SELECT 1", "");
-    assert_eq!(said, none());
-    let (_, said) = code(Flavor::MariaDb, ObjectKind::Event, "NULL", "PIPES_AS_CONCAT,ORACLE");
-    assert_eq!(said, ["Error definition: it is written in sql_mode ORACLE, which MySQL does not have -> "]);
+    assert_eq!(issues, none());
+    let (_, issues) = code(Flavor::MariaDb, ObjectKind::Event, "NULL", "PIPES_AS_CONCAT,ORACLE");
+    assert_eq!(issues, ["Error definition: it is written in sql_mode ORACLE, which MySQL does not have -> "]);
 }
 
 #[test]
-fn code_that_means_a_little_else_is_told() {
+fn code_with_slightly_different_results_is_logged() {
     let create = "select json_object('a',1), std(`a`), cast(`a` as datetime)";
-    let (image, said) = code(Flavor::MySql, ObjectKind::View, create, "");
+    let (image, issues) = code(Flavor::MySql, ObjectKind::View, create, "");
     assert_eq!(image, create);
     assert_eq!(
-        said,
+        issues,
         [
             "Warning JSON: json_object() -> prints JSON in the target's way: order of keys, spaces, true or 1",
             "Warning digits: std() -> has more or fewer of them at the target",
@@ -550,7 +561,7 @@ fn code_that_means_a_little_else_is_told() {
 }
 
 #[test]
-fn texts_in_code_keep_their_collation() {
+fn strings_in_code_keep_their_collation() {
     let (image, _) =
         code(Flavor::MySql, ObjectKind::View, "select _utf8mb4'a',cast(1 as char(3) charset utf8mb4),_latin1'a'", "");
     assert_eq!(image, "select 'a',cast(1 as char(3)),_latin1'a'");
@@ -564,7 +575,7 @@ fn texts_in_code_keep_their_collation() {
 }
 
 #[test]
-fn bytes_of_another_character_set_stay_what_they_are() {
+fn bytes_of_another_character_set_stay_unchanged() {
     let (line, _) = mariadb("`c` varchar(20) GENERATED ALWAYS AS (concat(_latin1 x'e9',`a`)) VIRTUAL");
     assert_eq!(line, "`c` varchar(20) GENERATED ALWAYS AS (concat(convert(x'e9' using latin1),`a`)) VIRTUAL");
 }

@@ -14,7 +14,7 @@ use testkit::pair_of;
 
 use crate::catalog::Catalog;
 use crate::fidelity::Severity;
-use crate::mysql::connect::{Address, Conn, ServerRole};
+use crate::mysql::connect::{Conn, ServerAddress, ServerRole};
 use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
@@ -23,7 +23,7 @@ use crate::selector::{Globs, choose};
 
 const FLAVORS: [testkit::Flavor; 2] = [testkit::Flavor::MySql, testkit::Flavor::MariaDb];
 
-/// Something of each kind.
+/// A database with an object of each kind.
 const SHOP: &str = "
     CREATE TABLE item (id INT PRIMARY KEY, name VARCHAR(20) NOT NULL, KEY (name)) DEFAULT CHARSET utf8mb4;
     CREATE TABLE sale (id INT PRIMARY KEY AUTO_INCREMENT, item INT, CONSTRAINT sold FOREIGN KEY (item) REFERENCES item (id));
@@ -42,50 +42,50 @@ fn unique(word: &str) -> String {
 }
 
 /// A database of one test, dropped with it.
-struct Place {
+struct TestDatabase {
     server: testkit::Database,
     name: String,
 }
 
-impl Place {
-    fn at(server: &testkit::Database, sql: &str) -> Self {
-        let place = Self::nowhere(server);
-        let name = &place.name;
+impl TestDatabase {
+    fn create(server: &testkit::Database, sql: &str) -> Self {
+        let database = Self::absent(server);
+        let name = &database.name;
         server.sql(&format!("CREATE DATABASE `{name}` DEFAULT CHARSET utf8mb4; USE `{name}`; {sql}")).unwrap();
-        place
+        database
     }
 
-    /// Only a name; there is no such database.
-    fn nowhere(server: &testkit::Database) -> Self {
+    /// Chooses a name without creating the database.
+    fn absent(server: &testkit::Database) -> Self {
         Self { server: server.clone(), name: unique("db") }
     }
 
     fn source(flavor: testkit::Flavor, sql: &str) -> Self {
-        Self::at(&pair_of(flavor).source, sql)
+        Self::create(&pair_of(flavor).source, sql)
     }
 
     fn target(flavor: testkit::Flavor, sql: &str) -> Self {
-        Self::at(&pair_of(flavor).target, sql)
+        Self::create(&pair_of(flavor).target, sql)
     }
 
     fn sql(&self, sql: &str) -> String {
         self.server.sql_in(&self.name, sql).unwrap()
     }
 
-    /// An account of its own with these rights; `{db}` is this database.
-    fn account(&self, rights: &[&str]) -> Account {
+    /// Creates an account with these privileges; `{db}` stands for this database.
+    fn account(&self, rights: &[&str]) -> TestAccount {
         let user = unique("u");
         let grants = rights.iter().map(|right| format!("; GRANT {right} TO '{user}'@'%'").replace("{db}", &self.name));
         let grants: String = grants.collect();
         self.server.sql(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'Secret-1'{grants}")).unwrap();
-        Account { server: self.server.clone(), user }
+        TestAccount { server: self.server.clone(), user }
     }
 
-    fn address(&self) -> Address {
+    fn address(&self) -> ServerAddress {
         address(&self.server, &self.name)
     }
 
-    fn address_as(&self, account: &Account) -> Address {
+    fn address_as(&self, account: &TestAccount) -> ServerAddress {
         address(&self.server.with_account(&account.user, "Secret-1"), &self.name)
     }
 
@@ -93,42 +93,42 @@ impl Place {
         self.catalog_as(&self.address()).await
     }
 
-    async fn catalog_as(&self, address: &Address) -> Catalog {
-        let mut conn = session::control(address).await.unwrap();
-        let mut catalog = introspect::catalog(&mut conn, &self.name).await.unwrap();
-        catalog.server = super::server(&mut conn).await.unwrap();
+    async fn catalog_as(&self, address: &ServerAddress) -> Catalog {
+        let mut conn = session::open_control(address).await.unwrap();
+        let mut catalog = introspect::read_catalog(&mut conn, &self.name).await.unwrap();
+        catalog.server = super::read_server(&mut conn).await.unwrap();
         catalog
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
         let _ = self.server.sql(&format!("DROP DATABASE IF EXISTS `{}`", self.name));
     }
 }
 
 /// An account of one test, dropped with it.
-struct Account {
+struct TestAccount {
     server: testkit::Database,
     user: String,
 }
 
-impl Account {
-    /// `SELECT ON *.*`
+impl TestAccount {
+    /// Grants a privilege such as `SELECT ON *.*`.
     fn grant(&self, what: &str) {
         self.server.sql(&format!("GRANT {what} TO '{}'@'%'", self.user)).unwrap();
     }
 }
 
-impl Drop for Account {
+impl Drop for TestAccount {
     fn drop(&mut self) {
         let _ = self.server.sql(&format!("DROP USER IF EXISTS '{}'@'%'", self.user));
     }
 }
 
-fn address(server: &testkit::Database, database: &str) -> Address {
+fn address(server: &testkit::Database, database: &str) -> ServerAddress {
     let account = (server.user.clone(), server.password.clone().into());
-    Address::new(ServerRole::Source, (&server.host, server.port), account, database.to_owned())
+    ServerAddress::new(ServerRole::Source, (&server.host, server.port), account, database.to_owned())
 }
 
 fn select(catalog: &Catalog, options: &CloneOptions) -> Selection {
@@ -137,33 +137,37 @@ fn select(catalog: &Catalog, options: &CloneOptions) -> Selection {
     choose(catalog, &globs, options).unwrap()
 }
 
-/// The source's findings, for an account that sees its own catalog.
-async fn check_source(place: &Place, address: &Address, options: &CloneOptions) -> Found {
-    let catalog = place.catalog_as(address).await;
-    check_source_of(&catalog, address, options).await
+/// Checks the source with the catalog that the account sees.
+async fn check_source(database: &TestDatabase, address: &ServerAddress, options: &CloneOptions) -> FindingList {
+    let catalog = database.catalog_as(address).await;
+    check_source_with(&catalog, address, options).await
 }
 
-async fn check_source_of(catalog: &Catalog, address: &Address, options: &CloneOptions) -> Found {
-    let mut conn = session::control(address).await.unwrap();
+async fn check_source_with(catalog: &Catalog, address: &ServerAddress, options: &CloneOptions) -> FindingList {
+    let mut conn = session::open_control(address).await.unwrap();
     let before = variables(&mut conn).await;
     let selection = select(catalog, options);
     let findings = super::source(&mut conn, address, catalog, &selection, options).await.unwrap();
     assert_eq!(variables(&mut conn).await, before);
-    Found::new(findings)
+    FindingList::new(findings)
 }
 
-async fn check_target(address: &Address, catalog: &Catalog, options: &CloneOptions) -> Found {
-    let mut conn = session::control(address).await.unwrap();
+async fn check_target(address: &ServerAddress, catalog: &Catalog, options: &CloneOptions) -> FindingList {
+    let mut conn = session::open_control(address).await.unwrap();
     let before = variables(&mut conn).await;
-    let held = super::existing(&mut conn, &address.database).await.unwrap();
+    let before_objects = super::existing_objects(&mut conn, &address.database).await.unwrap();
     let selection = select(catalog, options);
     let findings = super::target(&mut conn, address, catalog, &selection, options).await.unwrap();
     assert_eq!(variables(&mut conn).await, before, "the session was changed");
-    assert_eq!(super::existing(&mut conn, &address.database).await.unwrap(), held, "something was left");
-    Found::new(findings)
+    assert_eq!(
+        super::existing_objects(&mut conn, &address.database).await.unwrap(),
+        before_objects,
+        "something was left"
+    );
+    FindingList::new(findings)
 }
 
-/// The session's settings that a check could change.
+/// The session's variables that a check could change.
 async fn variables(conn: &mut Conn) -> BTreeMap<String, String> {
     let restless =
         ["timestamp", "rand_seed", "gtid_", "statement_id", "pseudo_", "last_", "error_", "warning_", "identity"];
@@ -172,10 +176,10 @@ async fn variables(conn: &mut Conn) -> BTreeMap<String, String> {
     all.filter(|(name, _)| !restless.iter().any(|part| name.contains(part))).collect()
 }
 
-/// Findings of which a test has still to speak.
-struct Found(Vec<Finding>);
+/// The findings that a test has not taken yet.
+struct FindingList(Vec<Finding>);
 
-impl Found {
+impl FindingList {
     fn new(findings: Vec<Finding>) -> Self {
         for Finding { message, .. } in &findings {
             assert!(!message.contains('\n') && !message.contains("IDENTIFIED"), "{message}");
@@ -183,33 +187,33 @@ impl Found {
         Self(findings)
     }
 
-    /// Takes out the one finding that holds all these words.
+    /// Takes the only finding with all these words.
     #[track_caller]
-    fn takes(&mut self, severity: Severity, words: &[&str]) -> &mut Self {
-        let fits = |f: &Finding| f.severity == severity && words.iter().all(|word| f.message.contains(word));
-        let count = self.0.iter().filter(|finding| fits(finding)).count();
+    fn take_finding(&mut self, severity: Severity, words: &[&str]) -> &mut Self {
+        let matches = |f: &Finding| f.severity == severity && words.iter().all(|word| f.message.contains(word));
+        let count = self.0.iter().filter(|finding| matches(finding)).count();
         assert_eq!(count, 1, "{severity:?} {words:?} in {:#?}", self.0);
-        self.0.retain(|finding| !fits(finding));
+        self.0.retain(|finding| !matches(finding));
         self
     }
 
     #[track_caller]
     fn error(&mut self, words: &[&str]) -> &mut Self {
-        self.takes(Severity::Error, words)
+        self.take_finding(Severity::Error, words)
     }
 
     #[track_caller]
     fn warning(&mut self, words: &[&str]) -> &mut Self {
-        self.takes(Severity::Warning, words)
+        self.take_finding(Severity::Warning, words)
     }
 
     #[track_caller]
     fn note(&mut self, words: &[&str]) -> &mut Self {
-        self.takes(Severity::Note, words)
+        self.take_finding(Severity::Note, words)
     }
 
     #[track_caller]
-    fn nothing_else(&self) {
+    fn assert_empty(&self) {
         assert!(self.0.is_empty(), "{:#?}", self.0);
     }
 }

@@ -1,0 +1,164 @@
+//! The record of what the sink has created in the target database.
+//!
+//! Only what a statement of this sink created belongs to it. The log notes each item before its CREATE runs, so that the
+//! clean-up also finds items whose answer was lost. It withdraws the item when the server reports that the statement
+//! created nothing, for example because another session's object has that name.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::journal;
+use crate::catalog::{ObjectRef, Printable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::UndoRecorder;
+
+const INTERRUPTED: u16 = 1317;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum CreatedItem {
+    Database,
+    Object(ObjectRef),
+    /// The rows of an existing table.
+    Rows(String),
+    Journal,
+    /// The temporary database in which definitions are tried.
+    TrialDatabase(String),
+    /// The default collation of the database, which changes while a routine is created. The value is the original one.
+    Collation(String),
+}
+
+impl CreatedItem {
+    pub(super) fn describe(&self, database: &str) -> String {
+        match self {
+            Self::Database => format!("database {}", Printable(database)),
+            Self::Object(object) => object.to_string(),
+            Self::Rows(table) => format!("the rows of table {}", Printable(table)),
+            Self::Journal => format!("table {}", journal::TABLE_NAME),
+            Self::TrialDatabase(name) => format!("database {}", Printable(name)),
+            Self::Collation(_) => format!("the default collation of database {}", Printable(database)),
+        }
+    }
+}
+
+/// A record of the log, as the [`UndoRecorder`] receives it.
+#[derive(Serialize, Deserialize)]
+enum UndoRecord {
+    /// The statement that creates the item is about to run.
+    Intended(CreatedItem),
+    Created(CreatedItem),
+    /// The server did not create the item.
+    Withdrawn(CreatedItem),
+}
+
+/// A created item that is not withdrawn.
+pub(super) struct UndoEntry {
+    pub(super) item: CreatedItem,
+    /// Whether the server has confirmed the creation.
+    pub(super) confirmed: bool,
+}
+
+/// The items created, in order.
+#[derive(Default)]
+pub(super) struct UndoLog {
+    recorder: OnceLock<UndoRecorder>,
+    entries: Mutex<Vec<UndoEntry>>,
+}
+
+impl UndoLog {
+    pub(super) fn entries(&self) -> MutexGuard<'_, Vec<UndoEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the statement that creates an item, and records its outcome.
+    pub(super) async fn record_creation<T>(
+        &self,
+        item: CreatedItem,
+        create: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.add_record(UndoRecord::Intended(item.clone()));
+        let created = create.await;
+        match &created {
+            Ok(_) => self.add_record(UndoRecord::Created(item)),
+            Err(error) if proves_no_creation(error) => self.withdraw(item),
+            // The outcome is unknown.
+            Err(_) => {}
+        }
+        created
+    }
+
+    /// Records an item that exists, or that must be undone in any case.
+    pub(super) fn add(&self, item: CreatedItem) {
+        self.add_record(UndoRecord::Created(item));
+    }
+
+    /// Removes an item that does not exist, or that must not be undone.
+    pub(super) fn withdraw(&self, item: CreatedItem) {
+        self.add_record(UndoRecord::Withdrawn(item));
+    }
+
+    pub(super) fn contains(&self, item: &CreatedItem) -> bool {
+        self.is_confirmed(item).is_some()
+    }
+
+    /// Whether the server has confirmed the creation of the item; `None` if it was never tried, or refused.
+    pub(super) fn is_confirmed(&self, item: &CreatedItem) -> Option<bool> {
+        self.entries().iter().rev().find(|entry| entry.item == *item).map(|entry| entry.confirmed)
+    }
+
+    /// The collation that the database had before routines were created.
+    pub(super) fn original_collation(&self) -> Option<String> {
+        self.entries().iter().find_map(|entry| match &entry.item {
+            CreatedItem::Collation(home) => Some(home.clone()),
+            _ => None,
+        })
+    }
+
+    /// Empties the log, so that all created items stay.
+    pub(super) fn clear(&self) {
+        self.entries().clear();
+    }
+
+    /// Passes every record to `recorder` before it enters the log.
+    pub(super) fn set_recorder(&self, recorder: UndoRecorder) {
+        // Only one coordinator exists, so only the first recorder counts.
+        let _ = self.recorder.set(recorder);
+    }
+
+    /// Enters the records of a sink in another process.
+    pub(super) fn adopt(&self, records: Vec<Value>) {
+        records
+            .into_iter()
+            .filter_map(|record| serde_json::from_value(record).ok())
+            .for_each(|record| self.apply_record(record));
+    }
+
+    fn add_record(&self, record: UndoRecord) {
+        if let Some(send) = self.recorder.get() {
+            send(json!(record));
+        }
+        self.apply_record(record);
+    }
+
+    fn apply_record(&self, record: UndoRecord) {
+        let mut entries = self.entries();
+        match record {
+            UndoRecord::Intended(item) => entries.push(UndoEntry { item, confirmed: false }),
+            UndoRecord::Created(item) => match entries.iter_mut().rev().find(|entry| entry.item == item) {
+                Some(entry) => entry.confirmed = true,
+                None => entries.push(UndoEntry { item, confirmed: true }),
+            },
+            UndoRecord::Withdrawn(item) => {
+                if let Some(last) = entries.iter().rposition(|entry| entry.item == item) {
+                    entries.remove(last);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the error proves that the statement created nothing. An interrupted statement proves nothing.
+fn proves_no_creation(error: &Error) -> bool {
+    error.code().is_some_and(|code| code != INTERRUPTED) && error.kind() != ErrorKind::Connection
+}
