@@ -37,7 +37,7 @@ impl Account {
     }
 
     /// Suggests the `GRANT` statement for missing privileges, and the inactive roles that may hold them.
-    pub(super) fn remedy(&self, privileges: &str, on: &str) -> String {
+    pub(super) fn suggest_grant(&self, privileges: &str, on: &str) -> String {
         let account = message_format::quote_account(&self.name);
         format!("GRANT {privileges} ON {on} TO {account}{}", self.inactive_roles_hint())
     }
@@ -54,8 +54,8 @@ impl Account {
         }
     }
 
-    /// [`remedy`](Self::remedy) for a whole database.
-    pub(super) fn remedy_in(&self, privileges: &str, database: &str) -> String {
-        self.remedy(privileges, &format!("{}.*", crate::catalog::Printable(&quote_name(database))))
+    /// [`suggest_grant`](Self::suggest_grant) for a whole database.
+    pub(super) fn suggest_grant_on_database(&self, privileges: &str, database: &str) -> String {
+        self.suggest_grant(privileges, &format!("{}.*", crate::catalog::Printable(&quote_name(database))))
     }
 }

@@ -132,7 +132,7 @@ fn findings(account: &Account, database: &str, refused: &[(ObjectRef, Error)]) -
             plural(denied.len(), "table", "tables"),
             join_names(denied.iter().map(|(object, _)| &object.name)),
             display_name(database),
-            account.remedy_in("SELECT", database),
+            account.suggest_grant_on_database("SELECT", database),
         )));
     }
     findings.extend(broken.iter().map(|(object, error)| unreadable_finding(object, error)));

@@ -9,6 +9,7 @@ use crate::options::CloneOptions;
 use crate::plan::{Selection, SnapshotMethod};
 use crate::report::Finding;
 
+/// Runs all checks of the source.
 pub(super) async fn check(
     conn: &mut Conn,
     catalog: &Catalog,
@@ -48,6 +49,6 @@ fn check_single_reader(
     }
     Some(Finding::warning(format!(
         "the account may take no lock, so only one connection reads, and no binary log position is known: {}",
-        account.remedy("RELOAD", "*.*")
+        account.suggest_grant("RELOAD", "*.*")
     )))
 }

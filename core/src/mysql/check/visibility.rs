@@ -36,29 +36,29 @@ pub(super) fn check(
             "the account may not read the {} of {kind_name} {}: {}",
             plural(hidden.len(), "definition", "definitions"),
             join_names(hidden),
-            remedy(account, catalog, kind),
+            suggest_grant_for_kind(account, catalog, kind),
         )));
     }
     findings
 }
 
 /// Suggests the `GRANT` that makes objects of a kind visible.
-fn remedy(account: &Account, catalog: &Catalog, kind: ObjectKind) -> String {
+fn suggest_grant_for_kind(account: &Account, catalog: &Catalog, kind: ObjectKind) -> String {
     let database = &catalog.database.name;
     match kind {
-        ObjectKind::Table | ObjectKind::Sequence => account.remedy_in("SELECT", database),
-        ObjectKind::View => account.remedy_in("SELECT, SHOW VIEW", database),
-        ObjectKind::Trigger => account.remedy_in("TRIGGER", database),
-        ObjectKind::Event => account.remedy_in("EVENT", database),
-        _ => routine_remedy(account, catalog),
+        ObjectKind::Table | ObjectKind::Sequence => account.suggest_grant_on_database("SELECT", database),
+        ObjectKind::View => account.suggest_grant_on_database("SELECT, SHOW VIEW", database),
+        ObjectKind::Trigger => account.suggest_grant_on_database("TRIGGER", database),
+        ObjectKind::Event => account.suggest_grant_on_database("EVENT", database),
+        _ => suggest_grant_for_routines(account, catalog),
     }
 }
 
 /// Suggests the `GRANT` that makes the definitions of routines visible.
-fn routine_remedy(account: &Account, catalog: &Catalog) -> String {
+fn suggest_grant_for_routines(account: &Account, catalog: &Catalog) -> String {
     match catalog.server.flavor {
-        Flavor::MySql => account.remedy("SHOW_ROUTINE", "*.*"),
-        Flavor::MariaDb => account.remedy("SELECT", "mysql.proc"),
+        Flavor::MySql => account.suggest_grant("SHOW_ROUTINE", "*.*"),
+        Flavor::MariaDb => account.suggest_grant("SELECT", "mysql.proc"),
     }
 }
 
@@ -75,14 +75,19 @@ pub(super) fn check_hidden_kinds(
     let tables = || selection.tables.iter().all(|table| grants.has_on_table("TRIGGER", database, &table.name));
     let sees_triggers = grants.has_on_database("TRIGGER", database) || !selection.tables.is_empty() && tables();
     let kinds = [
-        ("triggers", options.triggers, sees_triggers, account.remedy_in("TRIGGER", database)),
+        ("triggers", options.triggers, sees_triggers, account.suggest_grant_on_database("TRIGGER", database)),
         (
             "functions or procedures",
             options.routines,
             sees_all_routines(account, catalog),
-            routine_remedy(account, catalog),
+            suggest_grant_for_routines(account, catalog),
         ),
-        ("events", options.events, grants.has_on_database("EVENT", database), account.remedy_in("EVENT", database)),
+        (
+            "events",
+            options.events,
+            grants.has_on_database("EVENT", database),
+            account.suggest_grant_on_database("EVENT", database),
+        ),
     ];
     let mut findings = Vec::new();
     if full && !grants.has_on_database("SELECT", database) {
@@ -90,7 +95,7 @@ pub(super) fn check_hidden_kinds(
             "the account has no right to the whole database {}: tables and views without a right of their own are not \
              seen: {}",
             message_format::display_name(database),
-            account.remedy_in("SELECT, SHOW VIEW", database)
+            account.suggest_grant_on_database("SELECT, SHOW VIEW", database)
         )));
     }
     let hidden = kinds.into_iter().filter(|(_, wanted, sees, _)| wanted.unwrap_or(full) && !sees);

@@ -25,7 +25,7 @@ pub(crate) fn rename_database(sql: &str, dialect: Dialect, rename: &DatabaseRena
     }
     let all = tokenize(sql, dialect);
     let significant: Vec<_> = all.iter().enumerate().filter(|(_, token)| !token.is_trivia()).collect();
-    let names = QualifiedNames { significant: &significant, from, ignores_case: *ignores_case };
+    let names = QualifiedNames { significant: &significant, old_name: from, ignores_case: *ignores_case };
     let ambiguous = names.has_other_use();
     let mut renamed = String::with_capacity(sql.len());
     let mut copied = 0;
@@ -95,7 +95,7 @@ const SEQUENCE_FUNCTIONS: [&str; 3] = ["NEXTVAL", "LASTVAL", "SETVAL"];
 /// Finds the qualified names among the tokens that are no trivia, each given with its index among all tokens.
 struct QualifiedNames<'t, 'a> {
     significant: &'t [(usize, &'t Token<'a>)],
-    from: &'t str,
+    old_name: &'t str,
     ignores_case: bool,
 }
 
@@ -116,7 +116,7 @@ impl<'t, 'a> QualifiedNames<'t, 'a> {
     /// Whether the token is the old name.
     fn is_old_name(&self, position: usize) -> bool {
         self.token_at(position).and_then(Token::ident).is_some_and(|name| {
-            name == self.from || (self.ignores_case && name.to_lowercase() == self.from.to_lowercase())
+            name == self.old_name || (self.ignores_case && name.to_lowercase() == self.old_name.to_lowercase())
         })
     }
 
@@ -134,7 +134,7 @@ impl<'t, 'a> QualifiedNames<'t, 'a> {
 
     /// Whether the name is also the name of a table, an alias, a row variable or a column.
     fn has_other_use(&self) -> bool {
-        let row_of_a_trigger = ["NEW", "OLD"].iter().any(|row| self.from.eq_ignore_ascii_case(row));
+        let row_of_a_trigger = ["NEW", "OLD"].iter().any(|row| self.old_name.eq_ignore_ascii_case(row));
         let is_namesake = |position| {
             let account = self.follows_punct(position, &["@", "@@"]) || self.is_punct(position + 1, "@");
             self.is_old_name(position) && !self.is_qualifier(position) && !account

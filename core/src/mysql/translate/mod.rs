@@ -173,9 +173,9 @@ impl FidelityLog {
     }
 
     fn add(&mut self, severity: Severity, what: String, source: String, target: String) {
-        let issues = FidelityIssue { object: self.object.clone(), what, severity, source, target };
-        if !self.issues.contains(&issues) {
-            self.issues.push(issues);
+        let issue = FidelityIssue { object: self.object.clone(), what, severity, source, target };
+        if !self.issues.contains(&issue) {
+            self.issues.push(issue);
         }
     }
 }

@@ -47,6 +47,7 @@ struct TargetContext<'a> {
     definitions: Vec<&'a Definition>,
 }
 
+/// Runs all checks of the target, and stops early if the target is unsuitable.
 pub(super) async fn check(
     conn: &mut Conn,
     address: &ServerAddress,
@@ -119,10 +120,12 @@ impl<'a> TargetContext<'a> {
         self.stored_name.as_deref().unwrap_or(self.database)
     }
 
+    /// The selected objects of the kinds that `wanted` accepts.
     fn definitions_of_kind(&self, wanted: impl Fn(ObjectKind) -> bool) -> impl Iterator<Item = &'a Definition> {
         self.definitions.iter().copied().filter(move |definition| wanted(definition.object.kind))
     }
 
+    /// The foreign keys of the selected tables.
     fn foreign_keys(&self) -> impl Iterator<Item = (&'a Table, &ForeignKey)> {
         let split = self.tables.iter().filter_map(|(table, ddl)| Some((*table, ddl.as_ref()?)));
         split.flat_map(|(table, ddl)| ddl.foreign_keys.iter().map(move |key| (table, key)))

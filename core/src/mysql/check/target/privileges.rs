@@ -19,7 +19,7 @@ pub(super) fn check(target: &TargetContext<'_>) -> Option<Finding> {
     Some(Finding::error(format!(
         "the account lacks {missing} on database {} of the target: {}",
         display_name(database),
-        target.account.remedy_in(&missing, database)
+        target.account.suggest_grant_on_database(&missing, database)
     )))
 }
 

@@ -13,12 +13,12 @@ const TRANSACTION_BYTES: u64 = 64 << 20;
 
 /// Reports a read-only server.
 pub(super) fn check_writable(conn: &Conn, target: &TargetContext<'_>) -> Option<Finding> {
-    let (settings, grants) = (&target.account.variables, &target.account.grants);
+    let (variables, grants) = (&target.account.variables, &target.account.grants);
     let above: &[&str] = match conn.server.flavor {
         Flavor::MySql => &["CONNECTION_ADMIN", "SUPER"],
         Flavor::MariaDb => &["READ_ONLY ADMIN", "READ ONLY ADMIN"],
     };
-    let is_set = |name| !matches!(settings.text(name), "" | "OFF" | "0");
+    let is_set = |name| !matches!(variables.text(name), "" | "OFF" | "0");
     let variable = ["super_read_only", "innodb_read_only", "read_only"].into_iter().find(|name| is_set(name))?;
     if variable == "read_only" && grants.has_any_globally(above) {
         return Some(Finding::warning(
@@ -31,7 +31,7 @@ pub(super) fn check_writable(conn: &Conn, target: &TargetContext<'_>) -> Option<
 }
 
 pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
-    let settings = &target.account.variables;
+    let variables = &target.account.variables;
     let mut findings = Vec::new();
     if target.options.skip_binlog && !can_set_variable(conn, target, "sql_log_bin", "OFF").await? {
         let right = match conn.server.flavor {
@@ -40,22 +40,22 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
         };
         findings.push(Finding::error(format!(
             "the account may not keep its changes out of the target's binary log: leave --skip-binlog out, or {}",
-            target.account.remedy(right, "*.*")
+            target.account.suggest_grant(right, "*.*")
         )));
     }
     if !target.selection.rows || target.tables.is_empty() {
         return Ok(findings);
     }
     findings.extend(connections::check("target", 3, &target.account, target.options));
-    if !settings.is_on("local_infile") {
+    if !variables.is_on("local_infile") {
         findings.push(Finding::note(
             "local_infile is off on the target, so rows go in by INSERT, which is slower: SET GLOBAL local_infile = 1 \
              there to avoid it",
         ));
     }
     findings.extend(check_packet_size(target));
-    let cache = settings.number("max_binlog_cache_size").unwrap_or(u64::MAX);
-    if settings.is_on("log_bin") && !target.options.skip_binlog && cache < TRANSACTION_BYTES {
+    let cache = variables.number("max_binlog_cache_size").unwrap_or(u64::MAX);
+    if variables.is_on("log_bin") && !target.options.skip_binlog && cache < TRANSACTION_BYTES {
         findings.push(Finding::warning(format!(
             "max_binlog_cache_size of the target is {}, and a transaction of the clone may be larger: set it to at least {}",
             format_bytes(cache),
@@ -67,12 +67,12 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 
 /// Warns if values that a statement contains or converts may be larger than a packet.
 fn check_packet_size(target: &TargetContext<'_>) -> Option<Finding> {
-    let settings = &target.account.variables;
-    let (from, to) = (target.catalog.server.max_allowed_packet, settings.number("max_allowed_packet")?);
+    let variables = &target.account.variables;
+    let (from, to) = (target.catalog.server.max_allowed_packet, variables.number("max_allowed_packet")?);
     if from <= to {
         return None;
     }
-    let bound: &[&str] = match settings.is_on("local_infile") {
+    let bound: &[&str] = match variables.is_on("local_infile") {
         true => &["json"],
         false => &["json", "mediumtext", "longtext", "mediumblob", "longblob", "geometry", "vector"],
     };

@@ -21,8 +21,8 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 
 /// Reports functions and triggers that a server with a binary log refuses (errors 1418 and 1419).
 fn check_binary_log_rules(target: &TargetContext<'_>) -> Vec<Finding> {
-    let settings = &target.account.variables;
-    if !settings.is_on("log_bin") || settings.is_on("log_bin_trust_function_creators") {
+    let variables = &target.account.variables;
+    if !variables.is_on("log_bin") || variables.is_on("log_bin_trust_function_creators") {
         return Vec::new();
     }
     let remedy = "SET GLOBAL log_bin_trust_function_creators = 1 on the target";
@@ -85,7 +85,7 @@ async fn check_definers(conn: &mut Conn, target: &TargetContext<'_>) -> Result<V
     if !target.account.grants.has_any_globally(rights) {
         return Ok(vec![Finding::error(format!(
             "the account may not make others the definer on the target ({shown}): --definer strip, or {}",
-            target.account.remedy(name, "*.*")
+            target.account.suggest_grant(name, "*.*")
         ))]);
     }
     let mut findings = Vec::new();
@@ -101,7 +101,7 @@ async fn check_definers(conn: &mut Conn, target: &TargetContext<'_>) -> Result<V
         findings.push(match has_new_privileges && !target.account.grants.has_any_globally(&["ALLOW_NONEXISTENT_DEFINER", "SUPER"]) {
             true => Finding::error(format!(
                 "{count} {shown} {does} not exist on the target, which refuses what they define: create them, or {}",
-                target.account.remedy("ALLOW_NONEXISTENT_DEFINER", "*.*")
+                target.account.suggest_grant("ALLOW_NONEXISTENT_DEFINER", "*.*")
             )),
             false => Finding::warning(format!(
                 "{count} {shown} {does} not exist on the target: what they define fails when it is used, until they do"
@@ -162,7 +162,7 @@ async fn check_system_users(
     Ok(Some(Finding::error(format!(
         "only an account with SYSTEM_USER may make {} the definer on the target: --definer strip, or {}",
         join_list(named),
-        target.account.remedy("SYSTEM_USER", "*.*")
+        target.account.suggest_grant("SYSTEM_USER", "*.*")
     ))))
 }
 

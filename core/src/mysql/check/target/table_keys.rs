@@ -22,9 +22,9 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 
 /// Reports tables without a primary key if the target requires one.
 async fn check_primary_keys(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Option<Finding>> {
-    let settings = &target.account.variables;
-    let variables = ["sql_require_primary_key", "innodb_force_primary_key", "sql_generate_invisible_primary_key"];
-    let Some(variable) = variables.into_iter().find(|name| settings.is_on(name)) else { return Ok(None) };
+    let variables = &target.account.variables;
+    let names = ["sql_require_primary_key", "innodb_force_primary_key", "sql_generate_invisible_primary_key"];
+    let Some(variable) = names.into_iter().find(|name| variables.is_on(name)) else { return Ok(None) };
     // MariaDB's variable accepts a unique key over NOT NULL columns as well.
     let lacks_key = |(table, ddl): &&(&Table, Option<TableDdl>)| {
         let has_identity =
@@ -50,7 +50,7 @@ async fn check_primary_keys(conn: &mut Conn, target: &TargetContext<'_>) -> Resu
         }
         return Ok(Some(Finding::warning(format!(
             "{tables} {have} no primary key, and the target will add a hidden one ({variable}=ON): switch it off there, or {}",
-            target.account.remedy("SESSION_VARIABLES_ADMIN", "*.*")
+            target.account.suggest_grant("SESSION_VARIABLES_ADMIN", "*.*")
         ))));
     }
     Ok(Some(Finding::error(format!(
