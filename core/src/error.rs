@@ -157,21 +157,21 @@ impl std::error::Error for Error {
     }
 }
 
-/// The words of a cause that happened on another machine.
+/// The text of a cause on another machine.
 #[derive(Debug)]
-struct Words(String);
+struct RemoteCause(String);
 
-impl fmt::Display for Words {
+impl fmt::Display for RemoteCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Words {}
+impl std::error::Error for RemoteCause {}
 
-/// An error as it travels from one machine to another: of its cause the words are left.
+/// An error as it is sent from one machine to another, with the text of its cause.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct SerializedError {
     kind: ErrorKind,
     message: String,
     retryable: bool,
@@ -182,7 +182,7 @@ struct Told {
 
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let told = Told {
+        let copy = SerializedError {
             kind: self.kind,
             message: self.message.clone(),
             retryable: self.retryable,
@@ -190,14 +190,14 @@ impl Serialize for Error {
             context: self.context.clone(),
             cause: self.source.as_ref().map(ToString::to_string),
         };
-        told.serialize(serializer)
+        copy.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Told { kind, message, retryable, code, context, cause } = Told::deserialize(deserializer)?;
-        let source = cause.map(|words| Box::new(Words(words)).into());
+        let SerializedError { kind, message, retryable, code, context, cause } = SerializedError::deserialize(deserializer)?;
+        let source = cause.map(|text| Box::new(RemoteCause(text)).into());
         Ok(Self { kind, message, retryable, code, context, source })
     }
 }
@@ -217,8 +217,8 @@ mod tests {
     fn an_error_is_the_same_on_another_machine() {
         let error = Error::new(ErrorKind::Server, "cannot load").with_code(1205).with("table", "a").retryable();
         let error = error.caused_by("disk full");
-        let told: Error = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
-        assert_eq!(told.to_string(), error.to_string());
-        assert_eq!((told.kind(), told.code(), told.is_retryable()), (ErrorKind::Server, Some(1205), true));
+        let copy: Error = serde_json::from_str(&serde_json::to_string(&error).unwrap()).unwrap();
+        assert_eq!(copy.to_string(), error.to_string());
+        assert_eq!((copy.kind(), copy.code(), copy.is_retryable()), (ErrorKind::Server, Some(1205), true));
     }
 }

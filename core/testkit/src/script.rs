@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn the_sql_mode_and_dollars_count() {
         assert_eq!(
-            cut("SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT 'a\\'; SET sql_mode = ''; SELECT 'b\\''; '"),
-            ["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SELECT 'a\\'", "SET sql_mode = ''", "SELECT 'b\\''; '"]
+            cut("SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT 'a\\'; SET sql_mode = ''; SELECT 'b\\'; x'"),
+            ["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SELECT 'a\\'", "SET sql_mode = ''", "SELECT 'b\\'; x'"]
         );
         assert_eq!(
             cut("SELECT $js$ it's; $$ $js$; SELECT a$b$c, $1"),
