@@ -196,7 +196,8 @@ impl Serialize for Error {
 
 impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let SerializedError { kind, message, retryable, code, context, cause } = SerializedError::deserialize(deserializer)?;
+        let SerializedError { kind, message, retryable, code, context, cause } =
+            SerializedError::deserialize(deserializer)?;
         let source = cause.map(|text| Box::new(RemoteCause(text)).into());
         Ok(Self { kind, message, retryable, code, context, source })
     }
