@@ -1,7 +1,9 @@
 # `make` alone says what there is to make.
 
 SHELL := /bin/bash
-TESTKIT := cargo run --quiet --bin testkit --
+# Not by `cargo run`: it gives its children variables by which the build script of ring would run anew, and with it half of
+# the dependencies, in each cargo that the test kit starts.
+TESTKIT = cargo build --quiet --workspace --bin testkit && $${CARGO_TARGET_DIR:-target}/debug/testkit
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 LINT := target/lint/bin
 PYTHON := target/python/tools/bin
@@ -35,7 +37,7 @@ test: tools lint ## Check the code, and run every test against MySQL, MariaDB, S
 
 # Twice as many tests at once as processors: half of their time they wait for servers.
 test-rust: tools ## Run the tests of Rust (part of `make test`)
-	RUST_TEST_THREADS=$$((2 * $$(nproc))) $(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
+	export RUST_TEST_THREADS=$$((2 * $$(nproc))); $(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
 test-node: tools nodejs browser ## Test the package for Node, as it is installed in an empty project (part of `make test`)
