@@ -66,7 +66,7 @@ pub(super) struct ServerUptime {
 
 impl ServerUptime {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        let row = conn.row("SHOW GLOBAL STATUS LIKE 'ServerUptime'").await?;
+        let row = conn.row("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
         Ok(Self { read_at: Instant::now(), seconds: row.map_or(0, |row| row.number(1)) })
     }
 
