@@ -97,7 +97,7 @@ def test_a_started_job_calls_its_listener_meanwhile(mysql: Bench) -> None:
         time.sleep(0.01)
     assert job.wait().rows > 0
     assert isinstance(events[-1], dbgraft.PhaseEvent) and events[-1].phase == "done"
-    with pytest.raises(dbgraft.UsageError, match="started already"):
+    with pytest.raises(dbgraft.UsageError, match="already started"):
         job.start()
 
 

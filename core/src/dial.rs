@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -66,62 +65,26 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Connects from this machine, without a tunnel.
-#[derive(Debug, Default)]
-pub(crate) struct DirectDialer {
-    /// Whether a connection succeeded. Before the first one a refused connection means a wrong address or a stopped
-    /// server, and is not retried; later it means a server that restarts.
-    reached: AtomicBool,
-}
-
-impl DirectDialer {
-    fn unreachable(&self, error: std::io::Error) -> Error {
-        let away = Error::new(ErrorKind::Connection, "cannot reach the server");
-        let may_pass = self.reached.load(Ordering::Relaxed) || error.kind() == std::io::ErrorKind::TimedOut;
-        if may_pass { away.retryable() } else { away }.caused_by(error)
-    }
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DirectDialer;
 
 #[async_trait]
 impl Dial for DirectDialer {
     async fn dial(&self, address: SocketAddress<'_>, _traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
-        let unreachable = |error| self.unreachable(error);
-        let stream: Box<dyn Duplex> = match address {
+        let unreachable = |error: std::io::Error| {
+            Error::new(ErrorKind::Connection, "cannot reach the server").retryable().caused_by(error)
+        };
+        match address {
             SocketAddress::Tcp(host, port) => {
                 let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 keep_alive(&stream).map_err(unreachable)?;
-                Box::new(stream)
+                Ok(Box::new(stream))
             }
             SocketAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
-                Box::new(stream.map_err(|error| unreachable(error).with("socket", path.display()))?)
+                Ok(Box::new(stream.map_err(|error| unreachable(error).with("socket", path.display()))?))
             }
-        };
-        self.reached.store(true, Ordering::Relaxed);
-        Ok(stream)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn nobody_waits_for_a_server_that_was_never_there_but_for_one_that_restarts() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let place = SocketAddress::Tcp("127.0.0.1", listener.local_addr().unwrap().port());
-        let dial = DirectDialer::default();
-        dial.dial(place, TrafficClass::Control).await.map(drop).unwrap();
-        drop(listener);
-        let refused = |error: Error| (error.kind(), error.is_retryable());
-        let error = dial.dial(place, TrafficClass::Control).await.map(drop).unwrap_err();
-        assert_eq!(refused(error), (ErrorKind::Connection, true));
-        let error = DirectDialer::default().dial(place, TrafficClass::Control).await.map(drop).unwrap_err();
-        assert_eq!(refused(error), (ErrorKind::Connection, false));
-        let nowhere = SocketAddress::Unix(Path::new("/nowhere/socket"));
-        let error = DirectDialer::default().dial(nowhere, TrafficClass::Control).await.map(drop).unwrap_err();
-        assert_eq!(refused(error), (ErrorKind::Connection, false));
+        }
     }
 }

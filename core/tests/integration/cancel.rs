@@ -181,7 +181,7 @@ async fn a_target_that_is_killed_is_a_clear_error_and_no_hang() {
     let bench = filled(Flavor::MySql);
     let target = MySql::start().unwrap();
     let (pid, url) = (target.kill(), target.url_of("d"));
-    // Only its address was wanted: a server that was never there is refused at once.
+    // Only its address was wanted.
     pid.unwrap();
     let begun = Instant::now();
     let error = CloneJob::new(bench.source_url(), url.as_str()).run().await.unwrap_err();

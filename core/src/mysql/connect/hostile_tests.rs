@@ -99,7 +99,7 @@ struct FixedPortDialer(u16);
 #[async_trait]
 impl Dial for FixedPortDialer {
     async fn dial(&self, _: SocketAddress<'_>, traffic: TrafficClass) -> Result<Box<dyn Duplex>> {
-        DirectDialer::default().dial(SocketAddress::Tcp("127.0.0.1", self.0), traffic).await
+        DirectDialer.dial(SocketAddress::Tcp("127.0.0.1", self.0), traffic).await
     }
 }
 

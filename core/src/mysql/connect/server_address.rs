@@ -161,7 +161,7 @@ impl ServerAddress {
 }
 
 fn direct_dialer() -> Arc<dyn Dial> {
-    Arc::new(DirectDialer::default())
+    Arc::new(DirectDialer)
 }
 
 fn serialize_secret<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
