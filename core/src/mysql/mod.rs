@@ -1,5 +1,6 @@
 //! Servers of the MySQL family as sources and sinks.
 
+mod capability;
 mod catalog_comparison;
 mod check;
 mod chunk;

@@ -1,30 +1,10 @@
 //! Translates the definitions of views, routines, triggers and events.
 
+use super::super::capability::modes;
 use super::super::ddl::{Dialect, TokenCursor, TokenKind, tokenize};
 use super::token_editor::TokenEditor;
-use super::{FidelityLog, Translator, collation, function_calls, unsupported_functions};
+use super::{FidelityLog, Translator, collation, function_calls, group_by, unsupported_functions};
 use crate::catalog::{Definition, ObjectKind};
-
-/// The SQL modes that only MariaDB has or had, each with whether it changes the results of a body.
-const MARIADB_MODES: [(&str, bool); 15] = [
-    ("EMPTY_STRING_IS_NULL", true),
-    ("SIMULTANEOUS_ASSIGNMENT", true),
-    ("TIME_ROUND_FRACTIONAL", false),
-    ("IGNORE_BAD_TABLE_OPTIONS", false),
-    ("NO_AUTO_CREATE_USER", false),
-    ("NO_FIELD_OPTIONS", false),
-    ("NO_KEY_OPTIONS", false),
-    ("NO_TABLE_OPTIONS", false),
-    ("DB2", false),
-    ("MAXDB", false),
-    ("MSSQL", false),
-    ("MYSQL323", false),
-    ("MYSQL40", false),
-    ("POSTGRESQL", false),
-    ("NOT_USED", false),
-];
-/// The same of MySQL.
-const MYSQL_MODES: [(&str, bool); 1] = [("TIME_TRUNCATE_FRACTIONAL", false)];
 
 /// Translates a definition. Returns it unchanged, and logs an error, if the target cannot have it.
 pub(super) fn translate_definition(
@@ -37,7 +17,8 @@ pub(super) fn translate_definition(
         return definition.clone();
     }
     let dialect = Dialect::from_sql_mode(&definition.sql_mode);
-    let written = function_calls::rewrite_calls(&tokenize(&definition.create, dialect), translator, log);
+    let ordered = group_by::move_order(&tokenize(&definition.create, dialect), translator, log);
+    let written = function_calls::rewrite_calls(&tokenize(&ordered, dialect), translator, log);
     let all = tokenize(&written, dialect);
     if let Some(function) = unsupported_functions::find_unsupported_in(&all, translator) {
         log.unsupported("definition", format!("it uses {function}, which the target does not have"));
@@ -48,7 +29,7 @@ pub(super) fn translate_definition(
     collation::rename_collations(&mut editor, translator, log, false);
     let client = definition.character_set_client == "utf8mb4";
     if client
-        && collation::default_collation("utf8mb4", translator)
+        && collation::default_collation("utf8mb4", translator.from)
             .is_some_and(|default| default == definition.collation_connection)
     {
         remove_session_charset(&mut editor);
@@ -56,8 +37,18 @@ pub(super) fn translate_definition(
     if definition.object.kind.is_routine() {
         add_default_collations(&mut editor, translator, log);
     }
+    with_settings(definition, editor.text(), translator, log)
+}
+
+/// The definition with this statement, and the settings of its session in the target's terms.
+pub(super) fn with_settings(
+    definition: &Definition,
+    create: String,
+    translator: &Translator<'_>,
+    log: &mut FidelityLog,
+) -> Definition {
     Definition {
-        create: editor.text(),
+        create,
         sql_mode: translate_sql_mode(&definition.sql_mode, translator, log),
         character_set_client: match definition.character_set_client.as_str() {
             "" => String::new(),
@@ -147,7 +138,8 @@ fn add_default_collations(editor: &mut TokenEditor<'_, '_>, translator: &Transla
         if cursor.peek().is_some_and(|next| next.is_word("COLLATE")) {
             continue;
         }
-        let default = collation::default_collation(&name.to_ascii_lowercase(), translator);
+        let default =
+            collation::default_collation(&collation::canonical_name(&name.to_ascii_lowercase()), translator.from);
         if let Some(translated) = default.and_then(|default| collation::translate_collation(&default, translator, log))
         {
             editor.insert_after(cursor.end() - 1, &format!(" COLLATE {translated}"));
@@ -156,14 +148,13 @@ fn add_default_collations(editor: &mut TokenEditor<'_, '_>, translator: &Transla
 }
 
 /// Removes the SQL modes that the target does not have.
-fn translate_sql_mode(modes: &str, translator: &Translator<'_>, log: &mut FidelityLog) -> String {
-    let unsupported: &[(&str, bool)] = if translator.targets_mariadb() { &MYSQL_MODES } else { &MARIADB_MODES };
+fn translate_sql_mode(sql_mode: &str, translator: &Translator<'_>, log: &mut FidelityLog) -> String {
     let mut kept = Vec::new();
-    for mode in modes.split(',') {
-        match unsupported.iter().find(|(name, _)| mode.eq_ignore_ascii_case(name)) {
+    for mode in sql_mode.split(',') {
+        match modes::lost_mode(mode, translator.from, translator.to) {
             None => kept.push(mode),
-            Some((name, true)) => log.warn("sql_mode", *name, "without, as the target does not have it"),
-            Some((name, false)) => log.note("sql_mode", *name, "without, as the target does not have it"),
+            Some(true) => log.warn("sql_mode", mode, "without, as the target does not have it"),
+            Some(false) => log.note("sql_mode", mode, "without, as the target does not have it"),
         }
     }
     kept.join(",")
