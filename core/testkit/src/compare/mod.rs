@@ -4,7 +4,7 @@ mod definitions;
 mod portable;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::thread;
 
@@ -83,6 +83,16 @@ impl Dump {
     /// The names of all objects, as `table orders` or `trigger orders_log`.
     pub fn objects(&self) -> impl Iterator<Item = &str> {
         self.definitions.keys().map(String::as_str)
+    }
+
+    /// The names of all that differs, as `table orders`, `column orders.id` or `rows of orders`.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.definitions.keys().chain(other.definitions.keys()).collect();
+        let differs = |name: &&&String| self.definitions.get(**name) != other.definitions.get(**name);
+        let definitions = names.iter().filter(differs).map(|name| (**name).clone());
+        let rows =
+            self.rows.iter().filter(|(table, rows)| other.rows.get(*table).is_some_and(|others| others != *rows));
+        definitions.chain(rows.map(|(table, _)| format!("rows of {table}"))).collect()
     }
 
     /// Describes the differences; empty without differences.
