@@ -24,5 +24,10 @@ pub(super) fn check(conn: &Conn, target: &TargetContext<'_>) -> Vec<Finding> {
             "source and target are the same database {name} on the same server: give the target another name"
         ))];
     }
-    capability::describe_pair(from, to).map(Finding::note).into_iter().collect()
+    let pair = capability::describe_pair(from, to);
+    let finding = |pair| match from.flavor == to.flavor && from.version_numbers() > to.version_numbers() {
+        true => Finding::warning(format!("{pair}; the source is newer than the target, which may not know all of it")),
+        false => Finding::note(pair),
+    };
+    pair.map(finding).into_iter().collect()
 }
