@@ -3,7 +3,7 @@
 use super::super::ddl::{Token, TokenCursor, TokenKind, join_tokens, quote_text, slice_tokens};
 use super::token_editor::TokenEditor;
 use super::{FidelityLog, Translator, collation};
-use crate::catalog::Definition;
+use crate::catalog::{Definition, ObjectKind};
 
 /// A place in code where a character set stands for its default collation.
 enum CharsetUse {
@@ -11,9 +11,9 @@ enum CharsetUse {
     Type(usize),
     /// `_x'text'`: the tokens of the introducer and of the literal.
     Literal(usize, usize),
-    /// `CAST(… AS CHAR CHARACTER SET x)`: the tokens of the clause.
+    /// `CAST(… AS CHAR CHARACTER SET x)`: the tokens of the clause. The closing bracket follows.
     Cast(std::ops::Range<usize>),
-    /// `CONVERT(… USING x)`: the opening bracket, and the tokens of `USING x`.
+    /// `CONVERT(… USING x)`: the opening bracket, and the tokens of `USING x`. The closing bracket follows.
     Convert(usize, std::ops::Range<usize>),
 }
 
@@ -104,8 +104,9 @@ fn log_changed_default(shown: &str, charset: &str, translator: &Translator<'_>, 
 
 /// Writes the source's default collations into a routine, view, trigger or event.
 ///
-/// A type gets a COLLATE. In an expression a COLLATE would win over the collations of columns, so there the character set is
-/// removed if the session that runs the code has the same collation; otherwise the change is logged.
+/// A type gets a COLLATE. In an expression a COLLATE would win over the collations of columns. So there the character set is
+/// removed if the session that runs the code has the same collation; otherwise the change is logged. A server writes the
+/// character set of a conversion back into a view, so there it gets a COLLATE, unless the view names one of its own.
 pub(super) fn write_default_collations(
     all: &[Token<'_>],
     source: &Definition,
@@ -113,6 +114,8 @@ pub(super) fn write_default_collations(
     log: &mut FidelityLog,
 ) -> String {
     let connection = collation::canonical_name(&source.collation_connection.to_ascii_lowercase());
+    let is_view = source.object.kind == ObjectKind::View;
+    let has_collations = all.iter().any(|token| token.is_word("COLLATE"));
     let mut editor = TokenEditor::new(all);
     for (charset, place) in charset_uses(all) {
         let Some(default) = collation::lost_default(&charset, translator) else { continue };
@@ -132,8 +135,13 @@ pub(super) fn write_default_collations(
                     }
                 }
             }
-            CharsetUse::Cast(range) if of_session => editor.remove(range),
-            CharsetUse::Convert(bracket, range) if of_session => {
+            CharsetUse::Cast(range) | CharsetUse::Convert(_, range) if is_view && !has_collations => {
+                let close = TokenCursor::new(slice_tokens(all, range.end..all.len())).start() + range.end;
+                let Some(name) = collation::translate_collation(&default, translator, log) else { continue };
+                editor.insert_after(close, &format!(" COLLATE {name}"));
+            }
+            CharsetUse::Cast(range) if of_session && !is_view => editor.remove(range),
+            CharsetUse::Convert(bracket, range) if of_session && !is_view => {
                 let name = (0..bracket).rev().find(|index| all.get(*index).is_some_and(|token| !token.is_trivia()));
                 if let Some(name) = name {
                     editor.replace(name..name + 1, "CAST");
@@ -167,12 +175,16 @@ fn literal_of_session(literal: &str) -> Option<String> {
 mod tests {
     use super::super::super::ddl::{Dialect, tokenize};
     use super::*;
-    use crate::catalog::{Flavor, ObjectKind, ObjectRef, Server};
+    use crate::catalog::{Flavor, ObjectRef, Server};
 
     fn rewrite(create: &str, connection: &str) -> (String, usize) {
+        rewrite_object(ObjectKind::Function, create, connection)
+    }
+
+    fn rewrite_object(kind: ObjectKind, create: &str, connection: &str) -> (String, usize) {
         let (from, to) = (Server::new(Flavor::MySql, "5.7.44"), Server::new(Flavor::MySql, "9.7.4"));
         let translator = Translator::new(&from, &to, &[]);
-        let object = ObjectRef::new(ObjectKind::Function, "f");
+        let object = ObjectRef::new(kind, "f");
         let source = Definition {
             object: object.clone(),
             create: create.to_owned(),
@@ -208,6 +220,15 @@ mod tests {
         assert_eq!(rewrite(create, "utf8mb4_general_ci"), (expected.to_owned(), 0));
         // Under another collation the change is reported.
         assert_eq!(rewrite(create, "utf8mb4_unicode_ci"), (create.to_owned(), 4));
+    }
+
+    #[test]
+    fn a_conversion_in_a_view_gets_its_collation() {
+        let view = |create: &str| rewrite_object(ObjectKind::View, create, "latin1_swedish_ci");
+        let expected = "select convert(x using utf8mb4) COLLATE utf8mb4_general_ci = y";
+        assert_eq!(view("select convert(x using utf8mb4) = y"), (expected.to_owned(), 0));
+        let own = "select convert(x using utf8mb4) = y collate utf8mb4_bin";
+        assert_eq!(view(own), (own.to_owned(), 1));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Translates the definitions of views, routines, triggers and events.
 
 use super::super::capability::modes;
-use super::super::ddl::{Dialect, TokenCursor, TokenKind, tokenize};
+use super::super::ddl::{Dialect, tokenize};
 use super::token_editor::TokenEditor;
-use super::{FidelityLog, Translator, collation, function_calls, group_by, unsupported_functions};
+use super::{FidelityLog, Translator, charset, collation, function_calls, group_by, unsupported_functions};
 use crate::catalog::{Definition, ObjectKind};
 
 /// Translates a definition. Returns it unchanged, and logs an error, if the target cannot have it.
@@ -25,18 +25,10 @@ pub(super) fn translate_definition(
         return definition.clone();
     }
     function_calls::log_result_differences(&all, translator, log);
+    let collated = charset::write_default_collations(&all, definition, translator, log);
+    let all = tokenize(&collated, dialect);
     let mut editor = TokenEditor::new(&all);
     collation::rename_collations(&mut editor, translator, log, false);
-    let client = definition.character_set_client == "utf8mb4";
-    if client
-        && collation::default_collation("utf8mb4", translator.from)
-            .is_some_and(|default| default == definition.collation_connection)
-    {
-        remove_session_charset(&mut editor);
-    }
-    if definition.object.kind.is_routine() {
-        add_default_collations(&mut editor, translator, log);
-    }
     with_settings(definition, editor.text(), translator, log)
 }
 
@@ -85,64 +77,6 @@ fn translate_setting(name: &str, translator: &Translator<'_>, log: &mut Fidelity
             let fallback = collation::fallback_collation(translator);
             log.warn("collation", name, &fallback);
             fallback
-        }
-    }
-}
-
-/// Removes the explicit `utf8mb4` of strings and casts, which would stand for the target's default collation. Without
-/// it they get the collation of the session that creates the object.
-fn remove_session_charset(editor: &mut TokenEditor<'_, '_>) {
-    let mut cursor = TokenCursor::new(editor.tokens);
-    while let Some(token) = cursor.next() {
-        let start = cursor.end() - 1;
-        if token.is_word("_utf8mb4") && cursor.peek().is_some_and(|next| next.kind == TokenKind::Str) {
-            editor.replace(start..cursor.start(), "");
-        }
-        if !token.is_word("AS") || !cursor.eat_word("CHAR") {
-            continue;
-        }
-        cursor.eat_group();
-        let mut ahead = cursor.clone();
-        let named = ahead.eat_words(&["CHARSET", "utf8mb4"]);
-        if named && ahead.peek().is_some_and(|next| next.is_punct(")")) {
-            editor.remove(cursor.start()..ahead.end());
-        }
-    }
-}
-
-/// Adds the source's default collation to parameters and results of a routine that name only a character set, as the
-/// target's default may be another one.
-fn add_default_collations(editor: &mut TokenEditor<'_, '_>, translator: &Translator<'_>, log: &mut FidelityLog) {
-    let mut cursor = TokenCursor::new(editor.tokens);
-    while cursor.peek().is_some_and(|token| !token.is_punct("(")) {
-        cursor.next();
-    }
-    let Some(parameters) = cursor.eat_group() else { return };
-    let mut end = parameters.end;
-    if cursor.eat_word("RETURNS") {
-        cursor.next();
-        cursor.eat_group();
-        let mut ahead = cursor.clone();
-        if ahead.eat_word("CHARSET") || ahead.eat_words(&["CHARACTER", "SET"]) {
-            ahead.next();
-            end = ahead.end();
-        }
-    }
-    let mut cursor = TokenCursor::new(editor.tokens);
-    while cursor.start() < end {
-        if !cursor.eat_word("CHARSET") && !cursor.eat_words(&["CHARACTER", "SET"]) {
-            cursor.next();
-            continue;
-        }
-        let Some(name) = cursor.eat_name() else { continue };
-        if cursor.peek().is_some_and(|next| next.is_word("COLLATE")) {
-            continue;
-        }
-        let default =
-            collation::default_collation(&collation::canonical_name(&name.to_ascii_lowercase()), translator.from);
-        if let Some(translated) = default.and_then(|default| collation::translate_collation(&default, translator, log))
-        {
-            editor.insert_after(cursor.end() - 1, &format!(" COLLATE {translated}"));
         }
     }
 }
