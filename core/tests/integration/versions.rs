@@ -23,7 +23,7 @@ enum Outcome {
     Reported,
     /// The preflight refused, and nothing is written.
     Refused(String),
-    /// The source does not take the theme's statements.
+    /// The source takes none of the theme's objects.
     NotLoadable(String),
     /// A difference that nothing lists, or a clone that broke after it had begun to write.
     Wrong(String),
@@ -74,8 +74,8 @@ struct Passage {
     source: &'static Database,
     target: &'static Database,
     theme: Theme,
-    from: String,
-    to: String,
+    /// The database, on both.
+    name: String,
     /// Another database that both servers have.
     other: String,
 }
@@ -83,8 +83,8 @@ struct Passage {
 impl Passage {
     fn new(pair: Pair, theme: Theme) -> Self {
         let unique = unique();
-        let [from, to, other] = ["old", "new", "beside"].map(|name| format!("{name}_{unique}"));
-        Self { source: source_of(pair.from), target: target_of(pair.to), theme, from, to, other }
+        let [name, other] = ["versions", "beside"].map(|name| format!("{name}_{unique}"));
+        Self { source: source_of(pair.from), target: target_of(pair.to), theme, name, other }
     }
 
     /// What the theme's lines say that begin with this.
@@ -97,9 +97,9 @@ impl Passage {
         server.sql_in(database, &text).map_err(|error| error.to_string())
     }
 
-    /// Makes the databases.
+    /// Makes the databases. What the source does not know is left out; fails if nothing is there then.
     fn load(&self) -> Result<(), String> {
-        self.source.sql(&format!("CREATE DATABASE {}", quoted(&self.from))).map_err(|error| error.to_string())?;
+        self.source.sql(&format!("CREATE DATABASE {}", quoted(&self.name))).map_err(|error| error.to_string())?;
         for server in [self.source, self.target] {
             server.sql(&format!("CREATE DATABASE {}", quoted(&self.other))).map_err(|error| error.to_string())?;
             for statement in self.lines("elsewhere:") {
@@ -107,7 +107,13 @@ impl Passage {
                 let _ = self.sql(server, &self.other, statement);
             }
         }
-        self.sql(self.source, &self.from, &self.theme.text).map(drop)
+        let text = self.theme.text.replace("{db}", &self.name).replace("{other}", &self.other);
+        let errors = self.source.sql_past_errors(&self.name, &text).map_err(|error| error.to_string())?;
+        let tables = self.sql(self.source, &self.name, "SHOW TABLES")?;
+        match errors.first() {
+            Some(error) if tables.is_empty() => Err(error.to_string()),
+            _ => Ok(()),
+        }
     }
 
     async fn run(&self) -> Outcome {
@@ -115,18 +121,18 @@ impl Passage {
             return Outcome::NotLoadable(error);
         }
         let options = CloneOptions { on_unsupported: OnUnsupported::Degrade, ..CloneOptions::default() };
-        let job = CloneJob::new(self.source.url_of(&self.from), self.target.url_of(&self.to)).options(options);
+        let job = CloneJob::new(self.source.url_of(&self.name), self.target.url_of(&self.name)).options(options);
         let report = match job.run().await {
             Ok(report) => report,
             Err(error) if matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Unsupported) => {
-                return match exists(self.target, &self.to) {
+                return match exists(self.target, &self.name) {
                     true => Outcome::Wrong(format!("refused, and the database is there: {error}")),
                     false => Outcome::Refused(error.to_string()),
                 };
             }
             Err(error) => return Outcome::Wrong(error.to_string()),
         };
-        match self.lines("then:").try_for_each(|statement| self.sql(self.source, &self.from, statement).map(drop)) {
+        match self.lines("then:").try_for_each(|statement| self.sql(self.source, &self.name, statement).map(drop)) {
             Ok(()) => self.judge(&report).unwrap_or_else(Outcome::Wrong),
             Err(error) => Outcome::NotLoadable(error),
         }
@@ -136,21 +142,20 @@ impl Passage {
     fn judge(&self, report: &Report) -> Result<Outcome, String> {
         let options = CompareOptions::between(self.source, self.target);
         let contents = |server, name: &str| dump(server, name, &options).map_err(|error| error.to_string());
-        let (source, target) = (contents(self.source, &self.from)?, contents(self.target, &self.to)?);
+        let (source, target) = (contents(self.source, &self.name)?, contents(self.target, &self.name)?);
         let issues = || report.fidelity.iter().map(|issue| (&issue.object, issue.severity));
         let listed: Vec<(&ObjectRef, Severity)> =
             issues().chain(report.left_out.iter().map(|left| (&left.object, Severity::Error))).collect();
         let is_listed = |difference: &String| listed.iter().any(|listed| covers(*listed, difference));
         let silent: Vec<String> = source.differing(&target).into_iter().filter(|name| !is_listed(name)).collect();
         if !silent.is_empty() {
-            let compared = compare_with(self.source, &self.from, self.target, &self.to, &options);
+            let compared = compare_with(self.source, &self.name, self.target, &self.name, &options);
             let details = compared.err().map(|error| error.to_string()).unwrap_or_default();
             return Err(format!("not listed: {}\n{details}", silent.join(", ")));
         }
-        // Only servers of one family print definitions alike.
-        let across = self.source.flavor != self.target.flavor;
-        for query in self.lines("same:").filter(|query| !across || !query.starts_with("SHOW CREATE")) {
-            let (here, there) = (self.sql(self.source, &self.from, query), self.sql(self.target, &self.to, query));
+        // What SHOW prints is the server's own.
+        for query in self.lines("same:").filter(|query| !query.starts_with("SHOW")) {
+            let (here, there) = (self.sql(self.source, &self.name, query), self.sql(self.target, &self.name, query));
             let is_listed = listed.iter().any(|(object, severity)| {
                 *severity > Severity::Note && query.to_lowercase().contains(&object.name.to_lowercase())
             });
@@ -165,14 +170,10 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let databases = [
-            (self.source, &self.from),
-            (self.target, &self.to),
-            (self.source, &self.other),
-            (self.target, &self.other),
-        ];
-        for (server, name) in databases {
-            let _ = server.sql(&format!("DROP DATABASE IF EXISTS {}", quoted(name)));
+        for server in [self.source, self.target] {
+            for name in [&self.name, &self.other] {
+                let _ = server.sql(&format!("DROP DATABASE IF EXISTS {}", quoted(name)));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads one index or foreign key of a table, and writes the statements that add them later.
 
-use super::lexer::{Token, join_tokens};
+use super::lexer::{Token, TokenKind, join_tokens};
 use super::quote_name;
 use super::token_cursor::{TokenCursor, slice_tokens, split_at_commas};
 
