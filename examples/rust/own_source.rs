@@ -24,6 +24,7 @@ impl Source for Squares {
             engine: "InnoDB".into(),
             columns: vec![column("n"), column("square")],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: vec!["n".into()],
             rows_estimate: u64::from(BATCHES) * ROWS,
             data_bytes: u64::from(BATCHES) * ROWS * 20,

@@ -31,6 +31,7 @@ fn table(name: &str) -> Table {
         engine: "InnoDB".to_owned(),
         columns: Vec::new(),
         history: false,
+        late_timestamps: Vec::new(),
         primary_key: Vec::new(),
         rows_estimate: 3,
         data_bytes: 300,

@@ -74,6 +74,7 @@ impl Source for Far {
             engine: "InnoDB".into(),
             columns: vec![column("id"), column("v")],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: vec!["id".into()],
             rows_estimate: 1,
             data_bytes: 1,

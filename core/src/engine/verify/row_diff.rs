@@ -198,6 +198,7 @@ mod tests {
             engine: String::new(),
             columns: vec![column("id", None), column("v", Some("utf8mb4"))],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: primary_key.iter().map(|&name| name.to_owned()).collect(),
             rows_estimate: 0,
             data_bytes: 0,

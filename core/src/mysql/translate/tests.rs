@@ -11,6 +11,7 @@ fn table_of(create: &str) -> Table {
         engine: "InnoDB".into(),
         columns: Vec::new(),
         history: false,
+        late_timestamps: Vec::new(),
         primary_key: Vec::new(),
         rows_estimate: 0,
         data_bytes: 0,
@@ -564,7 +565,7 @@ fn code_with_slightly_different_results_is_logged() {
 fn strings_in_code_keep_their_collation() {
     let (image, _) =
         code(Flavor::MySql, ObjectKind::View, "select _utf8mb4'a',cast(1 as char(3) charset utf8mb4),_latin1'a'", "");
-    assert_eq!(image, "select 'a',cast(1 as char(3)),_latin1'a'");
+    assert_eq!(image, "select 'a',cast(1 as char(3) charset utf8mb4) COLLATE utf8mb4_uca1400_nopad_ai_ci,_latin1'a'");
     let create =
         "CREATE FUNCTION `f`(a VARCHAR(9) CHARACTER SET utf8mb4, b TEXT) RETURNS varchar(9) CHARSET utf8mb4\nRETURN a";
     let (image, _) = code(Flavor::MySql, ObjectKind::Function, create, "");
