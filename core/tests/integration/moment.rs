@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
 use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, SnapshotMethod};
-use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions};
+use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions};
 use tokio_util::sync::CancellationToken;
 
 const TABLES: u32 = 8;
 
 /// Tables of accounts: whatever is moved between them, their sum stays.
 fn bank(flavor: Flavor) -> Bench {
-    let bench = Bench::new(flavor, "CREATE TABLE seed (n INT PRIMARY KEY); INSERT INTO seed VALUES (0)");
+    with_accounts(Bench::new(flavor, ""))
+}
+
+fn with_accounts(bench: Bench) -> Bench {
+    bench.source("CREATE TABLE seed (n INT PRIMARY KEY) ENGINE = InnoDB; INSERT INTO seed VALUES (0)");
     for _ in 0..8 {
         bench.source("SET @m = (SELECT MAX(n) + 1 FROM seed); INSERT INTO seed SELECT n + @m FROM seed");
     }
@@ -126,6 +130,27 @@ async fn without_consistency_the_report_says_so_and_no_lock_is_taken() {
         // Each row is there, of whatever moment.
         assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
         println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));
+    }
+}
+
+/// Whatever the account may do, and so by each method that the release has.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_releases_are_read_at_one_moment_by_every_method() {
+    use Release::{MariaDb105, MariaDb118, MariaDb1011, MySql56, MySql97};
+    for (from, to) in [(MySql56, MySql97), (MariaDb105, MariaDb1011), (MariaDb118, MariaDb1011)] {
+        let bench = with_accounts(Bench::between(from, to));
+        let all = "ALL PRIVILEGES ON *.*".to_owned();
+        let locks = format!("SELECT, LOCK TABLES ON `{}`.*", bench.from);
+        let rows = format!("SELECT ON `{}`.*", bench.from);
+        for grant in [all, locks, rows] {
+            let account = Account::new(&bench.pair.source, &[grant.as_str()]);
+            let report = clone_as(&bench, &account.server(), slowly()).await;
+            println!("{from}, {grant}: {:?}", report.position.rung);
+            assert_whole(&bench);
+            assert_ne!(report.position.rung, SnapshotMethod::None, "{from}, {grant}");
+            account.assert_gone();
+            bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbgraft::{CloneJob, CloneOptions, Report};
-use dbgraft_testkit::{Database, Flavor, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3};
+use dbgraft_testkit::{
+    Database, Flavor, Release, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3, source_of, target_of,
+};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
@@ -26,6 +28,17 @@ impl Bench {
         let bench = Self::names(flavor);
         bench.pair.source.sql(&format!("CREATE DATABASE {}", quoted(&bench.from))).unwrap();
         bench.pair.source.sql_in(&bench.from, statements).unwrap();
+        bench
+    }
+
+    /// An empty database for one test, to go from a server of one release to one of another.
+    pub fn between(from: Release, to: Release) -> Self {
+        let pair = ServerPair { source: source_of(from).clone(), target: target_of(to).clone() };
+        let unique = unique();
+        // The servers stay until the process ends, and such tests are few.
+        let bench =
+            Self { pair: Box::leak(Box::new(pair)), from: format!("from_{unique}"), to: format!("to_{unique}") };
+        bench.pair.source.sql(&format!("CREATE DATABASE {}", quoted(&bench.from))).unwrap();
         bench
     }
 
@@ -148,7 +161,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let _ = self.server.sql(&format!("DROP USER IF EXISTS '{}'@'%'", self.name));
+        let _ = self.server.sql(&format!("DROP USER '{}'@'%'", self.name));
     }
 }
 
