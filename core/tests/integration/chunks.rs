@@ -1,9 +1,8 @@
 //! Promise: a table that is read in pieces, several at a time, loses and doubles no row, wherever its keys lie.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::common::{Bench, FLAVORS, Meanwhile, wait_for};
+use crate::common::{BackgroundLoop, Bench, FLAVORS};
 use dbgraft::CloneOptions;
 use dbgraft_testkit::Flavor;
 
@@ -239,7 +238,7 @@ async fn moves_meanwhile(columns: &str, key: &(dyn Fn(&str) -> String + Sync)) {
         let worth = bench.source("SELECT CONCAT(COUNT(*), ' ', SUM(worth)) FROM t0");
         let (server, database) = (bench.pair.source.clone(), bench.from.clone());
         let key: Vec<String> = ["@from", "@to", "@new"].map(key).into();
-        let moving = Meanwhile::new(move |round| {
+        let moving = BackgroundLoop::new(move |round| {
             let [from, to, new] = key.as_slice() else { return false };
             let moves = (0..30).map(|n| {
                 let seed = u64::from(round) * 30 + n;
@@ -251,10 +250,9 @@ async fn moves_meanwhile(columns: &str, key: &(dyn Fn(&str) -> String + Sync)) {
             });
             server.sql_in(&database, &moves.collect::<String>()).is_ok()
         });
-        assert!(wait_for(Duration::from_secs(20), || moving.rounds() > 1), "nobody writes");
-        let before = moving.rounds();
-        let report = bench.clone(CloneOptions { max_rate: Some(600 << 10), ..finely() }).await.unwrap();
-        assert!(moving.rounds() > before + 1, "nobody wrote meanwhile");
+        moving.assert_begun();
+        let options = CloneOptions { max_rate: Some(600 << 10), ..finely() };
+        let report = bench.job(options).on_event(moving.listener()).run().await.unwrap();
         assert_eq!(bench.target("SELECT CONCAT(COUNT(*), ' ', SUM(worth)) FROM t0"), worth);
         assert_eq!(report.rows, u64::from(2 * ROWS));
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::common::comparing::{checksum, told};
+use crate::common::comparing::{checksum, difference_lines};
 use dbgraft::codec::{BatchBuilder, Digest};
 use dbgraft::{
     Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
@@ -166,13 +166,13 @@ async fn compared(changed: Option<u32>, options: CloneOptions) -> (Comparison, [
 #[tokio::test]
 async fn rows_are_given_only_where_they_differ_and_are_named() {
     let (same, given) = compared(None, checksum()).await;
-    assert_eq!((told(&same), same.verification.rows, given), (vec![], 60, [vec![], vec![]]));
+    assert_eq!((difference_lines(&same), same.verification.rows, given), (vec![], 60, [vec![], vec![]]));
 
     let (different, given) = compared(Some(25), CloneOptions { list_rows: false, ..checksum() }).await;
-    assert_eq!((told(&different).len(), given), (1, [vec![], vec![]]));
+    assert_eq!((difference_lines(&different).len(), given), (1, [vec![], vec![]]));
 
     let (different, given) = compared(Some(25), checksum()).await;
-    assert_eq!(told(&different)[1], "  different: id = '25'");
+    assert_eq!(difference_lines(&different)[1], "  different: id = '25'");
     assert_eq!(given, [vec![1], vec![1]], "the chunk that differs, and no other");
 }
 
