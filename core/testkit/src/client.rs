@@ -1,4 +1,4 @@
-//! SQL through the driver `mysql_async`: a reader that shares no code with dbgraft's.
+//! Runs SQL through the driver `mysql_async`, which shares no code with dbgraft.
 
 use std::sync::mpsc;
 use std::thread;
@@ -11,13 +11,13 @@ use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::script::statements;
 
-/// What the driver would otherwise ask the server for in a statement of its own.
+/// Server variables that the driver would otherwise query for each connection.
 const MAX_PACKET: usize = 1 << 30;
 const WAIT_SECONDS: usize = 28_800;
 
 impl Database {
-    /// Runs statements, separated by `;` or by what a line `DELIMITER …` says, and returns the rows: columns parted by
-    /// tabs, rows by line feeds, values as they are, NULL as `NULL`. Stops at the first error.
+    /// Runs statements, separated by `;` or by the delimiter of a `DELIMITER` line, and returns the rows: columns
+    /// separated by tabs, rows by line feeds, values as they are, NULL as `NULL`. Stops at the first error.
     pub fn sql(&self, statements: &str) -> Result<String> {
         self.text(None, statements.as_bytes())
     }
@@ -44,7 +44,7 @@ impl Database {
         Session::start(self.options(None), statements.as_bytes().to_vec())
     }
 
-    /// Reads the rows of `query` one by one, each as a line: values parted by tabs; a tab, line feed, NUL or backslash
+    /// Reads the rows of `query` one by one, each as a line: values separated by tabs; a tab, line feed, NUL or backslash
     /// in a value is escaped.
     pub(crate) fn each_row(&self, query: &str, mut row: impl FnMut(&[u8]) -> Result<()> + Send) -> Result<()> {
         let mut line = Vec::new();
@@ -93,10 +93,10 @@ impl Database {
             .setup(vec!["SET NAMES utf8mb4"])
     }
 
-    /// Runs `script` and hands over each row of each result.
+    /// Runs `script` and passes each row of each result to `row`.
     fn each_result(&self, options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>]) + Send) -> Result<()> {
         let run = || runtime()?.block_on(run(options, script, row));
-        // A thread of its own, because a caller may itself be in a runtime, where another cannot block.
+        // Uses a separate thread: the caller may be in a runtime, where another runtime cannot block.
         let result = blocking(|| thread::scope(|scope| scope.spawn(run).join()));
         let result = result.unwrap_or_else(|_| Err(Error::new("the client panicked")));
         result.map_err(|error| Error::new(format!("{}: {error}", self.flavor)))
@@ -142,7 +142,7 @@ impl Drop for Session {
     }
 }
 
-/// Lets the caller's runtime go on meanwhile, where it has other threads: what it runs may be what the server waits for.
+/// Blocks, but not the other tasks of a multi-threaded runtime: the server may wait for one of them.
 fn blocking<T>(wait: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
@@ -157,7 +157,7 @@ fn runtime() -> Result<Runtime> {
 async fn run(options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>])) -> Result<()> {
     let mut connection = Conn::new(options).await.map_err(|error| Error::new(describe(&error)))?;
     execute(&mut connection, script, row).await?;
-    // Whether the server hears of the end is of no interest.
+    // A failed disconnect does not matter.
     let _ = connection.disconnect().await;
     Ok(())
 }
@@ -178,7 +178,7 @@ async fn execute(connection: &mut Conn, script: &[u8], mut row: impl FnMut(&[Vec
 fn values(row: Row) -> Vec<Vec<u8>> {
     let bytes = |value| match value {
         Value::Bytes(bytes) => bytes,
-        // The text protocol knows nothing else.
+        // Every other value of the text protocol is NULL.
         _ => b"NULL".to_vec(),
     };
     row.unwrap().into_iter().map(bytes).collect()
