@@ -1,4 +1,4 @@
-//! The command from outside: what it refuses, what it says, and what it never shows. Needs no database server.
+//! The command line: what it refuses, prints and never shows. Needs no database server.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -145,7 +145,7 @@ fn contradictions_are_refused_by_name() {
     }
 }
 
-/// Reads no `~/.my.cnf` that nothing is wanted of.
+/// A `~/.my.cnf` that supplies nothing is not read.
 #[test]
 fn an_option_file_that_the_clients_refuse_is_refused_by_its_line() {
     let home = std::env::temp_dir().join(format!("dbgraft-cli-home-{}", std::process::id()));
@@ -214,7 +214,7 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
-fn without_aws_keys_it_says_where_it_has_looked() {
+fn without_aws_keys_the_error_lists_the_places_searched() {
     let mut command = command(DBGRAFT);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_PROFILE", "nobody");
     let output = command.args(["plan", "s3://bucket/x?region=eu-west-1", TARGET]).output().unwrap();
@@ -329,7 +329,7 @@ fn a_running_clone_shows_no_password_to_ps() {
 }
 
 #[test]
-fn ctrl_c_and_its_kin_cancel() {
+fn sigint_sigterm_and_sighup_cancel() {
     for signal in ["INT", "TERM", "HUP"] {
         let running = HangingClone::start(&[DBGRAFT], &[]);
         running.signal(signal);

@@ -1,11 +1,11 @@
-//! The command at work between real servers.
+//! The command line with real servers.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, unique, wait_until, with_default_signals};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, unique, with_default_signals};
 use dbgraft::{Comparison, PlanReport, Report};
 use dbgraft_testkit::Flavor;
 
@@ -53,7 +53,7 @@ impl Drop for Dir {
 }
 
 #[test]
-fn a_clone_tells_progress_a_summary_and_a_report() {
+fn a_clone_prints_progress_a_summary_and_a_report() {
     for flavor in FLAVORS {
         let (bench, dir) = (Bench::new(flavor, SMALL), Dir::new());
         let file = dir.join("report.json");
@@ -73,7 +73,7 @@ fn a_clone_tells_progress_a_summary_and_a_report() {
 }
 
 #[test]
-fn json_has_standard_output_to_itself() {
+fn standard_output_has_json_only() {
     let bench = Bench::new(Flavor::MySql, SMALL);
     let (code, stdout, stderr) = run("clone", &bench, &["--report", "-", "--progress", "json"]);
     assert_eq!(code, Some(0), "{stderr}");
@@ -85,7 +85,7 @@ fn json_has_standard_output_to_itself() {
 }
 
 #[test]
-fn nobody_has_to_read_what_a_clone_says() {
+fn a_clone_survives_a_closed_standard_output() {
     let bench = Bench::new(Flavor::MySql, SMALL);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -130,7 +130,7 @@ fn a_pattern_that_matches_nothing_is_wrong_usage() {
 }
 
 #[test]
-fn a_comparison_says_by_its_exit_code_whether_there_is_a_difference() {
+fn the_exit_code_of_a_comparison_reports_a_difference() {
     for flavor in FLAVORS {
         let (bench, dir) = (Bench::new(flavor, SMALL), Dir::new());
         let (code, stdout, stderr) = run("clone", &bench, &["--verify", "checksum"]);
@@ -147,8 +147,8 @@ fn a_comparison_says_by_its_exit_code_whether_there_is_a_difference() {
         let file = dir.join("comparison.json");
         let (code, stdout, stderr) = run("verify", &bench, &["--list-rows", "--report", &file]);
         assert_eq!(code, Some(1), "{stderr}");
-        let told = "different:\n  table a\\nb: 2 rows on both sides, but not the same\n      different: id = 1\n";
-        assert!(stdout.ends_with(told), "{stdout}");
+        let lines = "different:\n  table a\\nb: 2 rows on both sides, but not the same\n      different: id = 1\n";
+        assert!(stdout.ends_with(lines), "{stdout}");
         let comparison: Comparison = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         assert_eq!(comparison.verification.differences[0].rows.len(), 1);
         assert_eq!(run("verify", &bench, &["--verify", "counts"]).0, Some(0));
@@ -253,9 +253,7 @@ fn a_second_ctrl_c_ends_without_clean_up() {
     // While this transaction is open, the clean-up cannot drop the table.
     let sql = format!("START TRANSACTION; SELECT COUNT(*) FROM `{}`.large", slow.bench.to);
     let reader = slow.bench.pair.target.session(&sql).unwrap();
-    let holds = "SELECT COUNT(*) FROM performance_schema.metadata_locks WHERE OBJECT_SCHEMA = '{}' AND LOCK_TYPE = 'SHARED_READ'";
-    let holds = holds.replace("{}", &slow.bench.to);
-    assert!(wait_until(|| slow.bench.pair.target.sql(&holds).unwrap() != "0"));
+    reader.wait().unwrap();
     slow.signal("INT");
     let mut line = String::new();
     let mut stderr = BufReader::new(slow.child.stderr.as_mut().unwrap());

@@ -167,8 +167,7 @@ async fn a_lock_at_the_target_ends_the_wait_and_names_its_holder() {
         let account = Account::new(&bench.pair.target, &[&format!("ALL ON `{}`.*", bench.to)]);
         let sql = format!("START TRANSACTION; SELECT * FROM `{}`.t", bench.to);
         let holder = account.server().session(&sql).unwrap();
-        let holds = "SELECT COUNT(*) FROM information_schema.INNODB_TRX";
-        assert!(wait_until(|| bench.target(holds) != "0"));
+        holder.wait().unwrap();
         let options = CloneOptions { if_exists: IfExists::Drop, lock_wait: 1, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
@@ -187,11 +186,7 @@ async fn a_lock_at_the_source_ends_the_wait_and_names_its_holder() {
         let bench = Bench::new(flavor, SHOP);
         let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
         let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from)).unwrap();
-        let is_locked = || {
-            let select = bench.pair.source.sql_in(&bench.from, "SET lock_wait_timeout = 1; SELECT 1 FROM t LIMIT 1");
-            select.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
-        };
-        assert!(wait_until(is_locked));
+        holder.wait().unwrap();
         let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
@@ -214,16 +209,12 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
         );
         let account = Arc::new(Account::new(&bench.pair.target, &["ALL ON *.*"]));
         let (sender, receiver) = std::sync::mpsc::channel();
-        let (server, name) = (account.clone(), account.name.clone());
-        let (look, sql) =
-            (bench.pair.target.clone(), format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to));
+        let server = account.clone();
+        let sql = format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to);
         let hold = move || {
-            sender.send(server.server().session(&sql).unwrap()).unwrap();
-            let holds = format!(
-                "SELECT COUNT(*) FROM information_schema.INNODB_TRX JOIN information_schema.PROCESSLIST \
-                 ON ID = trx_mysql_thread_id WHERE USER = '{name}'"
-            );
-            assert!(wait_until(|| look.sql(&holds).unwrap().trim() == "1"));
+            let holder = server.server().session(&sql).unwrap();
+            holder.wait().unwrap();
+            sender.send(holder).unwrap();
         };
         let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
         let error = bench.job(options).on_event(once(objects_begin, hold)).run().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What dbgraft promises, on real servers: one module for each subject. One executable, so that the tests of all
+//! Tests on real servers: one module for each subject. One executable, so that the tests of all
 //! modules run in parallel.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]

@@ -1,4 +1,4 @@
-//! Promise: the work runs next to each server; the rows do not pass the machine that started the clone, and nothing stays.
+//! Agents work next to each server: rows do not pass the machine that started the clone, and nothing is left.
 
 #![cfg(feature = "cli")]
 
@@ -53,7 +53,7 @@ async fn the_database_is_reached_through_a_tunnel() {
 }
 
 #[tokio::test]
-async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
+async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
         let prefix = format!("regions-{}", unique());
@@ -70,7 +70,7 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
 }
 
 #[tokio::test]
-async fn without_s3_the_rows_flow_from_agent_to_agent_through_here() {
+async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
         let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
@@ -121,9 +121,9 @@ async fn a_comparison_between_regions_moves_no_rows() {
     let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
     let bytes = bench.clone(CloneOptions::default()).await.unwrap().bytes;
     bench.target("UPDATE t SET a = 'other' WHERE id = 77");
-    // The rate holds there, and how far it is is told here.
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = told.clone();
+    // The agents keep to the rate, and their progress arrives here.
+    let progress = Arc::new(Mutex::new(Vec::new()));
+    let heard = progress.clone();
     let options = CloneOptions { max_rate: Some(bytes / 2), memory: 8 << 20, ..agents(&near, &far) };
     let job = bench.job(options).on_event(move |event| {
         if let Event::Progress { amount, .. } = event {
@@ -134,9 +134,9 @@ async fn a_comparison_between_regions_moves_no_rows() {
     let found = job.verify().await.unwrap().verification;
     assert_eq!((found.differences.len(), found.rows), (1, 999 << 6));
     assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told.last(), Some(&(999 << 6, bytes)));
-    assert!(told.iter().any(|(rows, _)| (1..999 << 5).contains(rows)), "{told:?}");
+    let progress = progress.lock().unwrap().clone();
+    assert_eq!(progress.last(), Some(&(999 << 6, bytes)));
+    assert!(progress.iter().any(|(rows, _)| (1..999 << 5).contains(rows)), "{progress:?}");
     let carried = near.carried() + far.carried();
     assert!(carried < bytes / 20, "{carried} bytes passed, of {bytes} bytes of rows");
 
@@ -146,7 +146,7 @@ async fn a_comparison_between_regions_moves_no_rows() {
     assert!(near.carried() < 3 * bytes, "{} of {bytes}", near.carried());
 }
 
-/// A job whose ends have accounts of their own, at the moment when its rows flow.
+/// A clone whose rows flow, with an account of its own on each side.
 struct RunningClone {
     bench: Bench,
     near: Region,
@@ -201,7 +201,7 @@ impl RunningClone {
 }
 
 #[tokio::test]
-async fn an_agent_that_stands_still_is_given_up_and_ends_when_it_wakes() {
+async fn a_stopped_agent_is_lost_and_ends_when_it_continues() {
     let mut clone = RunningClone::start(false).await;
     let agent = clone.near.agents()[0];
     kill("STOP", agent);
@@ -245,7 +245,7 @@ async fn a_stream_of_rows_that_breaks_is_tried_again_or_ends_the_clone() {
 }
 
 #[tokio::test]
-async fn a_line_that_breaks_or_stands_still_ends_everything_at_both_of_its_ends() {
+async fn a_broken_or_stalled_connection_ends_the_work_at_both_ends() {
     for stalls in [false, true] {
         let clone = RunningClone::start(true).await;
         if stalls {
@@ -259,7 +259,7 @@ async fn a_line_that_breaks_or_stands_still_ends_everything_at_both_of_its_ends(
 }
 
 #[tokio::test]
-async fn nothing_secret_can_be_seen_where_the_work_runs() {
+async fn no_secret_is_visible_on_the_hosts_of_agents() {
     for via_s3 in [true, false] {
         let clone = RunningClone::start(via_s3).await;
         let seen = clone.near.visible() + &clone.far.visible();
@@ -274,7 +274,7 @@ async fn nothing_secret_can_be_seen_where_the_work_runs() {
 }
 
 #[test]
-fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
+fn a_region_may_have_credentials_that_the_coordinator_lacks() {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
     let values = names.map(|name| format!("{name}={}", std::env::var(name).unwrap())).join(" ");
     let region = || Region::with(&format!("SetEnv {values}"));
@@ -295,7 +295,7 @@ fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
 }
 
 #[test]
-fn a_coordinator_that_is_killed_takes_its_agents_with_it_and_they_clean_up() {
+fn the_agents_of_a_killed_coordinator_clean_up_and_end() {
     for via_s3 in [true, false] {
         let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
         let prefix = format!("killed-{}", unique());

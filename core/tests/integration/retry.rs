@@ -1,4 +1,4 @@
-//! Promise: a connection that breaks loses no row and doubles none, and the report says what was tried again.
+//! A connection that breaks loses no row and doubles none, and the report names each retry.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ fn options() -> CloneOptions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_the_target_that_is_cut_again_and_again() {
+async fn a_connection_to_the_target_that_breaks_at_several_points() {
     for flavor in FLAVORS {
         let bench = bench(flavor);
         // Each batch is 1 MiB, so these cuts fall into batches, between them, and into what comes before and after.
@@ -156,7 +156,7 @@ async fn indexes_whose_building_was_cut_off_are_all_there() {
 
 /// The line breaks while views, routines, foreign keys and the like are made: what is there is not made again.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_after_the_rows_is_tried_again() {
+async fn steps_after_the_rows_are_retried() {
     for flavor in FLAVORS {
         let bench = Bench::new(
             flavor,
@@ -231,7 +231,7 @@ async fn a_reader_that_is_killed_is_replaced_by_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_moment_is_lost_with_the_last_reader() {
+async fn the_snapshot_is_lost_with_the_last_reader() {
     for flavor in FLAVORS {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), ..options() };
@@ -266,7 +266,7 @@ async fn a_table_that_is_dropped_in_mid_clone_is_a_change() {
 
 /// Before the first row nothing but the answer is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_preflight_is_tried_again() {
+async fn the_preflight_is_retried() {
     for flavor in FLAVORS {
         let bench = bench(flavor);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
@@ -359,7 +359,7 @@ async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
 
 /// A reader that waits for a slow target, and a loader that waits for a slow source.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_clone_outlives_the_timeouts_of_the_servers() {
+async fn a_slow_clone_exceeds_no_timeout_of_the_servers() {
     for flavor in FLAVORS {
         let timeouts = ["--net-write-timeout=1", "--net-read-timeout=1", "--wait-timeout=1"];
         let start =
