@@ -1,4 +1,4 @@
-"""Clones, plans and comparisons from plain code."""
+"""Clones, plans and comparisons from blocking code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_clone_is_the_same_database_and_its_report_counts_it(bench: Bench) -> 
     assert "rows" in repr(report) and "<table>" in report._repr_html_()
 
 
-def test_a_clone_through_s3_tells_its_events(mysql: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clone_through_s3_reports_its_events(mysql: Bench, caplog: pytest.LogCaptureFixture) -> None:
     mysql.small()
     events: list[dbgraft.Event] = []
     with caplog.at_level(logging.INFO, "dbgraft"):

@@ -1,4 +1,4 @@
-//! Promise: keys arrive as they were, built at once or after the rows.
+//! Keys arrive as they were, built at once or after the rows.
 
 use crate::common::{Bench, FLAVORS, unique};
 use dbgraft::{CloneJob, CloneOptions};
@@ -41,7 +41,7 @@ async fn keys_of_every_kind() {
     }
 }
 
-/// Enough rows that keys are worth the wait.
+/// Enough rows for keys that are built after the rows.
 const HEAVY: &str = "INSERT INTO heavy (filling) WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 40) \
      SELECT REPEAT(CHAR(64 + n), 100000) FROM n; ANALYZE TABLE heavy;";
 
@@ -58,7 +58,7 @@ const MARIADB: &str = "CREATE TABLE heavy (id INT AUTO_INCREMENT PRIMARY KEY, fi
      CONSTRAINT `se``lf` FOREIGN KEY (parent) REFERENCES heavy (id) ON DELETE SET NULL,     CONSTRAINT twice FOREIGN KEY (parent) REFERENCES heavy (m), CONSTRAINT positive CHECK (m > 0)) AUTO_INCREMENT = 7;";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_wait_for_the_rows_come_back_as_they_were() {
+async fn keys_that_are_built_after_the_rows_are_as_they_were() {
     for flavor in FLAVORS {
         let table = if flavor == Flavor::MySql { MYSQL } else { MARIADB };
         let bench = Bench::new(flavor, &format!("{table} {HEAVY}"));
