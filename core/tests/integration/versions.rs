@@ -14,6 +14,9 @@ use dbgraft::{CloneJob, CloneOptions, ErrorKind, ObjectRef, OnUnsupported, Repor
 use dbgraft_testkit::{CompareOptions, Database, Dump, Release, dump, source_of, target_of};
 use futures::{StreamExt, stream};
 
+/// The error of a value that a column's type cannot hold.
+const WRONG_VALUE: u16 = 1292;
+
 /// What became of a theme, from the best to the worst.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
@@ -23,6 +26,8 @@ enum Outcome {
     Reported,
     /// The preflight refused, and nothing is written.
     Refused(String),
+    /// The target refused a value, the error names its column, and nothing is left.
+    Stopped(String),
     /// The source takes none of the theme's objects.
     NotLoadable(String),
     /// A difference that nothing lists, or a clone that broke after it had begun to write.
@@ -169,13 +174,16 @@ impl Passage {
     fn outcome(&self, cloned: dbgraft::Result<Report>, expected: &Expected) -> Outcome {
         match cloned {
             Ok(report) => self.judge(&report, expected).unwrap_or_else(Outcome::Wrong),
-            Err(error) if !matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Unsupported) => {
-                Outcome::Wrong(error.to_string())
-            }
             Err(error) if exists(self.target, &self.name) => {
-                Outcome::Wrong(format!("refused, and the database is there: {error}"))
+                Outcome::Wrong(format!("it failed, and the database is there: {error}"))
             }
-            Err(error) => Outcome::Refused(error.to_string()),
+            Err(error) if matches!(error.kind(), ErrorKind::Preflight | ErrorKind::Unsupported) => {
+                Outcome::Refused(error.to_string())
+            }
+            Err(error) if error.code() == Some(WRONG_VALUE) && error.to_string().contains(" for column ") => {
+                Outcome::Stopped(error.to_string())
+            }
+            Err(error) => Outcome::Wrong(error.to_string()),
         }
     }
 
@@ -283,12 +291,13 @@ async fn every_theme_arrives_between_all_releases_or_is_listed_or_refused() {
         results.sort_by(|(one, _), (other, _)| one.cmp(other));
         let count = |is: fn(&Outcome) -> bool| results.iter().filter(|(_, outcome)| is(outcome)).count();
         println!(
-            "{} -> {}: {} exact, {} told, {} refused, {} not loadable, {} WRONG ({} s)",
+            "{} -> {}: {} exact, {} told, {} refused, {} stopped, {} not loadable, {} WRONG ({} s)",
             pair.from,
             pair.to,
             count(|outcome| *outcome == Outcome::Exact),
             count(|outcome| *outcome == Outcome::Reported),
             count(|outcome| matches!(outcome, Outcome::Refused(_))),
+            count(|outcome| matches!(outcome, Outcome::Stopped(_))),
             count(|outcome| matches!(outcome, Outcome::NotLoadable(_))),
             count(|outcome| matches!(outcome, Outcome::Wrong(_))),
             begun.elapsed().as_secs()
@@ -297,6 +306,7 @@ async fn every_theme_arrives_between_all_releases_or_is_listed_or_refused() {
             match outcome {
                 Outcome::Exact | Outcome::Reported => {}
                 Outcome::Refused(why) => println!("  refused: {name}: {}", first_line(why)),
+                Outcome::Stopped(why) => println!("  stopped: {name}: {}", first_line(why)),
                 Outcome::NotLoadable(why) => println!("  not loadable: {name}: {}", first_line(why)),
                 Outcome::Wrong(why) => {
                     println!("  WRONG: {name}: {why}");

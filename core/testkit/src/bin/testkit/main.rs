@@ -152,7 +152,7 @@ fn main() -> ExitCode {
 }
 
 fn install(extra: &[Release]) -> Result<(), Failure> {
-    Ok(dbgraft_testkit::install(extra, tell)?)
+    Ok(dbgraft_testkit::install(extra, print_message)?)
 }
 
 fn sample(url: &str, name: &str) -> Result<(), Failure> {
