@@ -48,6 +48,7 @@ mod site;
 mod source;
 mod ssh;
 mod store;
+mod unfinished;
 mod url_syntax;
 mod verification;
 
@@ -66,13 +67,15 @@ pub use options::{
     AgentCredentials, CloneOptions, Definer, IfExists, NamingStyle, OnUnsupported, Verify, parse_seconds, parse_size,
 };
 pub use plan::{
-    Chunk, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection, SnapshotMethod, TablePlan,
+    Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,
+    SnapshotMethod, TablePlan,
 };
-pub use report::{Finding, Note, ObjectReport, PlanReport, Report};
+pub use report::{Finding, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{Sink, UndoRecorder};
 pub use site::ExecutionSite;
 pub use source::{BatchStream, ReadObserver, Source};
 pub use tokio_util::sync::CancellationToken;
+pub use unfinished::{TableProgress, UnfinishedClone};
 pub use verification::{Comparison, Difference, DifferingRow, RowLocation, Verification};

@@ -5,10 +5,12 @@ mod layout;
 mod reader;
 mod remove;
 mod restrict;
+mod status;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub(crate) use reader::ArchiveReader;
 pub(crate) use remove::remove;
+pub(crate) use status::{ArchiveStatus, status};
 pub(crate) use writer::ArchiveWriter;

@@ -12,9 +12,10 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, batch_key, encode};
+use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
+use super::status::{ArchiveStatus, status};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
 use crate::codec::compress;
@@ -131,12 +132,10 @@ impl ArchiveWriter {
         if self.overwrite {
             return Ok(None);
         }
-        let find = |key| self.store.find(key, MAX_DOCUMENT_BYTES);
-        let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
-        let what = match (plan, manifest) {
-            (None, None) => return Ok(None),
-            (_, Some(_)) => "an archive",
-            (_, None) => "an unfinished archive",
+        let what = match status(&*self.store).await? {
+            ArchiveStatus::Missing => return Ok(None),
+            ArchiveStatus::Complete => "an archive",
+            ArchiveStatus::Unfinished => "an unfinished archive",
         };
         let at = self.url();
         Ok(Some(format!("{what} is already at {at}: choose another prefix, or --if-exists drop to replace it")))

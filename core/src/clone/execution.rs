@@ -1,5 +1,6 @@
 //! The steps of a plan and of a clone: preflight, snapshot, legs.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use super::job_run::JobRun;
@@ -8,12 +9,18 @@ use crate::engine::LegOutcome;
 use crate::error::Result;
 use crate::event::{Event, Phase};
 use crate::fidelity::Severity;
-use crate::plan::Plan;
-use crate::report;
+use crate::plan::{JobDescription, Plan};
+use crate::report::{self, Finding, Resumption};
 
 impl JobRun {
     /// Runs the preflight and plans the clone.
     pub(super) async fn plan(&self) -> Result<(Plan, PreflightResult)> {
+        if self.options.resume {
+            let decision = self.decide(false).await?;
+            let findings = vec![Finding::note(decision.case.describe())];
+            let fidelity = decision.plan.job.fidelity.clone();
+            return Ok((decision.plan, PreflightResult { findings, fidelity }));
+        }
         let (catalog, mut selection) = self.select().await?;
         let preflight = self.check(&catalog, &mut selection).await?;
         let plan = self.with_retries("planning", || self.ends.source.plan(&selection)).await?;
@@ -21,7 +28,7 @@ impl JobRun {
     }
 
     /// Runs the preflight, takes the snapshot and copies everything.
-    pub(super) async fn clone_all(&self) -> Result<(Arc<Plan>, LegOutcome, PreflightResult)> {
+    pub(super) async fn clone_all(&self) -> Result<Cloned> {
         let (catalog, mut selection) = self.select().await?;
         let preflight = self.check(&catalog, &mut selection).await?;
         if let Some(error) = report::preflight_error(&preflight.findings) {
@@ -31,9 +38,40 @@ impl JobRun {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
         self.emit_phase(Phase::Snapshot);
-        let plan = Arc::new(self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
+        let mut plan = self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?;
+        plan.job = self.describe_job(&preflight);
+        let plan = Arc::new(plan);
         self.set_needs_cleanup(true);
         let outcome = self.run_legs(&plan).await?;
-        Ok((plan, outcome, preflight))
+        Ok(Cloned { plan, outcome, preflight, resumption: None })
     }
+
+    /// Describes the job for the records of its target.
+    fn describe_job(&self, preflight: &PreflightResult) -> JobDescription {
+        let PreflightResult { findings, fidelity } = preflight;
+        let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+        JobDescription {
+            id: format!("{:016x}{:016x}", random_number(), random_number()),
+            source: self.ends.source_name.clone(),
+            staging: self.ends.staging.as_ref().map(|stage| stage.location().to_owned()),
+            keeps_staging: self.options.keep_archive,
+            fidelity: fidelity.clone(),
+            warnings: warnings.map(|finding| finding.message.clone()).collect(),
+            reads_again: false,
+        }
+    }
+}
+
+/// A random number: the standard library seeds every `RandomState` anew.
+fn random_number() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// A clone that was made, and how.
+pub(super) struct Cloned {
+    pub(super) plan: Arc<Plan>,
+    pub(super) outcome: LegOutcome,
+    pub(super) preflight: PreflightResult,
+    /// What a resumed clone took over; `None` for one that was made in one run.
+    pub(super) resumption: Option<Resumption>,
 }

@@ -1,31 +1,31 @@
 //! Builds the report of a clone.
 
+use super::execution::Cloned;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
 use crate::endpoint::StagingArchive;
-use crate::engine::{LegOutcome, TableTotals};
+use crate::engine::TableTotals;
 use crate::fidelity::{FidelityIssue, Severity};
-use crate::plan::Plan;
 use crate::report::{Note, ObjectReport, Report};
 
 impl JobRun {
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
     pub(super) fn report(
         &self,
-        plan: &Plan,
-        outcome: LegOutcome,
-        preflight: PreflightResult,
+        cloned: Cloned,
         seconds: f64,
     ) -> (Report, Vec<FidelityIssue>) {
-        let PreflightResult { findings, mut fidelity } = preflight;
+        let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption } = cloned;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, totals) in plan.tables.iter().zip(&outcome.tables) {
             let TableTotals { rows, bytes, seconds } = *totals;
-            objects.push(ObjectReport { object: table.table.object(), rows, bytes, seconds, warnings: Vec::new() });
+            let (object, position) = (table.table.object(), table.position.clone());
+            objects.push(ObjectReport { object, rows, bytes, seconds, warnings: Vec::new(), position });
         }
         for definition in &plan.definitions {
             let object = definition.object.clone();
-            objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings: Vec::new() });
+            let warnings = Vec::new();
+            objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings, position: None });
         }
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
@@ -62,6 +62,7 @@ impl JobRun {
             verified,
             warnings,
             seconds,
+            resumed: resumption,
         };
         (report, refused)
     }

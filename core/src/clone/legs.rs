@@ -20,13 +20,15 @@ use crate::retry::RetryPolicy;
 impl JobRun {
     /// Runs the only leg of a direct clone, or both legs of a clone through an archive.
     pub(super) async fn run_legs(&self, plan: &Arc<Plan>) -> Result<LegOutcome> {
-        match &self.ends.staging {
+        let outcome = match &self.ends.staging {
             None => {
                 let leg = self.leg(LegName::Clone, plan, self.options.memory);
-                self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await
+                self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await?
             }
-            Some(stage) => self.run_through_archive(stage, plan).await,
-        }
+            Some(stage) => self.run_through_archive(stage, plan).await?,
+        };
+        self.ends.sink.conclude().await?;
+        Ok(outcome)
     }
 
     /// Runs two legs through an archive, and removes the archive unless `--keep-archive` is set.
@@ -64,7 +66,7 @@ impl JobRun {
     }
 
     /// Runs a leg in this process, or by `agent`.
-    async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
+    pub(super) async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
         let Some(agent) = agent else { return leg.run().await };
         let (events, staged) = (leg.events.clone(), leg.staged.clone());
         agent.run_leg(self.leg_request(leg, false), events, staged, None).await

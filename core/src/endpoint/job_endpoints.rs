@@ -133,9 +133,10 @@ impl JobAgent {
 fn assemble(
     from: &EndpointSpec<dyn Source>,
     into: &EndpointSpec<dyn Sink>,
-    via: Option<&ArchiveLocation>,
+    staging: Option<&(String, ArchiveLocation)>,
     options: &CloneOptions,
 ) -> Result<JobEndpoints> {
+    let via = staging.map(|(_, location)| location);
     let exporting = match from {
         EndpointSpec::AgentServer(address, host) => {
             let staging = via.map(|location| (location, EndpointKind::ExportStaging as ArchiveEndpoint));
@@ -157,10 +158,10 @@ fn assemble(
     let agents = exporting.iter().chain(&importing).map(|agent| agent.client.clone()).collect();
     let export_leg = exporting.as_ref().and_then(JobAgent::leg_agent);
     let import_leg = importing.as_ref().and_then(JobAgent::leg_agent);
-    let staging = match via {
+    let staging = match staging {
         None => None,
-        Some(location) => {
-            let archive = StagingArchive::new(location.open()?);
+        Some((url, location)) => {
+            let archive = StagingArchive::new(url.clone(), location.open()?);
             Some(match &export_leg {
                 Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone()))),
                 None => archive,

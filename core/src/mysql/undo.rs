@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::connect::Conn;
 use super::ddl::{quote_name, quote_text};
 use super::existing_objects::ExistingObjects;
+use super::journal::{self, DatabaseOrigin};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::target::TargetDatabase;
 use super::undo_log::{CreatedItem, UndoEntry};
-use super::{create_objects, journal, session};
+use super::{create_objects, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
@@ -26,6 +27,32 @@ impl TargetDatabase {
         RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
     }
 
+    /// Makes sure that no other process uses what is about to be removed.
+    async fn check_undo_right(&self, conn: &mut Conn) -> Result<()> {
+        let (journal, is_adopted) = {
+            let state = self.state();
+            (state.journal.clone(), state.adopts_records)
+        };
+        let database = &self.address.database;
+        if is_adopted {
+            journal::acquire_lock(conn, database).await?;
+        }
+        let Some(journal) = journal else { return Ok(()) };
+        match journal::owner(conn, database).await? {
+            Some(owner) if owner != journal.owner => Err(journal::lost_ownership_error(database)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks the database as holding the remains of an earlier clone, whose journal this one replaced.
+    async fn mark_remains(&self, conn: &mut Conn) -> Result<()> {
+        let database = &self.address.database;
+        if self.state().replaced_journal && journal::exists(conn, database).await? {
+            journal::create(conn, database, "none", DatabaseOrigin::Remains).await?;
+        }
+        Ok(())
+    }
+
     async fn undo_round(&self, left: &mut Vec<UndoEntry>) -> Result<()> {
         // Running statements could create further objects.
         let killed = self.connections.kill_all().await;
@@ -37,7 +64,9 @@ impl TargetDatabase {
             Ok(mut conn) => {
                 // The next step reports a lost connection.
                 let _ = shorten_lock_wait(&mut conn).await;
-                if let Err(error) = self.drop_own_database(&mut conn, left).await {
+                if let Err(error) = self.check_undo_right(&mut conn).await {
+                    failures.add(&CreatedItem::Database, &self.address.database, error);
+                } else if let Err(error) = self.drop_own_database(&mut conn, left).await {
                     let error = self.explain_lock_wait(error).await;
                     failures.add(&CreatedItem::Database, &self.address.database, error);
                 } else {
@@ -52,6 +81,9 @@ impl TargetDatabase {
                         }
                         failures.add(&entry.item, &self.address.database, error);
                         left.insert(0, entry);
+                    }
+                    if let Err(error) = self.mark_remains(&mut conn).await {
+                        failures.add(&CreatedItem::Journal, &self.address.database, error);
                     }
                 }
             }

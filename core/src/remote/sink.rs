@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::batch_frame::BatchFrame;
 use super::client::AgentClient;
@@ -19,6 +20,7 @@ use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
 use crate::source::BatchStream;
+use crate::unfinished::UnfinishedClone;
 
 /// A sink that an agent has opened. Every kind that an agent opens supports `read_back`.
 pub(crate) struct RemoteSink {
@@ -43,6 +45,10 @@ impl Sink for RemoteSink {
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         self.agent.call(&AgentCall::Existing).await
+    }
+
+    async fn unfinished(&self) -> Result<Option<UnfinishedClone>> {
+        self.agent.call(&AgentCall::Unfinished).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
@@ -104,6 +110,14 @@ impl Sink for RemoteSink {
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         self.agent.call(&AgentCall::Finish(plan.clone())).await
+    }
+
+    async fn conclude(&self) -> Result<()> {
+        self.agent.call(&AgentCall::Conclude).await
+    }
+
+    fn adopt_undo_records(&self, records: Vec<Value>) {
+        self.agent.adopt_undo_records(records);
     }
 
     async fn abort(&self) -> Result<()> {

@@ -83,6 +83,7 @@ mod tests {
             bytes: 2048 * number as u64,
             seconds: 0.5,
             warnings: if number == 3 { vec!["odd\tthing".into()] } else { Vec::new() },
+            position: None,
         };
         let omitted =
             |kind, name: &str| OmittedObject { object: ObjectRef::new(kind, name), reason: "not selected".into() };
@@ -120,6 +121,7 @@ mod tests {
             rows: 23_000,
             bytes: 1 << 20,
             seconds: 2.0,
+            resumed: None,
         }
     }
 
