@@ -7,12 +7,15 @@ mod job_run;
 mod legs;
 mod preflight;
 mod resume;
+mod target_job;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+
+pub use self::target_job::TargetJob;
 
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::FidelityIssue;
@@ -14,7 +15,6 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, count, digest};
-use crate::unfinished::UnfinishedClone;
 
 /// Receives one undo record for each thing that a sink is about to create. A sink calls it from its tasks: it must not
 /// block.
@@ -53,7 +53,7 @@ pub trait Sink: Send + Sync {
     }
 
     /// Returns the clone that has begun in this sink and not ended. Changes nothing.
-    async fn unfinished(&self) -> Result<Option<UnfinishedClone>> {
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         Ok(None)
     }
 

@@ -124,7 +124,7 @@ impl AgentService {
                 to_json(self.sink()?.unsupported(&catalog, &selection).await)
             }
             AgentCall::Existing => to_json(self.sink()?.existing().await),
-            AgentCall::Unfinished => to_json(self.sink()?.unfinished().await),
+            AgentCall::CloneRecord => to_json(self.sink()?.clone_record().await),
             AgentCall::Begin(plan) => to_json(self.sink()?.begin(&plan).await),
             AgentCall::Complete(table) => {
                 let _permit = self.acquire_load_permit().await;

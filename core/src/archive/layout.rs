@@ -136,6 +136,11 @@ impl Manifest {
         Ok(Self { plan: digest(&raw(plan)?), tables: tables(plan, &chunks), chunks })
     }
 
+    /// The number, the rows and the bytes of text of each table.
+    pub(super) fn table_totals(&self) -> impl Iterator<Item = (u32, u64, u64)> + '_ {
+        self.tables.iter().map(|entry| (entry.table, entry.total.rows, entry.total.bytes))
+    }
+
     /// Compares the manifest with the plan and its digest, and its totals with its entries.
     ///
     /// # Errors

@@ -12,5 +12,5 @@ mod writer;
 
 pub(crate) use reader::ArchiveReader;
 pub(crate) use remove::remove;
-pub(crate) use status::{ArchiveStatus, status};
+pub(crate) use status::{ArchiveStatus, status, written_plan};
 pub(crate) use writer::ArchiveWriter;

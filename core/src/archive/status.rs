@@ -1,7 +1,11 @@
 //! Finds out whether there is an archive at a location.
 
-use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, PLAN};
-use crate::error::Result;
+use serde_json::Value;
+
+use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, decode};
+use crate::clone_record::{CloneRecord, CloneState, TableProgress};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{Plan, TablePlan};
 use crate::store::ObjectStore;
 
 /// What is at the location of an archive.
@@ -21,4 +25,51 @@ pub(crate) async fn status(store: &dyn ObjectStore) -> Result<ArchiveStatus> {
         (_, Some(_)) => ArchiveStatus::Complete,
         (_, None) => ArchiveStatus::Unfinished,
     })
+}
+
+/// The plan of an archive, complete or not; `None` if there is none.
+pub(crate) async fn written_plan(store: &dyn ObjectStore) -> Result<Option<Plan>> {
+    match store.find(PLAN, MAX_DOCUMENT_BYTES).await? {
+        None => Ok(None),
+        Some(document) => decode(&document, &store.url(PLAN)).map(|parsed| Some(parsed.content)),
+    }
+}
+
+/// What an archive knows of the export into it; `None` where there is no archive.
+pub(super) async fn record(store: &dyn ObjectStore) -> Result<Option<CloneRecord>> {
+    let state = match status(store).await? {
+        ArchiveStatus::Missing => return Ok(None),
+        ArchiveStatus::Unfinished => CloneState::Unfinished,
+        ArchiveStatus::Complete => CloneState::Finished,
+    };
+    let damaged = |error: Error| match error.kind() {
+        ErrorKind::Data | ErrorKind::Unsupported => {
+            Ok(CloneRecord { state: CloneState::Damaged, damage: Some(error.to_string()), ..CloneRecord::default() })
+        }
+        _ => Err(error),
+    };
+    let read = async {
+        let plan = written_plan(store).await?;
+        let totals = match state {
+            CloneState::Finished => read_totals(store).await?,
+            _ => Vec::new(),
+        };
+        let table = |table: &TablePlan| {
+            let total = totals.iter().find(|(number, ..)| *number == table.number);
+            let (rows, bytes) = total.map_or((0, 0), |(_, rows, bytes)| (*rows, *bytes));
+            let (name, complete) = (table.table.name.clone(), total.is_some());
+            TableProgress { table: table.number, name, rows, bytes, complete }
+        };
+        let tables = plan.iter().flat_map(|plan| &plan.tables).map(table).collect();
+        let job = plan.as_ref().map(|plan| plan.job.id.clone()).unwrap_or_default();
+        Ok(CloneRecord { state, job, plan, tables, undo_records: vec![Value::Null], ..CloneRecord::default() })
+    };
+    read.await.or_else(damaged).map(Some)
+}
+
+/// The rows and bytes of each table, from the manifest.
+async fn read_totals(store: &dyn ObjectStore) -> Result<Vec<(u32, u64, u64)>> {
+    let Some(document) = store.find(MANIFEST, MAX_DOCUMENT_BYTES).await? else { return Ok(Vec::new()) };
+    let manifest: Manifest = decode(&document, &store.url(MANIFEST))?.content;
+    Ok(manifest.table_totals().collect())
 }

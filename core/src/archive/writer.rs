@@ -15,9 +15,10 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
-use super::status::{ArchiveStatus, status};
+use super::status::{ArchiveStatus, record, status};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
+use crate::clone_record::CloneRecord;
 use crate::codec::compress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
@@ -160,6 +161,10 @@ impl Sink for ArchiveWriter {
         let existing = self.existing_archive().await.or_else(refused)?;
         let denied = self.check_permissions().await.map(|()| None).or_else(refused)?;
         Ok([existing, denied].into_iter().flatten().map(Finding::error).collect())
+    }
+
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        record(&*self.store).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {

@@ -10,11 +10,7 @@ use crate::report::{Note, ObjectReport, Report};
 
 impl JobRun {
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
-    pub(super) fn report(
-        &self,
-        cloned: Cloned,
-        seconds: f64,
-    ) -> (Report, Vec<FidelityIssue>) {
+    pub(super) fn report(&self, cloned: Cloned, seconds: f64) -> (Report, Vec<FidelityIssue>) {
         let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption } = cloned;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, totals) in plan.tables.iter().zip(&outcome.tables) {

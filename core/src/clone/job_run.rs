@@ -98,7 +98,7 @@ impl JobRun {
         if let Some(stage) = self.recorded_staging.get()
             && !self.options.keep_archive
             // A refused resume leaves all as it was.
-            && let Ok(None) = self.ends.sink.unfinished().await
+            && let Ok(None) = self.ends.sink.clone_record().await
             && let Err(error) = stage.remove().await
         {
             left.push(error.to_string());

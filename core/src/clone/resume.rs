@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::execution::Cloned;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
-use crate::catalog::{ObjectRef, Table};
+use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::clone_record::{CloneRecord, CloneState};
 use crate::endpoint::StagingArchive;
 use crate::engine::{Leg, LegOutcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +17,6 @@ use crate::event::{Event, LegName, Phase};
 use crate::plan::{Plan, Position, Selection, SnapshotMethod, TablePlan};
 use crate::report::{self, Finding, ResumeCase, Resumption};
 use crate::source::Source;
-use crate::unfinished::UnfinishedClone;
 
 /// How a clone is resumed.
 pub(super) struct ResumeDecision {
@@ -65,8 +65,15 @@ impl JobRun {
     pub(super) async fn decide(&self, snapshot: bool) -> Result<ResumeDecision> {
         self.emit_phase(Phase::Preflight);
         self.with_retries("connecting", || self.ends.connect()).await?;
-        let left = self.with_retries("looking for the clone", || self.ends.sink.unfinished()).await?;
-        let Some(left) = left else { return self.check_finished().await };
+        let left = self.with_retries("looking for the clone", || self.ends.sink.clone_record()).await?;
+        let left = match left {
+            None => return self.check_finished().await,
+            // A complete archive.
+            Some(CloneRecord { state: CloneState::Finished, plan: Some(plan), started, .. }) => {
+                return Ok(ResumeDecision { case: ResumeCase::Finished, plan, started, staged_source: None });
+            }
+            Some(left) => left,
+        };
         let plan = usable_plan(&left, &self.ends.target_name)?;
         self.check_request(&left, &plan)?;
         let stage = plan.job.staging.as_deref().map(StagingArchive::recorded).transpose()?;
@@ -119,7 +126,7 @@ impl JobRun {
     }
 
     /// Compares source and options with those of the clone that was killed.
-    fn check_request(&self, left: &UnfinishedClone, plan: &Plan) -> Result<()> {
+    fn check_request(&self, left: &CloneRecord, plan: &Plan) -> Result<()> {
         if plan.job.source != self.ends.source_name {
             return Err(mismatch("the source", &plan.job.source, &self.ends.source_name));
         }
@@ -151,7 +158,7 @@ impl JobRun {
     }
 
     /// Plans to read the tables that are not complete at a new moment.
-    async fn plan_rest(&self, left: &UnfinishedClone, plan: Plan, snapshot: bool) -> Result<Plan> {
+    async fn plan_rest(&self, left: &CloneRecord, plan: Plan, snapshot: bool) -> Result<Plan> {
         let (catalog, selection) = self.select().await?;
         if catalog.server.identity != plan.server.identity {
             return Err(mismatch("the identity of the source", &plan.server.identity, &catalog.server.identity));
@@ -175,9 +182,11 @@ impl JobRun {
             plan.definitions.iter().map(|found| (found.object.clone(), found.create.clone())).collect::<Vec<_>>()
         };
         let (then_texts, now_texts) = (texts(&plan), texts(&now));
-        if let Some((object, _)) = then_texts.iter().find(|text| !now_texts.contains(text)).or_else(|| {
-            now_texts.iter().find(|text| !then_texts.contains(text))
-        }) {
+        if let Some((object, _)) = then_texts
+            .iter()
+            .find(|text| !now_texts.contains(text))
+            .or_else(|| now_texts.iter().find(|text| !then_texts.contains(text)))
+        {
             return Err(changed(&format!("{object} of the source")));
         }
         let Plan { mut job, position, tables, .. } = plan;
@@ -194,16 +203,27 @@ impl JobRun {
 }
 
 /// The plan of a clone that can be resumed.
-fn usable_plan(left: &UnfinishedClone, target: &str) -> Result<Plan> {
+fn usable_plan(left: &CloneRecord, target: &str) -> Result<Plan> {
     let refused = |message: String| Err(Error::new(ErrorKind::Preflight, message));
-    if let Some(holder) = &left.holder {
-        return refused(format!("a clone into {target} runs now, over connection {holder} of its server: wait for its end"));
-    }
-    if let Some(damage) = &left.damage {
-        return refused(format!("the clone into {target} cannot be resumed: {damage}: start again with --if-exists drop"));
-    }
-    if left.may_run {
-        return refused(format!("{target} is an unfinished archive, and exports are not resumed: replace it by --if-exists drop"));
+    match left.state {
+        CloneState::Running => {
+            let holder = left.holder.as_deref().unwrap_or_default();
+            return refused(format!(
+                "a clone into {target} runs now, over connection {holder} of its server: wait for its end"
+            ));
+        }
+        CloneState::Damaged => {
+            let damage = left.damage.as_deref().unwrap_or_default();
+            return refused(format!(
+                "the clone into {target} cannot be resumed: {damage}: start again with --if-exists drop"
+            ));
+        }
+        CloneState::Unfinished => {
+            return refused(format!(
+                "{target} is an unfinished archive, and exports are not resumed: replace it by --if-exists drop"
+            ));
+        }
+        CloneState::None | CloneState::Dead | CloneState::Finished => {}
     }
     left.plan.clone().map_or_else(
         || refused(format!("the clone into {target} was killed before it had a plan: undo it by `dbgraft abandon`")),
@@ -224,7 +244,8 @@ fn rows_missing_error(plan: &Plan) -> Error {
 }
 
 fn mismatch(what: &str, then: &str, now: &str) -> Error {
-    let message = format!("the clone cannot be resumed, and nothing has been changed: {what} was {then}, and is {now} now");
+    let message =
+        format!("the clone cannot be resumed, and nothing has been changed: {what} was {then}, and is {now} now");
     Error::new(ErrorKind::Preflight, message)
 }
 
@@ -264,7 +285,7 @@ fn is_same_table(then: &Table, now: &Table) -> bool {
 
 /// The objects of a selection.
 fn selected_objects(selection: &Selection) -> impl Iterator<Item = ObjectRef> + '_ {
-    let tables = selection.tables.iter().map(|table| ObjectRef::new(crate::catalog::ObjectKind::Table, &table.name));
+    let tables = selection.tables.iter().map(|table| ObjectRef::new(ObjectKind::Table, &table.name));
     tables.chain(selection.objects.iter().cloned())
 }
 

@@ -111,7 +111,9 @@ impl EndpointRequest {
                 let overwrite = options.if_exists == IfExists::Drop;
                 Endpoint::Sink(Arc::new(ArchiveWriter::new(access.open(signer)?, overwrite)))
             }
-            EndpointKind::ExportStaging(access) => Endpoint::Sink(StagingArchive::new(String::new(), access.open(signer)?).sink()),
+            EndpointKind::ExportStaging(access) => {
+                Endpoint::Sink(StagingArchive::new(String::new(), access.open(signer)?).sink())
+            }
             EndpointKind::ImportStaging(access) => {
                 let archive = StagingArchive::new(String::new(), access.open(signer)?);
                 archive.check_reachable().await?;

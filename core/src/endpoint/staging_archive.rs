@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::location::recorded_location;
-use crate::archive::{ArchiveReader, ArchiveStatus, ArchiveWriter, remove, status};
+use crate::archive::{ArchiveReader, ArchiveStatus, ArchiveWriter, remove, status, written_plan};
 use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
@@ -50,8 +50,15 @@ impl StagingArchive {
         let reader = ArchiveReader::open(self.store.clone());
         match reader.job().await? == job {
             true => Ok(Some(Arc::new(reader))),
-            false => Err(Error::new(ErrorKind::Preflight, format!("the archive at {} is of another clone", self.url()))),
+            false => {
+                Err(Error::new(ErrorKind::Preflight, format!("the archive at {} is of another clone", self.url())))
+            }
         }
+    }
+
+    /// Whether the archive is of the job of this name, or holds no more than a removal has left of it.
+    pub(crate) async fn is_of_job(&self, job: &str) -> Result<bool> {
+        Ok(written_plan(&*self.store).await?.is_none_or(|plan| plan.job.id == job))
     }
 
     /// Replaces the sink by one that writes the archive on an agent.

@@ -125,12 +125,7 @@ impl TargetDatabase {
     }
 
     /// The lines that describe the job. `started` is when an earlier process began it.
-    pub(super) async fn job_lines(
-        &self,
-        conn: &mut Conn,
-        plan: &Plan,
-        started: Option<String>,
-    ) -> Result<Vec<Line>> {
+    pub(super) async fn job_lines(&self, conn: &mut Conn, plan: &Plan, started: Option<String>) -> Result<Vec<Line>> {
         let now = conn.row("SELECT UTC_TIMESTAMP()").await?.map(|row| row.string(0)).unwrap_or_default();
         let line = JobLine {
             dbgraft: env!("CARGO_PKG_VERSION").to_owned(),

@@ -16,7 +16,8 @@ impl TargetDatabase {
         let tables = self.state().table_ddl.clone();
         let mut notes = Vec::new();
         for (name, ddl) in tables {
-            let is_here = |key: &&ForeignKey| key.referenced_database.is_none() && existing.has_table(&key.referenced_table);
+            let is_here =
+                |key: &&ForeignKey| key.referenced_database.is_none() && existing.has_table(&key.referenced_table);
             for key in ddl.foreign_keys.iter().filter(is_here) {
                 let orphans = match conn.row(&count_orphans(&name, key)).await {
                     // The key is defective: a column is missing. The target has refused it.

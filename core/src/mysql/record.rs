@@ -58,7 +58,8 @@ impl TargetDatabase {
         let lines: Vec<Line> = (*next..).zip(&records).map(|(number, record)| Line::item(number, record)).collect();
         let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
         let database = &self.address.database;
-        let saved = self.on_load_session(async |conn| journal::insert(conn, database, &job, &owner, &lines).await).await;
+        let saved =
+            self.on_load_session(async |conn| journal::insert(conn, database, &job, &owner, &lines).await).await;
         match saved {
             Ok(_) => *next = next.saturating_add(count),
             Err(_) => self.undo_log.put_back_unsaved(records),

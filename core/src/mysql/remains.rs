@@ -7,9 +7,9 @@ use super::target::TargetDatabase;
 use super::undo_log::first_records;
 use super::write::is_transactional;
 use super::{generated, session};
+use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::Result;
 use crate::plan::TablePlan;
-use crate::unfinished::{TableProgress, UnfinishedClone};
 
 /// By how many seconds two readings of a server's start may differ.
 const START_TOLERANCE: u64 = 5;
@@ -59,12 +59,13 @@ impl<'a> FateDecision<'a> {
 
 impl TargetDatabase {
     /// Returns the clone that has begun and not ended. Changes nothing.
-    pub(super) async fn unfinished(&self) -> Result<Option<UnfinishedClone>> {
+    pub(super) async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         let mut conn = session::open_control(&self.address).await?;
         let holder = journal::lock_holder(&mut conn, &self.address.database).await?;
         let Some(mut contents) = journal::read(&mut conn, &self.address.database).await? else {
             // It is about to create its journal, or has just removed it.
-            return Ok(holder.map(|holder| UnfinishedClone { holder: Some(holder), ..UnfinishedClone::default() }));
+            let state = CloneState::Running;
+            return Ok(holder.map(|holder| CloneRecord { state, holder: Some(holder), ..CloneRecord::default() }));
         };
         let tables = match &contents.description {
             Some(job) => {
@@ -76,20 +77,26 @@ impl TargetDatabase {
         let mut undo_records = first_records(contents.origin == DatabaseOrigin::Made);
         undo_records.append(&mut contents.items);
         let job = contents.description.take();
-        Ok(Some(UnfinishedClone {
+        let state = match (&holder, &contents.damage) {
+            (Some(_), _) => CloneState::Running,
+            (None, Some(_)) => CloneState::Damaged,
+            (None, None) => CloneState::Dead,
+        };
+        Ok(Some(CloneRecord {
+            state,
             job: contents.job,
             holder,
             damage: contents.damage,
             tables,
             undo_records,
             ..match job {
-                None => UnfinishedClone::default(),
-                Some(job) => UnfinishedClone {
+                None => CloneRecord::default(),
+                Some(job) => CloneRecord {
                     dbgraft: job.dbgraft,
                     started: job.started,
                     plan: Some(job.plan),
                     options: job.options,
-                    ..UnfinishedClone::default()
+                    ..CloneRecord::default()
                 },
             }
         }))

@@ -70,13 +70,7 @@ impl TargetDatabase {
     }
 
     /// The lines that the journal gets with its new owner.
-    async fn resumed_lines(
-        &self,
-        conn: &mut Conn,
-        plan: &Plan,
-        fates: &Fates,
-        started: String,
-    ) -> Result<Vec<Line>> {
+    async fn resumed_lines(&self, conn: &mut Conn, plan: &Plan, fates: &Fates, started: String) -> Result<Vec<Line>> {
         let mut lines = self.job_lines(conn, plan, Some(started)).await?;
         let anew = TableLine { state: TableState::Anew, parts: BTreeMap::new(), notes: Vec::new() };
         let again = plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew));

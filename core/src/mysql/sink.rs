@@ -19,6 +19,7 @@ use super::write::is_transactional;
 use super::{check, chunk_query, create_events, create_objects, introspect, negative_zero, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -29,7 +30,6 @@ use crate::report::{Finding, Note};
 use crate::retry::RetryPolicy;
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, digest};
-use crate::unfinished::UnfinishedClone;
 
 /// The memory for rows in flight while generated columns are read back.
 const READ_BACK_MEMORY: u64 = 16 << 20;
@@ -199,8 +199,8 @@ impl Sink for MySqlSink {
         }
     }
 
-    async fn unfinished(&self) -> Result<Option<UnfinishedClone>> {
-        self.target.unfinished().await
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        self.target.clone_record().await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {

@@ -97,7 +97,7 @@ pub(crate) enum AgentCall {
         selection: Selection,
     },
     Existing,
-    Unfinished,
+    CloneRecord,
     Begin(Plan),
     Complete(TablePlan),
     Counterparts(Plan),

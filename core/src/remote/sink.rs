@@ -12,6 +12,7 @@ use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
 use super::source::read_chunk;
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::fidelity::FidelityIssue;
@@ -20,7 +21,6 @@ use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::Sink;
 use crate::source::BatchStream;
-use crate::unfinished::UnfinishedClone;
 
 /// A sink that an agent has opened. Every kind that an agent opens supports `read_back`.
 pub(crate) struct RemoteSink {
@@ -47,8 +47,8 @@ impl Sink for RemoteSink {
         self.agent.call(&AgentCall::Existing).await
     }
 
-    async fn unfinished(&self) -> Result<Option<UnfinishedClone>> {
-        self.agent.call(&AgentCall::Unfinished).await
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        self.agent.call(&AgentCall::CloneRecord).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {

@@ -40,6 +40,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
         verify: Verify,
     },
+    /// Show how far the clone into TARGET is: running, or killed, of what, since when
+    #[command(after_long_help = ENDPOINTS)]
+    Status {
+        #[command(flatten)]
+        target: Box<TargetArgs>,
+        /// Write the result as JSON to standard output
+        #[arg(long, help_heading = OUTPUT)]
+        json: bool,
+    },
+    /// Remove what a killed clone has left in TARGET, its staged archive too; what was there before stays
+    #[command(after_long_help = ENDPOINTS)]
+    Abandon {
+        #[command(flatten)]
+        target: Box<TargetArgs>,
+    },
     /// Run the agent of a clone on this host; a coordinator starts it over SSH
     Agent,
 }
@@ -220,6 +235,44 @@ pub(crate) struct CloneArgs {
     keep_archive: bool,
 }
 
+/// The arguments of `status` and `abandon`.
+#[derive(Args)]
+pub(crate) struct TargetArgs {
+    /// The target: a mysql://, s3:// or file:// URL
+    pub(crate) target: String,
+
+    /// Maximum wait for a lock of another session: 60, 5m
+    #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
+    lock_wait: u64,
+
+    /// Connect to the target through this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    target_tunnel: Option<String>,
+    /// Run the work on this host
+    #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
+    target_agent: Option<String>,
+    /// The dbgraft executable to copy to an agent's host; default: this one
+    #[arg(long, value_name = "FILE", help_heading = WHERE)]
+    agent_binary: Option<PathBuf>,
+    /// Accept any SSH host key
+    #[arg(long, help_heading = WHERE)]
+    insecure_accept_any_host_key: bool,
+}
+
+impl TargetArgs {
+    /// Converts the arguments to the library's options.
+    pub(crate) fn options(&self) -> CloneOptions {
+        CloneOptions {
+            lock_wait: self.lock_wait,
+            target_tunnel: self.target_tunnel.clone(),
+            target_agent: self.target_agent.clone(),
+            agent_binary: self.agent_binary.clone(),
+            insecure_accept_any_host_key: self.insecure_accept_any_host_key,
+            ..CloneOptions::default()
+        }
+    }
+}
+
 /// The display of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressMode {
@@ -346,6 +399,7 @@ mod tests {
         match cli.command {
             Command::Clone { request, .. } | Command::Plan { request } => request.options(),
             Command::Verify { common, .. } => common.options(),
+            Command::Status { target, .. } | Command::Abandon { target } => Ok(target.options()),
             Command::Agent => Ok(CloneOptions::default()),
         }
     }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use dbgraft::{ObjectKind, ObjectReport, Printable, Report};
+use dbgraft::{ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
 
 use crate::{sections, text};
 
@@ -30,6 +30,7 @@ pub(crate) fn render(report: &Report) -> String {
         ("source", format!("{}, {} {}", report.server, report.database.charset, report.database.collation)),
         ("verified", report.verified.as_ref().map(sections::verified).unwrap_or_default()),
         ("moment", sections::snapshot(&report.position)),
+        ("resumed", report.resumed.as_ref().map(resumed).unwrap_or_default()),
         ("kept", report.archive.as_deref().map(|url| Printable(url).to_string()).unwrap_or_default()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
@@ -41,6 +42,17 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&report.verified.as_ref().map(sections::differences).unwrap_or_default());
     out.push_str(&warnings(report));
     out
+}
+
+/// Says what a resumed clone took over.
+fn resumed(resumed: &Resumption) -> String {
+    let Resumption { case, taken_over, continued, read_again, .. } = resumed;
+    if *case == ResumeCase::Finished {
+        return case.describe().to_owned();
+    }
+    let count = |tables: &Vec<String>| text::count(tables.len() as u64);
+    let (over, part, again) = (count(taken_over), count(continued), count(read_again));
+    format!("{}; tables: {over} taken over, {part} in part, {again} made in this run", case.describe())
 }
 
 fn tables(objects: &[ObjectReport]) -> String {

@@ -129,7 +129,14 @@ mod tests {
             index_bytes,
             create,
         };
-        TablePlan { number: 0, table, filter: None, chunk_key: Vec::new(), chunks: vec![Chunk::whole()], position: None }
+        TablePlan {
+            number: 0,
+            table,
+            filter: None,
+            chunk_key: Vec::new(),
+            chunks: vec![Chunk::whole()],
+            position: None,
+        }
     }
 
     #[test]

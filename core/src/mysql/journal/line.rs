@@ -224,7 +224,10 @@ mod tests {
         let same = line.checksum("job");
         assert_eq!(line.clone().checksum("job"), same);
         assert_ne!(line.checksum("other"), same);
-        assert_ne!(Line::batch(BatchId { batch: 4, ..id }, &BatchLine { rows: 5, ..BatchLine::default() }).checksum("job"), same);
+        assert_ne!(
+            Line::batch(BatchId { batch: 4, ..id }, &BatchLine { rows: 5, ..BatchLine::default() }).checksum("job"),
+            same
+        );
         assert_ne!(Line::batch(id, &BatchLine { rows: 6, ..BatchLine::default() }).checksum("job"), same);
         assert_eq!(line.batch_id(), id);
         assert_eq!(line.parse::<BatchLine>().unwrap().rows, 5);
