@@ -3,7 +3,7 @@
 //! Source and target use the same expressions, so that their rows can be compared.
 
 use super::ddl::quote_name;
-use super::{chunk, column};
+use super::{chunk, system_versioning};
 use crate::plan::{Chunk, TablePlan};
 
 /// The clause `FROM …` that selects the rows of a chunk, in the order in which the source reads them.
@@ -27,7 +27,8 @@ pub(super) fn count_statement(database: &str, table: &TablePlan, chunk: &Chunk) 
 }
 
 fn select_list(table: &TablePlan) -> String {
-    let columns: Vec<String> = table.table.stored_columns().map(column::read_expression).collect();
+    let read = |column| system_versioning::read_expression(&table.table, column);
+    let columns: Vec<String> = table.table.stored_columns().map(read).collect();
     // A row without stored columns still counts as a row. Its line is empty.
     if columns.is_empty() { "''".to_owned() } else { columns.join(", ") }
 }

@@ -1,11 +1,12 @@
 //! Creates events: first all disabled, so that none fires during the clone, and then enables them.
 
+use super::capability::{self, Capability};
 use super::connect::Conn;
 use super::create_objects;
 use super::ddl::{self, Dialect, EventStatus, quote_name, quote_text};
 use super::definition_rewriter::DefinitionRewriter;
 use super::target::TargetDatabase;
-use crate::catalog::{Definition, Flavor, ObjectKind, ObjectRef};
+use crate::catalog::{Definition, ObjectKind, ObjectRef};
 use crate::error::Result;
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
@@ -70,13 +71,13 @@ async fn set_status(
     status: EventStatus,
     rewriter: &DefinitionRewriter,
 ) -> Result<()> {
-    let clause = match (status, conn.server.flavor) {
-        (EventStatus::Disabled, _) => return Ok(()),
-        (EventStatus::Enabled, _) => "ENABLE",
-        (EventStatus::DisabledOnReplica, Flavor::MySql) if conn.server.version_numbers() >= (8, 2, 0) => {
+    let clause = match status {
+        EventStatus::Disabled => return Ok(()),
+        EventStatus::Enabled => "ENABLE",
+        EventStatus::DisabledOnReplica if capability::has(&conn.server, Capability::DisableOnReplica) => {
             "DISABLE ON REPLICA"
         }
-        (EventStatus::DisabledOnReplica, _) => "DISABLE ON SLAVE",
+        EventStatus::DisabledOnReplica => "DISABLE ON SLAVE",
     };
     let definer = ddl::definer_clause(&rewriter.rewrite(event).0, Dialect::from_sql_mode(&event.sql_mode));
     let sql = format!("ALTER {definer} EVENT {} {clause}", quote_name(&event.object.name));

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::capability::{self, Capability};
 use super::connect::{Conn, Row};
 use super::ddl::{DefinitionHeader, Dialect, correct_header, decode_definition, quote_name, quote_text};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::{check, column, four_byte_text};
-use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
+use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The SQL condition that a column of `information_schema` equals this name byte by byte.
@@ -64,8 +65,7 @@ pub(super) async fn require_database(conn: &mut Conn, name: &str, side: &str) ->
 
 /// Reads the database and its defaults; `None` if no such database exists.
 pub(super) async fn read_database(conn: &mut Conn, name: &str) -> Result<Option<Database>> {
-    // MariaDB has comments since 10.5.
-    let comment = if conn.server.flavor == Flavor::MariaDb { "SCHEMA_COMMENT" } else { "''" };
+    let comment = if capability::has(&conn.server, Capability::DatabaseComments) { "SCHEMA_COMMENT" } else { "''" };
     let sql = format!(
         "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {comment} \
          FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
@@ -78,11 +78,6 @@ pub(super) async fn read_database(conn: &mut Conn, name: &str) -> Result<Option<
         collation: row.string(2),
         comment: row.string(3),
     }))
-}
-
-/// Whether the server has libraries, which MySQL 9.2 added.
-pub(super) fn has_libraries(server: &Server) -> bool {
-    server.flavor == Flavor::MySql && server.version_numbers() >= (9, 2, 0)
 }
 
 /// Lists the tables, views and sequences in `information_schema.TABLES`.
@@ -144,9 +139,13 @@ async fn read_tables(
 }
 
 pub(super) async fn read_columns(conn: &mut Conn, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
+    let generation = match capability::has(&conn.server, Capability::GeneratedColumns) {
+        true => "GENERATION_EXPRESSION",
+        false => "NULL",
+    };
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE, \
-         GENERATION_EXPRESSION, EXTRA FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+         {generation}, EXTRA FROM information_schema.COLUMNS WHERE {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
         equals_name("TABLE_SCHEMA", database)
     );
     let mut tables: BTreeMap<String, Vec<Column>> = BTreeMap::new();
@@ -243,7 +242,7 @@ async fn list_objects(conn: &mut Conn, database: &str, kind: ObjectKind, kinds: 
         ObjectKind::Sequence => return of_type("SEQUENCE"),
         ObjectKind::View => return of_type("VIEW"),
         ObjectKind::Package | ObjectKind::PackageBody if conn.server.flavor == Flavor::MySql => return Ok(Vec::new()),
-        ObjectKind::Library if !has_libraries(&conn.server) => return Ok(Vec::new()),
+        ObjectKind::Library if !capability::has(&conn.server, Capability::Libraries) => return Ok(Vec::new()),
         ObjectKind::Library => format!(
             "SELECT LIBRARY_NAME, NULL, '', '' FROM information_schema.LIBRARIES WHERE {} ORDER BY LIBRARY_NAME",
             equals_name("LIBRARY_SCHEMA", database)

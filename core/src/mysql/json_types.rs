@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::capability::{self, Capability};
 use super::connect::Conn;
 use super::ddl::quote_name;
 use crate::catalog::{Column, Flavor, ObjectRef};
@@ -33,8 +34,7 @@ impl JsonTypeCheck<'_> {
     /// Checks the rows. A chunk that is read again counts once.
     pub(super) async fn run(self, conn: &mut Conn) -> Result<()> {
         let Self { findings, table, chunk, from } = self;
-        // MySQL 8.0.4 added JSON_TABLE.
-        if conn.server.flavor != Flavor::MySql || conn.server.version_numbers() < (8, 0, 4) {
+        if conn.server.flavor != Flavor::MySql || !capability::has(&conn.server, Capability::JsonTable) {
             return Ok(());
         }
         let columns: Vec<&Column> = table.table.loaded_columns().filter(|column| column.data_type == "json").collect();

@@ -1,5 +1,6 @@
 //! Explains waits for locks that ended without the lock: which sessions hold it, and what to do.
 
+use super::capability::{self, Capability};
 use super::connect::{Conn, Row, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_text;
@@ -45,7 +46,7 @@ async fn find_holders(address: &ServerAddress, connections: &ConnectionRegistry)
     let database = quote_text(&address.database);
     let ours = connections.connection_ids(&mut conn).await?;
     let rows = match conn.server.flavor {
-        Flavor::MySql => {
+        Flavor::MySql if capability::has(&conn.server, Capability::MetadataLocksTable) => {
             let sql = format!(
                 "SELECT PROCESSLIST_ID, PROCESSLIST_USER, PROCESSLIST_HOST, PROCESSLIST_COMMAND, PROCESSLIST_TIME \
                  FROM performance_schema.threads WHERE PROCESSLIST_ID <> CONNECTION_ID() AND THREAD_ID IN ( \
@@ -55,8 +56,8 @@ async fn find_holders(address: &ServerAddress, connections: &ConnectionRegistry)
             );
             conn.rows(&sql).await?
         }
-        // Without the plugin metadata_lock_info, open transactions are the most likely holders.
-        Flavor::MariaDb => {
+        // Without a table of locks (in MariaDB a plugin's), open transactions are the most likely holders.
+        _ => {
             let select = "SELECT ID, USER, HOST, COMMAND, TIME FROM information_schema.PROCESSLIST \
                           WHERE ID <> CONNECTION_ID() AND ID IN (SELECT";
             let locks = format!(

@@ -1,6 +1,7 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod begin;
+mod capability;
 mod catalog_comparison;
 mod check;
 mod chunk;

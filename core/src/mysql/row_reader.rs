@@ -62,6 +62,9 @@ impl RowReader {
         for _ in 0..prepared.num_columns() {
             conn.stream.read_packet().await?;
         }
+        if prepared.num_columns() > 0 {
+            conn.end_columns().await?;
+        }
         let mut execute = prepared.statement_id().to_le_bytes().to_vec();
         // No cursor, and one iteration, which the protocol requires.
         execute.extend_from_slice(&[0, 1, 0, 0, 0]);
@@ -79,6 +82,7 @@ impl RowReader {
                 .map_err(|error| malformed_packet().caused_by(error))?;
             types.push(value_type(&column));
         }
+        conn.end_columns().await?;
         Ok(Self { conn, statement: prepared.statement_id(), types, at_end: false })
     }
 

@@ -14,11 +14,12 @@ use super::existing_objects::ExistingObjects;
 use super::generated;
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::target::TargetDatabase;
+use super::trial_database::TrialScope;
 use super::undo_log::CreatedItem;
 use super::write::is_transactional;
 use super::{check, chunk_query, create_events, create_objects, introspect, negative_zero, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
-use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
+use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -168,13 +169,14 @@ impl Sink for MySqlSink {
         }
         let server = session::open_control(&self.target.address).await?.server;
         let (image, mut found) = translate::catalog(catalog, &server);
+        let scope = match &image {
+            Cow::Owned(_) => TrialScope::Everything,
+            Cow::Borrowed(_) => TrialScope::Tables,
+        };
         let mut image = match image {
             Cow::Owned(image) => image,
             Cow::Borrowed(same) => Catalog { tables: self.target.tables_to_try(same).await?, ..same.clone() },
         };
-        if image.tables.is_empty() {
-            return Ok(found);
-        }
         let existing = self.existing().await?;
         image.definitions.retain(|definition| {
             selection.objects.contains(&definition.object) || existing.contains(&definition.object)
@@ -184,10 +186,12 @@ impl Sink for MySqlSink {
             ObjectKind::Table => tables.contains(found.object.name.as_str()),
             _ => selection.objects.contains(&found.object),
         });
-        let hopeless =
-            |table: &Table| found.iter().any(|f| f.severity == Severity::Error && f.object == table.object());
-        image.tables.retain(|table| tables.contains(table.name.as_str()) && !hopeless(table));
-        found.extend(self.target.try_tables(&image).await?);
+        let hopeless = |object: &ObjectRef| found.iter().any(|f| f.severity == Severity::Error && f.object == *object);
+        image.tables.retain(|table| tables.contains(table.name.as_str()) && !hopeless(&table.object()));
+        image.definitions.retain(|definition| !hopeless(&definition.object));
+        if !image.tables.is_empty() || scope == TrialScope::Everything && !image.definitions.is_empty() {
+            found.extend(self.target.try_definitions(&image, scope).await?);
+        }
         Ok(found)
     }
 

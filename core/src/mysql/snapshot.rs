@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
+use super::capability::{self, Capability};
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
 use super::session;
-use crate::catalog::{Flavor, Printable};
+use crate::catalog::{Flavor, Printable, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
 use crate::plan::{Position, SnapshotMethod};
@@ -69,7 +70,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     locker.exec(&limits).await?;
     locker.set_stall_timeout(address, LOCKED_SILENCE);
     let (mut refused, mut waited) = (Vec::new(), Duration::ZERO);
-    for method in snapshot_methods(locker.server.flavor, request.partial) {
+    for method in snapshot_methods(&locker.server, request.partial) {
         let requested_at = match acquire_lock(&mut locker, method, request, &mut waited).await? {
             LockAttempt::Acquired(requested_at) => requested_at,
             LockAttempt::Unavailable(why) => {
@@ -102,8 +103,8 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// The methods to try, best first. If only some tables are cloned, their locks come before that of the whole server.
-fn snapshot_methods(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
-    let mut methods = match flavor {
+fn snapshot_methods(server: &Server, partial: bool) -> Vec<SnapshotMethod> {
+    let mut methods = match server.flavor {
         Flavor::MySql => vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::TableLocks],
         Flavor::MariaDb => {
             vec![SnapshotMethod::GlobalReadLock, SnapshotMethod::BackupStage, SnapshotMethod::TableLocks]
@@ -112,6 +113,9 @@ fn snapshot_methods(flavor: Flavor, partial: bool) -> Vec<SnapshotMethod> {
     if partial {
         methods.rotate_right(1);
     }
+    // Elsewhere an open transaction commits under the lock, so the tables are not of one moment.
+    let is_moment = capability::has(server, Capability::TableLocksWaitForTransactions);
+    methods.retain(|method| is_moment || *method != SnapshotMethod::TableLocks);
     methods
 }
 

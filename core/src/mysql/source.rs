@@ -172,10 +172,9 @@ impl Source for MySqlSource {
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
         let catalog = self.read_unchanged_catalog(selection).await?;
         let mut conn = session::open_control(&self.address).await?;
-        let flavor = conn.server.flavor;
         let partial = selection.tables.len() < catalog.tables.len();
         let database = &self.address.database;
-        let rung = check::expected_snapshot_method(&mut conn, flavor, &self.options, database, partial).await?;
+        let rung = check::expected_snapshot_method(&mut conn, &self.options, database, partial).await?;
         self.explain_lock_wait(self.build_plan(&catalog, selection, Position::unknown(rung)).await).await
     }
 

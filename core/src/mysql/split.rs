@@ -1,5 +1,6 @@
 //! Splits ranges of keys in two until the server estimates each to be small enough.
 
+use super::capability::{self, Capability};
 use super::connect::Conn;
 use super::key_value::{KeyColumn, KeyColumnValue};
 use crate::catalog::Flavor;
@@ -185,10 +186,8 @@ impl RangeSplitter<'_> {
                 }));
             }
         }
-        let (format, rows) = match conn.server.flavor {
-            Flavor::MySql => (" FORMAT=TRADITIONAL", 9),
-            Flavor::MariaDb => ("", 8),
-        };
+        let format = if conn.server.flavor == Flavor::MySql { " FORMAT=TRADITIONAL" } else { "" };
+        let rows = if capability::has(&conn.server, Capability::ExplainPartitions) { 9 } else { 8 };
         let mut estimates: Vec<u64> = Vec::new();
         for some in queries.chunks(MAX_QUERIES) {
             let answers = conn.rows(&format!("EXPLAIN{format} {}", some.join(" UNION ALL "))).await?;

@@ -217,6 +217,8 @@ impl TargetDatabase {
         let current =
             system_versioning::keep_current_rows(&table.table, batch).filter(|_| conn.server.flavor == Flavor::MySql);
         let (table, batch) = current.as_ref().map_or((&table.table, batch), |(table, batch)| (table, batch));
+        let ended = system_versioning::with_end_of_time(table, batch, &conn.server);
+        let batch = ended.as_ref().unwrap_or(batch);
         let encoded =
             negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
         let batch = match &encoded {

@@ -32,6 +32,23 @@ impl Database {
         self.text(Some(name), statements)
     }
 
+    /// Runs statements in the database `name`, also after one that the server refuses, and returns the errors.
+    pub fn sql_past_errors(&self, name: &str, statements: &str) -> Result<Vec<Error>> {
+        let (options, script) = (self.options(Some(name)), statements.as_bytes());
+        self.on_own_thread(async move || {
+            let mut connection = connect(options).await?;
+            let mut errors = Vec::new();
+            for statement in self::statements(script) {
+                match connection.query_drop(statement).await {
+                    Err(error @ mysql_async::Error::Server(_)) => errors.push(Error::new(describe(&error))),
+                    result => result.map_err(|error| Error::new(describe(&error)))?,
+                }
+            }
+            let _ = connection.disconnect().await;
+            Ok(errors)
+        })
+    }
+
     /// Runs statements over TLS with these parameters, as [`Database::sql`] does.
     pub fn sql_over_tls(&self, tls: SslOpts, statements: &str) -> Result<String> {
         let mut text = Vec::new();
@@ -95,8 +112,12 @@ impl Database {
 
     /// Runs `script` and hands over each row of each result.
     fn each_result(&self, options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>]) + Send) -> Result<()> {
-        let run = || runtime()?.block_on(run(options, script, row));
-        // A thread of its own, because a caller may itself be in a runtime, where another cannot block.
+        self.on_own_thread(async move || run(options, script, row).await)
+    }
+
+    /// Runs a task on a thread of its own, because a caller may itself be in a runtime, where another cannot block.
+    fn on_own_thread<T: Send>(&self, task: impl AsyncFnOnce() -> Result<T> + Send) -> Result<T> {
+        let run = || runtime()?.block_on(task());
         let result = blocking(|| thread::scope(|scope| scope.spawn(run).join()));
         let result = result.unwrap_or_else(|_| Err(Error::new("the client panicked")));
         result.map_err(|error| Error::new(format!("{}: {error}", self.flavor)))
@@ -116,8 +137,7 @@ impl Session {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("no runtime")?;
         let (end, ended) = mpsc::channel();
         runtime.spawn(async move {
-            let connection = Conn::new(options).await.map_err(|error| Error::new(describe(&error)));
-            let mut connection = match connection {
+            let mut connection = match connect(options).await {
                 Ok(connection) => connection,
                 Err(error) => return drop(end.send(Err(error))),
             };
@@ -154,8 +174,12 @@ fn runtime() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("no runtime")
 }
 
+async fn connect(options: OptsBuilder) -> Result<Conn> {
+    Conn::new(options).await.map_err(|error| Error::new(describe(&error)))
+}
+
 async fn run(options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>])) -> Result<()> {
-    let mut connection = Conn::new(options).await.map_err(|error| Error::new(describe(&error)))?;
+    let mut connection = connect(options).await?;
     execute(&mut connection, script, row).await?;
     // Whether the server hears of the end is of no interest.
     let _ = connection.disconnect().await;

@@ -1,4 +1,4 @@
-//! The executables of each flavor.
+//! The executables of each release.
 
 use std::env;
 use std::fs;
@@ -8,86 +8,100 @@ use std::process::Command;
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
 use crate::paths::cache_dir;
+use crate::release::Release;
 
 /// Names a mysqld to use in place of the one that `testkit install` fetches.
 pub const MYSQLD: &str = "DBGRAFT_TEST_MYSQLD";
 
-/// The executables of one installation. They need no further setting, and read no option file if
-/// `--no-defaults` is their first argument.
+/// The executable server of one installation. It needs no further setting, and reads no option file if
+/// `--no-defaults` is its first argument.
 #[derive(Clone, Debug)]
-pub struct Programs {
-    /// `mysqld` or `mariadbd`.
-    pub server: PathBuf,
-    /// `mysql` or `mariadb`.
-    pub client: PathBuf,
-    /// `mysqldump` or `mariadb-dump`.
-    pub dump: PathBuf,
+pub(crate) struct ServerProgram {
+    pub(crate) path: PathBuf,
 }
 
-impl Programs {
-    /// Finds the executables of `flavor` on this machine.
-    pub fn find(flavor: Flavor) -> Result<Self> {
-        match flavor {
-            Flavor::MySql => mysql(),
-            Flavor::MariaDb => mariadb(),
+impl ServerProgram {
+    /// Finds the server of `release` on this machine.
+    pub(crate) fn find(release: Release) -> Result<Self> {
+        if release == Release::MariaDb1011 {
+            let path = on_path("mariadbd").ok_or_else(|| {
+                Error::new("mariadbd is not here: run `testkit install`, or install the package mariadb-server")
+            })?;
+            return Ok(Self { path });
         }
+        if let Some(path) = named(release) {
+            return match path.is_file() {
+                true => Ok(Self { path }),
+                false => Err(Error::new(format!("{MYSQLD}: {} is no file", path.display()))),
+            };
+        }
+        Self::fetched(release)?.ok_or_else(|| {
+            let remedy = match release {
+                Release::MySql97 => format!("run `testkit install`, or name a mysqld in {MYSQLD}"),
+                _ => format!("run `testkit install --{}`", release.id()),
+            };
+            Error::new(format!("{release} is not here: {remedy}"))
+        })
+    }
+
+    /// The newest server of `release` in the cache.
+    pub(crate) fn fetched(release: Release) -> Result<Option<Self>> {
+        let dir = cache_dir()?;
+        let start = format!("{}-", cache_name(release));
+        let mut found: Vec<(Vec<u32>, PathBuf)> = fs::read_dir(&dir)
+            .at("cannot list", &dir)?
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                let version = path.file_name()?.to_str()?.strip_prefix(&start)?;
+                let numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
+                let server = Self::within(&path, release);
+                server.path.is_file().then(|| (numbers.collect(), server.path))
+            })
+            .collect();
+        found.sort();
+        Ok(found.pop().map(|(_, path)| Self { path }))
+    }
+
+    /// The server in a directory that `testkit install` made.
+    pub(crate) fn within(root: &Path, release: Release) -> Self {
+        let name = match release.flavor() {
+            Flavor::MySql => "mysqld",
+            Flavor::MariaDb => "mariadbd",
+        };
+        Self { path: root.join("bin").join(name) }
+    }
+
+    /// The statements that `--bootstrap` reads, where `testkit install` put them.
+    pub(crate) fn bootstrap_script(&self) -> PathBuf {
+        self.path.with_file_name("bootstrap.sql")
     }
 
     /// The server's version: `9.7.4-2`, `10.11.19-MariaDB-0+deb12u1`.
     pub(crate) fn version(&self) -> Result<String> {
         let output =
-            Command::new(&self.server).args(["--no-defaults", "--version"]).output().at("cannot run", &self.server)?;
+            Command::new(&self.path).args(["--no-defaults", "--version"]).output().at("cannot run", &self.path)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.split_once("Ver ").and_then(|(_, rest)| rest.split_whitespace().next()).map(str::to_owned).ok_or_else(
             || {
                 let error = String::from_utf8_lossy(&output.stderr).into_owned();
-                Error::new(format!("{} tells no version: {text}{error}", self.server.display()))
+                Error::new(format!("{} tells no version: {text}{error}", self.path.display()))
             },
         )
     }
 }
 
-fn mysql() -> Result<Programs> {
-    if let Some(server) = env::var_os(MYSQLD).filter(|value| !value.is_empty()) {
-        let server = PathBuf::from(server);
-        if !server.is_file() {
-            return Err(Error::new(format!("{MYSQLD}: {} is no file", server.display())));
-        }
-        let beside = |name: &str| {
-            let dir = server.parent().unwrap_or(Path::new("/"));
-            let near = [dir.join(name), dir.join("../bin").join(name)];
-            near.into_iter().find(|path| path.is_file()).unwrap_or_else(|| name.into())
-        };
-        return Ok(Programs { client: beside("mysql"), dump: beside("mysqldump"), server });
+/// The server of `release` that the environment names.
+pub(crate) fn named(release: Release) -> Option<PathBuf> {
+    let value = env::var_os(MYSQLD).filter(|value| !value.is_empty() && release == Release::MySql97);
+    value.map(PathBuf::from)
+}
+
+/// What the directory of `release` in the cache is called, with its version behind.
+pub(crate) fn cache_name(release: Release) -> &'static str {
+    match release {
+        Release::MySql97 => "mysql",
+        _ => release.id(),
     }
-    let root = fetched_mysql()?
-        .ok_or_else(|| Error::new(format!("MySQL is not here: run `testkit install`, or name a mysqld in {MYSQLD}")))?;
-    Ok(Programs { server: root.join("bin/mysqld"), client: root.join("bin/mysql"), dump: root.join("bin/mysqldump") })
-}
-
-fn mariadb() -> Result<Programs> {
-    let program = |name: &str| {
-        on_path(name).ok_or_else(|| {
-            Error::new(format!("{name} is not here: run `testkit install`, or install the package mariadb-server"))
-        })
-    };
-    Ok(Programs { server: program("mariadbd")?, client: program("mariadb")?, dump: program("mariadb-dump")? })
-}
-
-/// The newest MySQL in the cache.
-pub(crate) fn fetched_mysql() -> Result<Option<PathBuf>> {
-    let dir = cache_dir()?;
-    let mut found: Vec<(Vec<u32>, PathBuf)> = fs::read_dir(&dir)
-        .at("cannot list", &dir)?
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let version = path.file_name()?.to_str()?.strip_prefix("mysql-")?;
-            let numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok());
-            path.join("bin/mysqld").is_file().then(|| (numbers.collect(), path.clone()))
-        })
-        .collect();
-    found.sort();
-    Ok(found.pop().map(|(_, path)| path))
 }
 
 /// Looks where programs are, and where Debian puts servers, which a user's PATH may leave out.

@@ -1,5 +1,6 @@
 //! The usual set of servers: what the tests of every language share.
 
+use std::collections::BTreeMap;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::flavor::Flavor;
+use crate::release::Release;
 use crate::s3::{Bucket, S3};
 use crate::server::{Server, ServerOptions};
 use crate::sshd::{SshHost, Sshd};
@@ -21,12 +23,14 @@ pub struct ServerPair<T = Database> {
 }
 
 /// The kinds of servers to start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSelection {
     /// Two MySQL servers.
     pub mysql: bool,
     /// Two MariaDB servers.
     pub mariadb: bool,
+    /// One server of each of these releases, out of [`Release::EXTRA`].
+    pub extra: Vec<Release>,
     /// An S3 server.
     pub s3: bool,
     /// Two SSH servers.
@@ -36,9 +40,9 @@ pub struct ServerSelection {
 }
 
 impl ServerSelection {
-    /// All kinds.
+    /// All kinds, without further releases.
     pub fn all() -> Self {
-        Self { mysql: true, mariadb: true, s3: true, sshd: true, fsync: false }
+        Self { mysql: true, mariadb: true, s3: true, sshd: true, ..Self::default() }
     }
 }
 
@@ -49,6 +53,9 @@ pub struct RunningServers {
     pub mysql: Option<ServerPair>,
     /// Two MariaDB servers.
     pub mariadb: Option<ServerPair>,
+    /// The servers of further releases, in JSON by their ids: `mysql56`.
+    #[serde(flatten)]
+    pub extra: BTreeMap<Release, Database>,
     /// An S3 server.
     pub s3: Option<Bucket>,
     /// Two SSH servers.
@@ -69,6 +76,9 @@ impl RunningServers {
                 variables.push((target, pair.target.url.clone()));
             }
         }
+        for (release, server) in &self.extra {
+            variables.extend(crate::shared::variable_of(*release).map(|name| (name, server.url.clone())));
+        }
         if let Some(s3) = &self.s3 {
             variables.push((crate::shared::S3_ENDPOINT, s3.endpoint.clone()));
             variables.push((crate::shared::S3_BUCKET, s3.bucket.clone()));
@@ -87,6 +97,7 @@ impl RunningServers {
 pub struct Servers {
     mysql: Option<(Server, Server)>,
     mariadb: Option<(Server, Server)>,
+    extra: Vec<(Release, Server)>,
     s3: Option<S3>,
     sshd: Option<(Sshd, Sshd)>,
 }
@@ -97,11 +108,20 @@ impl Servers {
         thread::scope(|scope| {
             let mysql = wanted.mysql.then(|| scope.spawn(|| start_pair(Flavor::MySql, wanted.fsync)));
             let mariadb = wanted.mariadb.then(|| scope.spawn(|| start_pair(Flavor::MariaDb, wanted.fsync)));
+            let start_one = |release: &Release| {
+                let options = ServerOptions::new(*release).fsync(wanted.fsync);
+                (*release, scope.spawn(move || options.start()))
+            };
+            let extra: Vec<_> = wanted.extra.iter().map(start_one).collect();
             let s3 = wanted.s3.then(|| scope.spawn(S3::start));
             let sshd = wanted.sshd.then(|| scope.spawn(|| Ok((Sshd::start()?, Sshd::start()?))));
             Ok(Self {
                 mysql: mysql.map(joined).transpose()?,
                 mariadb: mariadb.map(joined).transpose()?,
+                extra: extra
+                    .into_iter()
+                    .map(|(release, server)| Ok((release, joined(server)?)))
+                    .collect::<Result<_>>()?,
                 s3: s3.map(joined).transpose()?,
                 sshd: sshd.map(joined).transpose()?,
             })
@@ -113,6 +133,7 @@ impl Servers {
         RunningServers {
             mysql: self.mysql.as_ref().map(|servers| pair(servers, Server::database)),
             mariadb: self.mariadb.as_ref().map(|servers| pair(servers, Server::database)),
+            extra: self.extra.iter().map(|(release, server)| (*release, server.database().clone())).collect(),
             s3: self.s3.as_ref().map(|server| server.bucket().clone()),
             sshd: self.sshd.as_ref().map(|servers| pair(servers, Sshd::ssh_host)),
         }

@@ -10,7 +10,8 @@ use crate::database::{Database, url_of};
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
 use crate::guard::{ProcessGuard, Program};
-use crate::programs::Programs;
+use crate::programs::ServerProgram;
+use crate::release::{Release, TlsSupport};
 use crate::{greeting, paths, port, random, template};
 
 /// How long a server may take until it serves, on the slowest machine.
@@ -51,7 +52,7 @@ impl MariaDb {
 /// Which certificates a server shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tls {
-    /// MySQL: the ones that it made itself, which name no host. MariaDB has none: as `WithSan`.
+    /// MySQL: the ones that it made itself, which name no host. MariaDB has none: as `WithSan`. MySQL 5.6: as `Off`.
     #[default]
     Auto,
     /// Ones that are good for 127.0.0.1 and localhost.
@@ -63,16 +64,16 @@ pub enum Tls {
 /// What is special about a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    flavor: Flavor,
+    release: Release,
     args: Vec<String>,
     tls: Tls,
     fsync: bool,
 }
 
 impl ServerOptions {
-    /// The test kit's defaults for `flavor`.
-    pub fn new(flavor: Flavor) -> Self {
-        Self { flavor, args: Vec::new(), tls: Tls::Auto, fsync: false }
+    /// The test kit's defaults for a release, or for the release that the tests of a flavor use.
+    pub fn new(release: impl Into<Release>) -> Self {
+        Self { release: release.into(), args: Vec::new(), tls: Tls::Auto, fsync: false }
     }
 
     /// Adds an argument of the server's command line, e.g. `--local-infile=0`. It wins over the test kit's own.
@@ -99,11 +100,11 @@ impl ServerOptions {
 
     /// Starts the server and waits until it serves.
     pub fn start(&self) -> Result<Server> {
-        let programs = Programs::find(self.flavor)?;
+        let program = ServerProgram::find(self.release)?;
         let mut attempts = 5;
         loop {
             attempts -= 1;
-            match self.start_at(port::free()?, &programs) {
+            match self.start_at(port::free()?, &program) {
                 Err(StartError::PortTaken) if attempts > 0 => {}
                 Err(StartError::PortTaken) => return Err(Error::new("five ports in a row were taken")),
                 Err(StartError::Other(error)) => return Err(error),
@@ -112,21 +113,21 @@ impl ServerOptions {
         }
     }
 
-    fn start_at(&self, port: u16, programs: &Programs) -> std::result::Result<Server, StartError> {
-        let dir = paths::new_server_dir(&self.flavor.to_string())?;
+    fn start_at(&self, port: u16, server: &ServerProgram) -> std::result::Result<Server, StartError> {
+        let dir = paths::new_server_dir(self.release.id())?;
         let data_dir = dir.join("data");
-        let program = Program { path: programs.server.clone(), args: self.command_line(&dir, port), env: Vec::new() };
+        let program = Program { path: server.path.clone(), args: self.command_line(&dir, port)?, env: Vec::new() };
         let guard = ProcessGuard::new(dir.clone(), program)?;
-        template::copy_to(&data_dir, self.flavor, programs, &self.args)?;
+        template::copy_to(&data_dir, self.release, server, &self.args)?;
         paths::new_dir(&dir.join("tmp"))?;
-        let certificates = match self.certificates() {
+        let certificates = match self.certificates()? {
             Tls::Off => None,
             Tls::Auto => Some(Certificates::in_dir(&data_dir)),
             Tls::WithSan => Some(Certificates::create(&dir)?),
         };
         let password = random::token(20)?;
         let init_file = dir.join("init.sql");
-        fs::write(&init_file, accounts(self.flavor, &password)).at("cannot write", &init_file)?;
+        fs::write(&init_file, accounts(self.release, &password)).at("cannot write", &init_file)?;
         guard.start()?;
         let version = wait_until_serving(&guard, port)?;
         fs::remove_file(&init_file)
@@ -135,7 +136,7 @@ impl ServerOptions {
 
         let (user, host) = ("root".to_owned(), "127.0.0.1".to_owned());
         let info = Database {
-            flavor: self.flavor,
+            flavor: self.release.flavor(),
             version,
             url: url_of(&host, port, &user, &password),
             host,
@@ -152,14 +153,18 @@ impl ServerOptions {
         Ok(Server { info, guard })
     }
 
-    fn certificates(&self) -> Tls {
-        match (self.flavor, self.tls) {
-            (Flavor::MariaDb, Tls::Auto) => Tls::WithSan,
-            (_, tls) => tls,
+    fn certificates(&self) -> Result<Tls> {
+        match (self.release.profile().tls, self.tls) {
+            (TlsSupport::GivenCertificates, Tls::Auto) => Ok(Tls::WithSan),
+            (TlsSupport::None, Tls::Auto) => Ok(Tls::Off),
+            (TlsSupport::None, Tls::WithSan) => {
+                Err(Error::new(format!("{} speaks no version of TLS that a client of today accepts", self.release)))
+            }
+            (_, tls) => Ok(tls),
         }
     }
 
-    fn command_line(&self, dir: &Path, port: u16) -> Vec<OsString> {
+    fn command_line(&self, dir: &Path, port: u16) -> Result<Vec<OsString>> {
         let at = |option: &str, name: &str| format!("--{option}={}", dir.join(name).display());
         let mut args = vec![
             "--no-defaults".to_owned(),
@@ -183,28 +188,20 @@ impl ServerOptions {
             "--innodb-buffer-pool-size=256M",
             "--innodb-flush-log-at-trx-commit=2",
         ];
-        let own: &[&str] = match self.flavor {
-            Flavor::MySql => &["--mysqlx=OFF", "--innodb-redo-log-capacity=256M"],
-            Flavor::MariaDb => &["--innodb-log-file-size=96M"],
-        };
-        let unsynced: &[&str] = match (self.fsync, self.flavor) {
-            (true, _) => &[],
-            (false, Flavor::MySql) => &["--innodb-flush-method=nosync"],
-            (false, Flavor::MariaDb) => &["--innodb-flush-method=nosync", "--debug-no-sync"],
-        };
-        args.extend(common.iter().chain(own).chain(unsynced).map(|arg| (*arg).to_owned()));
-        match (self.certificates(), self.flavor) {
-            (Tls::Auto, _) => {}
-            (Tls::WithSan, _) => args.extend([
+        let profile = self.release.profile();
+        let unsynced = if self.fsync { &[] } else { profile.unsynced };
+        args.extend(common.iter().chain(profile.args).chain(unsynced).map(|arg| (*arg).to_owned()));
+        match self.certificates()? {
+            Tls::Auto => {}
+            Tls::WithSan => args.extend([
                 at("ssl-ca", "ca.pem"),
                 at("ssl-cert", "server-cert.pem"),
                 at("ssl-key", "server-key.pem"),
             ]),
-            (Tls::Off, Flavor::MySql) => args.push("--tls-version=".to_owned()),
-            (Tls::Off, Flavor::MariaDb) => args.push("--skip-ssl".to_owned()),
+            Tls::Off => args.push(profile.without_tls.to_owned()),
         }
         args.extend(self.args.iter().cloned());
-        args.into_iter().map(OsString::from).collect()
+        Ok(args.into_iter().map(OsString::from).collect())
     }
 }
 
@@ -220,19 +217,10 @@ impl From<Error> for StartError {
 }
 
 /// The statements that set the password of root for local and TCP connections (without name resolution a TCP client is
-/// not `localhost`).
-fn accounts(flavor: Flavor, password: &str) -> String {
-    // MariaDB makes more roots, for addresses that would go before '%', without passwords.
-    let fewer = match flavor {
-        Flavor::MySql => "",
-        Flavor::MariaDb => "DELETE FROM mysql.global_priv WHERE Host <> 'localhost';\nFLUSH PRIVILEGES;\n",
-    };
-    format!(
-        "SET SESSION sql_log_bin = 0;\n{fewer}\
-         ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n\
-         CREATE USER 'root'@'%' IDENTIFIED BY '{password}';\n\
-         GRANT ALL PRIVILEGES ON *.* TO 'root'@'%' WITH GRANT OPTION;\n"
-    )
+/// not `localhost`). They remove the roots for addresses that would go before '%', without passwords.
+fn accounts(release: Release, password: &str) -> String {
+    let own = release.profile().accounts.replace("{password}", password);
+    format!("SET SESSION sql_log_bin = 0;\n{own}GRANT ALL PRIVILEGES ON *.* TO 'root'@'%' WITH GRANT OPTION;\n")
 }
 
 fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<String, StartError> {

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
+use crate::release::Release;
 use crate::running::{RunningServers, ServerPair, ServerSelection, Servers};
 use crate::s3::Bucket;
 use crate::sshd::SshHost;
@@ -47,6 +48,46 @@ pub fn pair_of(flavor: Flavor) -> &'static ServerPair {
     match flavor {
         Flavor::MySql => mysql_pair(),
         Flavor::MariaDb => mariadb_pair(),
+    }
+}
+
+/// A server of `release` to clone from: the source of its pair, or the one server of a release that has no pair.
+///
+/// # Panics
+/// When there is none and none can be started.
+pub fn source_of(release: Release) -> &'static Database {
+    match cell_of(release) {
+        Some((cell, variable)) => cell.get_or_init(|| or_panic(single(release, variable))),
+        None => &pair_of(release.flavor()).source,
+    }
+}
+
+/// A server of `release` to clone into, as [`source_of`].
+///
+/// # Panics
+/// When there is none and none can be started.
+pub fn target_of(release: Release) -> &'static Database {
+    match cell_of(release) {
+        Some(_) => source_of(release),
+        None => &pair_of(release.flavor()).target,
+    }
+}
+
+/// The variable that names the server of a release that has no pair.
+pub(crate) fn variable_of(release: Release) -> Option<&'static str> {
+    cell_of(release).map(|(_, variable)| variable)
+}
+
+/// Where the server of a release that has no pair is kept, and the variable that names it.
+fn cell_of(release: Release) -> Option<(&'static OnceLock<Database>, &'static str)> {
+    static MYSQL_56: OnceLock<Database> = OnceLock::new();
+    static MARIADB_105: OnceLock<Database> = OnceLock::new();
+    static MARIADB_118: OnceLock<Database> = OnceLock::new();
+    match release {
+        Release::MySql56 => Some((&MYSQL_56, "DBGRAFT_TEST_MYSQL56")),
+        Release::MariaDb105 => Some((&MARIADB_105, "DBGRAFT_TEST_MARIADB105")),
+        Release::MariaDb118 => Some((&MARIADB_118, "DBGRAFT_TEST_MARIADB118")),
+        Release::MySql97 | Release::MariaDb1011 => None,
     }
 }
 
@@ -94,6 +135,15 @@ fn pair(flavor: Flavor, source: &str, target: &str) -> Result<ServerPair> {
         }
         _ => Err(Error::new(format!("set both {source} and {target}, or none"))),
     }
+}
+
+fn single(release: Release, name: &str) -> Result<Database> {
+    if let Some(url) = variable(name) {
+        let known = inherited()?.extra.remove(&release).filter(|server| server.url == url);
+        return known.map_or_else(|| Database::from_url(&url), Ok);
+    }
+    let wanted = ServerSelection { extra: vec![release], ..ServerSelection::default() };
+    keep(Servers::start(wanted)?).extra.remove(&release).ok_or_else(|| Error::new("nothing was started"))
 }
 
 fn bucket() -> Result<Bucket> {

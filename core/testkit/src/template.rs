@@ -1,13 +1,13 @@
 //! A data directory, initialised once per machine and version, then copied for every server.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Context, Error, Result, missing_is_fine};
-use crate::flavor::Flavor;
 use crate::paths;
-use crate::programs::{Programs, on_path};
+use crate::programs::{ServerProgram, on_path};
+use crate::release::{Initialisation, Release};
 
 /// Raised when a template is made differently, so that old ones are not used.
 const GENERATION: u32 = 1;
@@ -17,14 +17,14 @@ const AT_INITIALISATION: [&str; 4] =
     ["lower-case-table-names", "innodb-page-size", "innodb-data-file-path", "innodb-undo-tablespaces"];
 
 /// Makes `data_dir` a fresh data directory whose root account has no password.
-pub(crate) fn copy_to(data_dir: &Path, flavor: Flavor, programs: &Programs, args: &[String]) -> Result<()> {
-    let template = find_or_make(flavor, programs, args)?;
+pub(crate) fn copy_to(data_dir: &Path, release: Release, server: &ServerProgram, args: &[String]) -> Result<()> {
+    let template = find_or_make(release, server, args)?;
     run(Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(&template).arg(data_dir))
 }
 
-fn find_or_make(flavor: Flavor, programs: &Programs, args: &[String]) -> Result<PathBuf> {
+fn find_or_make(release: Release, server: &ServerProgram, args: &[String]) -> Result<PathBuf> {
     let early: Vec<&String> = args.iter().filter(|arg| is_early(arg)).collect();
-    let mut name = format!("template-{GENERATION}-{flavor}-{}", programs.version()?);
+    let mut name = format!("template-{GENERATION}-{}-{}", release.flavor(), server.version()?);
     for arg in &early {
         name.extend(arg.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
     }
@@ -38,10 +38,14 @@ fn find_or_make(flavor: Flavor, programs: &Programs, args: &[String]) -> Result<
     }
     let unfinished = template.with_extension("unfinished");
     missing_is_fine(fs::remove_dir_all(&unfinished)).at("cannot remove", &unfinished)?;
-    match flavor {
-        Flavor::MySql => initialise_mysql(&unfinished, programs, &early)?,
-        Flavor::MariaDb => initialise_mariadb(&unfinished, &early)?,
+    match release.profile().initialisation {
+        Initialisation::Insecure => initialise(&unfinished, server, &early)?,
+        Initialisation::InstallDb => install_db(&unfinished, &early)?,
+        Initialisation::Bootstrap => bootstrap(&unfinished, release, server, &early)?,
     }
+    // Every copy must draw an identity of its own.
+    let identity = unfinished.join("auto.cnf");
+    missing_is_fine(fs::remove_file(&identity)).at("cannot remove", &identity)?;
     fs::rename(&unfinished, &template).at("cannot rename", &unfinished)?;
     Ok(template)
 }
@@ -53,18 +57,15 @@ fn is_early(arg: &str) -> bool {
     AT_INITIALISATION.contains(&name.as_str())
 }
 
-fn initialise_mysql(dir: &Path, programs: &Programs, early: &[&String]) -> Result<()> {
-    run(Command::new(&programs.server)
+fn initialise(dir: &Path, server: &ServerProgram, early: &[&String]) -> Result<()> {
+    run(Command::new(&server.path)
         .args(["--no-defaults", "--initialize-insecure", "--innodb-redo-log-capacity=8M"])
         .args(as_user())
         .arg(format!("--datadir={}", dir.display()))
-        .args(early))?;
-    // Every copy must draw an identity of its own.
-    let identity = dir.join("auto.cnf");
-    missing_is_fine(fs::remove_file(&identity)).at("cannot remove", &identity)
+        .args(early))
 }
 
-fn initialise_mariadb(dir: &Path, early: &[&String]) -> Result<()> {
+fn install_db(dir: &Path, early: &[&String]) -> Result<()> {
     let program = on_path("mariadb-install-db")
         .ok_or_else(|| Error::new("mariadb-install-db is not here: run `testkit install`"))?;
     paths::new_dir(dir)?;
@@ -73,6 +74,19 @@ fn initialise_mariadb(dir: &Path, early: &[&String]) -> Result<()> {
         .args(as_user())
         .arg(format!("--datadir={}", dir.display()))
         .args(early))
+}
+
+fn bootstrap(dir: &Path, release: Release, server: &ServerProgram, early: &[&String]) -> Result<()> {
+    paths::new_dir(dir)?;
+    let script = server.bootstrap_script();
+    run(Command::new(&server.path)
+        .args(["--no-defaults", "--bootstrap", "--innodb-log-file-size=8M"])
+        .args(release.profile().unsynced)
+        .args(as_user())
+        .arg(format!("--datadir={}", dir.display()))
+        .arg(format!("--tmpdir={}", dir.display()))
+        .args(early)
+        .stdin(File::open(&script).at("cannot open", &script)?))
 }
 
 /// A database server refuses to run as root unless told so in words.

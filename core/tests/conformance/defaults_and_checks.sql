@@ -1,6 +1,6 @@
 -- servers: mysql mariadb
 -- Every kind of default, check and comment.
--- same: SET time_zone = '+00:00', timestamp = 1700000000; INSERT INTO d (id) VALUES (100); SELECT HEX(CONCAT_WS('|', a, b, c, e, f + 0, g, h, i, j, k, l, m, n, o, p, q + 0, r, s, u)) FROM d WHERE id = 100
+-- same: SET time_zone = '+00:00', timestamp = 1700000000; INSERT INTO d (id) VALUES (100); SELECT HEX(CONCAT_WS('|', a, b, c, e, f + 0, g, h, i, j, k, l, m, HEX(n), HEX(o), p, q + 0, r, s, u)) FROM d WHERE id = 100
 SET NAMES utf8mb4, sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+03:00';
 CREATE TABLE d (id INT PRIMARY KEY DEFAULT 0,
   a VARCHAR(40) DEFAULT 'it''s \\ "x" `y` \n\t\0z' COMMENT 'c''s \\ "x" \n ; -- /* */ 表😀',

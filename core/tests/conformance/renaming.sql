@@ -43,7 +43,7 @@ END//
 CREATE PROCEDURE shows(n VARCHAR(20))
 BEGIN
   SHOW FULL TABLES FROM {db} LIKE 't';
-  SHOW COLUMNS FROM t IN {db} LIKE 'id';
+  SHOW COLUMNS FROM t IN {db} LIKE 's';
   SHOW INDEX FROM {db}.t WHERE Key_name = 'none';
 END//
 CREATE PROCEDURE `dynamic`()

@@ -35,4 +35,5 @@ mod told;
 mod values;
 mod verify;
 mod verify_ends;
+mod versions;
 mod whole;

@@ -12,6 +12,9 @@ const MAX_TABLES: usize = 20;
 
 /// Renders the whole report.
 pub(crate) fn render(report: &Report) -> String {
+    if report.resumed.as_ref().is_some_and(|resumed| resumed.case == ResumeCase::Finished) {
+        return format!("{}: {}\n", Printable(&report.target), ResumeCase::Finished.describe());
+    }
     let rate = if report.seconds > 0.0 { report.bytes as f64 / report.seconds } else { 0.0 };
     let mut out = format!("Cloned {}\n", Printable(&report.source));
     let _ = writeln!(out, "    to {}", Printable(&report.target));
@@ -47,12 +50,10 @@ pub(crate) fn render(report: &Report) -> String {
 /// Says what a resumed clone took over.
 fn resumed(resumed: &Resumption) -> String {
     let Resumption { case, taken_over, continued, read_again, .. } = resumed;
-    if *case == ResumeCase::Finished {
-        return case.describe().to_owned();
-    }
     let count = |tables: &Vec<String>| text::count(tables.len() as u64);
     let (over, part, again) = (count(taken_over), count(continued), count(read_again));
-    format!("{}; tables: {over} taken over, {part} in part, {again} made in this run", case.describe())
+    let how = case.describe().trim_start_matches("resumed: ");
+    format!("{how}; tables: {over} taken over, {part} in part, {again} made in this run")
 }
 
 fn tables(objects: &[ObjectReport]) -> String {

@@ -4,6 +4,7 @@ use super::grants::{Grants, NameComparison, parse_role_names};
 use super::message_format;
 use super::system_variables::SystemVariables;
 use crate::error::Result;
+use crate::mysql::capability::{self, Capability};
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_name;
 
@@ -24,7 +25,8 @@ pub(in crate::mysql) async fn inactive_roles_hint(conn: &mut Conn) -> Result<Str
 impl Account {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
         let variables = SystemVariables::read(conn).await?;
-        let row = conn.row("SELECT CURRENT_USER(), CURRENT_ROLE()").await?;
+        let role = if capability::has(&conn.server, Capability::Roles) { "CURRENT_ROLE()" } else { "NULL" };
+        let row = conn.row(&format!("SELECT CURRENT_USER(), {role}")).await?;
         let text = |index| row.as_ref().map(|row| row.string(index)).unwrap_or_default();
         let comparison = NameComparison { folds: variables.folds_names(), literal: variables.is_on("partial_revokes") };
         // For the current account the result includes the privileges of its active roles.

@@ -3,9 +3,10 @@
 use super::system_variables::SystemVariables;
 use crate::catalog::{ObjectKind, ObjectRef};
 use crate::error::Result;
+use crate::mysql::capability::{self, Capability};
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::quote_text;
-use crate::mysql::introspect::{equals_name, has_libraries};
+use crate::mysql::introspect::equals_name;
 
 /// Looks up the database's name as the server stores it; `None` if there is no such database.
 pub(super) async fn stored_name(conn: &mut Conn, variables: &SystemVariables, name: &str) -> Result<Option<String>> {
@@ -46,7 +47,7 @@ pub(super) async fn list_objects(conn: &mut Conn, database: &str) -> Result<Vec<
         "SELECT 'LIBRARY', LIBRARY_NAME FROM information_schema.LIBRARIES WHERE {}",
         equals_name("LIBRARY_SCHEMA", &stored)
     );
-    let libraries = has_libraries(&conn.server).then_some(libraries);
+    let libraries = capability::has(&conn.server, Capability::Libraries).then_some(libraries);
     for sql in [tables, routines, triggers, events].into_iter().chain(libraries) {
         for row in conn.rows(&sql).await? {
             if let Some(kind) = parse_kind(&row.string(0)) {

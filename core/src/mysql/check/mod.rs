@@ -23,7 +23,7 @@ mod tests;
 pub(super) use account::inactive_roles_hint;
 
 use super::connect::{Conn, ServerAddress};
-use crate::catalog::{Catalog, Flavor, ObjectRef, Server};
+use crate::catalog::{Catalog, ObjectRef, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
 use crate::plan::{Selection, SnapshotMethod};
@@ -69,11 +69,10 @@ pub(super) async fn read_server(conn: &mut Conn) -> Result<Server> {
 /// Reads the account's privileges, and returns the snapshot method that they allow.
 pub(super) async fn expected_snapshot_method(
     conn: &mut Conn,
-    flavor: Flavor,
     options: &CloneOptions,
     database: &str,
     partial: bool,
 ) -> Result<SnapshotMethod> {
     let account = account::Account::read(conn).await?;
-    Ok(snapshot_method::expected_method(&account, flavor, options, database, partial))
+    Ok(snapshot_method::expected_method(&account, &conn.server, options, database, partial))
 }

@@ -42,8 +42,7 @@ fn check_single_reader(
     options: &CloneOptions,
 ) -> Option<Finding> {
     let partial = selection.tables.len() < catalog.tables.len();
-    let method =
-        snapshot_method::expected_method(account, catalog.server.flavor, options, &catalog.database.name, partial);
+    let method = snapshot_method::expected_method(account, &catalog.server, options, &catalog.database.name, partial);
     if method != SnapshotMethod::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
         return None;
     }

@@ -3,8 +3,9 @@
 use super::account::Account;
 use super::message_format::{self, join_names, plural};
 use super::read_access;
-use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
+use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef};
 use crate::error::Error;
+use crate::mysql::capability::{self, Capability};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
 use crate::report::Finding;
@@ -56,9 +57,9 @@ fn suggest_grant_for_kind(account: &Account, catalog: &Catalog, kind: ObjectKind
 
 /// Suggests the `GRANT` that makes the definitions of routines visible.
 fn suggest_grant_for_routines(account: &Account, catalog: &Catalog) -> String {
-    match catalog.server.flavor {
-        Flavor::MySql => account.suggest_grant("SHOW_ROUTINE", "*.*"),
-        Flavor::MariaDb => account.suggest_grant("SELECT", "mysql.proc"),
+    match capability::has(&catalog.server, Capability::ShowRoutinePrivilege) {
+        true => account.suggest_grant("SHOW_ROUTINE", "*.*"),
+        false => account.suggest_grant("SELECT", "mysql.proc"),
     }
 }
 
@@ -109,9 +110,9 @@ pub(super) fn check_hidden_kinds(
 fn sees_all_routines(account: &Account, catalog: &Catalog) -> bool {
     let (grants, database) = (&account.grants, &catalog.database.name);
     let by_database = ["CREATE ROUTINE", "ALTER ROUTINE", "EXECUTE", "SHOW CREATE ROUTINE"];
-    let by_catalog = match catalog.server.flavor {
-        Flavor::MySql => grants.has_any_globally(&["SHOW_ROUTINE", "SELECT"]),
-        Flavor::MariaDb => grants.has_on_table("SELECT", "mysql", "proc"),
+    let by_catalog = match capability::has(&catalog.server, Capability::ShowRoutinePrivilege) {
+        true => grants.has_any_globally(&["SHOW_ROUTINE", "SELECT"]),
+        false => grants.has_on_table("SELECT", "mysql", "proc"),
     };
     by_catalog || by_database.iter().any(|privilege| grants.has_on_database(privilege, database))
 }

@@ -20,6 +20,7 @@ use mysql_common::proto::MyDeserialize;
 pub(super) use packet_stream::PacketStream;
 pub(crate) use server_address::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 
+use super::capability;
 use crate::catalog::{Flavor, Server};
 use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
@@ -84,6 +85,8 @@ pub(super) struct Conn {
     /// use it.
     id: u32,
     pub(super) server: Server,
+    /// Whether an EOF packet follows the definitions of columns, as in MySQL before 5.7.5 and MariaDB before 10.2.
+    sends_eof: bool,
     /// The user-level lock by which another connection identifies this one to kill it.
     pub(super) lock: Option<String>,
 }
@@ -105,16 +108,16 @@ impl Conn {
     /// Connects and logs in.
     async fn connect(address: &ServerAddress, traffic: TrafficClass) -> Result<Self> {
         let (mut stream, handshake) = login::log_in(address, traffic).await?;
-        if !handshake.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF) {
-            let message =
-                format!("the server's version {} is too old: MySQL 8.0 or MariaDB 10.6 at least", handshake.version);
-            return Err(Error::new(ErrorKind::Unsupported, message).with(address.role.name(), address));
-        }
         let flavor = if handshake.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
         // MariaDB adds a prefix to its version for old replicas.
         let version = handshake.version.strip_prefix("5.5.5-").unwrap_or(&handshake.version).to_owned();
+        let server = Server::new(flavor, version);
+        if let Some(message) = capability::too_old(&server, address.role) {
+            return Err(Error::new(ErrorKind::Unsupported, message).with(address.role.name(), address));
+        }
         stream.max_length = MAX_PACKET_LENGTH;
-        Ok(Self { stream, id: handshake.connection_id, server: Server::new(flavor, version), lock: None })
+        let sends_eof = !handshake.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
+        Ok(Self { stream, id: handshake.connection_id, server, sends_eof, lock: None })
     }
 
     /// Sets the time without data after which a second connection inspects the statement; at most the address's time.
@@ -183,6 +186,7 @@ impl Conn {
         for _ in 0..columns {
             self.stream.read_packet().await?;
         }
+        self.end_columns().await?;
         let (mut rows, mut bytes, longest) = (Vec::new(), 0, 4 * self.stream.max_length);
         loop {
             let packet = self.stream.read_packet().await?;
@@ -202,6 +206,14 @@ impl Conn {
                 rows.push(parse_text_row(packet, columns)?);
             }
         }
+    }
+
+    /// Reads the packet that older servers send after the definitions of columns.
+    pub(super) async fn end_columns(&mut self) -> Result<()> {
+        if self.sends_eof && !is_eof(self.stream.read_packet().await?) {
+            return Err(malformed_packet());
+        }
+        Ok(())
     }
 
     /// Runs a statement and returns the first row, if there is one.
@@ -234,6 +246,11 @@ impl Conn {
 /// Whether a packet that begins with 0xFE ends a result. A row that begins with this byte has at least 16 MiB.
 pub(super) fn is_result_end(packet: &[u8]) -> bool {
     packet.len() < 0xFF_FFFF
+}
+
+/// Whether this is an EOF packet: a marker, the number of warnings and the status.
+fn is_eof(packet: &[u8]) -> bool {
+    packet.first() == Some(&0xFE) && packet.len() <= 5
 }
 
 /// Parses the first packet of a result.

@@ -1,4 +1,4 @@
-//! Replaces the database in qualified names.
+//! Replaces the database in qualified names and in SHOW statements.
 
 use super::lexer::{Token, TokenKind, tokenize};
 use super::{Dialect, quote_name};
@@ -31,10 +31,9 @@ pub(crate) fn rename_database(sql: &str, dialect: Dialect, rename: &DatabaseRena
     let mut copied = 0;
     let mut count = 0;
     for (position, &(index, token)) in significant.iter().enumerate() {
-        if names.is_qualifier(position)
-            && token.ident().is_none_or(|name| name != *to)
-            && (!ambiguous || names.must_be_database(position))
-        {
+        let means_database = names.is_shown_database(position)
+            || names.is_qualifier(position) && (!ambiguous || names.must_be_database(position));
+        if means_database && token.ident().is_none_or(|name| name != *to) {
             renamed.extend(all.iter().take(index).skip(copied).map(|token| token.text));
             renamed.push_str(&quote_like(token, to, dialect));
             copied = index + 1;
@@ -89,6 +88,9 @@ const BEFORE_TABLES: [&str; 24] = [
 const BEFORE_COLUMNS: [&str; 10] =
     ["SELECT", "WHERE", "ON", "SET", "BY", "HAVING", "VALUES", "RETURN", "LIMIT", "RETURNING"];
 
+/// The words between SHOW and the kind of the listed objects.
+const SHOW_MODIFIERS: [&str; 3] = ["FULL", "EXTENDED", "OPEN"];
+
 /// MariaDB's functions with a sequence as their argument.
 const SEQUENCE_FUNCTIONS: [&str; 3] = ["NEXTVAL", "LASTVAL", "SETVAL"];
 
@@ -132,12 +134,39 @@ impl<'t, 'a> QualifiedNames<'t, 'a> {
             && !self.follows_punct(position, &[".", "@", "@@"])
     }
 
+    /// Whether the token is the old name as the database of a SHOW statement, as in `SHOW TABLES FROM d` and `SHOW COLUMNS FROM
+    /// t IN d`.
+    fn is_shown_database(&self, position: usize) -> bool {
+        let introduces = |token: &Token<'_>| token.is_any_word(&["FROM", "IN"]);
+        if !self.is_old_name(position)
+            || self.is_punct(position + 1, ".")
+            || !self.token_before(position, 1).is_some_and(introduces)
+        {
+            return false;
+        }
+        let is_show = |at: &usize| self.token_at(*at).is_some_and(|token| token.is_word("SHOW"));
+        let Some(show) = (0..position).rev().find(is_show) else { return false };
+        let words: Vec<&Token<'_>> = (show + 1..position - 1).filter_map(|at| self.token_at(at)).collect();
+        let rest = words.split_at(words.iter().take_while(|word| word.is_any_word(&SHOW_MODIFIERS)).count()).1;
+        match rest {
+            [what] => what.is_any_word(&["TABLES", "TRIGGERS", "EVENTS"]),
+            [table, status] if table.is_word("TABLE") => status.is_word("STATUS"),
+            [what, from, name @ ..] => {
+                what.is_any_word(&["COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS"])
+                    && introduces(from)
+                    && matches!(name, [_] | [_, _, _])
+            }
+            [] => false,
+        }
+    }
+
     /// Whether the name is also the name of a table, an alias, a row variable or a column.
     fn has_other_use(&self) -> bool {
         let row_of_a_trigger = ["NEW", "OLD"].iter().any(|row| self.old_name.eq_ignore_ascii_case(row));
         let is_namesake = |position| {
             let account = self.follows_punct(position, &["@", "@@"]) || self.is_punct(position + 1, "@");
-            self.is_old_name(position) && !self.is_qualifier(position) && !account
+            let database = self.is_qualifier(position) || self.is_shown_database(position);
+            self.is_old_name(position) && !database && !account
         };
         row_of_a_trigger || (0..self.significant.len()).any(is_namesake)
     }
@@ -212,6 +241,21 @@ mod tests {
         assert_eq!(with("x(d.1b,d.t)", Dialect::default(), "d", "e"), ("x(e.1b,e.t)".into(), 2));
         assert_eq!(renamed("/*!50001 select d.a */").1, 1);
         assert_eq!(renamed("create trigger d.tr before insert on d.t for each row set new.a = 1").1, 2);
+    }
+
+    #[test]
+    fn the_database_of_a_show_statement_is_renamed() {
+        for (sql, expected) in [
+            ("begin show full tables from d like 't'; end", "begin show full tables from `new-d` like 't'; end"),
+            ("show table status in `d`", "show table status in `new-d`"),
+            ("show columns from d in d", "show columns from d in `new-d`"),
+            ("show index from t from d where 1", "show index from t from `new-d` where 1"),
+            ("show triggers from d; select d.a", "show triggers from `new-d`; select `new-d`.a"),
+        ] {
+            assert_eq!(renamed(sql).0, expected);
+        }
+        stays("show columns from d");
+        stays("show tables; select x from d");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads one index or foreign key of a table, and writes the statements that add them later.
 
-use super::lexer::{Token, join_tokens};
+use super::lexer::{Token, TokenKind, join_tokens};
 use super::quote_name;
 use super::token_cursor::{TokenCursor, slice_tokens, split_at_commas};
 
@@ -129,6 +129,8 @@ pub(super) fn read_foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
     if !cursor.eat_words(&["FOREIGN", "KEY"]) {
         return None;
     }
+    // MariaDB before 10.6 prints the name of the index too.
+    cursor.next_if(|token| token.kind == TokenKind::QuotedIdent);
     let columns = part_columns(eat_key_parts(item, &mut cursor)?)?;
     if !cursor.eat_word("REFERENCES") {
         return None;
@@ -225,6 +227,8 @@ mod tests {
         assert_eq!(read.referenced_table, "p");
         assert_eq!(read.referenced_columns, ["x", "y"]);
         assert_eq!(read.definition, text);
+        let indexed = foreign("CONSTRAINT `f` FOREIGN KEY `i` (`a`) REFERENCES `p` (`b`)").unwrap();
+        assert_eq!((indexed.name.as_deref(), indexed.columns.as_slice()), (Some("f"), ["a".to_owned()].as_slice()));
         let bare = foreign("FOREIGN KEY (a) REFERENCES p (b)").unwrap();
         assert_eq!((bare.name, bare.referenced_database), (None, None));
         assert_eq!(foreign("CONSTRAINT `c` CHECK (`FOREIGN` > 1)"), None);

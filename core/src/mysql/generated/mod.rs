@@ -17,10 +17,11 @@ use tokio::sync::OwnedRwLockReadGuard;
 
 use self::scratch_table::{ScratchColumns, ScratchTable};
 use self::settings_search::{ComparedColumns, SettingsSearch};
+use super::capability::{self, Capability};
 use super::ddl::quote_name;
 use super::target::TargetDatabase;
 use crate::batch::Batch;
-use crate::catalog::{Column, Flavor, Printable, Server, Table};
+use crate::catalog::{Column, Printable, Server, Table};
 use crate::codec::{Digest, Field, row_texts, split_fields};
 use crate::error::Result;
 use crate::fidelity::{FidelityIssue, Severity};
@@ -69,12 +70,6 @@ fn may_hold_zero_dates(batch: &Batch) -> bool {
     batch.data.windows(3).any(|bytes| bytes == b"-00")
 }
 
-/// Whether the server accepts an offset in a time literal, independent of the session's time zone. Source: "Date and Time Literals"
-/// (<https://dev.mysql.com/doc/refman/9.7/en/date-and-time-literals.html>): since MySQL 8.0.19.
-fn accepts_time_offsets(server: &Server) -> bool {
-    server.flavor == Flavor::MySql && server.version_numbers() >= (8, 0, 19)
-}
-
 impl TargetDatabase {
     /// Divides a batch by the settings that its rows need. Without such settings, the batch is one part.
     pub(super) async fn divide_batch(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<BatchDivision> {
@@ -91,7 +86,8 @@ impl TargetDatabase {
         let has_stored = stored_generated_columns(table).next().is_some();
         let whole = |settings| vec![BatchPart { settings, batch: batch.clone() }];
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
-        let dependencies = dependencies::column_dependencies(table, accepts_time_offsets(server), zeros);
+        let dependencies =
+            dependencies::column_dependencies(table, capability::has(server, Capability::TimeOffsetLiterals), zeros);
         let candidates = SessionSettings::candidates(&dependencies, &source);
         let usual = candidates.first().map(SessionSettings::accepting_all_dates).unwrap_or_default();
         let usual = usual.completed_by(&rules);
@@ -230,7 +226,11 @@ impl TargetDatabase {
         let state = self.state();
         let known = state.generated_columns.get(&table.number).and_then(|table| table.known.last().cloned());
         let known = known.unwrap_or_else(|| {
-            let dependencies = dependencies::column_dependencies(&table.table, accepts_time_offsets(server), false);
+            let dependencies = dependencies::column_dependencies(
+                &table.table,
+                capability::has(server, Capability::TimeOffsetLiterals),
+                false,
+            );
             let candidates = SessionSettings::candidates(&dependencies, state.source.as_ref().unwrap_or(server));
             candidates.into_iter().next().unwrap_or_default()
         });
@@ -246,7 +246,8 @@ impl TargetDatabase {
         division: &BatchDivision,
     ) -> Vec<SessionSettings> {
         let table = self.with_own_definition(table);
-        let dependencies = dependencies::rule_dependencies(&table, accepts_time_offsets(server));
+        let dependencies =
+            dependencies::rule_dependencies(&table, capability::has(server, Capability::TimeOffsetLiterals));
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
         let mut candidates = SessionSettings::candidates(&dependencies, &source);
         if let Some(part) = division.parts.first() {

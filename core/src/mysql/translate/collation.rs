@@ -1,9 +1,10 @@
 //! Maps collations and character sets of one family to those of the other.
 
+use super::super::capability::{self, Capability};
 use super::super::ddl::{TokenCursor, TokenKind};
 use super::token_editor::TokenEditor;
 use super::{FidelityLog, Translator};
-use crate::catalog::Flavor;
+use crate::catalog::Server;
 
 /// The nearest collation of the target.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(super) fn nearest_collation(name: &str, translator: &Translator<'_>) -> Opti
     let name = canonical_name(&name.to_ascii_lowercase());
     let charset = name.split('_').next().unwrap_or_default();
     let (nearest, exact) = match translator.targets_mariadb() {
+        _ if translator.is_within_family() => (name, true),
         true if charset == "gb18030" => return None,
         true => nearest_in_mariadb(&name, translator),
         false => nearest_in_mysql(&name, charset, translator),
@@ -69,7 +71,7 @@ pub(super) fn charset_name(name: &str, translator: &Translator<'_>) -> String {
 }
 
 /// The current name of a collation or character set: `utf8mb3` instead of `utf8`.
-fn canonical_name(name: &str) -> String {
+pub(super) fn canonical_name(name: &str) -> String {
     match name.strip_prefix("utf8") {
         Some("") => "utf8mb3".to_owned(),
         Some(rest) if rest.starts_with('_') => format!("utf8mb3{rest}"),
@@ -81,13 +83,8 @@ fn canonical_name(name: &str) -> String {
 
 /// The name in the target's version: older servers know `utf8mb3` only as `utf8`.
 fn versioned_name(name: String, translator: &Translator<'_>) -> String {
-    let knows = if translator.targets_mariadb() {
-        translator.target_is_at_least(10, 6, 0)
-    } else {
-        translator.target_is_at_least(8, 0, 30)
-    };
     match name.strip_prefix("utf8mb3") {
-        Some(rest) if !knows => format!("utf8{rest}"),
+        Some(rest) if !translator.target_has(Capability::Utf8mb3Collations) => format!("utf8{rest}"),
         _ => name,
     }
 }
@@ -110,7 +107,7 @@ fn nearest_in_mariadb(name: &str, translator: &Translator<'_>) -> (String, bool)
     let language = language.trim_end_matches('_');
     // `_ks` also distinguishes Hiragana from Katakana.
     let plain = kind.trim_end_matches("_ks");
-    if !translator.target_is_at_least(10, 10, 1) {
+    if !translator.target_has(Capability::Uca1400Collations) {
         let nearest = if plain.ends_with("ci") { "utf8mb4_unicode_520_nopad_ci" } else { "utf8mb4_nopad_bin" };
         return (nearest.to_owned(), false);
     }
@@ -130,9 +127,9 @@ fn nearest_in_mysql(name: &str, charset: &str, translator: &Translator<'_>) -> (
     if let Some(rules) = rest.strip_prefix("uca1400_") {
         return nearest_to_uca1400(rules, charset, translator);
     }
-    let modern = charset == "utf8mb4" && translator.target_is_at_least(8, 0, 1);
+    let modern = charset == "utf8mb4" && translator.target_has(Capability::Utf8mb4Collations0900);
     match rest {
-        "nopad_bin" if charset == "utf8mb4" && translator.target_is_at_least(8, 0, 17) => {
+        "nopad_bin" if charset == "utf8mb4" && translator.target_has(Capability::Utf8mb4Bin0900) => {
             ("utf8mb4_0900_bin".to_owned(), true)
         }
         "nopad_bin" => (format!("{charset}_bin"), false),
@@ -163,7 +160,7 @@ fn nearest_to_uca1400(rules: &str, charset: &str, translator: &Translator<'_>) -
     if language.is_empty() && insensitive && !nopad {
         return (format!("{charset}_unicode_520_ci"), true);
     }
-    if charset != "utf8mb4" || !translator.target_is_at_least(8, 0, 1) {
+    if charset != "utf8mb4" || !translator.target_has(Capability::Utf8mb4Collations0900) {
         return match (language, cased) {
             (_, "cs") => (format!("{charset}_bin"), false),
             ("", _) => (format!("{charset}_unicode_520_ci"), false),
@@ -185,11 +182,12 @@ fn nearest_to_uca1400(rules: &str, charset: &str, translator: &Translator<'_>) -
     }
 }
 
-/// The source's default collation of a character set.
-pub(super) fn default_collation(charset: &str, translator: &Translator<'_>) -> Option<String> {
+/// The server's default collation of a character set.
+pub(super) fn default_collation(charset: &str, server: &Server) -> Option<String> {
     let special = match charset {
-        "utf8mb4" if translator.from.flavor == Flavor::MySql && translator.from.version_numbers() >= (8, 0, 1) => {
-            "utf8mb4_0900_ai_ci"
+        "utf8mb4" if capability::has(server, Capability::Utf8mb4Collations0900) => "utf8mb4_0900_ai_ci",
+        "utf8mb4" | "utf8mb3" | "ucs2" | "utf16" | "utf32" if capability::has(server, Capability::Uca1400Defaults) => {
+            return Some(format!("{charset}_uca1400_ai_ci"));
         }
         "latin1" | "dec8" | "swe7" => return Some(format!("{charset}_swedish_ci")),
         "hp8" => "hp8_english_ci",
@@ -202,6 +200,14 @@ pub(super) fn default_collation(charset: &str, translator: &Translator<'_>) -> O
         _ => return Some(format!("{charset}_general_ci")),
     };
     Some(special.to_owned())
+}
+
+/// The source's default collation of a character set, if the target has another one.
+pub(super) fn lost_default(charset: &str, translator: &Translator<'_>) -> Option<String> {
+    let charset = canonical_name(&charset.to_ascii_lowercase());
+    let ours = default_collation(&charset, translator.from)?;
+    let theirs = default_collation(&charset, translator.to);
+    (theirs.as_ref() != Some(&ours)).then_some(ours)
 }
 
 /// Replaces every collation and character set by the target's. With `defaults`, adds the source's default collation to
@@ -240,8 +246,11 @@ pub(super) fn rename_collations(
         }
         let charset = charset_name(&name, translator);
         let follows = cursor.peek().is_some_and(|next| next.is_word("COLLATE"));
-        let default = default_collation(&canonical_name(&name.to_ascii_lowercase()), translator)
-            .filter(|_| defaults && depth == 0 && !follows);
+        let default = match translator.is_within_family() {
+            true => lost_default(&name, translator),
+            false => default_collation(&canonical_name(&name.to_ascii_lowercase()), translator.from),
+        };
+        let default = default.filter(|_| defaults && depth == 0 && !follows);
         let default = default.and_then(|default| translate_collation(&default, translator, log));
         if charset == "gb18030" && translator.targets_mariadb() && !follows {
             log.unsupported("character set", "gb18030, which the target does not have");

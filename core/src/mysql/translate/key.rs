@@ -1,5 +1,6 @@
 //! Translates one index or constraint of a table.
 
+use super::super::capability::Capability;
 use super::super::ddl::{Token, TokenCursor, TokenKind, join_tokens, quote_name, slice_tokens, split_at_commas};
 use super::table_summary::{self, TableSummary};
 use super::token_editor::TokenEditor;
@@ -212,11 +213,11 @@ fn translate_attributes(
         if cursor.eat_word("COMMENT") {
             cursor.next();
         } else if translator.targets_mariadb() && cursor.eat_word("INVISIBLE") {
-            let knows = translator.target_is_at_least(10, 6, 0);
+            let knows = translator.target_has(Capability::InvisibleIndexes);
             log.note(what, "INVISIBLE", if knows { "IGNORED" } else { "visible" });
             editor.replace(start..cursor.end(), if knows { "IGNORED" } else { "" });
         } else if !translator.targets_mariadb() && cursor.eat_word("IGNORED") {
-            let knows = translator.target_is_at_least(8, 0, 0);
+            let knows = translator.target_has(Capability::InvisibleIndexes);
             log.note(what, "IGNORED", if knows { "INVISIBLE" } else { "visible" });
             editor.replace(start..cursor.end(), if knows { "INVISIBLE" } else { "" });
         } else if translator.targets_mariadb() && cursor.eat_words(&["WITH", "PARSER"]) {

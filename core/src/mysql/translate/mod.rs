@@ -1,4 +1,4 @@
-//! Translates definitions between the dialects of MySQL and MariaDB. No I/O.
+//! Translates definitions between the dialects of MySQL and MariaDB, and between releases of one family. No I/O.
 //!
 //! Contains no policy. A construct without an exact equivalent becomes the nearest one, and a `FidelityIssue` says so:
 //! a `Note` if the meaning is the same, a `Warning` if something is lost, an `Error` if the target cannot have the
@@ -16,13 +16,19 @@
 //! | [`unsupported_functions`] | find functions that only one family has |
 //! | [`function_calls`] | rewrite calls of functions of one family to those of the other |
 //! | [`definition`] | translate views, routines, triggers and events |
+//! | [`release`] | adapt definitions to another release of the same family |
+//! | [`charset`] | keep the default collations of character sets in code |
+//! | [`group_by`] | move the order of a GROUP BY into an ORDER BY |
 //! | [`token_editor`] | replace some tokens of a text |
 
+mod charset;
 mod collation;
 mod column;
 mod definition;
 mod function_calls;
+mod group_by;
 mod key;
+mod release;
 mod table;
 mod table_options;
 mod table_summary;
@@ -36,15 +42,16 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::capability::{self, Capability};
 use super::system_versioning;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectRef, Server, Table};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
 use crate::report::Note;
 
-/// Translates a catalog for the target, and lists the differences. Within a family, returns the catalog itself.
+/// Translates a catalog for the target, and lists the differences. Within a release, returns the catalog itself.
 pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog>, Vec<FidelityIssue>) {
-    if catalog.server.flavor == to.flavor {
+    if catalog.server.is_same_release(to) {
         return (Cow::Borrowed(catalog), Vec::new());
     }
     let translator = Translator::new(&catalog.server, to, &catalog.tables.iter().collect::<Vec<_>>());
@@ -59,7 +66,7 @@ pub(super) fn catalog<'c>(catalog: &'c Catalog, to: &Server) -> (Cow<'c, Catalog
 /// Translates the definitions of a plan for the target. Its columns stay the source's, as they describe the encoding of
 /// the rows.
 pub(super) fn plan<'p>(plan: &'p Plan, to: &Server) -> Cow<'p, Plan> {
-    if plan.server.flavor == to.flavor {
+    if plan.server.is_same_release(to) {
         return Cow::Borrowed(plan);
     }
     let translator =
@@ -95,7 +102,7 @@ struct Translator<'s> {
 impl<'s> Translator<'s> {
     fn new(from: &'s Server, to: &'s Server, tables: &[&Table]) -> Self {
         let mut check_counts = BTreeMap::new();
-        if to.flavor == Flavor::MySql {
+        if from.flavor != to.flavor && to.flavor == Flavor::MySql {
             for name in tables.iter().flat_map(|table| table::check_names(&table.create)) {
                 *check_counts.entry(name.to_lowercase()).or_default() += 1;
             }
@@ -103,17 +110,27 @@ impl<'s> Translator<'s> {
         Self { from, to, check_counts }
     }
 
+    /// Whether both servers are of one family.
+    fn is_within_family(&self) -> bool {
+        self.from.flavor == self.to.flavor
+    }
+
     fn targets_mariadb(&self) -> bool {
         self.to.flavor == Flavor::MariaDb
     }
 
-    /// Whether the target's version is this one or a later one.
-    fn target_is_at_least(&self, major: u32, minor: u32, patch: u32) -> bool {
-        self.to.version_numbers() >= (major, minor, patch)
+    /// Whether the target has this.
+    fn target_has(&self, capability: Capability) -> bool {
+        capability::has(self.to, capability)
     }
 
     fn translate_table(&self, table: &Table, issues: &mut Vec<FidelityIssue>) -> Table {
         let mut log = FidelityLog::for_object(table.object());
+        if self.is_within_family() {
+            let create = release::adapt_table(&table.create, self, &mut log);
+            issues.append(&mut log.issues);
+            return Table { create, ..table.clone() };
+        }
         let create = table::translate_table(&table.create, self, &mut log);
         let plain = self.without_history(table);
         let columns = plain.columns.iter().map(|column| type_mapping::map_column(column, self)).collect();
@@ -132,7 +149,10 @@ impl<'s> Translator<'s> {
 
     fn translate_definition(&self, definition: &Definition, issues: &mut Vec<FidelityIssue>) -> Definition {
         let mut log = FidelityLog::for_object(definition.object.clone());
-        let translated = definition::translate_definition(definition, self, &mut log);
+        let translated = match self.is_within_family() {
+            true => release::adapt_definition(definition, self, &mut log),
+            false => definition::translate_definition(definition, self, &mut log),
+        };
         issues.append(&mut log.issues);
         translated
     }

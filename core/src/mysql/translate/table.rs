@@ -59,7 +59,7 @@ fn expand_conditional_comments(create: &str) -> String {
 }
 
 /// The token ranges of the items and of the options after them.
-fn split_body(all: &[Token<'_>]) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+pub(super) fn split_body(all: &[Token<'_>]) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
     let mut cursor = TokenCursor::new(all);
     while !cursor.peek()?.is_punct("(") {
         cursor.next();

@@ -1,5 +1,6 @@
 //! Translates the table options and the partition clause.
 
+use super::super::capability::Capability;
 use super::super::ddl::{Token, TokenCursor, TokenKind, join_tokens, slice_tokens};
 use super::token_editor::TokenEditor;
 use super::{FidelityLog, Translator, collation};
@@ -78,7 +79,8 @@ fn eat_unsupported_option(cursor: &mut TokenCursor<'_, '_>, translator: &Transla
 /// The engine that replaces one that the target cannot have.
 pub(super) fn replacement_engine(name: &str, partitioned: bool, translator: &Translator<'_>) -> Option<&'static str> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
-    let unsupported = is("Aria") || is("MyISAM") && partitioned && translator.target_is_at_least(8, 0, 0);
+    let unsupported =
+        is("Aria") || is("MyISAM") && partitioned && !translator.target_has(Capability::PartitionedMyIsam);
     (unsupported && !translator.targets_mariadb()).then_some("InnoDB")
 }
 

@@ -1,5 +1,6 @@
 //! Maps column types of one family to those of the other.
 
+use super::super::capability::Capability;
 use super::{Translator, collation};
 use crate::catalog::Column;
 
@@ -26,8 +27,7 @@ pub(super) fn map_type(name: &str, arguments: &str, translator: &Translator<'_>)
     match (name, translator.targets_mariadb()) {
         ("geomcollection", true) => TypeMapping::Alias("geometrycollection"),
         ("json", true) => TypeMapping::Equivalent("json", "longtext with CHECK (json_valid())"),
-        ("vector", true) if !translator.target_is_at_least(11, 7, 1) => vector_as_bytes(arguments),
-        ("vector", false) if !translator.target_is_at_least(9, 0, 0) => vector_as_bytes(arguments),
+        ("vector", _) if !translator.target_has(Capability::Vectors) => vector_as_bytes(arguments),
         ("uuid", false) => text(36, "char"),
         ("inet4", false) => text(15, "varchar"),
         ("inet6", false) => text(39, "varchar"),

@@ -84,9 +84,14 @@ fn table_options(
 }
 
 fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BTreeMap<String, String>) -> Result<()> {
+    // MySQL 5.6 has no generated columns.
+    let generated = "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'information_schema' \
+                     AND table_name = 'columns' AND column_name = 'generation_expression'";
+    let has_generated = server.rows(generated)?.concat() != ["0"];
+    let expression = if has_generated { "generation_expression" } else { "NULL" };
     let rows = server.rows(&format!(
         "SELECT table_name, column_name, ordinal_position, column_type, character_set_name, collation_name, \
-         is_nullable, IF(data_type = 'timestamp', NULL, column_default), extra, generation_expression, column_comment \
+         is_nullable, IF(data_type = 'timestamp', NULL, column_default), extra, {expression}, column_comment \
          FROM information_schema.columns WHERE table_schema = {}",
         literal(name)
     ))?;

@@ -1,9 +1,10 @@
 //! Says whether two databases hold the same, without a line of dbgraft: `mysql_async` reads both.
 
 mod definitions;
+mod portable;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::thread;
 
@@ -26,7 +27,9 @@ pub struct CompareOptions {
     pub auto_increment: bool,
     /// Compare the order of a table's indexes and constraints. Default: false.
     pub key_order: bool,
-    /// The databases are of two families: compare only what both can say, so JSON by its text and rows as they are now.
+    /// The servers are of two series of one family: of definitions compare only what both say in one way. Default: false.
+    pub series: bool,
+    /// The servers are of two families: compare only what both can say, so JSON by its text and rows as they are now.
     /// Default: false.
     pub across: bool,
     /// Only these tables and views (and their triggers). Default: all.
@@ -42,10 +45,26 @@ impl Default for CompareOptions {
             definers: false,
             auto_increment: false,
             key_order: false,
+            series: false,
             across: false,
             only: None,
         }
     }
+}
+
+impl CompareOptions {
+    /// All that databases of these two servers can have in common: within a series everything, within a family rows and
+    /// what both say of definitions, else rows and the names of objects.
+    pub fn between(a: &Database, b: &Database) -> Self {
+        let one_family = a.flavor == b.flavor;
+        let series = one_family && series_of(&a.version) != series_of(&b.version);
+        Self { definitions: one_family, series, across: !one_family, ..Self::default() }
+    }
+}
+
+/// The first two numbers of a version.
+fn series_of(version: &str) -> Vec<&str> {
+    version.split(|c: char| !c.is_ascii_digit()).take(2).collect()
 }
 
 /// All that is in a database: definitions as text, and a digest of every row. Equal contents are equal dumps.
@@ -64,6 +83,16 @@ impl Dump {
     /// The names of all objects, as `table orders` or `trigger orders_log`.
     pub fn objects(&self) -> impl Iterator<Item = &str> {
         self.definitions.keys().map(String::as_str)
+    }
+
+    /// The names of all that differs, as `table orders`, `column orders.id` or `rows of orders`.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.definitions.keys().chain(other.definitions.keys()).collect();
+        let differs = |name: &&&String| self.definitions.get(**name) != other.definitions.get(**name);
+        let definitions = names.iter().filter(differs).map(|name| (**name).clone());
+        let rows =
+            self.rows.iter().filter(|(table, rows)| other.rows.get(*table).is_some_and(|others| others != *rows));
+        definitions.chain(rows.map(|(table, _)| format!("rows of {table}"))).collect()
     }
 
     /// Describes the differences; empty without differences.
@@ -115,7 +144,10 @@ fn differing_lines(text: &mut String, name: &str, first: &str, second: &str) {
 
 /// Reads everything that is in the database `name`.
 pub fn dump(server: &Database, name: &str, options: &CompareOptions) -> Result<Dump> {
-    let mut definitions = definitions::read(server, name, options)?;
+    let mut definitions = match options.series || options.across {
+        true => portable::read(server, name, options)?,
+        false => definitions::read(server, name, options)?,
+    };
     if !options.definitions {
         definitions.values_mut().for_each(String::clear);
     }
@@ -123,9 +155,10 @@ pub fn dump(server: &Database, name: &str, options: &CompareOptions) -> Result<D
     Ok(Dump { definitions, rows })
 }
 
-/// Fails with a readable account of the differences, if there are any.
+/// Fails with a readable account of the differences, if there are any. Compares as much as the two servers can have in
+/// common: [`CompareOptions::between`].
 pub fn compare(a: &Database, name_a: &str, b: &Database, name_b: &str) -> Result<()> {
-    compare_with(a, name_a, b, name_b, &CompareOptions::default())
+    compare_with(a, name_a, b, name_b, &CompareOptions::between(a, b))
 }
 
 /// The same, with options.

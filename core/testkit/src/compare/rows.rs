@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{CompareOptions, identifier, literal, settled};
 use crate::database::Database;
 use crate::error::Result;
+use crate::flavor::Flavor;
 
 /// How many differing rows are shown.
 const EXAMPLES: usize = 3;
@@ -98,17 +99,18 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
     ))?;
     let versions = if across { RowVersioning::None } else { row_versioning(server, name, table)? };
     let shown = |name: &str| (name.to_owned(), "timestamp".to_owned());
-    let (mut names, mut values) = match versions {
-        RowVersioning::Implicit => (
-            vec![shown("row_start"), shown("row_end")],
-            vec!["CAST(ROW_START AS CHAR)".to_owned(), "CAST(ROW_END AS CHAR)".to_owned()],
-        ),
-        RowVersioning::None | RowVersioning::Columns => Default::default(),
+    let (mut names, mut values) = match &versions {
+        RowVersioning::Implicit => {
+            (vec![shown("row_start"), shown("row_end")], vec!["CAST(ROW_START AS CHAR)".to_owned(), row_end("ROW_END")])
+        }
+        RowVersioning::None | RowVersioning::Columns { .. } => Default::default(),
     };
     for column in columns {
         if let [name, kind] = column.as_slice() {
             let kind = kind.to_ascii_lowercase();
-            values.push(exact(&identifier(name), &kind, across));
+            let ends = matches!(&versions, RowVersioning::Columns { row_end } if row_end == name);
+            let column = identifier(name);
+            values.push(if ends { row_end(&column) } else { exact(&column, &kind, across) });
             names.push((name.clone(), kind));
         }
     }
@@ -119,25 +121,37 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
 }
 
 /// How a table of MariaDB keeps the versions of its rows.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(PartialEq)]
 enum RowVersioning {
     None,
     /// The times of a row are hidden.
     Implicit,
-    /// They are in columns like others.
-    Columns,
+    /// They are in columns like others; this one says until when the row was there.
+    Columns {
+        row_end: String,
+    },
+}
+
+/// An expression that shows until when a row was there; `now` for one that still is. The end of time, by which a server
+/// marks such a row, moved in MariaDB 11.5: with the range of TIMESTAMP.
+fn row_end(column: &str) -> String {
+    let end_of_time = "COALESCE(FROM_UNIXTIME(4294967295.999999), FROM_UNIXTIME(2147483647.999999))";
+    format!("IF({column} = {end_of_time}, 'now', CAST({column} AS CHAR))")
 }
 
 fn row_versioning(server: &Database, name: &str, table: &str) -> Result<RowVersioning> {
+    if server.flavor == Flavor::MySql {
+        return Ok(RowVersioning::None);
+    }
     let of_table = format!("table_schema = {} AND table_name = {}", literal(name), literal(table));
     let rows = server.rows(&format!(
-        "SELECT table_type, (SELECT COUNT(*) FROM information_schema.columns WHERE {of_table} \
-         AND generation_expression LIKE 'ROW START') FROM information_schema.tables WHERE {of_table}"
+        "SELECT table_type, IFNULL((SELECT column_name FROM information_schema.columns WHERE {of_table} \
+         AND generation_expression LIKE 'ROW END'), '') FROM information_schema.tables WHERE {of_table}"
     ))?;
     let row: Vec<&str> = rows.iter().flatten().map(String::as_str).collect();
     Ok(match row.as_slice() {
-        ["SYSTEM VERSIONED", "0"] => RowVersioning::Implicit,
-        ["SYSTEM VERSIONED", _] => RowVersioning::Columns,
+        ["SYSTEM VERSIONED", ""] => RowVersioning::Implicit,
+        ["SYSTEM VERSIONED", row_end] => RowVersioning::Columns { row_end: (*row_end).to_owned() },
         _ => RowVersioning::None,
     })
 }
@@ -146,7 +160,7 @@ fn row_versioning(server: &Database, name: &str, table: &str) -> Result<RowVersi
 fn exact(column: &str, kind: &str, across: bool) -> String {
     match kind {
         // A float as text is rounded, as a double it is not; and not every server's text shows the sign of zero.
-        "float" => format!("CONCAT(CAST({column} AS DOUBLE), ' ', ATAN2({column}, -1) < 0)"),
+        "float" => format!("CONCAT({column} + 0e0, ' ', ATAN2({column}, -1) < 0)"),
         "double" => format!("CONCAT(CAST({column} AS CHAR), ' ', ATAN2({column}, -1) < 0)"),
         "bit" => format!("HEX({column} + 0)"),
         // An invalid value and an empty one look the same and have different numbers.

@@ -1,4 +1,4 @@
-//! Turns the machine's own apt source into one for Debian's unstable suite, with the same address, key and options.
+//! Turns the machine's own apt source into one for another suite of Debian, with the same address, key and options.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,15 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-const SUITE: &str = "sid";
-
-/// Finds the Debian archive among the machine's sources.
-pub(super) fn derive() -> Result<Source> {
+/// Finds the Debian archive among the machine's sources, and asks it for `suite`.
+pub(super) fn derive(suite: &str) -> Result<Source> {
     let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     let codename = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let mut suites = vec!["stable", "oldstable", "testing", "unstable", SUITE];
+    let mut suites = vec!["stable", "oldstable", "testing", "unstable", "sid"];
     suites.extend(codename.map(|name| name.trim_matches('"')));
     for file in source_files() {
         let text = fs::read_to_string(&file).at("cannot read", &file)?;
-        if let Some(source) = rewrite(&text, &suites) {
+        if let Some(source) = rewrite(&text, &suites, suite) {
             return Ok(source);
         }
     }
@@ -31,7 +29,7 @@ pub(super) fn derive() -> Result<Source> {
 }
 
 /// The same source with its snapshot moved to `stamp`, where it is of a moment of the past: the
-/// MySQL of that moment may be another one.
+/// server of that moment may be another one.
 pub(super) fn at_moment(source: &Source, stamp: &str) -> Option<Source> {
     let mut found = false;
     let moved = |part: &str| {
@@ -62,13 +60,13 @@ fn source_files() -> Vec<PathBuf> {
     files
 }
 
-fn rewrite(text: &str, suites: &[&str]) -> Option<Source> {
+fn rewrite(text: &str, suites: &[&str], wanted: &str) -> Option<Source> {
     let deb822 = text.lines().any(|line| line.to_ascii_lowercase().starts_with("uris:"));
     if deb822 {
-        let stanza = stanzas(text).find_map(|stanza| rewrite_stanza(&stanza, suites))?;
+        let stanza = stanzas(text).find_map(|stanza| rewrite_stanza(&stanza, suites, wanted))?;
         return Some(Source { extension: "sources", text: stanza });
     }
-    let line = text.lines().find_map(|line| rewrite_line(line, suites))?;
+    let line = text.lines().find_map(|line| rewrite_line(line, suites, wanted))?;
     Some(Source { extension: "list", text: line })
 }
 
@@ -78,7 +76,7 @@ fn stanzas(text: &str) -> impl Iterator<Item = Vec<&str>> {
         .map(|stanza| stanza.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).collect())
 }
 
-fn rewrite_stanza(lines: &[&str], suites: &[&str]) -> Option<String> {
+fn rewrite_stanza(lines: &[&str], suites: &[&str], wanted: &str) -> Option<String> {
     let field = |name: &str| {
         lines.iter().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -86,7 +84,7 @@ fn rewrite_stanza(lines: &[&str], suites: &[&str]) -> Option<String> {
         })
     };
     let has =
-        |name, wanted: &[&str]| field(name).is_some_and(|value| value.split(' ').any(|word| wanted.contains(&word)));
+        |name, words: &[&str]| field(name).is_some_and(|value| value.split(' ').any(|word| words.contains(&word)));
     let enabled = !field("Enabled").is_some_and(|value| value.eq_ignore_ascii_case("no"));
     if !(enabled && has("Types", &["deb"]) && has("Suites", suites) && has("Components", &["main"])) {
         return None;
@@ -95,7 +93,7 @@ fn rewrite_stanza(lines: &[&str], suites: &[&str]) -> Option<String> {
     for line in lines {
         let replaced = match line.split_once(':').map(|(key, _)| key.to_ascii_lowercase()).as_deref() {
             Some("types") => "Types: deb".to_owned(),
-            Some("suites") => format!("Suites: {SUITE}"),
+            Some("suites") => format!("Suites: {wanted}"),
             Some("components") => "Components: main".to_owned(),
             _ => (*line).to_owned(),
         };
@@ -106,7 +104,7 @@ fn rewrite_stanza(lines: &[&str], suites: &[&str]) -> Option<String> {
 }
 
 /// `deb [options] uri suite component…`
-fn rewrite_line(line: &str, suites: &[&str]) -> Option<String> {
+fn rewrite_line(line: &str, suites: &[&str], wanted: &str) -> Option<String> {
     let rest = line.trim().strip_prefix("deb")?;
     let rest = rest.strip_prefix([' ', '\t', '['].as_slice()).map(|_| rest.trim_start())?;
     let (options, rest) = match rest.split_once(']') {
@@ -118,7 +116,7 @@ fn rewrite_line(line: &str, suites: &[&str]) -> Option<String> {
     if !suites.contains(&suite) || !words.any(|component| component == "main") {
         return None;
     }
-    Some(format!("deb {options}{uri} {SUITE} main\n"))
+    Some(format!("deb {options}{uri} {wanted} main\n"))
 }
 
 /// Applies `change` to the part of a path that ends at the end of a word or line.
@@ -143,7 +141,7 @@ mod tests {
         let text = "Types: deb\nURIs: http://mirror.test/debian-security\nSuites: bookworm-security\nComponents: main\n\n\
                     # ours\nTypes: deb deb-src\nURIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates\n\
                     Components: main contrib\nSigned-By: /usr/share/keyrings/k.gpg\n";
-        let source = rewrite(text, &SUITES).unwrap();
+        let source = rewrite(text, &SUITES, "sid").unwrap();
         assert_eq!(source.extension, "sources");
         assert_eq!(
             source.text,
@@ -156,15 +154,18 @@ mod tests {
     fn a_one_line_source_keeps_its_options() {
         let text = "# deb http://no.test bookworm main\ndeb http://other.test/x nodistro main\n\
                     deb [signed-by=/k.gpg arch=amd64] http://mirror.test/debian bookworm main contrib\n";
-        let source = rewrite(text, &SUITES).unwrap();
+        let source = rewrite(text, &SUITES, "sid").unwrap();
         assert_eq!(source.extension, "list");
         assert_eq!(source.text, "deb [signed-by=/k.gpg arch=amd64] http://mirror.test/debian sid main\n");
     }
 
     #[test]
     fn another_distribution_has_none() {
-        assert_eq!(rewrite("deb http://mirror.test/ubuntu noble main\n", &SUITES), None);
-        assert_eq!(rewrite("Types: deb\nURIs: u\nSuites: bookworm\nComponents: main\nEnabled: no\n", &SUITES), None);
+        assert_eq!(rewrite("deb http://mirror.test/ubuntu noble main\n", &SUITES, "sid"), None);
+        assert_eq!(
+            rewrite("Types: deb\nURIs: u\nSuites: bookworm\nComponents: main\nEnabled: no\n", &SUITES, "sid"),
+            None
+        );
     }
 
     #[test]

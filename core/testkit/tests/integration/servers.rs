@@ -1,18 +1,16 @@
 //! Servers start, serve, take options and die.
 
-use dbgraft_testkit::{Database, Flavor, MariaDb, MySql, Proxy, Server, ServerOptions, Tls};
+use dbgraft_testkit::{
+    Database, Flavor, MariaDb, MySql, Proxy, Release, Server, ServerOptions, Tls, source_of, target_of,
+};
 use mysql_async::SslOpts;
 
-fn start(flavor: Flavor) -> Server {
-    ServerOptions::new(flavor).start().unwrap()
-}
-
-fn serves(flavor: Flavor) {
-    let mut server = start(flavor);
-    assert_eq!(server.flavor, flavor);
+fn serves(release: Release) {
+    let mut server = ServerOptions::new(release).start().unwrap();
+    assert_eq!(server.flavor, release.flavor());
     assert_eq!(server.sql("SELECT 'a\tb', NULL; SELECT '🦀\\n'").unwrap(), "a\tb\tNULL\n🦀\n");
     let again = Database::from_url(&server.url).unwrap();
-    assert_eq!(again.flavor, flavor);
+    assert_eq!(again.flavor, release.flavor());
     assert_eq!(again.version, server.version);
     assert_eq!(again.sql("SELECT CURRENT_USER(), @@log_bin, @@local_infile").unwrap(), "root@%\t1\t1");
     let error = server.sql("SELECT nonsense").unwrap_err().to_string();
@@ -36,12 +34,24 @@ fn serves(flavor: Flavor) {
 
 #[test]
 fn mysql_serves() {
-    serves(Flavor::MySql);
+    serves(Release::MySql97);
 }
 
 #[test]
 fn mariadb_serves() {
-    serves(Flavor::MariaDb);
+    serves(Release::MariaDb1011);
+}
+
+#[test]
+fn other_releases_serve() {
+    for (release, version) in Release::EXTRA.into_iter().zip(["5.6.", "10.5.", "11.8."]) {
+        serves(release);
+        let shared = source_of(release);
+        assert!(shared.version.starts_with(version), "{release}: {}", shared.version);
+        assert_eq!(target_of(release).url, shared.url);
+    }
+    let error = ServerOptions::new(Release::MySql56).tls(Tls::WithSan).start().unwrap_err();
+    assert!(error.to_string().contains("MySQL 5.6 speaks no version of TLS"), "{error}");
 }
 
 #[test]
@@ -83,7 +93,7 @@ fn verified(server: &Server) -> String {
 
 #[test]
 fn a_proxy_is_a_bad_line_to_a_server() {
-    let server = start(Flavor::MariaDb);
+    let server = MariaDb::start().unwrap();
     let proxy = Proxy::start((server.host.as_str(), server.port)).unwrap();
     let far = server.with_address("127.0.0.1", proxy.port());
     assert_eq!(far.sql("SELECT LENGTH(REPEAT('x', 1000))").unwrap(), "1000");

@@ -3,6 +3,7 @@
 use super::super::message_format::display_name;
 use super::super::system_variables;
 use super::TargetContext;
+use crate::mysql::capability;
 use crate::mysql::connect::Conn;
 use crate::report::Finding;
 
@@ -23,11 +24,10 @@ pub(super) fn check(conn: &Conn, target: &TargetContext<'_>) -> Vec<Finding> {
             "source and target are the same database {name} on the same server: give the target another name"
         ))];
     }
-    let series = |server: &crate::catalog::Server| (server.version_numbers().0, server.version_numbers().1);
-    if from.flavor == to.flavor && series(from) > series(to) {
-        return vec![Finding::warning(format!(
-            "the source is newer than the target ({from}, {to}): what the target does not know will be refused"
-        ))];
-    }
-    Vec::new()
+    let pair = capability::describe_pair(from, to);
+    let finding = |pair| match from.flavor == to.flavor && from.version_numbers() > to.version_numbers() {
+        true => Finding::warning(format!("{pair}; the source is newer than the target, which may not know all of it")),
+        false => Finding::note(pair),
+    };
+    pair.map(finding).into_iter().collect()
 }

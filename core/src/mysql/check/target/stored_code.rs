@@ -6,6 +6,7 @@ use super::super::message_format::{self, display_name, join_list, plural};
 use super::TargetContext;
 use crate::catalog::{Definition, Flavor, ObjectKind};
 use crate::error::Result;
+use crate::mysql::capability::{self, Capability};
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{Dialect, EventStatus, Token, definer_account, disable_event, quote_text, tokenize};
 use crate::options::Definer;
@@ -75,7 +76,7 @@ async fn check_definers(conn: &mut Conn, target: &TargetContext<'_>) -> Result<V
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let has_new_privileges = conn.server.flavor == Flavor::MySql && conn.server.version_numbers() >= (8, 2, 0);
+    let has_new_privileges = capability::has(&conn.server, Capability::NonexistentDefinerPrivilege);
     let (rights, name): (&[&str], _) = match conn.server.flavor {
         Flavor::MariaDb => (&["SET USER", "SUPER"], "SET USER"),
         Flavor::MySql if has_new_privileges => (&["SET_ANY_DEFINER", "SUPER"], "SET_ANY_DEFINER"),

@@ -25,8 +25,7 @@ fn mysqldump_account(database: &TestDatabase) -> TestAccount {
 async fn expected_method(database: &TestDatabase, account: &TestAccount) -> SnapshotMethod {
     let address = database.address_as(account);
     let mut conn = session::open_control(&address).await.unwrap();
-    let flavor = conn.server.flavor;
-    super::super::expected_snapshot_method(&mut conn, flavor, &all_objects(), &database.name, false).await.unwrap()
+    super::super::expected_snapshot_method(&mut conn, &all_objects(), &database.name, false).await.unwrap()
 }
 
 #[tokio::test]

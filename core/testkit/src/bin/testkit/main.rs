@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dbgraft_testkit::{Database, ServerSelection};
+use dbgraft_testkit::{Database, Release, ServerSelection};
 
 #[derive(Parser)]
 #[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
@@ -21,8 +21,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make this Debian machine ready: MariaDB, sshd, MySQL
-    Install,
+    /// Make this Debian machine ready: MariaDB, sshd, MySQL, and the further releases that are asked for
+    Install {
+        #[command(flatten)]
+        releases: ReleaseFlags,
+    },
     /// Start servers and say on one line how to reach them; stop them at the end of standard input, SIGINT or SIGTERM
     Up {
         #[command(flatten)]
@@ -77,7 +80,28 @@ enum Command {
     },
 }
 
-/// Without any flag, all of them.
+/// Releases beside those that every test uses.
+#[derive(Args)]
+struct ReleaseFlags {
+    /// A server of MySQL 5.6
+    #[arg(long)]
+    mysql56: bool,
+    /// A server of MariaDB 10.5
+    #[arg(long)]
+    mariadb105: bool,
+    /// A server of MariaDB 11.8
+    #[arg(long)]
+    mariadb118: bool,
+}
+
+impl ReleaseFlags {
+    fn wanted(&self) -> Vec<Release> {
+        let flags = [self.mysql56, self.mariadb105, self.mariadb118];
+        Release::EXTRA.into_iter().zip(flags).filter_map(|(release, wanted)| wanted.then_some(release)).collect()
+    }
+}
+
+/// Without any flag, MySQL, MariaDB, S3 and SSH.
 #[derive(Args)]
 struct ServerFlags {
     /// Two MySQL servers, source and target
@@ -86,6 +110,8 @@ struct ServerFlags {
     /// Two MariaDB servers, source and target
     #[arg(long)]
     mariadb: bool,
+    #[command(flatten)]
+    releases: ReleaseFlags,
     /// An S3 server with a bucket
     #[arg(long)]
     s3: bool,
@@ -99,10 +125,10 @@ struct ServerFlags {
 
 impl ServerFlags {
     fn wanted(&self) -> ServerSelection {
-        let Self { mysql, mariadb, s3, sshd, fsync } = *self;
-        let some = mysql || mariadb || s3 || sshd;
-        if some {
-            ServerSelection { mysql, mariadb, s3, sshd, fsync }
+        let Self { mysql, mariadb, s3, sshd, fsync, .. } = *self;
+        let extra = self.releases.wanted();
+        if mysql || mariadb || s3 || sshd || !extra.is_empty() {
+            ServerSelection { mysql, mariadb, extra, s3, sshd, fsync }
         } else {
             ServerSelection { fsync, ..ServerSelection::all() }
         }
@@ -111,7 +137,7 @@ impl ServerFlags {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Install => dbgraft_testkit::install(tell).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Install { releases } => install(&releases.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Up { servers, .. } => up::up(servers.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
         Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
@@ -123,6 +149,10 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "testkit: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn install(extra: &[Release]) -> Result<(), Failure> {
+    Ok(dbgraft_testkit::install(extra, tell)?)
 }
 
 fn sample(url: &str, name: &str) -> Result<(), Failure> {
