@@ -27,6 +27,7 @@ mod names;
 mod objects;
 mod ours;
 mod regions;
+mod resume;
 mod retry;
 mod sizes;
 mod ssh;
