@@ -70,8 +70,10 @@ export interface EngineOptions {
   lockWait?: number | string;
   /** Do not request the global read lock while a statement has been running at the source for this many seconds; default: 2; 0 disables the check. */
   lockGuard?: number | string;
-  /** Read without a consistent snapshot. */
+  /** Read without a consistent snapshot. With `resume`, tables may be of several moments. */
   noConsistency?: boolean;
+  /** Go on with a clone that was killed, by the same source, target and options. */
+  resume?: boolean;
 }
 
 /** The engine's options, and those of this package. */
@@ -380,6 +382,22 @@ export interface TablePlan {
   filter: string | null;
   chunk_key: string[];
   chunks: Chunk[];
+  /** The position that its rows are of, if an earlier run of a resumed clone read them. */
+  position?: Position;
+}
+
+/** What a target records of the job that writes into it. */
+export interface JobDescription {
+  /** A random name. */
+  id: string;
+  source: string;
+  /** The URL of the staging archive. */
+  staging: string | null;
+  keeps_staging: boolean;
+  fidelity: FidelityIssue[];
+  warnings: string[];
+  /** Whether a resume reads all tables again that are not complete. */
+  reads_again: boolean;
 }
 
 export interface Plan {
@@ -394,6 +412,8 @@ export interface Plan {
   warnings: string[];
   /** The views that are invalid at the source. */
   invalid: ObjectRef[];
+  /** The job; none before the snapshot. */
+  job?: JobDescription;
 }
 
 export type Severity = 'note' | 'warning' | 'error';
@@ -443,6 +463,24 @@ export interface ObjectReport {
   bytes: number;
   seconds: number;
   warnings: string[];
+  /** The position that the rows of this table are of, if it is not that of the report. */
+  position: Position | null;
+}
+
+/** How a clone was resumed. */
+export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'several_moments';
+
+/** What a resumed clone took over, and what it read again. */
+export interface Resumption {
+  case: ResumeCase;
+  /** When the clone began, by the target's clock in UTC. */
+  started: string;
+  /** The tables that were complete. */
+  taken_over: string[];
+  /** The tables of which some batches were there. */
+  continued: string[];
+  /** The tables that were read as a whole in this run. */
+  read_again: string[];
 }
 
 /** The result of `clone`. */
@@ -462,6 +500,8 @@ export interface Report {
   rows: number;
   bytes: number;
   seconds: number;
+  /** What a resumed clone took over from an earlier run. */
+  resumed: Resumption | null;
 }
 
 export interface Verification {
@@ -508,4 +548,5 @@ export type Event =
       /** Seconds. */
       elapsed: number; eta: number | null;
     }
+  | { event: 'resumed'; message: string }
   | { event: 'warning'; message: string };

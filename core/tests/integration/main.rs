@@ -30,6 +30,7 @@ mod regions;
 mod resume;
 mod retry;
 mod sizes;
+mod soak;
 mod ssh;
 mod tls;
 mod told;

@@ -11,7 +11,7 @@ use dbgraft_testkit::{Database, Flavor, compare, s3};
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
 
 /// A table of each kind that a resume treats differently, and objects that come after the rows.
-const SHOP: &str = "
+pub(crate) const SHOP: &str = "
     CREATE TABLE customers (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(50), UNIQUE KEY by_name (name)) AUTO_INCREMENT = 5000;
     CREATE TABLE orders (id INT AUTO_INCREMENT PRIMARY KEY, customer INT, note TEXT, KEY by_note (note(20)), \
         CONSTRAINT of_customer FOREIGN KEY (customer) REFERENCES customers (id));
@@ -32,7 +32,7 @@ const SHOP: &str = "
     CREATE EVENT ev ON SCHEDULE EVERY 1 DAY STARTS '2038-01-01 00:00:00' DO DELETE FROM keyless LIMIT 1;";
 
 /// Batches of a few hundred kilobytes, one at a time.
-const SLOWLY: [&str; 6] = ["--threads", "1", "--memory", "8M", "--max-rate", "2M"];
+pub(crate) const SLOWLY: [&str; 6] = ["--threads", "1", "--memory", "8M", "--max-rate", "2M"];
 
 /// What a test waits for before it kills.
 #[derive(Clone, Copy)]
@@ -43,14 +43,14 @@ enum Until {
     Complete(u32),
 }
 
-fn run(arguments: &[&str]) -> Child {
+pub(crate) fn run(arguments: &[&str]) -> Child {
     let mut command = Command::new(DBGRAFT);
     command.args(arguments).args(["--progress", "none"]).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
 /// The number of lines of the journal that fit the condition; `None` without a journal.
-fn lines(target: &Database, to: &str, condition: &str) -> Option<u32> {
+pub(crate) fn lines(target: &Database, to: &str, condition: &str) -> Option<u32> {
     let sql = format!("SELECT COUNT(*) FROM {}._dbgraft_journal WHERE {condition}", quoted(to));
     target.sql(&sql).ok()?.trim().parse().ok()
 }
@@ -72,7 +72,7 @@ fn kill_at(bench: &Bench, mut clone: Child, until: Until) {
 }
 
 /// Kills a clone and waits until its connections are gone.
-fn kill(bench: &Bench, mut clone: Child) {
+pub(crate) fn kill(bench: &Bench, mut clone: Child) {
     clone.kill().unwrap();
     clone.wait().unwrap();
     let idle = || {
@@ -82,7 +82,7 @@ fn kill(bench: &Bench, mut clone: Child) {
     assert!(wait_for(Duration::from_secs(30), idle), "the killed clone still has connections");
 }
 
-fn stderr(clone: &mut Child) -> String {
+pub(crate) fn stderr(clone: &mut Child) -> String {
     use std::io::Read as _;
     let mut text = String::new();
     clone.stderr.take().map(|mut stream| stream.read_to_string(&mut text).unwrap());
@@ -93,7 +93,7 @@ fn resume() -> CloneOptions {
     CloneOptions { resume: true, ..CloneOptions::default() }
 }
 
-async fn state(bench: &Bench) -> CloneState {
+pub(crate) async fn state(bench: &Bench) -> CloneState {
     TargetJob::new(bench.target_url()).status().await.unwrap().state
 }
 
@@ -145,6 +145,9 @@ async fn an_import_that_was_killed_goes_on_exactly_where_it_was() {
             assert_eq!(case(&report), ResumeCase::OneMoment);
             assert_eq!(report.rows, 3000);
             let resumed = report.resumed.unwrap();
+            if matches!(until, Until::Batches(1)) {
+                assert_eq!(resumed.continued, ["orders"], "{resumed:?}");
+            }
             assert_eq!(resumed.taken_over.len() + resumed.continued.len() + resumed.read_again.len(), 6, "{resumed:?}");
             bench.assert_equal();
             assert_eq!(report.fidelity, []);
