@@ -104,6 +104,12 @@ export function plan(source: SourceLike, target: TargetLike, options?: CloneOpti
 /** Compares the rows of both ends without changing either. Differences are not errors: they are in the comparison. */
 export function verify(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Comparison>;
 
+/** Returns what the target knows of a clone into it: how far it is, or that it was killed. Changes nothing. */
+export function status(target: string | URL, options?: CloneOptions): Promise<TargetStatus>;
+
+/** Removes what a killed clone has left in the target, its staging archive too. What was there before stays. */
+export function abandon(target: string | URL, options?: CloneOptions): Promise<Abandoned>;
+
 /** A clone as a job. Each method but `cancel` starts it. */
 export class CloneJob implements AsyncIterable<Event> {
   /** @throws {CloneError} `USAGE` for invalid arguments. */
@@ -469,6 +475,48 @@ export interface ObjectReport {
 
 /** How a clone was resumed. */
 export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'several_moments';
+
+/** How far a clone has come with one table. */
+export interface TableProgress {
+  table: number;
+  name: string;
+  rows: number;
+  bytes: number;
+  /** Whether the table has all rows and indexes. */
+  complete: boolean;
+}
+
+/** What a target knows of a clone into it. */
+export interface TargetStatus {
+  target: string;
+  state: 'none' | 'running' | 'dead' | 'unfinished' | 'damaged' | 'finished';
+  /** The state in one line, with what can be done. */
+  message: string;
+  source: string | null;
+  /** When the clone began, by the target's clock in UTC. */
+  started: string | null;
+  dbgraft: string | null;
+  /** The URL of the staging archive. */
+  staging: string | null;
+  /** The number of tables that are complete. */
+  complete: number;
+  rows: number;
+  bytes: number;
+  /** The estimated number of all rows. */
+  rows_total: number;
+  bytes_total: number;
+  tables: TableProgress[];
+}
+
+/** What `abandon` has removed. */
+export interface Abandoned {
+  target: string;
+  /** The source's URL; null if there was no clone to abandon. */
+  source: string | null;
+  /** The URL of the staging archive that was removed. */
+  staging: string | null;
+  message: string;
+}
 
 /** What a resumed clone took over, and what it read again. */
 export interface Resumption {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
+use crate::clone_record::{CloneRecord, CloneState};
+use crate::endpoint::StagingArchive;
 use crate::engine::LegOutcome;
 use crate::error::Result;
 use crate::event::{Event, Phase};
@@ -37,6 +39,7 @@ impl JobRun {
         for finding in preflight.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
+        self.remove_stale_staging().await?;
         self.emit_phase(Phase::Snapshot);
         let mut plan = self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?;
         plan.job = self.describe_job(&preflight);
@@ -44,6 +47,26 @@ impl JobRun {
         self.set_needs_cleanup(true);
         let outcome = self.run_legs(&plan).await?;
         Ok(Cloned { plan, outcome, preflight, resumption: None })
+    }
+
+    /// Removes the staging archive of a killed clone whose place this one takes: its journal alone names it.
+    async fn remove_stale_staging(&self) -> Result<()> {
+        let record = self.with_retries("looking for another clone", || self.ends.sink.clone_record()).await?;
+        let Some(CloneRecord { state: CloneState::Dead, plan: Some(plan), .. }) = record else { return Ok(()) };
+        let Some(url) = plan.job.staging.filter(|_| !plan.job.keeps_staging) else { return Ok(()) };
+        let remove = async {
+            let stage = StagingArchive::recorded(&url)?;
+            if stage.is_of_job(&plan.job.id).await? {
+                stage.remove().await?;
+            }
+            Ok(())
+        };
+        let removed: Result<()> = remove.await;
+        if let Err(error) = removed {
+            let message = format!("the archive that a killed clone staged at {url} is left: {error}");
+            self.events.emit(Event::Warning { message });
+        }
+        Ok(())
     }
 
     /// Describes the job for the records of its target.

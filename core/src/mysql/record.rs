@@ -131,10 +131,9 @@ impl TargetDatabase {
         self.on_load_session(async |conn| {
             let database = &self.address.database;
             let parts = read_parts(conn, database, &table.table.name).await?;
-            let line = Line::table(table.number, &TableLine { state: TableState::Complete, parts, notes });
+            let line = TableLine { state: TableState::Complete, parts, notes };
             conn.exec("START TRANSACTION").await?;
-            journal::remove_table_state(conn, database, table.number).await?;
-            journal::insert(conn, database, &job, &owner, &[line]).await?;
+            journal::update_table(conn, database, &job, &owner, table.number, &line).await?;
             conn.exec("COMMIT").await.map(drop)
         })
         .await

@@ -215,10 +215,19 @@ pub(super) async fn remove_table_lines(conn: &mut Conn, database: &str, tables: 
     Ok(())
 }
 
-/// Removes the line of a table's state.
-pub(super) async fn remove_table_state(conn: &mut Conn, database: &str, table: u32) -> Result<()> {
-    let sql = format!("DELETE FROM {} WHERE kind = 'table' AND table_number = {table}", quoted_table(database));
-    conn.exec(&sql).await.map(drop)
+/// Replaces the line of a table's state in the current transaction, if `owner` is the owner of the journal.
+pub(super) async fn update_table(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+    owner: &str,
+    number: u32,
+    content: &TableLine,
+) -> Result<()> {
+    let line = Line::table(number, content);
+    // By the whole primary key: a range would lock the gaps beside it, in which others insert.
+    conn.exec(&format!("DELETE FROM {} WHERE {}", quoted_table(database), line.place(""))).await?;
+    insert(conn, database, job, owner, &[line]).await.map(drop)
 }
 
 /// Counts the recorded batches of each table and chunk.
