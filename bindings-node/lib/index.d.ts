@@ -474,7 +474,7 @@ export interface ObjectReport {
 }
 
 /** How a clone was resumed. */
-export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'several_moments';
+export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'read_again' | 'several_moments';
 
 /** How far a clone has come with one table. */
 export interface TableProgress {

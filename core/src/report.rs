@@ -178,6 +178,8 @@ pub enum ResumeCase {
     NoRowMissing,
     /// The missing rows came from an archive: all rows are of one moment.
     OneMoment,
+    /// No table was complete: all are read again, at one moment.
+    ReadAgain,
     /// Tables that were not complete were read again, at another moment.
     SeveralMoments,
 }
@@ -189,6 +191,7 @@ impl ResumeCase {
             Self::Finished => "there is nothing to resume: the clone is complete",
             Self::NoRowMissing => "resumed: all rows are there, and the source is not asked for any",
             Self::OneMoment => "resumed: the missing rows come from the archive, so that all are of one moment",
+            Self::ReadAgain => "resumed: no table was complete, so that all are read again, at one moment",
             Self::SeveralMoments => {
                 "resumed: tables that were not complete are read again as a whole, so that tables are of several moments"
             }

@@ -351,7 +351,7 @@ class Resumption(JsonValue):
     """What a resumed clone took over, and what it read again."""
 
     case: str
-    """`finished`, `no_row_missing`, `one_moment` or `several_moments`."""
+    """`finished`, `no_row_missing`, `one_moment`, `read_again` or `several_moments`."""
     started: str
     """When the clone began, by the target's clock in UTC."""
     taken_over: tuple[str, ...] = ()

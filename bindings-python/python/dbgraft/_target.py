@@ -92,8 +92,6 @@ def abandon(target: str, *, target_password: Optional[str] = None, **options: Un
     return Abandoned.from_dict(_run("abandon", target, target_password, dict(options)))
 
 
-async def abandon_async(
-    target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]
-) -> Abandoned:
+async def abandon_async(target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]) -> Abandoned:
     """Remove like `abandon`, without blocking the event loop."""
     return Abandoned.from_dict(await asyncio.to_thread(_run, "abandon", target, target_password, dict(options)))

@@ -2,6 +2,7 @@
 
 mod batch_index;
 mod layout;
+mod progress;
 mod reader;
 mod remove;
 mod restrict;

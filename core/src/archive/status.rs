@@ -1,8 +1,11 @@
 //! Finds out whether there is an archive at a location.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, decode};
+use super::layout::{ChunkEntry, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, PROGRESS, decode, progress_table};
+use crate::batch::Receipt;
 use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, TablePlan};
@@ -52,7 +55,7 @@ pub(super) async fn record(store: &dyn ObjectStore) -> Result<Option<CloneRecord
         let plan = written_plan(store).await?;
         let totals = match state {
             CloneState::Finished => read_totals(store).await?,
-            _ => Vec::new(),
+            _ => read_progress(store).await?,
         };
         let table = |table: &TablePlan| {
             let total = totals.iter().find(|(number, ..)| *number == table.number);
@@ -72,4 +75,26 @@ async fn read_totals(store: &dyn ObjectStore) -> Result<Vec<(u32, u64, u64)>> {
     let Some(document) = store.find(MANIFEST, MAX_DOCUMENT_BYTES).await? else { return Ok(Vec::new()) };
     let manifest: Manifest = decode(&document, &store.url(MANIFEST))?.content;
     Ok(manifest.table_totals().collect())
+}
+
+/// The rows and bytes of each complete table of an unfinished archive.
+async fn read_progress(store: &dyn ObjectStore) -> Result<Vec<(u32, u64, u64)>> {
+    let sum = |chunks: &[ChunkEntry], value: fn(Receipt) -> u64| {
+        chunks.iter().flat_map(ChunkEntry::receipts).map(value).sum::<u64>()
+    };
+    let total = |(table, chunks): (u32, Vec<ChunkEntry>)| {
+        (table, sum(&chunks, |receipt| receipt.rows), sum(&chunks, |receipt| receipt.bytes))
+    };
+    Ok(complete_tables(store).await?.into_iter().map(total).collect())
+}
+
+/// The chunks of the tables that an unfinished archive holds completely, by the number of the table.
+pub(super) async fn complete_tables(store: &dyn ObjectStore) -> Result<BTreeMap<u32, Vec<ChunkEntry>>> {
+    let mut tables = BTreeMap::new();
+    for key in store.list(PROGRESS).await? {
+        let Some(table) = progress_table(&key) else { continue };
+        let document = store.get(&key, MAX_DOCUMENT_BYTES).await?;
+        tables.insert(table, decode(&document, &store.url(&key))?.content);
+    }
+    Ok(tables)
 }

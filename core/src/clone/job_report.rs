@@ -6,9 +6,19 @@ use super::preflight::PreflightResult;
 use crate::endpoint::StagingArchive;
 use crate::engine::TableTotals;
 use crate::fidelity::{FidelityIssue, Severity};
-use crate::report::{Note, ObjectReport, Report};
+use crate::report::{Note, ObjectReport, Report, ResumeCase, Resumption};
 
 impl JobRun {
+    /// The URL of the staging archive that is kept, if it is complete.
+    fn kept_archive(&self, resumption: Option<&Resumption>) -> Option<String> {
+        let stage = match resumption {
+            None => self.ends.staging.as_ref(),
+            Some(resumption) if resumption.case == ResumeCase::SeveralMoments => None,
+            Some(_) => self.recorded_staging.get(),
+        };
+        stage.filter(|_| self.options.keep_archive).map(StagingArchive::url)
+    }
+
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
     pub(super) fn report(&self, cloned: Cloned, seconds: f64) -> (Report, Vec<FidelityIssue>) {
         let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption } = cloned;
@@ -46,7 +56,7 @@ impl JobRun {
         let report = Report {
             source: self.ends.source_name.clone(),
             target: self.ends.target_name.clone(),
-            archive: self.ends.staging.as_ref().filter(|_| self.options.keep_archive).map(StagingArchive::url),
+            archive: self.kept_archive(resumption.as_ref()),
             server: plan.server.clone(),
             database: plan.database.clone(),
             position: plan.position.clone(),

@@ -50,6 +50,8 @@ impl JobRun {
         self.set_needs_cleanup(true);
         let outcome = match staged_source {
             Some(source) => Leg { source, ..leg }.run().await?,
+            // The rest of a clone through an archive does not go through it.
+            None if plan.job.staging.is_some() => leg.run().await?,
             None => self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await?,
         };
         if let Some(stage) = self.recorded_staging.get()
@@ -96,7 +98,11 @@ impl JobRun {
             let plan = self.check_archive(plan).await?;
             return Ok(ResumeDecision { case: ResumeCase::OneMoment, plan, started, staged_source });
         }
-        if self.options.no_consistency && plan.job.staging.is_none() {
+        if left.state == CloneState::Unfinished && !left.tables.iter().any(|table| table.complete) {
+            let plan = self.plan_rest(&left, plan, snapshot).await?;
+            return Ok(ResumeDecision { case: ResumeCase::ReadAgain, plan, started, staged_source });
+        }
+        if self.options.no_consistency {
             let plan = self.plan_rest(&left, plan, snapshot).await?;
             return Ok(ResumeDecision { case: ResumeCase::SeveralMoments, plan, started, staged_source });
         }
@@ -218,12 +224,8 @@ fn usable_plan(left: &CloneRecord, target: &str) -> Result<Plan> {
                 "the clone into {target} cannot be resumed: {damage}: start again with --if-exists drop"
             ));
         }
-        CloneState::Unfinished => {
-            return refused(format!(
-                "{target} is an unfinished archive, and exports are not resumed: replace it by --if-exists drop"
-            ));
-        }
-        CloneState::None | CloneState::Dead | CloneState::Finished => {}
+        // Whether an export runs is not known: who asks for a resume says that it does not.
+        CloneState::None | CloneState::Dead | CloneState::Unfinished | CloneState::Finished => {}
     }
     left.plan.clone().map_or_else(
         || refused(format!("the clone into {target} was killed before it had a plan: undo it by `dbgraft abandon`")),

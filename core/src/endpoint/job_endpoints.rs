@@ -256,7 +256,10 @@ fn open_sink(
             let name = store.url("");
             match archive_writer {
                 Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
-                None => (name, Arc::new(ArchiveWriter::new(store, options.if_exists == IfExists::Drop))),
+                None => {
+                    let writer = ArchiveWriter::new(store, options.if_exists == IfExists::Drop);
+                    (name, Arc::new(writer.with_progress(options.resume)))
+                }
             }
         }
     })

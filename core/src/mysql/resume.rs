@@ -10,6 +10,7 @@ use super::connect::Conn;
 use super::create_objects::drop_statement;
 use super::ddl::quote_name;
 use super::journal::{self, JournalContents, Line, TableLine, TableState};
+use super::lock_wait::is_lock_wait;
 use super::record::read_parts;
 use super::remains::{FateDecision, TableFate};
 use super::target::{JournalAccess, TargetDatabase};
@@ -20,6 +21,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Chunk, Plan, ResumeState, TablePlan};
 
 const UNKNOWN_TABLE: u16 = 1146;
+/// The error of a table whose definition is newer than the snapshot: an ALTER of the killed process has just ended.
+const DEFINITION_CHANGED: u16 = 1412;
+/// How often the remains are looked at while definitions change.
+const MAX_LOOKS: usize = 20;
 
 /// The tables of a plan by what a resume does with them.
 struct Fates(BTreeMap<u32, TableFate>);
@@ -49,6 +54,7 @@ impl TargetDatabase {
         self.detect_load_data(&mut conn).await?;
         // The plan names the source's engines, by which the batches were written.
         let (fates, started, previous) = self.check_remains(source_plan).await?;
+        self.wait_for_statements(&mut conn, source_plan, &fates).await?;
         let access = JournalAccess { job: source_plan.job.id.clone(), owner: new_token() };
         let lines = self.resumed_lines(&mut conn, source_plan, &fates, started).await?;
         conn.exec("START TRANSACTION").await?;
@@ -92,6 +98,16 @@ impl TargetDatabase {
     /// Compares what is there with the journal, in one snapshot. Returns what happens to each table, when the job began,
     /// and the owner of the journal.
     async fn check_remains(&self, plan: &Plan) -> Result<(Fates, String, String)> {
+        for _ in 0..MAX_LOOKS {
+            match self.check_remains_once(plan).await {
+                Err(error) if error.code() == Some(DEFINITION_CHANGED) => {}
+                checked => return checked,
+            }
+        }
+        Err(refusal("its tables change all the time: another session alters them".to_owned()))
+    }
+
+    async fn check_remains_once(&self, plan: &Plan) -> Result<(Fates, String, String)> {
         let mut conn = self.connections.register(session::open_control(&self.address).await?).await?;
         conn.exec("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
         let contents = self.read_journal(&mut conn, &plan.job.id).await?;
@@ -109,6 +125,22 @@ impl TargetDatabase {
         conn.exec("COMMIT").await?;
         self.connections.close(conn);
         Ok((fates, job.started.clone(), owner.clone()))
+    }
+
+    /// Waits until no statement of the killed process uses the tables that are changed: its server notices only at their
+    /// end that the process is gone.
+    async fn wait_for_statements(&self, conn: &mut Conn, plan: &Plan, fates: &Fates) -> Result<()> {
+        for table in plan.tables.iter().filter(|table| !fates.is(table, TableFate::Keep)) {
+            match conn.exec(&format!("LOCK TABLES {} WRITE", quote_name(&table.table.name))).await {
+                Err(error) if error.code().is_none() || is_lock_wait(&error) => {
+                    return Err(error.with("nothing has been changed; in use is table", Printable(&table.table.name)));
+                }
+                // The table is missing, or the account may not lock it: a later statement waits.
+                Err(_) => {}
+                Ok(_) => conn.exec("UNLOCK TABLES").await.map(drop)?,
+            }
+        }
+        Ok(())
     }
 
     /// Compares the definition and the rows of a table that stays with the journal.

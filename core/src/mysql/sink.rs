@@ -84,7 +84,7 @@ impl MySqlSink {
         let created = plan.tables.iter().filter(|table| table_ddl.contains_key(&table.table.name));
         notes.extend(created.flat_map(|table| generated::index_notes(&table.table)));
         notes.extend(self.target.add_foreign_keys(conn).await?);
-        if plan.job.reads_again {
+        if plan.tables.iter().any(|table| table.position.is_some()) {
             notes.extend(self.target.check_foreign_keys(conn).await?);
         }
         let later: Vec<Definition> =

@@ -9,7 +9,7 @@ use super::journal::{self, DatabaseOrigin};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::target::TargetDatabase;
 use super::undo_log::{CreatedItem, UndoEntry};
-use super::{create_objects, session};
+use super::{create_objects, introspect, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
@@ -37,11 +37,18 @@ impl TargetDatabase {
         if is_adopted {
             journal::acquire_lock(conn, database).await?;
         }
-        let Some(journal) = journal else { return Ok(()) };
-        match journal::owner(conn, database).await? {
-            Some(owner) if owner != journal.owner => Err(journal::lost_ownership_error(database)),
-            _ => Ok(()),
+        let Some(access) = journal else { return Ok(()) };
+        let is_ours = match journal::owner(conn, database).await? {
+            Some(owner) => owner == access.owner,
+            // Another process has finished the clone, or abandoned it.
+            None => introspect::read_database(conn, database).await?.is_none(),
+        };
+        if !is_ours {
+            return Err(journal::lost_ownership_error(database));
         }
+        // A further round does not find the journal any more.
+        self.state().journal = None;
+        Ok(())
     }
 
     /// Marks the database as holding the remains of an earlier clone, whose journal this one replaced.

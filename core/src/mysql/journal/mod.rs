@@ -28,6 +28,7 @@ pub(super) const TABLE_NAME: &str = "_dbgraft_journal";
 /// The version of the layout, which the table's comment names.
 const LAYOUT: u32 = 1;
 const DUPLICATE: u16 = 1062;
+const UNKNOWN_TABLE: u16 = 1146;
 /// The length after which no further line is added to a statement.
 const MAX_INSERT_BYTES: usize = 512 << 10;
 
@@ -154,6 +155,8 @@ pub(super) async fn insert(conn: &mut Conn, database: &str, job: &str, owner: &s
             Ok(done) if done.affected == 0 => return Err(lost_ownership_error(database)),
             Ok(_) => {}
             Err(error) if error.code() == Some(DUPLICATE) => is_new = false,
+            // Another process has finished the clone, or abandoned it.
+            Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Err(lost_ownership_error(database)),
             Err(error) => return Err(error),
         }
     }
