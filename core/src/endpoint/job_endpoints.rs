@@ -63,15 +63,8 @@ impl JobEndpoints {
             #[cfg(feature = "mysql_async")]
             SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
-        let parser = SpecParser::new(ServerRole::Target, request.ask, any_host_key);
-        let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
-        let site = parser.site(request.target_site, tunnel, agent)?;
-        let sink = match request.target {
-            SinkEndpoint::Own(own) => parser.own(own, &site)?,
-            SinkEndpoint::Url(url) => parser.parse(&url, request.target_password, site)?,
-            #[cfg(feature = "mysql_async")]
-            SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
-        };
+        let JobRequest { target, target_password, target_site, ask, .. } = request;
+        let sink = target_spec(target, target_password, target_site, ask, options).await?;
         let via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
         assemble(&source, &sink, via.as_ref(), options)
     }
@@ -85,6 +78,43 @@ impl JobEndpoints {
     pub(crate) async fn shutdown(&self) {
         futures::future::join_all(self.agents.iter().map(|agent| agent.shutdown())).await;
     }
+}
+
+/// Specifies the target of a job.
+async fn target_spec(
+    target: SinkEndpoint,
+    password: Option<SecretString>,
+    site: Option<ExecutionSite>,
+    ask: Option<PromptCallback>,
+    options: &CloneOptions,
+) -> Result<EndpointSpec<dyn Sink>> {
+    let parser = SpecParser::new(ServerRole::Target, ask, options.insecure_accept_any_host_key);
+    let site = parser.site(site, options.target_tunnel.as_deref(), options.target_agent.as_deref())?;
+    match target {
+        SinkEndpoint::Own(own) => parser.own(own, &site),
+        SinkEndpoint::Url(url) => parser.parse(&url, password, site),
+        #[cfg(feature = "mysql_async")]
+        SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await,
+    }
+}
+
+/// Opens the target of a job that has no source: its name for messages, the sink, and the agent that it runs on.
+pub(super) async fn open_target(
+    target: SinkEndpoint,
+    password: Option<SecretString>,
+    site: Option<ExecutionSite>,
+    ask: Option<PromptCallback>,
+    options: &CloneOptions,
+) -> Result<(String, Arc<dyn Sink>, Option<Arc<AgentClient>>)> {
+    let spec = target_spec(target, password, site, ask, options).await?;
+    let agent = match &spec {
+        EndpointSpec::AgentServer(address, host) => {
+            Some(JobAgent::new(host, EndpointKind::SinkServer(address.clone()), None, options)?)
+        }
+        _ => None,
+    };
+    let (name, sink) = open_sink(&spec, agent.as_ref(), None, options)?;
+    Ok((name, sink, agent.map(|agent| agent.client)))
 }
 
 /// Builds the endpoint of an agent that uses an archive.
@@ -133,9 +163,10 @@ impl JobAgent {
 fn assemble(
     from: &EndpointSpec<dyn Source>,
     into: &EndpointSpec<dyn Sink>,
-    via: Option<&ArchiveLocation>,
+    staging: Option<&(String, ArchiveLocation)>,
     options: &CloneOptions,
 ) -> Result<JobEndpoints> {
+    let via = staging.map(|(_, location)| location);
     let exporting = match from {
         EndpointSpec::AgentServer(address, host) => {
             let staging = via.map(|location| (location, EndpointKind::ExportStaging as ArchiveEndpoint));
@@ -157,10 +188,10 @@ fn assemble(
     let agents = exporting.iter().chain(&importing).map(|agent| agent.client.clone()).collect();
     let export_leg = exporting.as_ref().and_then(JobAgent::leg_agent);
     let import_leg = importing.as_ref().and_then(JobAgent::leg_agent);
-    let staging = match via {
+    let staging = match staging {
         None => None,
-        Some(location) => {
-            let archive = StagingArchive::new(location.open()?);
+        Some((url, location)) => {
+            let archive = StagingArchive::new(url.clone(), location.open()?);
             Some(match &export_leg {
                 Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone()))),
                 None => archive,
@@ -225,7 +256,10 @@ fn open_sink(
             let name = store.url("");
             match archive_writer {
                 Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
-                None => (name, Arc::new(ArchiveWriter::new(store, options.if_exists == IfExists::Drop))),
+                None => {
+                    let writer = ArchiveWriter::new(store, options.if_exists == IfExists::Drop);
+                    (name, Arc::new(writer.with_progress(options.resume)))
+                }
             }
         }
     })
