@@ -117,6 +117,50 @@ impl FromStr for AgentCredentials {
     }
 }
 
+/// How archives are encrypted: where their key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// By a passphrase: [`CloneJob::archive_passphrase`](crate::CloneJob::archive_passphrase), else the variable
+    /// `DBGRAFT_ARCHIVE_PASSPHRASE` of the environment, else the answer to a question.
+    Passphrase,
+    /// By the key in this file: 32 bytes, or 64 hexadecimal digits.
+    KeyFile(PathBuf),
+}
+
+impl FromStr for Encryption {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.strip_prefix("key-file=")) {
+            ("passphrase", _) => Ok(Self::Passphrase),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::KeyFile(path.into())),
+            // It may be a passphrase.
+            _ => Err(Error::usage("encrypt: it is one of passphrase, key-file=FILE, and never the passphrase itself")),
+        }
+    }
+}
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passphrase => f.write_str("passphrase"),
+            Self::KeyFile(path) => write!(f, "key-file={}", path.display()),
+        }
+    }
+}
+
+impl Serialize for Encryption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Encryption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The definer of views, routines, triggers and events at the target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Definer {
@@ -179,6 +223,8 @@ pub struct CloneOptions {
     pub via: Option<String>,
     /// Keep the archive of `via`, after success and after failure.
     pub keep_archive: bool,
+    /// Encrypt and decrypt every archive of the job on the machine that writes or reads it.
+    pub encrypt: Option<Encryption>,
     /// Connect to the source through the host of this `ssh://` URL; see [`ExecutionSite`](crate::ExecutionSite).
     pub source_tunnel: Option<String>,
     /// Connect to the target through the host of this `ssh://` URL.
@@ -257,6 +303,7 @@ impl Default for CloneOptions {
         Self {
             via: None,
             keep_archive: false,
+            encrypt: None,
             source_tunnel: None,
             target_tunnel: None,
             source_agent: None,
@@ -348,7 +395,8 @@ mod tests {
 
     #[test]
     fn options_survive_json_and_errors_name_unknown_options() {
-        let options = CloneOptions { definer: "app@%".parse().unwrap(), ..CloneOptions::default() };
+        let (definer, encrypt) = ("app@%".parse().unwrap(), "key-file=/k".parse().ok());
+        let options = CloneOptions { definer, encrypt, ..CloneOptions::default() };
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<CloneOptions>(&json).unwrap(), options);
         let error = serde_json::from_str::<CloneOptions>(r#"{"thread": 3}"#).unwrap_err();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::layout::{MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PLAN, batch_key, encode};
+use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
 use crate::batch::{Batch, BatchId, Receipt};
@@ -24,7 +24,7 @@ use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
-use crate::store::{ObjectStore, temporary_name};
+use crate::store::{HEADER, ObjectStore, temporary_name};
 
 /// How long the removal waits for uploads in flight: an object that arrives after it would stay.
 const UPLOAD_GRACE: Duration = Duration::from_millis(1500);
@@ -131,12 +131,13 @@ impl ArchiveWriter {
         if self.overwrite {
             return Ok(None);
         }
-        let find = |key| self.store.find(key, MAX_DOCUMENT_BYTES);
-        let (plan, manifest) = futures::try_join!(find(PLAN), find(MANIFEST))?;
-        let what = match (plan, manifest) {
-            (None, None) => return Ok(None),
-            (_, Some(_)) => "an archive",
-            (_, None) => "an unfinished archive",
+        // It may be encrypted by another key.
+        let exists = async |key: &str| self.store.list(key).await.map(|keys| keys.iter().any(|found| found == key));
+        let (plan, manifest, header) = futures::try_join!(exists(PLAN), exists(MANIFEST), exists(HEADER))?;
+        let what = match (plan || header, manifest) {
+            (false, false) => return Ok(None),
+            (_, true) => "an archive",
+            (_, false) => "an unfinished archive",
         };
         let at = self.url();
         Ok(Some(format!("{what} is already at {at}: choose another prefix, or --if-exists drop to replace it")))

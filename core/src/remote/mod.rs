@@ -19,7 +19,7 @@ pub(crate) use sink::RemoteSink;
 pub(crate) use source::RemoteSource;
 
 /// The version of the messages in [`message`]. It increases with every change of their names or fields.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The beginning of the handshake: the first line that an agent writes, after any output of the login.
 /// [`handshake_version`] and a newline follow.
