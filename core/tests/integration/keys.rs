@@ -83,3 +83,22 @@ async fn the_last_keys_are_built_by_all_threads() {
         "SELECT CAST(argument AS CHAR) FROM mysql.general_log WHERE argument LIKE 'SET SESSION innodb_ddl_threads%'";
     assert!(server.sql(asked).unwrap().contains("GREATEST(6, @@GLOBAL.innodb_ddl_threads)"));
 }
+
+/// ARCHIVE refuses a row whose number is below that of the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_table_with_a_counter_arrives_in_many_batches() {
+    let bench = Bench::new(
+        Flavor::MySql,
+        "CREATE TABLE seed (n INT PRIMARY KEY); INSERT INTO seed VALUES (0); \
+         CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200)) ENGINE = ARCHIVE",
+    );
+    for _ in 0..15 {
+        bench.source("SET @m = (SELECT MAX(n) + 1 FROM seed); INSERT INTO seed SELECT n + @m FROM seed");
+    }
+    bench.source("INSERT INTO a (s) SELECT REPEAT('x', 150) FROM seed; INSERT INTO a VALUES (100000, 'last')");
+    let options = CloneOptions { threads: 4, memory: 8 << 20, ..CloneOptions::default() };
+    bench.clone(options).await.unwrap();
+    bench.assert_equal();
+    bench.target("INSERT INTO a (s) VALUES ('next')");
+    assert_eq!(bench.target("SELECT MAX(id) FROM a"), "100001");
+}

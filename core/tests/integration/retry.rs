@@ -305,7 +305,7 @@ async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
         let (target, to) = (bench.pair.target.clone(), bench.to.clone());
         let lose = move |event: Event| {
             if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                let lines = "DELETE FROM _dbgraft_journal WHERE table_number = 0 AND batch = 0";
+                let lines = "DELETE FROM _dbgraft_journal WHERE table_number = 0 AND chunk = 0 AND batch = 0";
                 target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
             }
         };

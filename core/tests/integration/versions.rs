@@ -283,7 +283,9 @@ async fn every_theme_arrives_between_all_releases_or_is_listed_or_refused() {
         let targets = [Release::MySql97, Release::MariaDb1011, Release::MariaDb118];
         targets.into_iter().filter(move |to| *to != from).map(move |to| Pair { from, to })
     });
-    for pair in pairs.filter(|pair| chosen("PAIRS", &pair.to_string())) {
+    let pairs: Vec<Pair> = pairs.filter(|pair| chosen("PAIRS", &pair.to_string())).collect();
+    assert!(!pairs.is_empty(), "PAIRS names no pair of a source and a target, such as mysql56-mysql97");
+    for pair in pairs {
         let begun = Instant::now();
         let mut all = themes("conformance", pair.from);
         all.extend(themes("versions", pair.from));

@@ -201,7 +201,13 @@ fn routine(key: &str) -> (&str, &str) {
 
 /// Removes the name of the database, which views and bodies contain.
 fn without_name(text: &str, name: &str) -> String {
-    let text = text.replace(&format!("{}.", identifier(name)), "");
+    let mut text = text.replace(&format!("{}.", identifier(name)), "");
+    // SHOW TABLES FROM and SHOW COLUMNS IN name the database alone.
+    for word in ["FROM", "IN"] {
+        for end in [" ", ";", "\n"] {
+            text = text.replace(&format!(" {word} {name}{end}"), &format!(" {word} DATABASE{end}"));
+        }
+    }
     let (mut kept, mut rest) = (String::new(), text.as_str());
     while let Some((before, after)) = rest.split_once(&format!("{name}.")) {
         kept.push_str(before);
