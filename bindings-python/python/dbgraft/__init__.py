@@ -98,6 +98,7 @@ def clone(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
@@ -119,6 +120,7 @@ async def clone_async(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
@@ -134,6 +136,7 @@ def plan(
     selector: Optional[Selector] = None,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> PlanReport:
@@ -149,6 +152,7 @@ async def plan_async(
     selector: Optional[Selector] = None,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> PlanReport:
@@ -166,6 +170,7 @@ def verify(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:
@@ -186,6 +191,7 @@ async def verify_async(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:
