@@ -14,6 +14,8 @@ export interface EngineOptions {
   via?: string | URL | null;
   /** Keep the archive of `via`, after success and after failure. */
   keepArchive?: boolean;
+  /** Encrypt and decrypt every archive of the job on the machine that writes or reads it, by `archivePassphrase` or the key in a file. */
+  encrypt?: 'passphrase' | `key-file=${string}` | null;
   /** Connect to the source through the host of this `ssh://` URL. */
   sourceTunnel?: string | URL | null;
   /** Connect to the target through the host of this `ssh://` URL. */
@@ -82,6 +84,8 @@ export interface CloneOptions extends EngineOptions {
   sourcePassword?: string;
   /** The target's password. A password in the URL takes precedence. */
   targetPassword?: string;
+  /** The passphrase of encrypted archives; default: the variable `DBGRAFT_ARCHIVE_PASSPHRASE` of the environment, then `onQuestion`. */
+  archivePassphrase?: string;
   /** A custom selector. It replaces `include`, `exclude`, `triggers`, `routines` and `events`. */
   selector?: (object: ObjectRef) => boolean | Promise<boolean>;
   /** The listener of events. While it handles one event (a promise is awaited), newer progress events replace older ones. */

@@ -10,7 +10,7 @@ const signals = require('./signals.js');
 const asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 
 /** The options of this package, beside those of the engine. */
-const LOCAL = ['sourcePassword', 'targetPassword', 'selector', 'onEvent', 'onQuestion', 'signal'];
+const LOCAL = ['sourcePassword', 'targetPassword', 'archivePassphrase', 'selector', 'onEvent', 'onQuestion', 'signal'];
 const FUNCTIONS = ['selector', 'onEvent', 'onQuestion'];
 /** The numbers of the event queues: of the listener and of a loop. */
 const LISTENER = 0;
@@ -50,7 +50,7 @@ function splitOptions(options) {
   for (const name of FUNCTIONS) {
     if (name in local && typeof local[name] !== 'function') throw usageError(`option \`${name}\`: it is a function`);
   }
-  for (const name of ['sourcePassword', 'targetPassword']) {
+  for (const name of ['sourcePassword', 'targetPassword', 'archivePassphrase']) {
     if (name in local && typeof local[name] !== 'string') throw usageError(`option \`${name}\`: it is a text`);
   }
   if (local.signal && typeof local.signal.addEventListener !== 'function') {
@@ -85,6 +85,7 @@ class CloneJob {
       options: JSON.stringify(engine),
       sourcePassword: local.sourcePassword,
       targetPassword: local.targetPassword,
+      archivePassphrase: local.archivePassphrase,
       selects: Boolean(local.selector),
       answers: Boolean(local.onQuestion),
       listens: Boolean(local.onEvent),

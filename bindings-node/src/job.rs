@@ -38,6 +38,8 @@ pub struct JobRequest {
     pub source_password: Option<String>,
     /// The target's password.
     pub target_password: Option<String>,
+    /// The passphrase of encrypted archives.
+    pub archive_passphrase: Option<String>,
     /// Whether there is a selector.
     pub selects: bool,
     /// Whether there is an `onQuestion` callback.
@@ -83,6 +85,9 @@ impl Job {
         }
         if let Some(password) = request.target_password {
             job = job.target_password(SecretString::from(password));
+        }
+        if let Some(passphrase) = request.archive_passphrase {
+            job = job.archive_passphrase(SecretString::from(passphrase));
         }
         if request.selects {
             job = job.selector(JsSelector::new(calls.clone()));

@@ -70,7 +70,7 @@ enum JobMethod {
 impl Job {
     /// Starts a job. `method` is clone, plan or verify; an end is a URL or an adapter object; options are JSON.
     #[new]
-    #[pyo3(signature = (method, source, target, options, *, source_password, target_password, selector, question, wake))]
+    #[pyo3(signature = (method, source, target, options, *, source_password, target_password, archive_passphrase, selector, question, wake))]
     #[allow(clippy::too_many_arguments, reason = "Python names them")]
     fn new(
         py: Python<'_>,
@@ -80,6 +80,7 @@ impl Job {
         options: &str,
         source_password: Option<String>,
         target_password: Option<String>,
+        archive_passphrase: Option<String>,
         selector: Option<Py<PyAny>>,
         question: Option<Py<PyAny>>,
         wake: Option<Py<PyAny>>,
@@ -105,6 +106,9 @@ impl Job {
             }
             if let Some(password) = target_password {
                 job = job.target_password(SecretString::from(password));
+            }
+            if let Some(passphrase) = archive_passphrase {
+                job = job.archive_passphrase(SecretString::from(passphrase));
             }
             if let Some(selector) = selector {
                 job = job.selector(PythonSelector::new(selector));

@@ -36,6 +36,7 @@ pub struct CloneJob {
     target: SinkEndpoint,
     source_password: Option<SecretString>,
     target_password: Option<SecretString>,
+    archive_passphrase: Option<SecretString>,
     source_site: Option<ExecutionSite>,
     target_site: Option<ExecutionSite>,
     prompt: Option<PromptCallback>,
@@ -53,6 +54,7 @@ impl CloneJob {
             target: target.into(),
             source_password: None,
             target_password: None,
+            archive_passphrase: None,
             source_site: None,
             target_site: None,
             prompt: None,
@@ -91,6 +93,13 @@ impl CloneJob {
         self
     }
 
+    /// Sets the passphrase of encrypted archives, for the option `encrypt`.
+    #[must_use]
+    pub fn archive_passphrase(mut self, passphrase: SecretString) -> Self {
+        self.archive_passphrase = Some(passphrase);
+        self
+    }
+
     /// Sets the machine where the source's work runs. It replaces `source_tunnel` and `source_agent` of the options.
     #[must_use]
     pub fn source_site(mut self, site: ExecutionSite) -> Self {
@@ -105,7 +114,8 @@ impl CloneJob {
         self
     }
 
-    /// Sets the callback that asks the user for SSH passwords, passphrases and one-time codes. Its argument is a prompt
+    /// Sets the callback that asks the user for SSH passwords, passphrases and one-time codes, and for the passphrase of
+    /// an archive. Its argument is a prompt
     /// of one line; `None` means no answer. The callback runs on a thread of its own and may block.
     #[must_use]
     pub fn on_question(mut self, answer: impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static) -> Self {
@@ -133,7 +143,7 @@ impl CloneJob {
     /// # Errors
     /// `Usage`, and errors of the connections. The problems that the preflight finds are in the report's `findings`.
     pub async fn plan(self) -> Result<PlanReport> {
-        let job = self.open().await?;
+        let job = self.open(true).await?;
         let planned = job.finish(job.until_cancelled(job.plan()).await).await;
         let (plan, PreflightResult { findings, mut fidelity }) = planned?;
         fidelity.extend(plan.fidelity.iter().cloned());
@@ -149,7 +159,7 @@ impl CloneJob {
     /// returns its report.
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
-        let job = self.open().await?;
+        let job = self.open(true).await?;
         let work = async {
             match job.options.resume {
                 true => job.resume().await,
@@ -171,8 +181,8 @@ impl CloneJob {
         self.run_comparison().await
     }
 
-    /// Checks the options and opens both ends without connecting.
-    async fn open(self) -> Result<JobRun> {
+    /// Checks the options and opens both ends without connecting. `writes` says that the target is to be written.
+    async fn open(self, writes: bool) -> Result<JobRun> {
         self.options.check()?;
         let patterns = match self.selector {
             None => Some(PatternSelector::from_options(&self.options)?),
@@ -183,9 +193,11 @@ impl CloneJob {
             target: self.target,
             source_password: self.source_password,
             target_password: self.target_password,
+            archive_passphrase: self.archive_passphrase,
             source_site: self.source_site,
             target_site: self.target_site,
             ask: self.prompt,
+            writes,
             options: &self.options,
         })
         .await?;

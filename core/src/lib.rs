@@ -65,7 +65,8 @@ pub use event::{Event, EventQueue, LegName, LegProgress, Phase};
 pub use fidelity::{FidelityIssue, Severity};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use options::{
-    AgentCredentials, CloneOptions, Definer, IfExists, NamingStyle, OnUnsupported, Verify, parse_seconds, parse_size,
+    AgentCredentials, CloneOptions, Definer, Encryption, IfExists, NamingStyle, OnUnsupported, Verify, parse_seconds,
+    parse_size,
 };
 pub use plan::{
     Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,

@@ -1,5 +1,6 @@
 //! The options of a clone: one list, under the same names in every language and on the command line.
 
+mod encryption;
 mod json;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
+pub use encryption::Encryption;
 pub use json::{NamingStyle, parse_seconds, parse_size};
 
 /// What to do with a table that already exists at the target.
@@ -179,6 +181,8 @@ pub struct CloneOptions {
     pub via: Option<String>,
     /// Keep the archive of `via`, after success and after failure.
     pub keep_archive: bool,
+    /// Encrypt and decrypt every archive of the job on the machine that writes or reads it.
+    pub encrypt: Option<Encryption>,
     /// Connect to the source through the host of this `ssh://` URL; see [`ExecutionSite`](crate::ExecutionSite).
     pub source_tunnel: Option<String>,
     /// Connect to the target through the host of this `ssh://` URL.
@@ -259,6 +263,7 @@ impl Default for CloneOptions {
         Self {
             via: None,
             keep_archive: false,
+            encrypt: None,
             source_tunnel: None,
             target_tunnel: None,
             source_agent: None,
@@ -322,6 +327,10 @@ impl CloneOptions {
                 self.data_only && self.if_exists == IfExists::Drop,
                 "--data-only needs the tables that --if-exists drop would drop: use --if-exists truncate",
             ),
+            (
+                self.resume && self.encrypt.is_some(),
+                "--resume cannot go on with an encrypted archive: use --if-exists drop to start again",
+            ),
             (self.keep_archive && self.via.is_none(), "--keep-archive needs --via: there is no archive to keep"),
             (
                 self.schema_only && self.verify != Verify::None,
@@ -351,7 +360,8 @@ mod tests {
 
     #[test]
     fn options_survive_json_and_errors_name_unknown_options() {
-        let options = CloneOptions { definer: "app@%".parse().unwrap(), ..CloneOptions::default() };
+        let (definer, encrypt) = ("app@%".parse().unwrap(), "key-file=/k".parse().ok());
+        let options = CloneOptions { definer, encrypt, ..CloneOptions::default() };
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<CloneOptions>(&json).unwrap(), options);
         let error = serde_json::from_str::<CloneOptions>(r#"{"thread": 3}"#).unwrap_err();

@@ -101,6 +101,7 @@ def clone(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
@@ -122,6 +123,7 @@ async def clone_async(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Report:
@@ -137,6 +139,7 @@ def plan(
     selector: Optional[Selector] = None,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> PlanReport:
@@ -152,6 +155,7 @@ async def plan_async(
     selector: Optional[Selector] = None,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> PlanReport:
@@ -169,6 +173,7 @@ def verify(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:
@@ -189,6 +194,7 @@ async def verify_async(
     progress: bool = False,
     source_password: Optional[str] = None,
     target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
     on_question: Optional[Callable[[str], Optional[str]]] = None,
     **options: Unpack[Options],
 ) -> Comparison:

@@ -52,6 +52,7 @@ class BlockingJob(Generic[T]):
         progress: bool = False,
         source_password: Optional[str] = None,
         target_password: Optional[str] = None,
+        archive_passphrase: Optional[str] = None,
         on_question: Optional[Callable[[str], Optional[str]]] = None,
         **options: Unpack[Options],
     ) -> None:
@@ -62,6 +63,7 @@ class BlockingJob(Generic[T]):
         self._on_event = on_event
         self._progress: Optional[ProgressDisplay] = create_display(progress)
         self._passwords = (source_password, target_password)
+        self._archive_passphrase = archive_passphrase
         self._on_question = on_question
         self._options: dict[str, Any] = dict(options)
         self._native: Optional[_native.Job] = None
@@ -93,6 +95,7 @@ class BlockingJob(Generic[T]):
                 options_to_json(self._options),
                 source_password=self._passwords[0],
                 target_password=self._passwords[1],
+                archive_passphrase=self._archive_passphrase,
                 selector=None if self._selector is None else SelectorAdapter(self._selector),
                 question=self._on_question,
                 wake=wake,

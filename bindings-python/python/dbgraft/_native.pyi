@@ -65,6 +65,7 @@ class Job:
         *,
         source_password: Optional[str],
         target_password: Optional[str],
+        archive_passphrase: Optional[str],
         selector: Any,
         question: Optional[Callable[[str], Optional[str]]],
         wake: Optional[Callable[[], object]],

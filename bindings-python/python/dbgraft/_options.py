@@ -18,6 +18,7 @@ class Options(TypedDict, total=False):
 
     via: Optional[str]
     keep_archive: bool
+    encrypt: Optional[str]
     source_tunnel: Optional[str]
     target_tunnel: Optional[str]
     source_agent: Optional[str]

@@ -12,7 +12,7 @@ use crate::catalog::Printable;
 use crate::codec::{Digest, hash_row};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, TablePlan};
-use crate::store::TEMPORARY;
+use crate::store::{TEMPORARY, is_encrypted};
 
 /// The plan of the export; written first.
 pub(super) const PLAN: &str = "plan.json";
@@ -68,7 +68,7 @@ pub(super) struct BatchEntry {
     pub(super) rows: u64,
     /// Bytes of text.
     pub(super) bytes: u64,
-    /// Bytes of the object.
+    /// Bytes of the object, before its encryption.
     pub(super) stored: u64,
     pub(super) digest: Digest,
 }
@@ -273,13 +273,17 @@ pub(super) fn encode<T: Serialize>(content: &T) -> Result<Bytes> {
 /// Parses a document and checks its digest; `url` is for the error.
 ///
 /// # Errors
-/// `Unsupported` for another format, `Data` for a document that cannot be parsed or was edited.
+/// `Unsupported` for another format, `Data` for a document that cannot be parsed or was edited, `Usage` for an encrypted
+/// one.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<ParsedDocument<T>> {
     #[derive(Deserialize)]
     struct Head {
         format: u32,
         #[serde(default)]
         dbgraft: String,
+    }
+    if is_encrypted(bytes) {
+        return Err(Error::usage(format!("{url} is encrypted: add --encrypt passphrase, or --encrypt key-file=FILE")));
     }
     let damaged = |error| Error::new(ErrorKind::Data, format!("{url} is no document of an archive")).caused_by(error);
     // The content of another format may have any form: check the number first.

@@ -1,6 +1,7 @@
 //! The writer and the reader together, on a store in memory.
 
 mod damaged;
+mod encrypted;
 mod follower;
 mod s3;
 mod writer;

@@ -23,7 +23,7 @@ impl CloneJob {
         }
         // `--if-exists skip` would omit all existing tables, which are those to compare.
         self.options.if_exists = IfExists::Fail;
-        let mut job = self.open().await?;
+        let mut job = self.open(false).await?;
         job.first_leg = LegName::Verify;
         let (plan, warnings, verification) = job.finish(job.until_cancelled(job.compare()).await).await?;
         let Plan { position, left_out, .. } = plan;

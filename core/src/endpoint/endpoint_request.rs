@@ -13,9 +13,10 @@ use crate::mysql::{MySqlSink, MySqlSource, ServerAddress};
 use crate::options::{CloneOptions, IfExists};
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{ObjectStore, PresignedStore, S3Location, S3Store, UrlSigner};
+use crate::store::{ArchiveKey, EncryptedStore, ObjectStore, PresignedStore, S3Location, S3Store, UrlSigner};
 
-/// A request to an agent to open an endpoint. It may contain the password of a server, and travels over SSH only.
+/// A request to an agent to open an endpoint. It may contain the password of a server or the key of an archive, and
+/// travels over SSH only.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct EndpointRequest {
     kind: EndpointKind,
@@ -41,7 +42,15 @@ pub(super) enum EndpointKind {
 
 /// How an agent accesses an archive in S3.
 #[derive(Serialize, Deserialize)]
-pub(super) enum ArchiveAccess {
+pub(super) struct ArchiveAccess {
+    pub(super) store: StoreAccess,
+    /// The key of an encrypted archive.
+    pub(super) key: Option<ArchiveKey>,
+}
+
+/// How an agent accesses a store in S3.
+#[derive(Serialize, Deserialize)]
+pub(super) enum StoreAccess {
     /// By presigned URLs; the value is the archive's address for messages.
     PresignedUrls(String),
     /// By the credentials of the agent's host.
@@ -50,9 +59,13 @@ pub(super) enum ArchiveAccess {
 
 impl ArchiveAccess {
     fn open(self, signer: Arc<dyn UrlSigner>) -> Result<Arc<dyn ObjectStore>> {
-        Ok(match self {
-            Self::PresignedUrls(url) => Arc::new(PresignedStore::new(signer, url)),
-            Self::HostCredentials(location) => Arc::new(S3Store::open(location)?),
+        let store: Arc<dyn ObjectStore> = match self.store {
+            StoreAccess::PresignedUrls(url) => Arc::new(PresignedStore::new(signer, url)),
+            StoreAccess::HostCredentials(location) => Arc::new(S3Store::open(location)?),
+        };
+        Ok(match self.key {
+            Some(key) => Arc::new(EncryptedStore::new(store, Arc::new(key))),
+            None => store,
         })
     }
 }
@@ -74,6 +87,7 @@ impl EndpointRequest {
             source_agent: None,
             target_agent: None,
             agent_binary: None,
+            encrypt: None,
             ..options.clone()
         };
         serde_json::to_value(Self { kind, options })

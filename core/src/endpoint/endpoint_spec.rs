@@ -33,6 +33,14 @@ impl<T: ?Sized> EndpointSpec<T> {
             _ => None,
         }
     }
+
+    /// The location to change, if the endpoint is an archive.
+    pub(super) fn archive_mut(&mut self) -> Option<&mut ArchiveLocation> {
+        match self {
+            Self::Archive(location) => Some(location),
+            _ => None,
+        }
+    }
 }
 
 /// Parses the specification of the source or of the target.

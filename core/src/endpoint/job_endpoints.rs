@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::archive_key::archive_key;
 use super::archive_location::ArchiveLocation;
-use super::endpoint_request::{ArchiveAccess, EndpointKind, EndpointRequest};
+use super::endpoint_request::{ArchiveAccess, EndpointKind, EndpointRequest, StoreAccess};
 use super::endpoint_spec::{EndpointSpec, SpecParser};
 use super::location::staging_location;
 use super::staging_archive::StagingArchive;
 use super::{SinkEndpoint, SourceEndpoint};
 use crate::archive::{ArchiveReader, ArchiveWriter};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::mysql::{MySqlSink, MySqlSource, ServerAddress, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{AgentClient, RemoteSink, RemoteSource};
@@ -19,7 +20,6 @@ use crate::sink::Sink;
 use crate::site::ExecutionSite;
 use crate::source::Source;
 use crate::ssh::{PromptCallback, SshClient};
-use crate::store::ObjectStore;
 
 /// The request of a job: its endpoints, their passwords and sites, and the options.
 pub(crate) struct JobRequest<'a> {
@@ -27,10 +27,13 @@ pub(crate) struct JobRequest<'a> {
     pub(crate) target: SinkEndpoint,
     pub(crate) source_password: Option<SecretString>,
     pub(crate) target_password: Option<SecretString>,
+    pub(crate) archive_passphrase: Option<SecretString>,
     pub(crate) source_site: Option<ExecutionSite>,
     pub(crate) target_site: Option<ExecutionSite>,
-    /// Asks the user for a password or a passphrase of SSH.
+    /// Asks the user for a password or a passphrase.
     pub(crate) ask: Option<PromptCallback>,
+    /// Whether the target is to be written.
+    pub(crate) writes: bool,
     pub(crate) options: &'a CloneOptions,
 }
 
@@ -57,15 +60,19 @@ impl JobEndpoints {
         let parser = SpecParser::new(ServerRole::Source, request.ask.clone(), any_host_key);
         let (tunnel, agent) = (options.source_tunnel.as_deref(), options.source_agent.as_deref());
         let site = parser.site(request.source_site, tunnel, agent)?;
-        let source = match request.source {
+        let mut source = match request.source {
             SourceEndpoint::Own(own) => parser.own(own, &site)?,
             SourceEndpoint::Url(url) => parser.parse(&url, request.source_password, site)?,
             #[cfg(feature = "mysql_async")]
             SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
         let JobRequest { target, target_password, target_site, ask, .. } = request;
-        let sink = target_spec(target, target_password, target_site, ask, options).await?;
-        let via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
+        let mut sink = target_spec(target, target_password, target_site, ask.clone(), options).await?;
+        let mut via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
+        let is_kept = request.writes && (sink.archive().is_some() || options.keep_archive);
+        let staging = via.iter_mut().map(|(_, archive)| archive);
+        let archives = source.archive_mut().into_iter().chain(sink.archive_mut()).chain(staging).collect();
+        set_key(archives, request.archive_passphrase, ask, is_kept, options).await?;
         assemble(&source, &sink, via.as_ref(), options)
     }
 
@@ -117,6 +124,28 @@ pub(super) async fn open_target(
     Ok((name, sink, agent.map(|agent| agent.client)))
 }
 
+/// Sets the key of the job's archives if they are encrypted. `is_kept` says that the job writes one that stays.
+async fn set_key(
+    archives: Vec<&mut ArchiveLocation>,
+    passphrase: Option<SecretString>,
+    ask: Option<PromptCallback>,
+    is_kept: bool,
+    options: &CloneOptions,
+) -> Result<()> {
+    let Some(encryption) = &options.encrypt else {
+        return match passphrase {
+            Some(_) => Err(Error::usage("the passphrase of an archive has no effect without --encrypt passphrase")),
+            None => Ok(()),
+        };
+    };
+    if archives.is_empty() {
+        return Err(Error::usage("--encrypt is for archives, and there is none: name one as an end or by --via"));
+    }
+    let key = Arc::new(archive_key(encryption, passphrase, ask, is_kept).await?);
+    archives.into_iter().for_each(|archive| archive.key = Some(key.clone()));
+    Ok(())
+}
+
 /// Builds the endpoint of an agent that uses an archive.
 type ArchiveEndpoint = fn(ArchiveAccess) -> EndpointKind;
 
@@ -139,11 +168,13 @@ impl JobAgent {
         if let Some((location, endpoint)) = archive
             && let Some(s3) = location.s3()
         {
-            let opened: Arc<dyn ObjectStore> = location.open()?;
+            // The agent encrypts and decrypts.
+            let opened = location.open_raw()?;
             let access = match options.agent_credentials {
-                AgentCredentials::Presigned => ArchiveAccess::PresignedUrls(opened.url("")),
-                AgentCredentials::Inherit => ArchiveAccess::HostCredentials(s3.clone()),
+                AgentCredentials::Presigned => StoreAccess::PresignedUrls(opened.url("")),
+                AgentCredentials::Inherit => StoreAccess::HostCredentials(s3.clone()),
             };
+            let access = ArchiveAccess { store: access, key: location.key.as_deref().cloned() };
             requests.push(EndpointRequest::to_json(endpoint(access), options)?);
             store = Some(opened);
         }

@@ -81,6 +81,9 @@ mod tests {
             ("s3://b/x//", "`//`"),
             ("s3://b/x#2026", "`#2026`"),
             ("s3://k@b/x", "no user"),
+            ("s3://b/x?sse=kms", "`kms` is not one of AES256, aws:kms, aws:kms:dsse"),
+            ("s3://b/x?sse=AES256&sse-kms-key-id=k", "sse=aws:kms"),
+            ("s3://b/x?sse-kms-key-id=k", "sse=aws:kms"),
             ("file://tmp/x", "`tmp`"),
             ("file:///x?a=1", "`a`"),
             ("postgres://u@h/d", "an endpoint is mysql://"),
@@ -90,7 +93,17 @@ mod tests {
             assert!(error_message(url).contains(part), "{url}: {}", error_message(url));
             assert!(staging_location(url).is_err(), "{url}");
         }
-        for valid in ["s3://b", "s3://b/", "s3://b/x/", "s3://b/x//y", "file:///x/", "file:///", "file://localhost/x"] {
+        for valid in [
+            "s3://b",
+            "s3://b/",
+            "s3://b/x/",
+            "s3://b/x//y",
+            "s3://b/x?sse=AES256",
+            "s3://b?sse=aws:kms&sse-kms-key-id=arn:aws:kms:eu-central-1:111122223333:key/a-b",
+            "file:///x/",
+            "file:///",
+            "file://localhost/x",
+        ] {
             assert!(
                 parse_location(valid, ServerRole::Source, "", None).is_ok() && staging_location(valid).is_ok(),
                 "{valid}"

@@ -1,5 +1,6 @@
 //! Opens the endpoints of a job from URLs and sites: the only module that names every kind of source and sink.
 
+mod archive_key;
 mod archive_location;
 #[cfg(feature = "mysql_async")]
 mod driver_options;

@@ -99,7 +99,9 @@ pub(super) async fn run_ssh_g(destination: &Destination, config: Option<&Path>) 
 /// it.
 pub(super) fn is_secret(name: &str) -> bool {
     let of_aws = name.starts_with("AWS_") && (name.contains("_KEY") || name.contains("TOKEN"));
-    name == "MYSQL_PWD" || of_aws || (name.starts_with("DBGRAFT_") && name.ends_with("PASSWORD"))
+    name == "MYSQL_PWD"
+        || of_aws
+        || (name.starts_with("DBGRAFT_") && (name.ends_with("PASSWORD") || name.ends_with("PASSPHRASE")))
 }
 
 /// Parses the entries of the settings. Parts of the URL take precedence.

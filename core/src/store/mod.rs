@@ -1,8 +1,10 @@
-//! Object stores that hold archives: S3, S3 behind presigned URLs, a directory, and (in tests) memory.
+//! Object stores that hold archives: S3, S3 behind presigned URLs, a directory, and (in tests) memory. One more encrypts
+//! the objects of another store.
 
 #[cfg(test)]
 pub(crate) mod conformance;
 mod directory;
+mod encrypted;
 #[cfg(test)]
 pub(crate) mod memory;
 mod presigned;
@@ -17,6 +19,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use directory::DirectoryStore;
+pub(crate) use encrypted::{ArchiveKey, EncryptedStore, HEADER, is_encrypted};
 #[cfg(test)]
 pub(crate) use presigned::tests::TestSigner;
 pub(crate) use presigned::{PresignedStore, PresignedUrl, UrlSigner};
@@ -50,12 +53,11 @@ pub(crate) trait ObjectStore: Send + Sync + fmt::Debug {
     fn url(&self, key: &str) -> String;
 
     /// Signs a URL that allows one method on one object without credentials. A URL for PUT or GET is valid for an hour,
-    /// one for DELETE for seven days, and no URL longer than the credentials that sign it. The request needs no headers
-    /// beyond HTTP's own.
+    /// one for DELETE for seven days, and no URL longer than the credentials that sign it.
     ///
     /// # Errors
     /// `Unsupported` where the store signs no URLs, which is the default.
-    async fn presign(&self, _key: &str, _method: HttpMethod) -> Result<SecretString> {
+    async fn presign(&self, _key: &str, _method: HttpMethod) -> Result<SignedRequest> {
         let message = format!("{} cannot be shared with another site by presigned URLs: use s3:// there", self.url(""));
         Err(Error::new(ErrorKind::Unsupported, message))
     }
@@ -83,6 +85,14 @@ pub(crate) trait ObjectStore: Send + Sync + fmt::Debug {
 /// The error for an object longer than `limit` bytes.
 fn too_long(url: &str, limit: u64) -> Error {
     Error::new(ErrorKind::Data, format!("{url} is damaged: it is longer than {limit} bytes"))
+}
+
+/// A request that is signed in advance.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedRequest {
+    pub(crate) url: SecretString,
+    /// The headers that the signature includes, beyond HTTP's own: the request must have them.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// The HTTP method that a presigned URL allows.

@@ -1,4 +1,5 @@
-//! Every object arrives as it was, directly and through an archive, under the source's name and under another one.
+//! Every object arrives as it was, directly and through an archive, under the source's name and under another one. Every
+//! third archive is encrypted.
 //!
 //! Each file of `conformance/` is one theme, a script for the server's own client. `{db}` stands for the name of the
 //! database, `{other}` for another one that both servers have. `CONFORMANCE=views,triggers` runs these themes only.
@@ -15,7 +16,7 @@
 
 use std::path::Path;
 
-use crate::common::{Bench, quoted, unique};
+use crate::common::{Bench, KeyFile, quoted, unique};
 use dbgraft::{CloneJob, CloneOptions, Definer, Report};
 use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, pair_of};
 use futures::{StreamExt, stream};
@@ -129,7 +130,9 @@ impl Theme {
         if way == Way::Direct {
             return bench.clone(CloneOptions::default()).await;
         }
-        let options = CloneOptions { definer: Definer::Keep, ..CloneOptions::default() };
+        let key = KeyFile::new();
+        let encrypt = self.number.is_multiple_of(3).then(|| key.encryption());
+        let options = CloneOptions { definer: Definer::Keep, encrypt, ..CloneOptions::default() };
         if self.number.is_multiple_of(2) {
             let prefix = format!("conformance-{}", bench.from);
             return bench.clone(CloneOptions { via: Some(bench.s3(&prefix)), ..options }).await;

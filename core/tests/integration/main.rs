@@ -17,6 +17,7 @@ mod conformance;
 mod cross_family_conformance;
 mod cross_family_values;
 mod digests;
+mod encrypted_archives;
 mod examples;
 mod if_exists;
 mod keys;

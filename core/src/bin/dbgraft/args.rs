@@ -93,13 +93,14 @@ Endpoints:
       ssl-ca=FILE, ssl-cert=FILE, ssl-key=FILE, socket=FILE
       server-public-key=FILE, cleartext-password=allow
   s3://bucket/prefix
-      region=NAME, endpoint=URL; keys come from the AWS environment
+      region=NAME, endpoint=URL, sse=AES256|aws:kms|aws:kms:dsse,
+      sse-kms-key-id=ID; keys come from the AWS environment
   file:///dir
       a directory in the place of S3
 
 Passwords are best left out of a URL. Then DBGRAFT_SOURCE_PASSWORD and
 DBGRAFT_TARGET_PASSWORD are used, or the [client] group of ~/.my.cnf, or you
-are asked on the terminal.
+are asked on the terminal. So with DBGRAFT_ARCHIVE_PASSPHRASE for --encrypt.
 
 Exit codes: 0 done; 1 failed, `plan` found a problem, or a comparison found a
 difference; 2 wrong usage, nothing was touched; 130 cancelled.

@@ -13,13 +13,13 @@ use reqwest::header::CONTENT_LENGTH;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use rustls::{ClientConfig, RootCertStore};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::s3::error::{REGION_HEADER, ServiceResponse, root_cause, service_error};
-use crate::store::{HttpMethod, too_long};
+use crate::store::{HttpMethod, SignedRequest, too_long};
 
 /// The maximum number of attempts for one request.
 const MAX_ATTEMPTS: u32 = 5;
@@ -111,27 +111,35 @@ impl HttpClient {
     pub(super) async fn send(
         &self,
         request: &ObjectRequest<'_>,
-        url: &SecretString,
+        signed: &SignedRequest,
         data: &Bytes,
     ) -> Result<Option<Bytes>> {
         let mut delay = self.first_retry_delay;
         for _ in 1..MAX_ATTEMPTS {
-            match self.send_once(request, url, data.clone()).await {
+            match self.send_once(request, signed, data.clone()).await {
                 Err(error) if error.is_retryable() => sleep(delay).await,
                 outcome => return outcome,
             }
             delay *= 2;
         }
-        self.send_once(request, url, data.clone()).await
+        self.send_once(request, signed, data.clone()).await
     }
 
-    async fn send_once(&self, request: &ObjectRequest<'_>, url: &SecretString, data: Bytes) -> Result<Option<Bytes>> {
-        let url: Url =
-            url.expose_secret().parse().map_err(|_| request.internal_error("the presigned URL is no URL"))?;
+    async fn send_once(
+        &self,
+        request: &ObjectRequest<'_>,
+        signed: &SignedRequest,
+        data: Bytes,
+    ) -> Result<Option<Bytes>> {
+        let url = signed.url.expose_secret().parse::<Url>();
+        let url = url.map_err(|_| request.internal_error("the presigned URL is no URL"))?;
         let host = url.origin().ascii_serialization();
         let client = self.client.get_or_try_init(async || build_client()).await;
         let client = client.map_err(|error| request.internal_error(&error))?;
         let mut builder = client.request(request.http_method(), url);
+        for (name, value) in &signed.headers {
+            builder = builder.header(name, value);
+        }
         let upload = UploadBody::new(data);
         let (unsent, size) = (upload.unsent.clone(), upload.data.len());
         if request.method == HttpMethod::Put {

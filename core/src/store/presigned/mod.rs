@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::http::{HttpClient, ObjectRequest};
-use super::{HttpMethod, ObjectStore};
+use super::{HttpMethod, ObjectStore, SignedRequest};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the removal of orphans waits for uploads in flight.
@@ -45,7 +45,7 @@ pub(crate) trait UrlSigner: Send + Sync + fmt::Debug {
 #[serde(from = "ExposedUrl", into = "ExposedUrl")]
 pub(crate) struct PresignedUrl {
     /// For the requested method.
-    pub(crate) url: SecretString,
+    pub(crate) request: SignedRequest,
     /// For DELETE, present beside each URL for PUT: the store must still remove its objects when the signer is gone.
     pub(crate) delete_url: Option<SecretString>,
 }
@@ -56,12 +56,12 @@ impl PresignedUrl {
     /// # Errors
     /// `Unsupported` where the store signs no URLs.
     pub(crate) async fn sign(store: &dyn ObjectStore, key: &str, method: HttpMethod) -> Result<Self> {
-        let url = store.presign(key, method).await?;
+        let request = store.presign(key, method).await?;
         let delete_url = match method {
-            HttpMethod::Put => Some(store.presign(key, HttpMethod::Delete).await?),
+            HttpMethod::Put => Some(store.presign(key, HttpMethod::Delete).await?.url),
             HttpMethod::Get | HttpMethod::Delete => None,
         };
-        Ok(Self { url, delete_url })
+        Ok(Self { request, delete_url })
     }
 }
 
@@ -69,19 +69,22 @@ impl PresignedUrl {
 #[derive(Serialize, Deserialize)]
 struct ExposedUrl {
     url: String,
+    headers: Vec<(String, String)>,
     delete_url: Option<String>,
 }
 
 impl From<PresignedUrl> for ExposedUrl {
     fn from(presigned: PresignedUrl) -> Self {
         let expose = |url: SecretString| url.expose_secret().to_owned();
-        Self { url: expose(presigned.url), delete_url: presigned.delete_url.map(expose) }
+        let SignedRequest { url, headers } = presigned.request;
+        Self { url: expose(url), headers, delete_url: presigned.delete_url.map(expose) }
     }
 }
 
 impl From<ExposedUrl> for PresignedUrl {
     fn from(exposed: ExposedUrl) -> Self {
-        Self { url: exposed.url.into(), delete_url: exposed.delete_url.map(SecretString::from) }
+        let request = SignedRequest { url: exposed.url.into(), headers: exposed.headers };
+        Self { request, delete_url: exposed.delete_url.map(SecretString::from) }
     }
 }
 
@@ -117,24 +120,24 @@ impl PresignedStore {
     }
 
     /// Gets a URL from the signer, and remembers the DELETE URL of an object that may exist from now on.
-    async fn sign(&self, key: &str, method: HttpMethod) -> Result<SecretString> {
+    async fn sign(&self, key: &str, method: HttpMethod) -> Result<SignedRequest> {
         let presigned = self.signer.sign(key, method).await?;
         if let Some(delete_url) = presigned.delete_url {
             self.delete_urls().insert(key.to_owned(), delete_url);
         }
-        Ok(presigned.url)
+        Ok(presigned.request)
     }
 
     /// Signs a URL and sends the request; signs a second one where the service rejects the first.
     async fn request(&self, key: &str, method: HttpMethod, data: Bytes, limit: u64) -> Result<Option<Bytes>> {
         let object_url = self.url(key);
         let request = ObjectRequest::new(method, &object_url, limit);
-        let url = self.sign(key, method).await?;
-        match self.http.send(&request, &url, &data).await {
+        let signed = self.sign(key, method).await?;
+        match self.http.send(&request, &signed, &data).await {
             // The URL may have expired while it waited, or the credentials that signed it.
             Err(error) if matches!(error.kind(), ErrorKind::Permission | ErrorKind::Authentication) => {
-                let url = self.sign(key, method).await?;
-                self.http.send(&request, &url, &data).await
+                let signed = self.sign(key, method).await?;
+                self.http.send(&request, &signed, &data).await
             }
             outcome => outcome,
         }
@@ -188,7 +191,8 @@ impl ObjectStore for PresignedStore {
         let removals = orphans.into_iter().map(async |(key, url)| {
             let object_url = self.url(&key);
             let request = ObjectRequest::new(HttpMethod::Delete, &object_url, 0);
-            self.http.send(&request, &url, &Bytes::new()).await?;
+            let signed = SignedRequest { url, headers: Vec::new() };
+            self.http.send(&request, &signed, &Bytes::new()).await?;
             self.delete_urls().remove(&key);
             Ok::<(), Error>(())
         });

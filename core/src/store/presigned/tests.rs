@@ -1,3 +1,5 @@
+mod server_side_encryption;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -26,9 +28,13 @@ pub(crate) struct TestSigner {
 impl TestSigner {
     /// Signs URLs of the test's bucket that point to `endpoint`.
     pub(crate) fn new(prefix: &str, endpoint: Option<String>) -> Arc<Self> {
-        let bucket = std::env::var("DBGRAFT_TEST_BUCKET").unwrap();
-        let at = |endpoint| S3Store::open(S3Location { endpoint, ..s3_location(&bucket, prefix) }).unwrap();
-        let (store, signer) = (at(None), at(endpoint));
+        Self::with_location(S3Location { endpoint, ..test_location(prefix) })
+    }
+
+    /// Signs URLs with the parameters of this location.
+    fn with_location(location: S3Location) -> Arc<Self> {
+        let store = S3Store::open(S3Location { endpoint: None, ..location.clone() }).unwrap();
+        let signer = S3Store::open(location).unwrap();
         Arc::new(Self { store, signer, disconnected: false.into(), expire_next: false.into(), signed: 0.into() })
     }
 
@@ -50,6 +56,10 @@ impl TestSigner {
     }
 }
 
+fn test_location(prefix: &str) -> S3Location {
+    s3_location(&std::env::var("DBGRAFT_TEST_BUCKET").unwrap(), prefix)
+}
+
 #[async_trait]
 impl UrlSigner for TestSigner {
     async fn sign(&self, key: &str, method: HttpMethod) -> Result<PresignedUrl> {
@@ -57,7 +67,7 @@ impl UrlSigner for TestSigner {
         self.signed.fetch_add(1, Ordering::SeqCst);
         let mut presigned = PresignedUrl::sign(&self.signer, key, method).await?;
         if self.expire_next.swap(false, Ordering::SeqCst) {
-            presigned.url = self.signer.presign_for(key, method, Duration::from_secs(1)).await?;
+            presigned.request = self.signer.presign_for(key, method, Duration::from_secs(1)).await?;
             tokio::time::sleep(Duration::from_millis(2100)).await;
         }
         let received: PresignedUrl = serde_json::from_str(&serde_json::to_string(&presigned).unwrap()).unwrap();
@@ -90,6 +100,7 @@ fn a_presigned_store_is_an_object_store() {
         "orphans_are_removed_without_the_signer",
         "a_broken_connection_is_retried_and_then_an_error",
         "errors_and_debug_output_contain_no_url",
+        "server_side_encryption::every_put_has_its_headers",
     ] {
         rerun_test(&format!("store::presigned::tests::{test}"), &environment);
         assert_eq!(server.keys("").unwrap(), [""; 0], "{test}");
@@ -235,7 +246,7 @@ async fn errors_and_debug_output_contain_no_url() {
     let store = signer.presigned_store();
     let presigned = PresignedUrl::sign(&signer.signer, "a", HttpMethod::Put).await.unwrap();
     let mut shown = format!("{store:?} {presigned:?}");
-    let wrong_signature = presigned.url.expose_secret().replacen("/secrets/a?", "/secrets/b?", 1);
+    let wrong_signature = presigned.request.url.expose_secret().replacen("/secrets/a?", "/secrets/b?", 1);
     for (url, kind, message) in [
         (wrong_signature, ErrorKind::Authentication, "SignatureDoesNotMatch (403)"),
         (
@@ -254,7 +265,8 @@ async fn errors_and_debug_output_contain_no_url() {
         ("X-Amz-Signature=secret".to_owned(), ErrorKind::Internal, "the presigned URL is no URL"),
     ] {
         let request = ObjectRequest::new(HttpMethod::Put, "s3://no-such-bucket/a", 0);
-        let error = store.http.send(&request, &url.into(), &Bytes::new()).await.unwrap_err();
+        let signed = SignedRequest { url: url.into(), headers: Vec::new() };
+        let error = store.http.send(&request, &signed, &Bytes::new()).await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (kind, false), "{error}");
         // What to do about keys follows.
         let text = error.to_string();
@@ -328,7 +340,8 @@ async fn read_over_tls() {
     let mut http = HttpClient::default();
     http.first_retry_delay = Duration::from_millis(1);
     let request = ObjectRequest::new(HttpMethod::Get, "s3://bucket/key", LIMIT);
-    let read = http.send(&request, &format!("{host}/key").into(), &Bytes::new()).await;
+    let signed = SignedRequest { url: format!("{host}/key").into(), headers: Vec::new() };
+    let read = http.send(&request, &signed, &Bytes::new()).await;
     if std::fs::exists(path("SSL_CERT_FILE")).unwrap() {
         return assert_eq!(read.unwrap().unwrap(), "read");
     }

@@ -11,16 +11,16 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, ObjectIdentifier, ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{HttpMethod, ObjectStore, too_long};
+use super::{HttpMethod, ObjectStore, SignedRequest, too_long};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The maximum number of keys in one DeleteObjects request; the protocol's limit.
@@ -47,6 +47,10 @@ pub(crate) struct S3Location {
     pub(crate) region: Option<String>,
     /// The server's URL; `None` for that of the environment or the profile, or Amazon's.
     pub(crate) endpoint: Option<String>,
+    /// How the server encrypts the objects: `AES256`, `aws:kms` or `aws:kms:dsse`; `None` for the bucket's default.
+    pub(crate) sse: Option<String>,
+    /// The key of `aws:kms`; `None` for the account's default key.
+    pub(crate) sse_kms_key_id: Option<String>,
 }
 
 /// The objects under one prefix of a bucket.
@@ -142,8 +146,16 @@ impl S3Store {
         }
     }
 
+    /// Creates the request that stores an object.
+    async fn put_object(&self, key: &str) -> Result<PutObjectFluentBuilder> {
+        let S3Location { sse, sse_kms_key_id, .. } = &self.location;
+        let request = self.client().await?.put_object().bucket(self.bucket()).key(self.key(key));
+        let sse = sse.as_deref().map(ServerSideEncryption::from);
+        Ok(request.set_server_side_encryption(sse).set_ssekms_key_id(sse_kms_key_id.clone()))
+    }
+
     /// Signs a URL that is valid for `lifetime`, or until the credentials that sign it expire.
-    pub(super) async fn presign_for(&self, key: &str, method: HttpMethod, lifetime: Duration) -> Result<SecretString> {
+    pub(super) async fn presign_for(&self, key: &str, method: HttpMethod, lifetime: Duration) -> Result<SignedRequest> {
         let internal = |why: &dyn fmt::Display| {
             Error::new(ErrorKind::Internal, format!("cannot sign a URL for {}: {why}", self.url(key)))
         };
@@ -155,7 +167,7 @@ impl S3Store {
         let (client, bucket, whole) = (self.client().await?, self.bucket(), self.key(key));
         let request = match method {
             HttpMethod::Put => {
-                let request = client.put_object().bucket(bucket).key(whole).customize().config_override(no_checksums);
+                let request = self.put_object(key).await?.customize().config_override(no_checksums);
                 request.presigned(config).await.map_err(self.translate_error("write", key))?
             }
             HttpMethod::Get => {
@@ -168,10 +180,8 @@ impl S3Store {
                 request.presigned(config).await.map_err(self.translate_error("remove", key))?
             }
         };
-        if let Some((header, _)) = request.headers().next() {
-            return Err(internal(&format_args!("it would need the header {header}")));
-        }
-        Ok(SecretString::from(request.uri()))
+        let headers = request.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(SignedRequest { url: request.uri().into(), headers })
     }
 
     async fn remove_one_by_one(&self, keys: &[String]) -> Result<()> {
@@ -210,7 +220,7 @@ impl fmt::Debug for S3Store {
 impl ObjectStore for S3Store {
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
         let limits = Builder::new().timeout_config(connect::timeouts(data.len()));
-        let request = self.client().await?.put_object().bucket(self.bucket()).key(self.key(key)).body(data.into());
+        let request = self.put_object(key).await?.body(data.into());
         request.customize().config_override(limits).send().await.map_err(self.translate_error("write", key))?;
         Ok(())
     }
@@ -252,7 +262,7 @@ impl ObjectStore for S3Store {
         futures::stream::iter(groups).buffer_unordered(CONCURRENT_DELETES).try_collect().await
     }
 
-    async fn presign(&self, key: &str, method: HttpMethod) -> Result<SecretString> {
+    async fn presign(&self, key: &str, method: HttpMethod) -> Result<SignedRequest> {
         let lifetime = match method {
             HttpMethod::Put | HttpMethod::Get => URL_LIFETIME,
             HttpMethod::Delete => DELETE_URL_LIFETIME,

@@ -3,12 +3,14 @@
 pub mod comparing;
 pub mod region;
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report};
+use dbgraft::{CloneJob, CloneOptions, Encryption, Event, Phase, Report};
 use dbgraft_testkit::{
     Database, Flavor, Release, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3, source_of, target_of,
 };
@@ -95,6 +97,37 @@ pub fn started(flavor: Flavor, tls: Tls) -> Server {
     let server = ServerOptions::new(flavor).tls(tls).start().unwrap();
     server.sql("CREATE DATABASE tls").unwrap();
     server
+}
+
+/// A file with a random key for archives; dropping it removes it.
+pub struct KeyFile {
+    path: PathBuf,
+    digits: String,
+}
+
+impl KeyFile {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("dbgraft-key-{}", unique()));
+        let digits = (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(&path))).collect::<String>();
+        std::fs::write(&path, &digits).unwrap();
+        Self { path, digits }
+    }
+
+    /// The key in hexadecimal digits.
+    pub fn digits(&self) -> String {
+        self.digits.clone()
+    }
+
+    /// The encryption by this key.
+    pub fn encryption(&self) -> Encryption {
+        Encryption::KeyFile(self.path.clone())
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Whether the event says that rows were read.

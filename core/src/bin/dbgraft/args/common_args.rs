@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use dbgraft::{AgentCredentials, CloneOptions, Error, Result};
+use dbgraft::{AgentCredentials, CloneOptions, Encryption, Error, Result};
 
 use super::{HOW, MEANS, OUTPUT, WHAT, WHERE};
 
@@ -48,6 +48,10 @@ pub(crate) struct CommonArgs {
     /// Do not request the global read lock while a statement has run at the source for this long; 0 disables the check
     #[arg(long, value_name = "SECONDS", default_value = "2", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_guard: u64,
+
+    /// Encrypt and decrypt archives: by a passphrase, which is asked for, or by key-file=FILE
+    #[arg(long, value_name = "HOW", help_heading = MEANS)]
+    encrypt: Option<Encryption>,
 
     /// Connect to the source through this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
@@ -100,6 +104,7 @@ impl CommonArgs {
         let mut options = CloneOptions {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            encrypt: self.encrypt.clone(),
             source_tunnel: self.source_tunnel.clone(),
             target_tunnel: self.target_tunnel.clone(),
             source_agent: self.source_agent.clone(),

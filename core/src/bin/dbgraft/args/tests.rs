@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory;
-use dbgraft::{CloneOptions, Error, IfExists, Result};
+use dbgraft::{CloneOptions, Encryption, Error, IfExists, Result};
 
 use super::*;
 
@@ -66,4 +66,14 @@ fn values_of_every_type_are_parsed() {
     assert_eq!((options.if_exists, options.definer.to_string().as_str()), (IfExists::Drop, "app@%"));
     assert_eq!((options.memory, options.max_rate, options.threads), (1 << 30, Some(10 << 20), 8));
     assert_eq!(options.via.as_deref(), Some("s3://b/p"));
+}
+
+#[test]
+fn an_archive_is_encrypted_by_a_passphrase_that_is_asked_for_or_by_a_file() {
+    let encrypt = |how: &str| options(&["--encrypt", how]).map(|options| options.encrypt);
+    assert_eq!(encrypt("passphrase").unwrap(), Some(Encryption::Passphrase));
+    assert_eq!(encrypt("key-file=a=b").unwrap(), Some(Encryption::KeyFile("a=b".into())));
+    for wrong in ["", "key-file", "key-file=", "Passphrase", "hunter2"] {
+        assert!(encrypt(wrong).unwrap_err().to_string().contains("never the passphrase itself"), "{wrong}");
+    }
 }
