@@ -8,13 +8,15 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 LINT := target/lint/bin
 PYTHON := target/python/tools/bin
 PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/python
+# Servers beside MySQL 9.7 and MariaDB 10.11, for the tests between releases.
+RELEASES := --mysql56 --mariadb105 --mariadb118
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
 # The kills of the soak test, and the first seed.
 KILLS ?= 200
 SEED ?= 1
 
-.PHONY: help demo demo-regions test test-rust test-python test-node soak lint bench bench-regions agent wheel npm browser tools compiler python nodejs
+.PHONY: help demo demo-regions test test-rust test-python test-node test-versions soak lint bench bench-regions agent wheel npm browser tools releases compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -39,8 +41,13 @@ test: tools lint ## Check the code, and run every test against MySQL, MariaDB, S
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 # Twice as many tests at once as processors: half of their time they wait for servers.
-test-rust: tools ## Run the tests of Rust (part of `make test`)
-	export RUST_TEST_THREADS=$$((2 * $$(nproc))); $(TESTKIT) run --mysql --mariadb --s3 --sshd -- cargo test --workspace --no-fail-fast
+test-rust: releases ## Run the tests of Rust (part of `make test`)
+	export RUST_TEST_THREADS=$$((2 * $$(nproc))); $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- \
+		cargo test --workspace --no-fail-fast
+
+test-versions: releases ## Clone each theme of the conformance suite between every two releases (PAIRS=mysql56-mysql97 CONFORMANCE=views)
+	$(TESTKIT) run --mysql --mariadb $(RELEASES) -- \
+		cargo test --workspace --test integration -- --ignored --nocapture versions::
 
 test-node: NODE = $${CARGO_TARGET_DIR:-target}/debug
 test-node: tools nodejs browser ## Test the package for Node, as it is installed in an empty project (part of `make test`)
@@ -110,6 +117,10 @@ browser:
 # Servers for the tests and the demo; does nothing where they are.
 tools: compiler
 	$(TESTKIT) install
+
+# npm has MySQL 5.6, Debian the others.
+releases: tools nodejs
+	$(TESTKIT) install $(RELEASES)
 
 # Rust cannot link without a C compiler; zstd and ring are partly C.
 compiler:

@@ -1,6 +1,6 @@
-"""Clones a TPC-H database by each way in turn, and prints what each of them cost.
+"""Clones a TPC-H database by each method in turn, and prints the cost of each.
 
-Run by clone.sh, which has the servers started.
+clone.sh starts the servers and runs this.
 """
 
 import argparse
@@ -33,12 +33,12 @@ class Bench:
     def dump_through_s3(self) -> Cost:
         """Clone by mysqldump to S3 and from S3."""
         self.target.sql(f"CREATE DATABASE {TO}")
-        wanted = ["--single-transaction", "--routines", "--triggers", "--events"]
+        options = ["--single-transaction", "--routines", "--triggers", "--events"]
         if self.source.flavor == "mysql":
-            wanted.append("--set-gtid-purged=OFF")  # else the target refuses a second load
-        there, aws = f"s3://{self.bucket.name}/{PREFIX}/dump.sql.gz", ["aws", "s3", "cp", "--only-show-errors"]
-        export = [self.source.program("mysqldump", *wanted, FROM), ["gzip", "-9"], [*aws, "-", there]]
-        load = [[*aws, there, "-"], ["gunzip"], self.target.program("mysql", TO)]
+            options.append("--set-gtid-purged=OFF")  # the target refuses a second load otherwise
+        dump_url, aws = f"s3://{self.bucket.name}/{PREFIX}/dump.sql.gz", ["aws", "s3", "cp", "--only-show-errors"]
+        export = [self.source.program("mysqldump", *options, FROM), ["gzip", "-9"], [*aws, "-", dump_url]]
+        load = [[*aws, dump_url, "-"], ["gunzip"], self.target.program("mysql", TO)]
         exported = pipeline(*export, environment=self.source.environment)
         return exported.plus(pipeline(*load, environment=self.target.environment))
 
@@ -57,20 +57,20 @@ class Bench:
             "DBGRAFT_TARGET_PASSWORD": self.target.password,
         }
         endpoints = [url_of(self.source, FROM), url_of(self.target, TO)]
-        how = ["--threads", str(self.threads), "--progress", "none", *options]
-        return pipeline([str(self.programs / "dbgraft"), "clone", *endpoints, *how], environment=passwords)
+        settings = ["--threads", str(self.threads), "--progress", "none", *options]
+        return pipeline([str(self.programs / "dbgraft"), "clone", *endpoints, *settings], environment=passwords)
 
     def clean(self) -> None:
         """Remove the last clone."""
         self.target.sql(f"DROP DATABASE IF EXISTS {TO}")
-        there = f"s3://{self.bucket.name}/{PREFIX}"
-        subprocess.run(["aws", "s3", "rm", "--only-show-errors", "--recursive", there], check=True)
+        url = f"s3://{self.bucket.name}/{PREFIX}"
+        subprocess.run(["aws", "s3", "rm", "--only-show-errors", "--recursive", url], check=True)
 
     def check_counts(self) -> None:
         """Fail unless both sides have the same number of rows in every table."""
-        here, there = tpch.counts(self.source, FROM), tpch.counts(self.target, TO)
-        if here != there:
-            raise RuntimeError(f"the clone is not equal to its source: {here} and {there}")
+        source, target = tpch.counts(self.source, FROM), tpch.counts(self.target, TO)
+        if source != target:
+            raise RuntimeError(f"the clone is not equal to its source: {source} and {target}")
 
     def compare(self) -> None:
         """Fail unless the test kit, which shares no code with dbgraft, finds both sides equal."""
@@ -112,14 +112,14 @@ def bytes_in_s3(bench: Bench) -> tuple[int, int]:
     return today, bench.bucket.bytes_below(PREFIX)
 
 
-def table(ways: dict[str, list[CloneRun]], stored: dict[str, int]) -> str:
+def table(methods: dict[str, list[CloneRun]], stored: dict[str, int]) -> str:
     """Format the medians as a table, relative to the first method."""
     lines = [
-        "| way | wall s | faster | client CPU s | less | peak MiB | largest | in S3 MB | source CPU s | target CPU s |",
+        "| method | wall s | faster | client CPU s | less | peak MiB | largest | in S3 MB | source CPU s | target CPU s |",
         "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    wall, cpu = (median(next(iter(ways.values())), key) for key in (lambda r: r.client.wall, lambda r: r.client.cpu))
-    for name, runs in ways.items():
+    wall, cpu = (median(next(iter(methods.values())), key) for key in (lambda r: r.client.wall, lambda r: r.client.cpu))
+    for name, runs in methods.items():
         this_wall, this_cpu = median(runs, lambda r: r.client.wall), median(runs, lambda r: r.client.cpu)
         peak, largest = median(runs, lambda r: r.client.peak), median(runs, lambda r: r.client.largest)
         servers = median(runs, lambda r: r.source_cpu), median(runs, lambda r: r.target_cpu)
@@ -147,7 +147,7 @@ def main() -> None:
     arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
     arguments.add_argument("--scale", default="0.2", help="TPC-H scale factor: 1 is about a gigabyte of rows")
     arguments.add_argument("--threads", type=int, default=4, help="of dbgraft")
-    arguments.add_argument("--rounds", type=int, default=3, help="how often each way is measured")
+    arguments.add_argument("--rounds", type=int, default=3, help="how often each method is measured")
     arguments.add_argument("--directory", type=Path, required=True, help="for the data and the results")
     options = arguments.parse_args()
 
@@ -156,15 +156,15 @@ def main() -> None:
     bench = Bench(source, target, bucket, options.threads, programs)
     say(f"TPC-H at scale {options.scale} is loaded into {source.flavor} {source.version}")
     tpch.load(source, FROM, tpch.generate(options.scale, options.directory))
-    say("once without the clock: bytes in S3, and a thorough comparison")
+    say("an untimed round: bytes in S3, and a comparison of all rows")
     today, dbgraft = bytes_in_s3(bench)
 
-    ways = {"today": bench.dump_through_s3, "dbgraft --via s3": bench.through_s3, "dbgraft direct": bench.direct}
-    results: dict[str, list[CloneRun]] = {name: [] for name in ways}
+    methods = {"today": bench.dump_through_s3, "dbgraft --via s3": bench.through_s3, "dbgraft direct": bench.direct}
+    results: dict[str, list[CloneRun]] = {name: [] for name in methods}
     for number in range(options.rounds):
-        # Forwards and backwards, so that no way always comes after the same other.
-        for name, way in list(ways.items())[:: 1 if number % 2 == 0 else -1]:
-            run = bench.measure_clone(way)
+        # Alternates the order, so that no method always follows the same one.
+        for name, method in list(methods.items())[:: 1 if number % 2 == 0 else -1]:
+            run = bench.measure_clone(method)
             results[name].append(run)
             say(f"round {number + 1}: {name}: {run.client.wall:.1f} s")
     bench.clean()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clones a TPC-H database side by side: today's way and dbgraft. `make bench` calls this; README.md says what it measures.
+# Clones a TPC-H database by mysqldump and by dbgraft. `make bench` calls this; README.md says what it measures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

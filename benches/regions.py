@@ -1,6 +1,6 @@
 """Clones a TPC-H database between two regions by each method in turn, and prints the traffic over the links.
 
-Run by regions.sh, which has the servers started.
+regions.sh starts the servers and runs this.
 """
 
 import argparse
@@ -46,11 +46,11 @@ class Regions(Bench):
 
     def dump_over_ssh(self) -> Cost:
         """Clone by mysqldump over SSH, compressed."""
-        wanted = ["--single-transaction", "--routines", "--triggers", "--events"]
+        options = ["--single-transaction", "--routines", "--triggers", "--events"]
         if self.source.flavor == "mysql":
-            wanted.append("--set-gtid-purged=OFF")
+            options.append("--set-gtid-purged=OFF")
         self.target.sql(f"CREATE DATABASE {TO}")
-        export = f"{shell(self.source.environment, self.source.program('mysqldump', *wanted, FROM))} | gzip"
+        export = f"{shell(self.source.environment, self.source.program('mysqldump', *options, FROM))} | gzip"
         load = f"gunzip | {shell(self.target.environment, self.target.program('mysql', TO))}"
         export_command, load_command = self.near.ssh(self.links.source, export), self.far.ssh(self.links.target, load)
         return pipeline(export_command, load_command, environment={})
@@ -76,13 +76,13 @@ def shell(environment: dict[str, str], command: list[str]) -> str:
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in environment.items()), shlex.join(command)])
 
 
-def table(ways: dict[str, list[RegionsRun]], rows: int, rate: int) -> str:
+def table(methods: dict[str, list[RegionsRun]], rows: int, rate: int) -> str:
     """Format the medians as a table."""
     lines = [
-        "| way | wall s | rows MB/s | from the source MB | to the target MB | line MB/s | of its rate | peak MiB |",
+        "| method | wall s | rows MB/s | from the source MB | to the target MB | link MB/s | of its rate | peak MiB |",
         "| --- | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    for name, runs in ways.items():
+    for name, runs in methods.items():
         wall, peak = median(runs, lambda run: run.client.wall), median(runs, lambda run: run.client.peak)
         out = median(runs, lambda run: run.traffic.bytes.source_down)
         into, flow = median(runs, lambda run: run.traffic.bytes.target_up), median(runs, lambda run: run.traffic.rate)
@@ -104,10 +104,12 @@ def main() -> None:
     arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
     arguments.add_argument("--scale", default="0.1", help="TPC-H scale factor: 1 is about a gigabyte of rows")
     arguments.add_argument("--threads", type=int, default=4, help="of dbgraft")
-    arguments.add_argument("--rounds", type=int, default=1, help="how often each way is measured")
-    arguments.add_argument("--round-trip", type=int, default=80, help="of each line, in milliseconds")
-    arguments.add_argument("--rate", type=int, default=25_000_000, help="of each line, in bytes a second each way")
-    arguments.add_argument("--only", action="append", help="a way to measure")
+    arguments.add_argument("--rounds", type=int, default=1, help="how often each method is measured")
+    arguments.add_argument("--round-trip", type=int, default=80, help="of each link, in milliseconds")
+    arguments.add_argument(
+        "--rate", type=int, default=25_000_000, help="of each link, in bytes per second and direction"
+    )
+    arguments.add_argument("--only", action="append", help="a method to measure")
     arguments.add_argument("--directory", type=Path, required=True, help="for the data and the results")
     options = arguments.parse_args()
 
@@ -119,35 +121,35 @@ def main() -> None:
         say(f"TPC-H at scale {options.scale} is loaded into {source.flavor} {source.version}")
         data = tpch.generate(options.scale, options.directory)
         tpch.load(source, FROM, data)
-        say("once without the clock: the hosts get their executable, and a thorough comparison")
+        say("an untimed round: upload of the executable, and a comparison of all rows")
         regions.clean()
         regions.agents_and_s3()
         regions.compare()
 
-        ways = {
+        methods = {
             "agents, --via s3": regions.agents_and_s3,
             "agents": regions.agents_alone,
             "tunnels": regions.tunnels,
             "dump by ssh": regions.dump_over_ssh,
         }
         if options.only:
-            ways = {name: way for name, way in ways.items() if name in options.only}
-        results: dict[str, list[RegionsRun]] = {name: [] for name in ways}
+            methods = {name: method for name, method in methods.items() if name in options.only}
+        results: dict[str, list[RegionsRun]] = {name: [] for name in methods}
         for number in range(options.rounds):
-            for name, way in list(ways.items())[:: 1 if number % 2 == 0 else -1]:
-                run = regions.measure(way)
+            for name, method in list(methods.items())[:: 1 if number % 2 == 0 else -1]:
+                run = regions.measure(method)
                 results[name].append(run)
                 say(f"round {number + 1}: {name}: {run.client.wall:.1f} s, load {os.getloadavg()[0]:.1f}")
         regions.clean()
 
     rows = sum(path.stat().st_size for path in data.iterdir())
-    line = f"{options.round_trip} ms round trip, {options.rate / 1e6:g} MB/s each way"
+    link = f"{options.round_trip} ms round trip, {options.rate / 1e6:g} MB/s per direction"
     about = {"flavor": source.flavor, "version": source.version, "scale": options.scale, "threads": options.threads}
-    heading = f"{source.flavor} {source.version}, scale {options.scale}, {options.threads} threads, lines of {line}"
+    heading = f"{source.flavor} {source.version}, scale {options.scale}, {options.threads} threads, links of {link}"
     print(f"\n{heading}, median of {options.rounds}\n\n{table(results, rows, options.rate)}")
     output = options.directory / f"regions-{options.flavor}-{options.scale}.json"
     runs = {name: [asdict(run) for run in runs] for name, runs in results.items()}
-    output.write_text(json.dumps({**about, "line": line, "bytes": rows, "runs": runs}, indent=2))
+    output.write_text(json.dumps({**about, "link": link, "bytes": rows, "runs": runs}, indent=2))
     say(f"\nevery run is in {output}")
 
 

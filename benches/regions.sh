@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clones a TPC-H database between two regions over long and narrow lines. `make bench-regions` calls this; README.md says
+# Clones a TPC-H database between two regions over simulated links. `make bench-regions` calls this; README.md says
 # what it measures.
 set -euo pipefail
 cd "$(dirname "$0")/.."

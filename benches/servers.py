@@ -25,17 +25,17 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its programs need beside their arguments."""
+        """The environment variables of its programs."""
         return {"MYSQL_PWD": self.password}
 
     def program(self, kind: str, *arguments: str) -> list[str]:
-        """The command line of `mysql` or `mysqldump` for this server. TLS is on, as dbgraft has it by default."""
+        """Return the command line of `mysql` or `mysqldump` for this server, with TLS, which dbgraft uses by default."""
         tls = {"mysql": "--ssl-mode=REQUIRED", "mariadb": "--ssl"}[self.flavor]
         address = [f"--host={self.host}", f"--port={self.port}", f"--user={self.user}", "--protocol=tcp", tls]
         return [_program(self.flavor, kind), "--no-defaults", *address, *arguments]
 
     def sql(self, statements: str) -> str:
-        """Runs statements and gives what they print."""
+        """Run statements and return their output."""
         command = self.program("mysql", "--batch", "--skip-column-names", "--local-infile=1", f"--execute={statements}")
         environment = os.environ | self.environment
         return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -50,7 +50,7 @@ class Bucket:
     directory: Path
 
     def bytes_below(self, prefix: str) -> int:
-        """The bytes of all objects below a prefix, from the server's files."""
+        """Return the bytes of all objects below a prefix, from the server's files."""
         files = (self.directory / self.name / prefix).rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
@@ -66,15 +66,15 @@ class Host:
     identity: str
     known_hosts: str
 
-    def ssh(self, line: str, command: str) -> list[str]:
-        """The command line that runs a command there, over the line to it."""
+    def ssh(self, url: str, command: str) -> list[str]:
+        """Return the command line that runs a command on the host, over the link `url`."""
         known = [f"-oUserKnownHostsFile={self.known_hosts}", f"-oHostKeyAlias=[{self.host}]:{self.port}"]
-        port = ["-p", str(urlsplit(line).port)]
+        port = ["-p", str(urlsplit(url).port)]
         return ["ssh", "-F", "none", "-T", "-i", self.identity, *known, *port, f"{self.user}@{self.host}", command]
 
 
 def hosts() -> tuple[Host, Host]:
-    """The hosts near the source and the target; their URLs have all that is needed to log in."""
+    """Return the hosts next to the source and the target, with URLs that contain the login key."""
     pair = json.loads(os.environ["DBGRAFT_TESTKIT"])["sshd"]
 
     def host(side: str) -> Host:
@@ -85,26 +85,26 @@ def hosts() -> tuple[Host, Host]:
 
 
 def running(flavor: str) -> tuple[Server, Server, Bucket]:
-    """The source, the target and the bucket."""
-    everything = json.loads(os.environ["DBGRAFT_TESTKIT"])
+    """Return the source, the target and the bucket."""
+    running_servers = json.loads(os.environ["DBGRAFT_TESTKIT"])
     fields = Server.__dataclass_fields__
-    pair = everything[flavor]
+    pair = running_servers[flavor]
     source, target = (
         Server(**{name: value for name, value in pair[side].items() if name in fields}) for side in ("source", "target")
     )
-    s3 = everything["s3"]
+    s3 = running_servers["s3"]
     return source, target, Bucket(s3["bucket"], s3["pid"], Path(s3["data_dir"]))
 
 
 def _program(flavor: str, kind: str) -> str:
-    """Finds a program where the test kit finds it."""
+    """Return the path of a program, as the test kit finds it."""
     if flavor == "mariadb":
         name = {"mysql": "mariadb", "mysqldump": "mariadb-dump"}[kind]
         return shutil.which(name) or name
     if mysqld := os.environ.get("DBGRAFT_TEST_MYSQLD"):
-        here = Path(mysqld).parent
-        beside = (path for path in (here / kind, here.parent / "bin" / kind) if path.is_file())
-        return str(next(beside, kind))
+        directory = Path(mysqld).parent
+        paths = (path for path in (directory / kind, directory.parent / "bin" / kind) if path.is_file())
+        return str(next(paths, kind))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dbgraft-testkit"
 
     def version(path: Path) -> list[int]:

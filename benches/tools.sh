@@ -1,4 +1,4 @@
-# What the benchmarks run: sourced by their scripts. Leaves `target` and PATH set.
+# Installs and builds what the benchmarks need. Their scripts source it; it sets `target` and PATH.
 target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
 tools=$target/bench/venv
 if ! "$tools/bin/tpchgen-cli" --version >/dev/null 2>&1 || ! "$tools/bin/aws" --version >/dev/null 2>&1; then

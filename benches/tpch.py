@@ -5,7 +5,7 @@ from pathlib import Path
 
 from servers import Server
 
-# Parents first. Foreign keys, as usual, have an index of their own where the primary key does not begin with them.
+# Parents first. Each foreign key has an index, unless the primary key begins with it.
 TABLES = {
     "region": """
         r_regionkey INT NOT NULL, r_name CHAR(25) NOT NULL, r_comment VARCHAR(152),
@@ -55,7 +55,7 @@ TABLES = {
 
 
 def generate(scale: str, directory: Path) -> Path:
-    """Makes the data, unless it is there from an earlier run."""
+    """Generate the data, unless an earlier run did."""
     data = directory / f"tpch-{scale}"
     if not data.exists():
         unfinished = directory / f"tpch-{scale}.unfinished"
@@ -66,7 +66,7 @@ def generate(scale: str, directory: Path) -> Path:
 
 
 def load(server: Server, database: str, data: Path) -> None:
-    """Makes the database and loads the data into it."""
+    """Create the database and load the data."""
     server.sql(f"DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database} CHARACTER SET utf8mb4")
     for table, definition in TABLES.items():
         path = (data / f"{table}.tbl").resolve()
@@ -79,6 +79,6 @@ def load(server: Server, database: str, data: Path) -> None:
 
 
 def counts(server: Server, database: str) -> dict[str, int]:
-    """How many rows each table has."""
+    """Return the number of rows of each table."""
     query = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM {database}.{table}" for table in TABLES)
     return {name: int(count) for name, count in (line.split("\t") for line in server.sql(query).splitlines())}

@@ -322,6 +322,8 @@ export interface Table {
   engine: string;
   columns: Column[];
   history: boolean;
+  /** The columns that are known to hold a TIMESTAMP after 2038-01-19 03:14:07 UTC; absent without one. */
+  late_timestamps?: string[];
   primary_key: string[];
   rows_estimate: number;
   data_bytes: number;

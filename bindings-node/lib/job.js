@@ -128,20 +128,20 @@ class CloneJob {
   }
 
   /** Runs one entry point with a new job. */
-  static async runOnce(verb, source, target, options) {
-    return new CloneJob(source, target, options).#begin(verb);
+  static async runOnce(method, source, target, options) {
+    return new CloneJob(source, target, options).#begin(method);
   }
 
-  #begin(verb) {
+  #begin(method) {
     if (this.#result === undefined) {
-      this.#result = this.#run(verb);
+      this.#result = this.#run(method);
       // Avoids an unhandled rejection if nothing awaits the job.
       this.#result.catch(() => {});
     }
     return this.#result;
   }
 
-  async #run(verb) {
+  async #run(method) {
     const { signal, onEvent } = this.#local;
     signal?.throwIfAborted();
     const abort = () => this.#native.cancel();
@@ -149,7 +149,7 @@ class CloneJob {
     signals.register(this);
     try {
       const helpers = [this.#answerCalls(), onEvent && this.#deliverEvents(onEvent)];
-      const outcome = JSON.parse(await this.#native.run(verb));
+      const outcome = JSON.parse(await this.#native.run(method));
       await Promise.all(helpers);
       if ('done' in outcome) return outcome.done;
       throw this.#failure(outcome.failed);

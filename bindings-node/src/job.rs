@@ -99,13 +99,13 @@ impl Job {
 
     /// Runs the job to its end: `run`, `plan` or `verify`. Returns the outcome as JSON.
     #[napi]
-    pub async fn run(&self, verb: String) -> String {
+    pub async fn run(&self, method: String) -> String {
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         let work = async move {
             let Some(job) = job else {
                 return outcome::to_json(Err::<(), _>(Error::usage("the job was started already")));
             };
-            match verb.as_str() {
+            match method.as_str() {
                 "plan" => outcome::to_json(job.plan().await),
                 "verify" => outcome::to_json(job.verify().await),
                 _ => outcome::to_json(job.run().await),

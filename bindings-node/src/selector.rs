@@ -29,7 +29,7 @@ impl ObjectSelector for JsSelector {
         })
     }
 
-    fn verdict(&self) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }

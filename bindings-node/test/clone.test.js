@@ -55,7 +55,7 @@ test('a partial clone goes through S3', async () => {
   assert.ok(report.left_out.length > 0);
 });
 
-test('the work of an end runs on another host, by the executable of the package', async () => {
+test('an agent runs on another host, with the executable of the package', async () => {
   const names = pair();
   await table(names.source, 1000);
   const report = await clone(names.source, names.target, {
@@ -65,7 +65,7 @@ test('the work of an end runs on another host, by the executable of the package'
   compare(names);
 });
 
-test('a question of SSH is answered by a function', async () => {
+test('a callback answers the questions of SSH', async () => {
   const names = pair();
   await table(names.source, 10);
   const tunnel = new URL(process.env.DBGRAFT_TEST_SSH_SOURCE);
@@ -109,7 +109,7 @@ test('a function chooses objects, and conditions hold beside it', async () => {
   assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM orders'), [[5]]);
 });
 
-test('what a selector throws refuses the clone, and is the cause', async () => {
+test('an error that a selector throws refuses the clone, and is the cause', async () => {
   const names = pair();
   await table(names.source, 1);
   const thrown = new TypeError('no such field');
@@ -123,7 +123,7 @@ test('what a selector throws refuses the clone, and is the cause', async () => {
   assert.equal(await exists(names.target), false);
 });
 
-test('what stands against a clone is told before anything is changed', async () => {
+test('a conflict is reported before anything is changed', async () => {
   const names = pair();
   await table(names.source, 3);
   await table(names.target, 2);
@@ -131,7 +131,7 @@ test('what stands against a clone is told before anything is changed', async () 
   assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM t'), [[2]]);
 });
 
-test('wrong options are named, with the right ones', async () => {
+test('a wrong option is named, with the right one', async () => {
   const refuses = async (options, names) => {
     await assert.rejects(clone('mysql://a@127.0.0.1:1/b', 'mysql://a@127.0.0.1:1/c', options), (error) => {
       assert.ok(error instanceof CloneError && error instanceof Error && error.name === 'CloneError');

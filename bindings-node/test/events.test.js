@@ -45,7 +45,7 @@ test('a loop throws what its job failed with', async () => {
   }, { code: 'CONNECTION' });
 });
 
-test('a slow listener hears of every object, and holds up nobody', async () => {
+test('a slow listener gets an event for every object, and does not slow the clone', async () => {
   await intoFolder(async (target) => {
     const finished = new Set();
     const onEvent = async (event) => {
@@ -57,7 +57,7 @@ test('a slow listener hears of every object, and holds up nobody', async () => {
   });
 });
 
-test('what a listener throws stops the clone, and is the cause', async () => {
+test('an error that a listener throws stops the clone, and is the cause', async () => {
   await intoFolder(async (target) => {
     const thrown = new Error('no more');
     const onEvent = () => { throw thrown; };
@@ -65,7 +65,7 @@ test('what a listener throws stops the clone, and is the cause', async () => {
   });
 });
 
-test('thousands of events a second need no memory where nobody hears them', async () => {
+test('thousands of events that nobody reads need bounded memory', async () => {
   await intoFolder(async (target) => {
     const { end } = script(`
       import { CloneJob, fromRows } from 'dbgraft';

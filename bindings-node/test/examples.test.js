@@ -5,10 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { page } from './chromium.js';
-import { ending, exists, pair, shop, sql, table } from './setup.js';
+import { ending, exists, pair, shop, sql, table, waitUntil } from './setup.js';
 
 function run(...words) {
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -57,23 +56,18 @@ test('a page shows the progress of a clone, and its button cancels it', async ()
     await page(server.said().trim(), async (evaluate) => {
       const state = () => evaluate("document.getElementById('state')?.textContent");
       const bar = () => evaluate("document.getElementById('bar').value");
-      const until = async (holds, what) => {
-        for (const begun = performance.now(); !(await holds()); await sleep(50)) {
-          assert.ok(performance.now() - begun < 20_000, `${what}: the page says: ${await state()}`);
-        }
-      };
-      await until(async () => (await state()) === 'Not started', 'loaded');
+      await waitUntil(async () => (await state()) === 'Not started', 'loaded');
       await evaluate("document.getElementById('start').click()");
-      await until(async () => (await bar()) > 0, 'progress');
+      await waitUntil(async () => (await bar()) > 0, 'progress');
       const before = await bar();
-      await until(async () => (await bar()) > before, 'more progress');
+      await waitUntil(async () => (await bar()) > before, 'more progress');
       assert.ok((await bar()) < 1);
       await evaluate("document.getElementById('cancel').click()");
-      await until(async () => (await state()).startsWith('Cancelled'), 'cancelled');
+      await waitUntil(async () => (await state()).startsWith('Cancelled'), 'cancelled');
       assert.equal(await exists(names.target), false);
       // And once more, to the end.
       await evaluate("document.getElementById('start').click()");
-      await until(async () => (await state()).startsWith('Done: 60000 rows'), 'done');
+      await waitUntil(async () => (await state()).startsWith('Done: 60000 rows'), 'done');
       assert.equal(await bar(), 1);
     });
   } finally {

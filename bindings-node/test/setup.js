@@ -1,12 +1,23 @@
 // What the tests share. They run in a project of their own, in which the package is installed: see `run.sh`.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import mysql from 'mysql2/promise';
 
 const { env } = process;
 export const TESTKIT = env.DBGRAFT_TESTKIT_BIN;
 export const FLAVORS = ['MYSQL', 'MARIADB'];
+
+/** Milliseconds after which a test counts as hanging. Many, because they say nothing about how fast anything is. */
+const HANG_GUARD = 300_000;
+
+/** Polls `done` until it holds; fails if it does not within HANG_GUARD. */
+export async function waitUntil(done, what = 'it') {
+  for (const begun = performance.now(); !(await done()); await sleep(20)) {
+    if (performance.now() - begun > HANG_GUARD) throw new Error(`${what} hangs`);
+  }
+}
 
 let last = 0;
 
@@ -66,12 +77,12 @@ export async function table(url, rows, columns = '') {
     ANALYZE TABLE t`);
 }
 
-/** Whether both databases hold the same, by a tool that shares no code with dbgraft. */
+/** Fails unless both databases are equal, by the test kit, which shares no code with dbgraft. */
 export function compare({ source, target }) {
   execFileSync(TESTKIT, ['compare', source, target]);
 }
 
-/** A script in a process of its own: what it said, and how it ended. */
+/** Runs a script in a process of its own. */
 export function script(code, { type = 'module', flags = [], variables = {} } = {}) {
   const child = spawn(process.execPath, [...flags, `--input-type=${type}`, '--eval', code], {
     env: { ...env, ...variables }, stdio: ['ignore', 'pipe', 'inherit'],
@@ -79,22 +90,22 @@ export function script(code, { type = 'module', flags = [], variables = {} } = {
   return { child, ...ending(child) };
 }
 
-/** What a child says, and how it ends. */
+/** The output and the end of a child process. */
 export function ending(child) {
   const said = { text: '' };
   child.stdout.setEncoding('utf8').on('data', (data) => (said.text += data));
   const end = once(child, 'close').then(([code, signal]) => ({ code, signal, said: said.text }));
-  /** Waits until it says this. */
+  /** Waits until its output contains `wanted`. */
   const says = async (wanted) => {
     while (!said.text.includes(wanted)) {
       const ended = await Promise.race([once(child.stdout, 'data'), end]);
-      if ('code' in ended && !said.text.includes(wanted)) throw new Error(`it ended before it said ${wanted}: ${said.text}`);
+      if ('code' in ended && !said.text.includes(wanted)) throw new Error(`it ended before it printed ${wanted}: ${said.text}`);
     }
   };
   return { end, says, said: () => said.text };
 }
 
-/** A report without what is not the same each time: other tests write on the servers meanwhile. */
+/** A report without what differs from run to run: other tests write to the servers at the same time. */
 export function lasting(report) {
   const passing = ['seconds', 'binlog_position', 'gtid', 'writers_waited_ms'];
   return JSON.parse(JSON.stringify(report, (name, value) => (passing.includes(name) ? undefined : value)));

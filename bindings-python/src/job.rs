@@ -58,9 +58,9 @@ impl JobState {
     }
 }
 
-/// The entry point of the library.
+/// The method of `CloneJob` that a job runs.
 #[derive(Clone, Copy)]
-enum Verb {
+enum JobMethod {
     Clone,
     Plan,
     Verify,
@@ -68,13 +68,13 @@ enum Verb {
 
 #[pymethods]
 impl Job {
-    /// Starts a job. `verb` is clone, plan or verify; an end is a URL or an adapter object; options are JSON.
+    /// Starts a job. `method` is clone, plan or verify; an end is a URL or an adapter object; options are JSON.
     #[new]
-    #[pyo3(signature = (verb, source, target, options, *, source_password, target_password, selector, question, wake))]
+    #[pyo3(signature = (method, source, target, options, *, source_password, target_password, selector, question, wake))]
     #[allow(clippy::too_many_arguments, reason = "Python names them")]
     fn new(
         py: Python<'_>,
-        verb: &str,
+        method: &str,
         source: &Bound<'_, PyAny>,
         target: &Bound<'_, PyAny>,
         options: &str,
@@ -85,10 +85,10 @@ impl Job {
         wake: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let start_job = || -> Result<Self> {
-            let verb = match verb {
-                "clone" => Verb::Clone,
-                "plan" => Verb::Plan,
-                _ => Verb::Verify,
+            let method = match method {
+                "clone" => JobMethod::Clone,
+                "plan" => JobMethod::Plan,
+                _ => JobMethod::Verify,
             };
             let source = match source.extract::<String>() {
                 Ok(url) => SourceEndpoint::Url(url),
@@ -112,7 +112,7 @@ impl Job {
             if let Some(question) = question {
                 job = job.on_question(prompt_callback(question));
             }
-            start(verb, job, wake.map(|wake| PythonObject::new("loop", wake)))
+            start(method, job, wake.map(|wake| PythonObject::new("loop", wake)))
         };
         start_job().map_err(|error| to_exception(py, &error))
     }
@@ -184,7 +184,7 @@ fn prompt_callback(question: Py<PyAny>) -> impl Fn(&str) -> Option<SecretString>
     }
 }
 
-fn start(verb: Verb, job: CloneJob, wake: Option<PythonObject>) -> Result<Job> {
+fn start(method: JobMethod, job: CloneJob, wake: Option<PythonObject>) -> Result<Job> {
     let runtime = runtime()?;
     let running = Arc::new(JobState {
         events: EventQueue::new(EVENT_CAPACITY),
@@ -196,10 +196,10 @@ fn start(verb: Verb, job: CloneJob, wake: Option<PythonObject>) -> Result<Job> {
     let listener = running.clone();
     let job = job.cancellation(running.cancellation.clone()).on_event(move |event| listener.push_event(event));
     let work = runtime.spawn(async move {
-        match verb {
-            Verb::Clone => job.run().await.and_then(|report| json(&report)),
-            Verb::Plan => job.plan().await.and_then(|overview| json(&overview)),
-            Verb::Verify => job.verify().await.and_then(|comparison| json(&comparison)),
+        match method {
+            JobMethod::Clone => job.run().await.and_then(|report| json(&report)),
+            JobMethod::Plan => job.plan().await.and_then(|overview| json(&overview)),
+            JobMethod::Verify => job.verify().await.and_then(|comparison| json(&comparison)),
         }
     });
     let ending = running.clone();

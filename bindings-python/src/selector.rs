@@ -40,7 +40,7 @@ impl ObjectSelector for PythonSelector {
         self.call("rows", table).flatten()
     }
 
-    fn verdict(&self) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }

@@ -1,4 +1,4 @@
-"""Databases of each test's own, on the servers that `testkit run` has started."""
+"""Databases for each test, on the servers that `testkit run` has started."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,17 @@ import pymysql
 import pytest
 
 TESTKIT = os.environ["DBGRAFT_TESTKIT_BIN"]
+
+# Seconds after which a test counts as hanging. Many, because they say nothing about how fast anything is.
+HANG_GUARD = 300
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Poll `done` until it holds; fail if it does not within HANG_GUARD."""
+    begun = time.monotonic()
+    while not done():
+        assert time.monotonic() - begun < HANG_GUARD, "it hangs"
+        time.sleep(0.05)
 
 
 @dataclass
@@ -98,7 +110,7 @@ class Bench:
         return bool(self.at_target("SHOW DATABASES LIKE '{db}'"))
 
     def running_at_target(self) -> list[tuple[Any, ...]]:
-        """List what still runs there for this database."""
+        """List the statements that still run there in this database."""
         return self.at_target("SELECT info FROM information_schema.processlist WHERE db = '{db}' AND info IS NOT NULL")
 
 
@@ -121,11 +133,11 @@ def mysql() -> Iterator[Bench]:
 
 
 class Script:
-    """A program of its own, which is told where the ends are."""
+    """A Python program in a process of its own, with default signals: a shell's background job ignores SIGINT."""
 
     def __init__(self, text: str, *words: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(text), *words],
+            ["env", "--default-signal", sys.executable, "-c", textwrap.dedent(text), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -136,10 +148,11 @@ class Script:
         for line in self.process.stdout:
             if line.strip() == word:
                 return
-        raise AssertionError(f"it never said {word}: {self.process.communicate(timeout=10)}")
+        raise AssertionError(f"it never printed {word}: {self.process.communicate(timeout=HANG_GUARD)}")
 
-    def end(self, timeout: float = 60) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=timeout)
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end; return the exit code, standard output and standard error."""
+        out, err = self.process.communicate(timeout=HANG_GUARD)
         return self.process.returncode, out, err
 
 

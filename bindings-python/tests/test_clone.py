@@ -1,4 +1,4 @@
-"""Clones, plans and comparisons from plain code."""
+"""Clones, plans and comparisons from blocking code."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_clone_that_is_killed_is_known_to_its_target_and_is_undone(bench: Benc
         dbgraft.status("mysql://nobody@127.0.0.1:1/d")
 
 
-def test_a_clone_through_s3_tells_its_events(mysql: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clone_through_s3_reports_its_events(mysql: Bench, caplog: pytest.LogCaptureFixture) -> None:
     mysql.small()
     events: list[dbgraft.Event] = []
     with caplog.at_level(logging.INFO, "dbgraft"):

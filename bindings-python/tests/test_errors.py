@@ -1,4 +1,4 @@
-"""Errors are classes, and say what to do."""
+"""Errors: a class for each kind, with a message that names the remedy."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_fork_is_refused_and_does_not_hang() -> None:
         os.wait()
         """
     )
-    code, out, err = script.end(30)
+    code, out, err = script.end()
     assert code == 0 and "refused" in out and "spawn" in out, out + err
 
 
@@ -94,4 +94,4 @@ def test_a_child_that_was_forked_before_the_first_job_works() -> None:
         os.wait()
         """
     )
-    assert "worked" in script.end(30)[1]
+    assert "worked" in script.end()[1]

@@ -8,21 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Bench
+from conftest import HANG_GUARD, Bench, wait_until
 from playwright.sync_api import Page, expect, sync_playwright
+
+expect.set_options(timeout=1000 * HANG_GUARD)
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "python"
 
 
 def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, EXAMPLES / name, *words], capture_output=True, text=True, timeout=100)
+    return subprocess.run([sys.executable, EXAMPLES / name, *words], capture_output=True, text=True, timeout=HANG_GUARD)
 
 
 def test_a_nightly_refresh_of_a_part(bench: Bench) -> None:
@@ -49,6 +50,14 @@ def test_many_databases_a_few_at_a_time(mysql: Bench) -> None:
     assert all(f"{name}: 0 rows" in done.stdout for name in names), done
 
 
+def serves(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def service(databases: dict[str, tuple[str, str]], options: dict[str, object]) -> Iterator[str]:
     with socket.socket() as free:
@@ -58,16 +67,11 @@ def service(databases: dict[str, tuple[str, str]], options: dict[str, object]) -
     command = [sys.executable, "-m", "uvicorn", "web:app", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen(command, cwd=EXAMPLES, env=environment)
     try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/databases").close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_until(lambda: serves(f"http://127.0.0.1:{port}/databases"))
         yield f"http://127.0.0.1:{port}/"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM)
+        assert process.wait(HANG_GUARD) in (0, -signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +89,19 @@ def test_the_page_shows_progress_that_moves_and_its_button_cancels(mysql: Bench,
         page.goto(url)
         page.get_by_role("button", name="Start").click()
         seen: set[float] = set()
-        until = time.monotonic() + 30
-        while len(seen) < 3 and time.monotonic() < until:
+
+        def moves() -> bool:
             seen.add(page.locator("#bar").evaluate("bar => bar.value / bar.max"))
-            time.sleep(0.05)
-        assert len(seen) >= 3, seen
+            return len(seen) >= 3
+
+        wait_until(moves)
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("status")).to_have_text("cancelled")
         assert not mysql.target_exists()
     with service({"shop": (mysql.source, mysql.target)}, {"if_exists": "drop"}) as url:
         page.goto(url)
         page.get_by_role("button", name="Start").click()
-        expect(page.get_by_role("status")).to_contain_text("done: 10100 rows", timeout=30_000)
+        expect(page.get_by_role("status")).to_contain_text("done: 10100 rows")
         assert page.locator("#bar").evaluate("bar => bar.value / bar.max") == 1
     mysql.assert_equal()
 
@@ -105,8 +110,5 @@ def test_a_service_that_ends_leaves_nothing(mysql: Bench) -> None:
     mysql.small()
     with service({"shop": (mysql.source, mysql.target)}, {"max_rate": "300K", "threads": 8, "memory": "8MiB"}) as url:
         urllib.request.urlopen(urllib.request.Request(f"{url}clones/shop", method="POST")).close()
-        until = time.monotonic() + 20
-        while not mysql.target_exists() and time.monotonic() < until:
-            time.sleep(0.1)
-        assert mysql.target_exists()
+        wait_until(mysql.target_exists)
     assert not mysql.target_exists()

@@ -1,4 +1,4 @@
-"""Sources and sinks of Python."""
+"""Sources and sinks in Python."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import datetime
 import decimal
 import resource
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 
 import dbgraft
 import pytest
-from conftest import Bench
+from conftest import HANG_GUARD, Bench
 
 SQUARES = {"n": "bigint not null", "square": "bigint"}
 
@@ -28,11 +27,9 @@ def test_a_million_rows_from_a_generator_in_flat_memory(mysql: Bench) -> None:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     columns = {**SQUARES, "filler": "varchar(100)"}
-    began = time.monotonic()
     report = dbgraft.clone(
         dbgraft.Rows("squares", numbers, columns, primary_key="n"), mysql.target, memory="16MiB", threads=2
     )
-    print(f"{time.monotonic() - began:.1f} s")
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert report.rows == pulled == 1_000_000
     expected = (1_000_000, sum(n * n for n in range(1_000_000)))
@@ -103,7 +100,7 @@ def test_values_of_every_type_arrive(bench: Bench) -> None:
     assert got[1] == (2, *[None] * (len(columns) - 1))
 
 
-def test_what_does_not_fit_is_refused_by_row_and_column(mysql: Bench) -> None:
+def test_a_value_that_no_column_takes_is_refused_by_row_and_column(mysql: Bench) -> None:
     def refused(rows: Iterable[dbgraft.Row], match: str, columns: dict[str, str] = SQUARES) -> None:
         with pytest.raises(dbgraft.CloneError, match=match) as caught:
             dbgraft.clone(dbgraft.Rows("t", rows, columns), mysql.target)
@@ -140,7 +137,7 @@ def test_an_exception_of_a_source_is_the_cause_and_nothing_is_left(mysql: Bench)
 
 
 def test_cancelling_ends_the_reading_of_an_endless_source(mysql: Bench) -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def rows() -> Iterator[tuple[int, int]]:
         try:
@@ -148,15 +145,16 @@ def test_cancelling_ends_the_reading_of_an_endless_source(mysql: Bench) -> None:
             while True:
                 yield n, n
                 n += 1
+                begun.set()
         finally:
             ended.set()
 
     job = dbgraft.CloneJob(dbgraft.Rows("t", rows, SQUARES, primary_key="n"), mysql.target, memory="8MiB").start()
-    time.sleep(1)
+    assert begun.wait(HANG_GUARD)
     job.cancel()
     with pytest.raises(dbgraft.CancelledError):
         job.wait()
-    assert ended.wait(5)
+    assert ended.wait(HANG_GUARD)
     assert not mysql.target_exists()
 
 
@@ -189,7 +187,7 @@ def test_polars_and_arrow_bring_their_columns(mysql: Bench) -> None:
         assert mysql.at_target("SELECT * FROM {db}." + name + " ORDER BY id") == expected
 
 
-class Keeper(dbgraft.Sink):
+class MemorySink(dbgraft.Sink):
     """Keeps the text of all batches, and what was called."""
 
     def __init__(self) -> None:
@@ -222,11 +220,11 @@ class Keeper(dbgraft.Sink):
 
 def test_batches_go_through_python_unchanged(mysql: Bench) -> None:
     mysql.small()
-    kept = Keeper()
+    kept = MemorySink()
     kept.failures = 2
     report = dbgraft.clone(mysql.source, kept, include=["orders"], threads=3)
     assert kept.calls == ["begin", "complete orders", "finish"] and "kept in memory" in report.warnings
-    columns = [c for c in dbgraft.plan(mysql.source, Keeper(), include=["orders"]).plan.tables[0].table.columns]
+    columns = [c for c in dbgraft.plan(mysql.source, MemorySink(), include=["orders"]).plan.tables[0].table.columns]
 
     class Again(dbgraft.Source):
         def catalog(self) -> dbgraft.Catalog:
@@ -244,7 +242,7 @@ def test_batches_go_through_python_unchanged(mysql: Bench) -> None:
 def test_a_sink_that_reads_back_can_be_verified(mysql: Bench) -> None:
     mysql.small()
 
-    class Shelf(dbgraft.Sink):
+    class ReadableSink(dbgraft.Sink):
         def __init__(self) -> None:
             self.batches: list[dbgraft.Batch] = []
 
@@ -254,20 +252,20 @@ def test_a_sink_that_reads_back_can_be_verified(mysql: Bench) -> None:
         def read_back(self, table: dbgraft.TablePlan, chunk: dbgraft.Chunk) -> Iterable[dbgraft.Row]:
             return [b for b in self.batches if (b.table, b.chunk) == (table.number, chunk.number)]
 
-    shelf = Shelf()
-    report = dbgraft.clone(mysql.source, shelf, include=["orders"], verify="checksum")
+    sink = ReadableSink()
+    report = dbgraft.clone(mysql.source, sink, include=["orders"], verify="checksum")
     assert report.verified is not None and report.verified.rows == 10_000
-    assert dbgraft.verify(mysql.source, shelf, include=["orders"]).equal
+    assert dbgraft.verify(mysql.source, sink, include=["orders"]).equal
     mysql.at_source("DELETE FROM {db}.orders WHERE id = 1")
-    assert not dbgraft.verify(mysql.source, shelf, include=["orders"]).equal
+    assert not dbgraft.verify(mysql.source, sink, include=["orders"]).equal
     with pytest.raises(dbgraft.PreflightError, match="read back"):
-        dbgraft.clone(mysql.source, Keeper(), verify="counts")
+        dbgraft.clone(mysql.source, MemorySink(), verify="counts")
 
 
 def test_an_exception_of_a_sink_ends_the_clone(mysql: Bench) -> None:
     mysql.small()
 
-    class Full(Keeper):
+    class Full(MemorySink):
         def write(self, table: dbgraft.TablePlan, batch: dbgraft.Batch) -> None:
             raise OSError("no room")
 

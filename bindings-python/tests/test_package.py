@@ -1,4 +1,4 @@
-"""What the package is made of: options, types, the command."""
+"""The contents of the package: options, types, the command."""
 
 from __future__ import annotations
 

@@ -236,6 +236,10 @@ pub struct Table {
     /// period of validity of a row.
     #[serde(default)]
     pub history: bool,
+    /// The columns that are known to hold a TIMESTAMP after 2038-01-19 03:14:07 UTC, which most servers cannot store. Only
+    /// columns are listed whose greatest value an index tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_timestamps: Vec<String>,
     /// The columns of its primary key in key order; empty without a primary key.
     pub primary_key: Vec<String>,
     /// The estimated number of rows, from the server's statistics.

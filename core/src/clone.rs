@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::event::{Event, EventEmitter};
 use crate::options::CloneOptions;
 use crate::report::{PlanReport, Report};
-use crate::selector::{Globs, ObjectSelector};
+use crate::selector::{ObjectSelector, PatternSelector};
 use crate::site::ExecutionSite;
 use crate::ssh::PromptCallback;
 use crate::verification::Comparison;
@@ -174,8 +174,8 @@ impl CloneJob {
     /// Checks the options and opens both ends without connecting.
     async fn open(self) -> Result<JobRun> {
         self.options.check()?;
-        let globs = match self.selector {
-            None => Some(Globs::of(&self.options)?),
+        let patterns = match self.selector {
+            None => Some(PatternSelector::from_options(&self.options)?),
             Some(_) => self.options.check_custom_selector().map(|()| None)?,
         };
         let ends = JobEndpoints::open(JobRequest {
@@ -189,6 +189,6 @@ impl CloneJob {
             options: &self.options,
         })
         .await?;
-        Ok(JobRun::new(ends, self.options, self.selector, globs, self.events, self.cancellation))
+        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation))
     }
 }

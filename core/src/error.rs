@@ -1,51 +1,51 @@
-//! The one error of the library: what kind it is, whether trying again can help, and where it happened.
+//! The error type of the library: its kind, whether a retry may help, its context and its cause.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The result of everything fallible in this crate.
+/// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, coarsely: the thing to branch on.
+/// The kind of an error, for programs to branch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request itself is wrong: an unknown option, a malformed URL, a pattern that matches nothing.
+    /// The request is invalid: an unknown option, a malformed URL, a pattern that matches nothing.
     Usage,
     /// The preflight found a problem. Nothing has been written.
     Preflight,
     /// A server or a store cannot be reached, or the connection broke.
     Connection,
-    /// The server or the store does not accept who we are.
+    /// A server, a store or an SSH host rejects the credentials, or a host key is not trusted.
     Authentication,
-    /// The account lacks a right.
+    /// The account lacks a privilege.
     Permission,
     /// A server refused a statement.
     Server,
     /// An object store or a directory failed.
     Storage,
-    /// A value would have been lost or changed, so the work was stopped.
+    /// A value would have been lost or changed; the job stopped.
     Data,
     /// The clone was made, and a comparison then found it different from what was read. Nothing was removed.
     Different,
     /// The clone was made, and the target refused some of its objects. Nothing was removed.
     Incomplete,
-    /// Something changed underneath: a table was altered while the clone started.
+    /// The source changed during the job: a table was altered, renamed or dropped.
     Changed,
-    /// The source holds something that cannot be carried.
+    /// The source has something that cannot be cloned.
     Unsupported,
-    /// Code of the user's own failed: a source, a sink, a selector.
+    /// Code of the caller failed: a source, a sink, a selector.
     Callback,
-    /// The job was cancelled and has cleaned up.
+    /// The job was cancelled. The context names what could not be removed.
     Cancelled,
     /// A bug of this library.
     Internal,
 }
 
-/// An error with its kind, its context and its cause. Secrets never reach it.
+/// An error with its kind, its context and its cause. It contains no secrets.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -57,74 +57,74 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that another try cannot help.
+    /// Creates an error that a retry cannot help.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retryable: false, code: None, context: Vec::new(), source: None }
     }
 
-    /// Wrong usage: the request itself cannot be carried out.
+    /// Creates an error of kind `Usage`.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// Says that trying the same again may succeed.
+    /// Marks the error as retryable: the same call may succeed later.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
         self
     }
 
-    /// Says that trying the same again would do harm.
+    /// Marks the error as not retryable: a retry would do harm.
     #[must_use]
     pub(crate) fn final_word(mut self) -> Self {
         self.retryable = false;
         self
     }
 
-    /// Adds the server's number of the error.
+    /// Adds the server's error code.
     #[must_use]
     pub(crate) fn with_code(mut self, code: u16) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// Adds where it happened, as a name and a value: `("table", "orders")`.
+    /// Adds context as a name and a value: `("table", "orders")`.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.context.push((name.into(), value.to_string()));
         self
     }
 
-    /// Says first which part of the request it is about: `the source: …`.
+    /// Puts the part of the request before the message: `the source: …`.
     #[must_use]
     pub(crate) fn about(mut self, part: &str) -> Self {
         self.message = format!("{part}: {}", self.message);
         self
     }
 
-    /// Adds the error underneath.
+    /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What kind of error this is.
+    /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Whether trying the same again may succeed.
+    /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retryable
     }
 
-    /// The number that the server gave the error, where it came from a MySQL-family server (1045: access denied).
+    /// The error code of a MySQL-family server (1045: access denied); `None` for errors of other origin.
     pub fn code(&self) -> Option<u16> {
         self.code
     }
 
-    /// Where it happened, outermost last.
+    /// The context as names and values, the outermost last.
     pub fn context(&self) -> &[(Cow<'static, str>, String)] {
         &self.context
     }

@@ -15,13 +15,13 @@
 //! # }
 //! ```
 //!
-//! A [`CloneJob`] moves rows from a [`Source`] to a [`Sink`]; an [`ObjectSelector`] says which. All three are traits:
-//! MySQL-family servers and archives (a clone at rest in S3 or in a directory) implement them here, and yours may too.
-//! The unit is the [`Batch`]: whole rows of one table as the text that `LOAD DATA` takes, which is why rows never
-//! become Rust values between two servers. [`codec`] describes that text.
+//! A [`CloneJob`] copies rows from a [`Source`] to a [`Sink`]; an [`ObjectSelector`] selects them. All three are traits.
+//! This crate implements them for MySQL-family servers and for archives (exports in S3 or in a directory), and programs
+//! may implement their own. The unit is the [`Batch`]: whole rows of one table as the text that `LOAD DATA` reads, so
+//! rows never become Rust values between two servers. [`codec`] describes that text.
 //!
-//! What a job will do is a [`Plan`], what it tells meanwhile are [`Event`]s, what it did is a [`Report`]. Options are
-//! [`CloneOptions`], the same list as the command's flags.
+//! A [`Plan`] describes what a job will do, [`Event`]s its progress, and a [`Report`] its result. [`CloneOptions`] are the
+//! same list as the command's flags.
 
 mod agent;
 mod archive;

@@ -1,4 +1,4 @@
-//! Which objects and rows are cloned.
+//! Selects the objects and rows to clone.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,23 @@ use crate::error::{Error, Result};
 use crate::options::CloneOptions;
 use crate::plan::{OmittedObject, SelectedTable, Selection};
 
-/// Chooses objects and rows. A closure `|object: &ObjectRef| -> bool` is one.
+/// Selects objects and rows. A closure `|object: &ObjectRef| -> bool` is a selector.
 ///
-/// It is asked once for each object of the catalog, on the machine that starts the job, before anything is written.
+/// The job calls it once for each object of the catalog, on the machine that starts the job, before it writes anything.
 pub trait ObjectSelector: Send + Sync {
-    /// Whether the object is cloned. A trigger goes only with its table, whatever is said of the trigger itself.
+    /// Whether the object is cloned. A trigger is cloned only if its table is selected too.
     fn select(&self, object: &ObjectRef) -> bool;
 
-    /// A condition in SQL that the rows of a table must meet; `None` for what the options say, or all rows.
+    /// The SQL condition of the rows of a selected table; `None` for the filter of the options, or for all rows.
     fn rows(&self, _table: &ObjectRef) -> Option<String> {
         None
     }
 
-    /// Asked after the last choice: an error refuses the job. For a selector that can fail.
-    fn verdict(&self) -> Result<()> {
+    /// Called after the last object: an error ends the job. For selectors that can fail.
+    ///
+    /// # Errors
+    /// The error of the job.
+    fn finish(&self) -> Result<()> {
         Ok(())
     }
 }
@@ -57,20 +60,24 @@ impl Pattern {
     }
 }
 
-/// The selector that the options describe: patterns, and which kinds go along.
-pub(crate) struct Globs {
+/// Selects by the options: by patterns and by kinds.
+pub(crate) struct PatternSelector {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     triggers: bool,
     routines: bool,
     events: bool,
-    /// Whether nothing but the rows of tables is taken.
+    /// Whether only the rows of tables are cloned.
     only_rows: bool,
 }
 
-impl Globs {
-    /// A full clone has every kind; one with an `include` has triggers, routines and events only if asked.
-    pub(crate) fn of(options: &CloneOptions) -> Result<Self> {
+impl PatternSelector {
+    /// Creates the selector. A full clone selects every kind; a clone with an `include` selects triggers, routines and
+    /// events only if an option or a pattern names them.
+    ///
+    /// # Errors
+    /// `Usage` for an invalid pattern.
+    pub(crate) fn from_options(options: &CloneOptions) -> Result<Self> {
         let parse = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>();
         let full = options.include.is_empty();
         Ok(Self {
@@ -83,7 +90,10 @@ impl Globs {
         })
     }
 
-    /// Patterns that match nothing are typing errors, and a typing error must not clone the wrong half.
+    /// Refuses patterns that match nothing or select nothing: a typing error must not change what is cloned.
+    ///
+    /// # Errors
+    /// `Usage`, with the pattern.
     pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
         let objects: Vec<ObjectRef> = catalog.objects().collect();
         for (option, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
@@ -94,10 +104,10 @@ impl Globs {
                 return Err(Error::usage(message));
             }
         }
-        // A pattern of `exclude` may go together with one of `include`; whether something is left is seen in the plan.
+        // Patterns of `exclude` do not count here: they may remove what `include` matches.
         for pattern in &self.include {
             let found: Vec<&ObjectRef> = objects.iter().filter(|object| pattern.matches(object)).collect();
-            if !found.iter().any(|object| self.takes(pattern, object))
+            if !found.iter().any(|object| self.includes(pattern, object))
                 && let Some(first) = found.first()
             {
                 let (kind, name) = (first.kind, Printable(&first.name));
@@ -113,14 +123,14 @@ impl Globs {
         Ok(())
     }
 
-    /// Whether a pattern of `include` that matches an object takes it.
-    fn takes(&self, pattern: &Pattern, object: &ObjectRef) -> bool {
+    /// Whether a matching pattern of `include` selects the object.
+    fn includes(&self, pattern: &Pattern, object: &ObjectRef) -> bool {
         (!self.only_rows || object.kind == ObjectKind::Table)
-            && (pattern.kind.is_some() || self.takes_kind(object.kind).unwrap_or(true))
+            && (pattern.kind.is_some() || self.selects_kind(object.kind).unwrap_or(true))
     }
 
-    /// What is said of a whole kind; `None` where the patterns choose.
-    fn takes_kind(&self, kind: ObjectKind) -> Option<bool> {
+    /// Whether the options select the whole kind; `None` where the patterns decide.
+    fn selects_kind(&self, kind: ObjectKind) -> Option<bool> {
         match kind {
             ObjectKind::Trigger => Some(self.triggers),
             ObjectKind::Event => Some(self.events),
@@ -130,22 +140,29 @@ impl Globs {
     }
 }
 
-impl ObjectSelector for Globs {
+impl ObjectSelector for PatternSelector {
     fn select(&self, object: &ObjectRef) -> bool {
         if self.exclude.iter().any(|pattern| pattern.matches(object)) {
             return false;
         }
-        // `function:tax_*` asks for functions; `tax_*` alone does not.
+        // `function:tax_*` selects functions; `tax_*` alone does not.
         if self.include.iter().any(|pattern| pattern.kind.is_some() && pattern.matches(object)) {
             return true;
         }
-        self.takes_kind(object.kind)
+        self.selects_kind(object.kind)
             .unwrap_or_else(|| self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(object)))
     }
 }
 
-/// Applies a selector, and the filters of the options, to a catalog.
-pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: &CloneOptions) -> Result<Selection> {
+/// Applies a selector and the filters of the options to a catalog.
+///
+/// # Errors
+/// `Usage` for a filter of a table that is missing or not selected, and the error of the selector.
+pub(crate) fn select_objects(
+    catalog: &Catalog,
+    selector: &dyn ObjectSelector,
+    options: &CloneOptions,
+) -> Result<Selection> {
     if let Some(name) = options.filters.keys().find(|name| catalog.table(name).is_none()) {
         return Err(Error::usage(format!("--where {}=…: there is no table of that name", Printable(name))));
     }
@@ -184,7 +201,7 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
             objects.push(object.clone());
         }
     }
-    selector.verdict()?;
+    selector.finish()?;
     selection.whole = selection.left_out.is_empty() && tables.iter().all(|table| table.filter.is_none());
     selection.tables = tables;
     selection.objects = objects;
@@ -195,20 +212,20 @@ pub(crate) fn choose(catalog: &Catalog, selector: &dyn ObjectSelector, options: 
 mod tests {
     use super::*;
 
-    fn globs(include: &[&str], exclude: &[&str], change: impl FnOnce(&mut CloneOptions)) -> Globs {
+    fn patterns(include: &[&str], exclude: &[&str], change: impl FnOnce(&mut CloneOptions)) -> PatternSelector {
         let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let mut options = CloneOptions { include: own(include), exclude: own(exclude), ..CloneOptions::default() };
         change(&mut options);
-        Globs::of(&options).unwrap()
+        PatternSelector::from_options(&options).unwrap()
     }
 
-    fn picks(globs: &Globs, kind: ObjectKind, name: &str) -> bool {
-        globs.select(&ObjectRef::new(kind, name))
+    fn picks(patterns: &PatternSelector, kind: ObjectKind, name: &str) -> bool {
+        patterns.select(&ObjectRef::new(kind, name))
     }
 
     #[test]
     fn a_full_clone_takes_everything_and_an_exclusion_only_what_it_names() {
-        let full = globs(&[], &["log_*", "view:v"], |_| ());
+        let full = patterns(&[], &["log_*", "view:v"], |_| ());
         assert!(ObjectKind::ALL.into_iter().all(|kind| picks(&full, kind, "a")));
         assert!(!picks(&full, ObjectKind::Table, "log_1") && !picks(&full, ObjectKind::Event, "log_1"));
         assert!(!picks(&full, ObjectKind::View, "v") && picks(&full, ObjectKind::Table, "v"));
@@ -216,33 +233,38 @@ mod tests {
 
     #[test]
     fn a_partial_clone_takes_triggers_routines_and_events_only_if_asked() {
-        let partial = globs(&["*"], &[], |_| ());
+        let partial = patterns(&["*"], &[], |_| ());
         assert!(picks(&partial, ObjectKind::Table, "a") && picks(&partial, ObjectKind::View, "a"));
         assert!(!picks(&partial, ObjectKind::Trigger, "a") && !picks(&partial, ObjectKind::Function, "a"));
-        assert!(picks(&globs(&["*"], &[], |o| o.triggers = Some(true)), ObjectKind::Trigger, "a"));
-        assert!(picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Event, "e1"));
-        assert!(!picks(&globs(&["event:e*"], &[], |_| ()), ObjectKind::Table, "e1"));
-        assert!(!picks(&globs(&[], &[], |o| o.events = Some(false)), ObjectKind::Event, "e1"));
+        assert!(picks(&patterns(&["*"], &[], |o| o.triggers = Some(true)), ObjectKind::Trigger, "a"));
+        assert!(picks(&patterns(&["event:e*"], &[], |_| ()), ObjectKind::Event, "e1"));
+        assert!(!picks(&patterns(&["event:e*"], &[], |_| ()), ObjectKind::Table, "e1"));
+        assert!(!picks(&patterns(&[], &[], |o| o.events = Some(false)), ObjectKind::Event, "e1"));
     }
 
     #[test]
     fn a_pattern_of_include_takes_what_it_matches_or_is_told_why_not() {
         let object = |kind| ObjectRef::new(kind, "f");
-        let takes = |globs: Globs, kind| globs.include.iter().all(|pattern| globs.takes(pattern, &object(kind)));
+        let takes = |patterns: PatternSelector, kind| {
+            patterns.include.iter().all(|pattern| patterns.includes(pattern, &object(kind)))
+        };
         for kind in [ObjectKind::Function, ObjectKind::Event, ObjectKind::Trigger] {
-            assert!(!takes(globs(&["f"], &[], |_| ()), kind), "{kind}");
-            assert!(takes(globs(&[&format!("{kind}:f")], &[], |_| ()), kind), "{kind}");
-            assert!(!takes(globs(&[&format!("{kind}:f")], &[], |o| o.data_only = true), kind), "{kind}");
+            assert!(!takes(patterns(&["f"], &[], |_| ()), kind), "{kind}");
+            assert!(takes(patterns(&[&format!("{kind}:f")], &[], |_| ()), kind), "{kind}");
+            assert!(!takes(patterns(&[&format!("{kind}:f")], &[], |o| o.data_only = true), kind), "{kind}");
         }
-        assert!(takes(globs(&["f"], &[], |o| o.routines = Some(true)), ObjectKind::Procedure));
-        assert!(takes(globs(&["f"], &[], |_| ()), ObjectKind::View));
-        assert!(takes(globs(&["f"], &[], |o| o.data_only = true), ObjectKind::Table));
+        assert!(takes(patterns(&["f"], &[], |o| o.routines = Some(true)), ObjectKind::Procedure));
+        assert!(takes(patterns(&["f"], &[], |_| ()), ObjectKind::View));
+        assert!(takes(patterns(&["f"], &[], |o| o.data_only = true), ObjectKind::Table));
     }
 
     #[test]
     fn a_pattern_may_hold_any_name() {
-        assert!(picks(&globs(&["a/b:c*"], &[], |_| ()), ObjectKind::Table, "a/b:cd"));
-        assert!(picks(&globs(&[r"50\*"], &[], |_| ()), ObjectKind::Table, "50*"));
-        assert!(Globs::of(&CloneOptions { include: vec!["a[".into()], ..CloneOptions::default() }).is_err());
+        assert!(picks(&patterns(&["a/b:c*"], &[], |_| ()), ObjectKind::Table, "a/b:cd"));
+        assert!(picks(&patterns(&[r"50\*"], &[], |_| ()), ObjectKind::Table, "50*"));
+        assert!(
+            PatternSelector::from_options(&CloneOptions { include: vec!["a[".into()], ..CloneOptions::default() })
+                .is_err()
+        );
     }
 }

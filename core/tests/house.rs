@@ -1,4 +1,5 @@
-//! Imports point down only: each room of the house may use the rooms below it, and no other.
+//! Checks the imports between the modules of the library: each module imports only modules below it, as
+//! `ARCHITECTURE.md` lists them, and no files import each other.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each module may import, itself aside. The top of the house comes first.
+/// The other modules that each module may import. The top of the hierarchy comes first.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "clone",
@@ -36,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "verification",
         ],
     ),
-    // The other side of a job whose work runs on several sites.
+    // The agent of a job on several sites.
     (
         "agent",
         &[
@@ -65,7 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "url_syntax",
         ],
     ),
-    // The concrete kinds never meet, and the engine knows none of them.
+    // The concrete kinds do not import each other, and the engine imports none of them.
     (
         "mysql",
         &[
@@ -160,7 +161,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dial", &["error"]),
     ("url_syntax", &["error"]),
     ("bounded_file", &[]),
-    // A batch is what the codec builds; the two are one floor.
+    // The codec builds batches: the two may import each other.
     ("batch", &["codec", "memory"]),
     ("codec", &["batch", "catalog", "error"]),
     ("memory", &[]),
@@ -169,7 +170,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that may import each other.
-const ONE_FLOOR: [(&str, &str); 1] = [("codec", "batch")];
+const MUTUAL: [(&str, &str); 1] = [("codec", "batch")];
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -195,17 +196,17 @@ fn imports(text: &str, path: &[String], names: &BTreeMap<String, String>) -> BTr
     let mut found = BTreeSet::new();
     for after in rests(&code, "crate::") {
         for name in first_names(after) {
-            // A name that is no one's is kept as it is: better a false alarm than a blind spot.
+            // Keeps an unknown name: a false alarm is better than a missed import.
             found.insert(names.get(&name).cloned().unwrap_or(name));
         }
     }
     for after in rests(&code, "super::") {
         let mut rest = after;
-        let mut floors = 1;
+        let mut levels = 1;
         while let Some(further) = rest.strip_prefix("super::") {
-            (rest, floors) = (further, floors + 1);
+            (rest, levels) = (further, levels + 1);
         }
-        if floors >= path.len() {
+        if levels >= path.len() {
             found.extend(first_names(rest).iter().filter_map(|name| names.get(name).cloned()));
         }
     }
@@ -213,7 +214,7 @@ fn imports(text: &str, path: &[String], names: &BTreeMap<String, String>) -> BTr
     found
 }
 
-/// What follows each `prefix` that begins a path.
+/// The text after each `prefix` at the beginning of a path.
 fn rests<'a>(code: &'a str, prefix: &'static str) -> impl Iterator<Item = &'a str> {
     let begins = |at: &usize| {
         let before = code[..*at].chars().next_back();
@@ -242,7 +243,7 @@ fn first_names(path: &str) -> Vec<String> {
     parts.iter().map(|part| name(part)).filter(|name| !name.is_empty()).collect()
 }
 
-/// The source without comments and without its tests, which may look anywhere.
+/// The source without comments and without its tests, which may import anything.
 fn code_of(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     let without_comment = |line: &str| {
@@ -253,7 +254,7 @@ fn code_of(text: &str) -> String {
     text.lines().map(without_comment).collect::<Vec<_>>().join("\n")
 }
 
-/// Every source file of the library, tests aside, with the path of its module.
+/// Every source file of the library except tests, with the path of its module.
 fn files(dir: &Path, path: &[String], found: &mut Vec<(PathBuf, Vec<String>)>) {
     for entry in fs::read_dir(dir).unwrap() {
         let file = entry.unwrap().path();
@@ -283,7 +284,7 @@ fn imports_point_down_only() {
         let module = path[0].as_str();
         let name = file.strip_prefix(sources()).unwrap().display().to_string();
         let Some(allowed) = rules.get(module) else {
-            wrong.push(format!("{name}: say in this test what the module `{module}` may import"));
+            wrong.push(format!("{name}: add to MAY_IMPORT what the module `{module}` may import"));
             continue;
         };
         for import in imports(&fs::read_to_string(&file).unwrap(), &path, &names) {
@@ -296,18 +297,18 @@ fn imports_point_down_only() {
 }
 
 #[test]
-fn the_rules_themselves_point_down() {
-    let floors: BTreeMap<&str, usize> = MAY_IMPORT.iter().enumerate().map(|(floor, rule)| (rule.0, floor)).collect();
+fn the_rules_point_down() {
+    let levels: BTreeMap<&str, usize> = MAY_IMPORT.iter().enumerate().map(|(level, rule)| (rule.0, level)).collect();
     for (module, allowed) in MAY_IMPORT {
         for import in *allowed {
-            let below = floors[import] > floors[module];
-            assert!(below || ONE_FLOOR.contains(&(module, import)), "{module} lies below {import}");
+            let below = levels[import] > levels[module];
+            assert!(below || MUTUAL.contains(&(module, import)), "{module} lies below {import}");
         }
     }
 }
 
 #[test]
-fn the_scanner_sees_every_way_to_import() {
+fn the_scanner_finds_every_form_of_import() {
     let lib = "mod mysql;\nmod plan;\npub mod codec;\npub use plan::{Chunk, Plan};";
     let names = names(lib);
     let scan = |path: &[&str], text: &str| -> Vec<String> {
@@ -323,7 +324,7 @@ fn the_scanner_sees_every_way_to_import() {
     assert_eq!(plan("use crate::Nobody;"), ["Nobody"]);
     assert_eq!(scan(&["mysql", "read"], "use super::super::codec::Digest; use super::load;"), ["codec"]);
     assert_eq!(scan(&["mysql", "read"], "use crate::Chunk;"), ["plan"]);
-    // Neither a comment, nor a test, nor the module itself.
+    // Ignores comments, tests and the module itself.
     assert_eq!(plan("/// [`crate::mysql`]\nlet a = 1; // crate::mysql\nuse crate::Chunk;"), [""; 0]);
     assert_eq!(plan("#[cfg(test)]\nmod tests {\n    use crate::mysql::Conn;\n}"), [""; 0]);
     assert_eq!(plan("use other_crate::mysql;"), [""; 0]);

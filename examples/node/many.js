@@ -1,17 +1,17 @@
-// Clones many databases from one server to another, three at a time. One that fails does not stop the others; Ctrl-C stops
-// all of them, and each cleans up.
+// Clones many databases from one server to another, three at a time. A failed clone does not stop the others; Ctrl-C
+// cancels all of them, and each cleans up.
 //
 //   node many.js mysql://root@db1.example mysql://root@db2.example shop blog wiki
 import { clone } from 'dbgraft';
 
 const AT_ONCE = 3;
 const [source, target, ...names] = process.argv.slice(2);
-const waiting = names.values();
+const queue = names.values();
 const failed = [];
 
 async function worker() {
-  // All workers take from the same iterator: each name is taken once.
-  for (const name of waiting) {
+  // All workers share one iterator, so each name is taken once.
+  for (const name of queue) {
     try {
       const report = await clone(`${source}/${name}`, `${target}/${name}`, { threads: 2, memory: '64MiB' });
       console.log(`${name}: ${report.rows} rows in ${report.seconds.toFixed(1)} s`);

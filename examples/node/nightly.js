@@ -1,5 +1,5 @@
 // Refreshes a staging database every night with the part of production that developers need, through S3, with a progress
-// bar. To be started by cron or a systemd timer; the exit code says how it went.
+// bar. For cron or a systemd timer: the exit code is 0, 1, or 75 for a failure that a retry may help.
 //
 //   node nightly.js mysql://reader@prod.example/shop mysql://admin@staging.example/shop s3://bucket/staging
 //
@@ -26,7 +26,7 @@ try {
 } catch (error) {
   if (!(error instanceof CloneError)) throw error;
   console.error(`\n${error.message}`);
-  process.exitCode = error.retryable ? 75 : 1; // 75 asks for another try later
+  process.exitCode = error.retryable ? 75 : 1; // EX_TEMPFAIL
 }
 
 function draw({ bytes, bytes_total, rate, eta }) {

@@ -1,4 +1,4 @@
-// Loads a CSV file of any size into a table: rows are pulled from the file as the server takes them.
+// Loads a CSV file of any size into a table: rows are read from the file as fast as the server stores them.
 //
 //   node rows.js people.csv mysql://root@db.example/people
 import { createReadStream } from 'node:fs';

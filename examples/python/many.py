@@ -2,7 +2,7 @@
 
     python many.py mysql://app@db1.example mysql://app@db2.example --at-once 3 shop stock wages
 
-One that fails does not keep the others from being cloned; Ctrl-C cancels all, and nothing half-made is left.
+A failed clone does not stop the others; Ctrl-C cancels all of them, and each cleans up.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import sys
 import dbgraft
 
 
-async def clone(source: str, target: str, name: str, bound: asyncio.Semaphore) -> str:
-    async with bound:
-        print(f"{name}: begins", flush=True)
+async def clone(source: str, target: str, name: str, limit: asyncio.Semaphore) -> str:
+    async with limit:
+        print(f"{name}: started", flush=True)
         try:
             report = await dbgraft.clone_async(f"{source}/{name}", f"{target}/{name}_copy", threads=2, memory="64MiB")
         except dbgraft.CloneError as error:
@@ -31,9 +31,11 @@ async def main() -> int:
     parser.add_argument("target", help="the server to write to")
     parser.add_argument("databases", nargs="+")
     parser.add_argument("--at-once", type=int, default=2)
-    words = parser.parse_args()
-    bound = asyncio.Semaphore(words.at_once)
-    failures = await asyncio.gather(*(clone(words.source, words.target, name, bound) for name in words.databases))
+    arguments = parser.parse_args()
+    limit = asyncio.Semaphore(arguments.at_once)
+    failures = await asyncio.gather(
+        *(clone(arguments.source, arguments.target, name, limit) for name in arguments.databases)
+    )
     failures = [failure for failure in failures if failure]
     print("\n".join(failures), file=sys.stderr, end="")
     return 1 if failures else 0

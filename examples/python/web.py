@@ -3,7 +3,7 @@
     pip install fastapi uvicorn
     DATABASES='{"shop": ["mysql://app@db1/shop", "mysql://app@db2/shop_copy"]}' uvicorn web:app
 
-Who may call it is not its business: put it behind something that knows. Only what DATABASES names can be cloned.
+It has no login: put it behind a proxy that has one. It clones only the databases in DATABASES.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OPTIONS: dict[str, Any] = json.loads(os.environ.get("OPTIONS", '{"if_exists": "d
 
 @dataclass
 class Clone:
-    """A clone, and what all who watch it are told."""
+    """A clone, and its last event for all listeners."""
 
     job: dbgraft.CloneJob
     last: dict[str, Any] = field(default_factory=lambda: {"event": "phase", "phase": "waiting"})
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     task: asyncio.Task[None] | None = None
 
-    async def tell(self, event: dict[str, Any]) -> None:
+    async def publish(self, event: dict[str, Any]) -> None:
         async with self.changed:
             self.last = event
             self.changed.notify_all()
@@ -43,22 +43,22 @@ class Clone:
     async def run(self) -> None:
         try:
             async for event in self.job:
-                await self.tell(event.to_dict())
+                await self.publish(event.to_dict())
             report = await self.job
-            await self.tell({"event": "end", "outcome": "done", "rows": report.rows, "seconds": report.seconds})
+            await self.publish({"event": "end", "outcome": "done", "rows": report.rows, "seconds": report.seconds})
         except dbgraft.CancelledError:
-            await self.tell({"event": "end", "outcome": "cancelled"})
+            await self.publish({"event": "end", "outcome": "cancelled"})
         except dbgraft.CloneError as error:
-            await self.tell({"event": "end", "outcome": "failed", "message": str(error)})
+            await self.publish({"event": "end", "outcome": "failed", "message": str(error)})
 
     async def stream(self) -> AsyncIterator[str]:
-        """Server-sent events: who is slow hears of the newest only."""
-        told: dict[str, Any] | None = None
-        while told is None or told["event"] != "end":
+        """Server-sent events: a slow client gets the latest event only."""
+        sent: dict[str, Any] | None = None
+        while sent is None or sent["event"] != "end":
             async with self.changed:
-                await self.changed.wait_for(lambda told=told: self.last is not told)
-                told = self.last
-            yield f"data: {json.dumps(told)}\n\n"
+                await self.changed.wait_for(lambda sent=sent: self.last is not sent)
+                sent = self.last
+            yield f"data: {json.dumps(sent)}\n\n"
 
 
 clones: dict[str, Clone] = {}
@@ -67,7 +67,7 @@ clones: dict[str, Clone] = {}
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
-    for clone in clones.values():  # nothing half-made is left when the service ends
+    for clone in clones.values():  # cleans up when the service ends
         clone.job.cancel()
     await asyncio.gather(*(clone.task for clone in clones.values() if clone.task))
 

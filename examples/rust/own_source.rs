@@ -1,7 +1,7 @@
-//! Rows from a source of your own, made up in memory here, are loaded into MySQL:
+//! Loads rows of a custom source, here generated in memory, into MySQL:
 //!
 //! cargo run --example own_source -- mysql://root@127.0.0.1:3306/numbers
-#![allow(clippy::print_stdout, reason = "an example has something to say")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ impl Source for Squares {
             engine: "InnoDB".into(),
             columns: vec![column("n"), column("square")],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: vec!["n".into()],
             rows_estimate: u64::from(BATCHES) * ROWS,
             data_bytes: u64::from(BATCHES) * ROWS * 20,
@@ -48,7 +49,7 @@ impl Source for Squares {
         memory: &'a MemoryBudget,
     ) -> Result<BatchStream<'a>> {
         let batches = stream::iter(0..BATCHES).then(move |batch| async move {
-            // Waits until the target has taken what came before: memory stays flat, however many rows there are.
+            // Waits until the target has stored earlier batches, so memory use does not depend on the number of rows.
             let mut lease = memory.reserve(memory.batch_bytes()).await;
             let mut rows = BatchBuilder::default();
             for n in u64::from(batch) * ROWS..u64::from(batch + 1) * ROWS {
@@ -79,7 +80,7 @@ fn column(name: &str) -> Column {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let target = std::env::args().nth(1).ok_or("a URL, please: mysql://user@host/database to load into")?;
+    let target = std::env::args().nth(1).ok_or("usage: TARGET, a URL mysql://user@host/database")?;
     let report = CloneJob::new(SourceEndpoint::Own(Arc::new(Squares)), target).run().await?;
     println!("{} rows in {:.1} s", report.rows, report.seconds);
     Ok(())

@@ -1,7 +1,7 @@
-//! A part of a database is cloned; a closure says which part:
+//! Clones a part of a database, selected by a closure:
 //!
 //! cargo run --example partial -- mysql://root@127.0.0.1:3306/shop mysql://root@127.0.0.1:3307/shop_tables
-#![allow(clippy::print_stdout, reason = "an example has something to say")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use dbgraft::{CloneJob, CloneOptions, IfExists, ObjectKind, ObjectRef};
 
@@ -9,16 +9,16 @@ use dbgraft::{CloneJob, CloneOptions, IfExists, ObjectKind, ObjectRef};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(source), Some(target)) = (arguments.next(), arguments.next()) else {
-        return Err("two URLs, please: mysql://user@host/database from, mysql://user@host/database to".into());
+        return Err("usage: SOURCE TARGET, two URLs mysql://user@host/database".into());
     };
 
-    // Asked once for each object. For conditions on rows, implement `ObjectSelector` on a type of your own.
+    // Called once for each object. To select rows too, implement `ObjectSelector` for a type.
     let wanted = |object: &ObjectRef| object.kind == ObjectKind::Table && !object.name.starts_with("log_");
 
     let options = CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() };
     let job = || CloneJob::new(source.as_str(), target.as_str()).options(options.clone()).selector(wanted);
 
-    // What would be done, before anything is.
+    // Shows what the clone would do.
     let overview = job().plan().await?;
     println!("{} tables, about {} rows", overview.plan.tables.len(), overview.plan.rows_estimate());
     for finding in &overview.findings {

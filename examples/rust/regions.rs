@@ -1,11 +1,11 @@
-//! A database is cloned between two regions; the work is done in each, and this machine only coordinates:
+//! Clones a database between two regions: an agent works in each, and this machine only coordinates:
 //!
 //! cargo run --example regions -- mysql://app@db.internal/shop ssh://me@host.eu.example \
 //!     mysql://app@localhost/shop_copy ssh://me@host.us.example s3://bucket/staging target/agent/dbgraft
 //!
-//! The hosts need an sshd and nothing else, no keys of S3 either: those come from the usual AWS environment here. The
-//! last argument is the `dbgraft` that both get, as `make agent` builds it.
-#![allow(clippy::print_stdout, reason = "an example has something to say")]
+//! The hosts need an sshd and nothing else. The S3 keys come from the AWS environment of this machine and stay here. The
+//! last argument is the `dbgraft` executable to upload, as `make agent` builds it.
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use dbgraft::{CloneJob, CloneOptions, Event, ExecutionSite};
 
@@ -14,14 +14,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [source, near, target, far, via, agent] = arguments.as_slice() else {
         return Err(
-            "mysql:// and ssh:// from, mysql:// and ssh:// to, s3:// in between, and an executable, please".into()
+            "usage: SOURCE SOURCE_HOST TARGET TARGET_HOST VIA EXECUTABLE: mysql://, ssh://, mysql://, ssh://, s3://"
+                .into(),
         );
     };
 
     let options = CloneOptions {
-        // Without S3 the rows would flow through this machine, from agent to agent.
+        // Without it, the rows would pass this machine on their way between the agents.
         via: Some(via.clone()),
-        // Unless the ssh:// URLs say `agent-path=`: which one is installed there.
+        // Not needed if the ssh:// URLs name an installed executable by `agent-path=`.
         agent_binary: Some(agent.into()),
         ..CloneOptions::default()
     };

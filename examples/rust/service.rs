@@ -1,7 +1,7 @@
-//! A service that holds a `mysql_async` pool clones its own database by the same options, while it goes on serving:
+//! A service with a `mysql_async` pool clones its database by the same options, while it continues to serve:
 //!
 //! cargo run --example service -- mysql://root@127.0.0.1:3306/shop mysql://root@127.0.0.1:3307/shop_copy
-#![allow(clippy::print_stdout, reason = "an example has something to say")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use dbgraft::{CloneJob, CloneOptions, Event, Verify};
 use mysql_async::prelude::Queryable;
@@ -11,17 +11,17 @@ use mysql_async::{Opts, Pool};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(source), Some(target)) = (arguments.next(), arguments.next()) else {
-        return Err("two URLs, please: mysql://user@host/database from, mysql://user@host/database to".into());
+        return Err("usage: SOURCE TARGET, two URLs mysql://user@host/database".into());
     };
 
-    // What the service has anyway.
+    // The pool of the service.
     let options = Opts::from_url(&source)?;
     let pool = Pool::new(options.clone());
     let mut connection = pool.get_conn().await?;
     let tables: Vec<String> = connection.query("SHOW TABLES").await?;
     println!("the pool sees {} tables", tables.len());
 
-    // The clone has connections of its own. The pool's stay free for requests.
+    // The clone opens separate connections; those of the pool stay free for requests.
     let job = CloneJob::new(options, Opts::from_url(&target)?)
         .options(CloneOptions { verify: Verify::Counts, ..CloneOptions::default() })
         .on_event(|event| {

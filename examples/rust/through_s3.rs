@@ -1,9 +1,9 @@
-//! A database is cloned through S3, and progress is printed:
+//! Clones a database through S3 and prints the progress:
 //!
 //! cargo run --example through_s3 -- mysql://root@db1/shop mysql://root@db2/shop_copy s3://bucket/staging
 //!
-//! The keys come from the usual AWS environment. Ctrl-C cancels, and what was made is removed again.
-#![allow(clippy::print_stdout, reason = "an example has something to say")]
+//! The S3 keys come from the AWS environment. Ctrl-C cancels the clone and removes what it created.
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use dbgraft::{CancellationToken, CloneJob, CloneOptions, Event};
 
@@ -11,10 +11,10 @@ use dbgraft::{CancellationToken, CloneJob, CloneOptions, Event};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [source, target, via] = arguments.as_slice() else {
-        return Err("three URLs, please: mysql://… from, mysql://… to, and s3://bucket/prefix in between".into());
+        return Err("usage: SOURCE TARGET VIA: mysql://…, mysql://… and s3://bucket/prefix".into());
     };
 
-    // The export and the import run at the same time: the first batch is loaded while the last is not yet read.
+    // The export and the import run at the same time.
     let options = CloneOptions { via: Some(via.clone()), threads: 8, ..CloneOptions::default() };
 
     let cancellation = CancellationToken::new();
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Called while the clone runs, so it must not take long.
+/// Called by the running clone: it must return at once.
 fn print(event: Event) {
     match event {
         Event::Phase { leg, phase } => println!("{leg:?}: {phase:?}"),

@@ -77,12 +77,12 @@ _AnyJob = TypeVar("_AnyJob", bound="Job[Any]")
 
 
 class _PlanJob(Job[PlanReport]):
-    _verb = "plan"
+    _method = "plan"
     _result_type = PlanReport
 
 
 class _VerifyJob(Job[Comparison]):
-    _verb = "verify"
+    _method = "verify"
     _result_type = Comparison
 
 

@@ -39,7 +39,7 @@ T = TypeVar("T", bound=JsonValue)
 class BlockingJob(Generic[T]):
     """A job of the native module: its life cycle, its events, and waiting by blocking a thread."""
 
-    _verb = "clone"
+    _method = "clone"
     _result_type: type[Any] = Report
 
     def __init__(
@@ -87,7 +87,7 @@ class BlockingJob(Generic[T]):
             raise UsageError("this job was already started: create another one")
         try:
             self._native = _native.Job(
-                self._verb,
+                self._method,
                 SourceAdapter(self._source, loop) if isinstance(self._source, Source) else self._source,
                 SinkAdapter(self._target, loop) if isinstance(self._target, Sink) else self._target,
                 options_to_json(self._options),

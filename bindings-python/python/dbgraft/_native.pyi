@@ -58,7 +58,7 @@ class BatchRows:
 class Job:
     def __new__(
         cls,
-        verb: str,
+        method: str,
         source: Any,
         target: Any,
         options: str,

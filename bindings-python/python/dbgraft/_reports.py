@@ -120,6 +120,8 @@ class Table(JsonValue):
     engine: str
     columns: tuple[Column, ...]
     history: bool = False
+    late_timestamps: tuple[str, ...] = ()
+    """The columns that are known to hold a TIMESTAMP after 2038-01-19 03:14:07 UTC."""
     primary_key: tuple[str, ...] = ()
     rows_estimate: int = 0
     data_bytes: int = 0

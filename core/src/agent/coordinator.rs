@@ -13,10 +13,11 @@ use crate::remote::message::{AgentMessage, StoreRequest};
 /// Sends messages to the coordinator, and matches its replies to them.
 pub(super) struct CoordinatorClient {
     outgoing: mpsc::UnboundedSender<(AgentMessage, Vec<u8>)>,
-    state: Mutex<State>,
+    state: Mutex<PendingRequests>,
 }
 
-struct State {
+/// The requests that wait for a reply of the coordinator.
+struct PendingRequests {
     last_id: u64,
     /// The messages without a reply, by number; `None` when the coordinator is lost.
     pending: Option<HashMap<u64, oneshot::Sender<Bytes>>>,
@@ -25,10 +26,10 @@ struct State {
 impl CoordinatorClient {
     /// Creates a client whose messages go to `outgoing`, each with a body.
     pub(super) fn new(outgoing: mpsc::UnboundedSender<(AgentMessage, Vec<u8>)>) -> Self {
-        Self { outgoing, state: Mutex::new(State { last_id: 0, pending: Some(HashMap::new()) }) }
+        Self { outgoing, state: Mutex::new(PendingRequests { last_id: 0, pending: Some(HashMap::new()) }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PendingRequests> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

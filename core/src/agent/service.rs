@@ -24,10 +24,11 @@ use crate::source::Source;
 /// The endpoints that are open here, and the calls on them.
 pub(super) struct AgentService {
     coordinator: Arc<CoordinatorClient>,
-    state: Mutex<State>,
+    state: Mutex<ServiceState>,
 }
 
-struct State {
+/// The open endpoints of an agent, and what its calls share.
+struct ServiceState {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
     /// The archive that an importing leg follows.
@@ -44,7 +45,7 @@ struct State {
 impl AgentService {
     pub(super) fn new(coordinator: Arc<CoordinatorClient>) -> Self {
         let (export_sender, export_receiver) = mpsc::unbounded_channel();
-        let state = State {
+        let state = ServiceState {
             source: None,
             sink: None,
             staging: None,
@@ -56,7 +57,7 @@ impl AgentService {
         Self { coordinator, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServiceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

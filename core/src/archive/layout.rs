@@ -1,4 +1,4 @@
-//! The keys of an archive's objects, and the format of its two documents. Pure.
+//! The keys of an archive's objects, and the format of its two documents. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 

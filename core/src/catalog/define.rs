@@ -34,6 +34,7 @@ impl Table {
             engine: "InnoDB".to_owned(),
             columns: read,
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: primary_key.to_vec(),
             rows_estimate: 0,
             data_bytes: 0,

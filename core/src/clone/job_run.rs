@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, LegName, Phase};
 use crate::options::CloneOptions;
 use crate::retry::RetryPolicy;
-use crate::selector::{Globs, ObjectSelector};
+use crate::selector::{ObjectSelector, PatternSelector};
 
 /// A job whose options are valid and whose ends are open.
 pub(super) struct JobRun {
@@ -18,9 +18,9 @@ pub(super) struct JobRun {
     /// The leg that the events before the first row belong to.
     pub(super) first_leg: LegName,
     pub(super) options: CloneOptions,
-    /// The custom selector; `None` if `globs` selects.
+    /// The custom selector; `None` if `patterns` selects.
     pub(super) selector: Option<Box<dyn ObjectSelector>>,
-    pub(super) globs: Option<Globs>,
+    pub(super) patterns: Option<PatternSelector>,
     pub(super) events: EventEmitter,
     cancellation: CancellationToken,
     /// The staging archive of the clone that is resumed.
@@ -34,14 +34,14 @@ impl JobRun {
         ends: JobEndpoints,
         options: CloneOptions,
         selector: Option<Box<dyn ObjectSelector>>,
-        globs: Option<Globs>,
+        patterns: Option<PatternSelector>,
         events: EventEmitter,
         cancellation: CancellationToken,
     ) -> Self {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
         let recorded_staging = OnceLock::new();
-        Self { ends, first_leg, options, selector, globs, events, cancellation, recorded_staging, needs_cleanup }
+        Self { ends, first_leg, options, selector, patterns, events, cancellation, recorded_staging, needs_cleanup }
     }
 
     /// Runs `work` until it ends or the job is cancelled.

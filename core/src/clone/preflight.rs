@@ -8,7 +8,7 @@ use crate::fidelity::{FidelityIssue, Severity};
 use crate::options::{IfExists, OnUnsupported, Verify};
 use crate::plan::Selection;
 use crate::report::Finding;
-use crate::selector::{ObjectSelector, choose};
+use crate::selector::{ObjectSelector, select_objects};
 
 /// The result of the preflight.
 pub(super) struct PreflightResult {
@@ -23,15 +23,15 @@ impl JobRun {
         self.emit_phase(Phase::Preflight);
         self.with_retries("connecting", || self.ends.connect()).await?;
         let catalog = self.with_retries("reading the source's catalog", || self.ends.source.catalog()).await?;
-        if let Some(globs) = &self.globs {
-            globs.check(&catalog)?;
+        if let Some(patterns) = &self.patterns {
+            patterns.check(&catalog)?;
         }
-        let selector: &dyn ObjectSelector = match (&self.selector, &self.globs) {
+        let selector: &dyn ObjectSelector = match (&self.selector, &self.patterns) {
             (Some(custom), _) => custom.as_ref(),
-            (None, Some(globs)) => globs,
+            (None, Some(patterns)) => patterns,
             (None, None) => return Err(Error::new(ErrorKind::Internal, "a job without a selector")),
         };
-        let mut selection = choose(&catalog, selector, &self.options)?;
+        let mut selection = select_objects(&catalog, selector, &self.options)?;
         if self.options.if_exists == IfExists::Skip {
             let existing = self.with_retries("reading the target's objects", || self.ends.sink.existing()).await?;
             selection.omit(&existing, "is already at the target");

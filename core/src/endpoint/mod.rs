@@ -1,4 +1,4 @@
-//! Opens the endpoints of a job from URLs and sites: the only room that names every kind of source and sink.
+//! Opens the endpoints of a job from URLs and sites: the only module that names every kind of source and sink.
 
 mod archive_location;
 #[cfg(feature = "mysql_async")]

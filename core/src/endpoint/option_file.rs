@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::bounded_file;
 use crate::error::{Error, Result};
 
-/// The groups that `mysql` and `mariadb` read. The last line of an option counts, in whichever of these groups it is.
+/// The groups that `mysql` and `mariadb` read. The last value of an option counts, in any of these groups.
 const GROUPS: [&str; 5] = ["client", "client-server", "client-mariadb", "mysql", "mariadb-client"];
 /// The maximum depth of includes, as in the servers' own clients.
 const MAX_DEPTH: usize = 10;
@@ -26,11 +26,11 @@ pub(super) struct OptionFile {
 }
 
 impl OptionFile {
-    /// Reads `~/.my.cnf`; a file that is not there, or cannot be read, says nothing.
+    /// Reads `~/.my.cnf`. A missing or unreadable file has no options.
     ///
     /// # Errors
-    /// `Usage`, which names the file and the line: what the servers' own clients refuse, and a file that everybody may
-    /// write, which they pass over with a warning.
+    /// `Usage`, with the file and the line, for a file that the servers' own clients refuse, and for a world-writable file,
+    /// which they skip with a warning.
     pub(super) fn read() -> Result<Self> {
         let mut found = Self::default();
         if let Some(home) = std::env::var_os("HOME") {
@@ -41,7 +41,7 @@ impl OptionFile {
 
     fn read_file(&mut self, path: &Path, depth: usize) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
-        // Whoever may write it could name a server of his own.
+        // Another account that can write the file could redirect the connection to its own server.
         let world_writable =
             |path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o002 != 0);
         if world_writable(path) {
@@ -57,7 +57,7 @@ impl OptionFile {
     }
 
     fn parse(&mut self, path: &Path, text: &str, depth: usize) -> Result<()> {
-        // `None` before the first group; then whether the group counts.
+        // `None` before the first group; then whether the current group is one of `GROUPS`.
         let mut group_counts = None;
         for (index, line) in text.lines().map(str::trim).enumerate() {
             let wrong = |what: &str| {
@@ -93,16 +93,16 @@ impl OptionFile {
         Ok(())
     }
 
-    /// Takes an option over; `false` where its value cannot be one.
+    /// Sets an option; returns `false` for an invalid value.
     fn set(&mut self, name: &str, value: String) -> bool {
         let name = name.to_ascii_lowercase().replace('_', "-");
         match name.strip_prefix("loose-").unwrap_or(&name) {
             "user" => self.user = Some(value),
-            // MariaDB's clients take these for `password`; nothing else begins so.
+            // MariaDB's clients accept these abbreviations of `password`; no other option begins like this.
             "password" | "password1" | "pass" | "passw" | "passwo" | "passwor" => self.password = Some(value.into()),
             "host" => self.host = Some(value),
             "port" => match value.parse::<u16>() {
-                // To the clients 0 is the port of the default.
+                // The clients read 0 as the default port.
                 Ok(port) => self.port = Some(port).filter(|port| *port != 0),
                 Err(_) => return false,
             },

@@ -38,7 +38,7 @@ pub(super) fn parse_server(
         },
     };
     let named = url.host_str().filter(|host| !host.is_empty()).map(|host| host.trim_matches(['[', ']']).to_owned());
-    // A file that nothing is wanted of need not be right.
+    // A file that supplies nothing may have errors.
     let is_wanted = url.username().is_empty() || password.is_none() || named.is_none();
     let mut file = if is_wanted { OptionFile::read()? } else { OptionFile::default() };
     let user = match url.username() {
@@ -93,8 +93,8 @@ pub(super) fn parse_server(
 /// The name of the database.
 ///
 /// # Errors
-/// `Usage`: a name that no server of either family can hold, and that would be found only by the first statement that
-/// writes, or taken for another name.
+/// `Usage` for a name that no server of either family accepts. Without this check, the first statement that writes would
+/// fail, or use another name.
 fn database_name(path: &str) -> Result<String> {
     let name = percent_decode("database", path)?;
     let wrong = |why: &str| Err(Error::usage(format!("no server can have a database `{name}`: {why}")));
@@ -116,7 +116,7 @@ fn database_name(path: &str) -> Result<String> {
 /// The secret in a variable of the environment, if it is set.
 ///
 /// # Errors
-/// `Usage` where it is not UTF-8: it would count as none.
+/// `Usage` if it is not UTF-8: it must not count as missing.
 pub(super) fn secret_from_environment(variable: &str) -> Result<Option<SecretString>> {
     match std::env::var(variable) {
         Ok(secret) => Ok(Some(SecretString::from(secret))),

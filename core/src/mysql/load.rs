@@ -290,6 +290,7 @@ mod tests {
             engine: "InnoDB".to_owned(),
             columns,
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: Vec::new(),
             rows_estimate: 0,
             data_bytes: 0,

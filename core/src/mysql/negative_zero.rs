@@ -96,6 +96,7 @@ mod tests {
             engine: "InnoDB".to_owned(),
             columns: vec![column("f", "float"), column("d", "double"), column("t", "text")],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: Vec::new(),
             rows_estimate: 0,
             data_bytes: 0,

@@ -70,7 +70,7 @@ impl TargetDatabase {
             // The foreign keys need their indexes at once.
             ddl.create = ddl.create_with_foreign_keys(keys);
             ddl.deferred_keys.clear();
-        } else if table.table.data_bytes < MIN_DEFERRED_BYTES {
+        } else if table.table.data_bytes < MIN_DEFERRED_BYTES && !ddl.always_defers() {
             ddl.create.clone_from(&ddl.create_with_keys);
             ddl.deferred_keys.clear();
         }

@@ -6,7 +6,7 @@ use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use crate::catalog::Flavor;
 use crate::dial::TrafficClass;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::options::CloneOptions;
 
 /// The settings of every session. The timeouts allow a reader to wait for a slow target, and a loader for a slow source.
@@ -47,6 +47,7 @@ pub(super) const DDL_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO
 pub(super) async fn open_control(address: &ServerAddress) -> Result<Conn> {
     let mut conn =
         open_with(address, TrafficClass::Control, &format!("NAMES utf8mb4, sql_mode = '{READ_MODES}'")).await?;
+    check_announced_version(&mut conn, address).await?;
     // These variables need no privilege. They exist in one family or in late versions only.
     if conn.server.flavor == Flavor::MySql {
         conn.try_set_each(&[
@@ -57,6 +58,22 @@ pub(super) async fn open_control(address: &ServerAddress) -> Result<Conn> {
         .await?;
     }
     Ok(conn)
+}
+
+/// Fails if the server has another version than it announced at login: a proxy announces one of its own configuration, and
+/// what a release has would be judged by it.
+async fn check_announced_version(conn: &mut Conn, address: &ServerAddress) -> Result<()> {
+    let row = conn.row("SELECT VERSION()").await?;
+    let actual = Conn::server_of_version(&row.map(|row| row.string(0)).unwrap_or_default());
+    if actual.is_same_release(&conn.server) {
+        return Ok(());
+    }
+    let message = format!(
+        "a proxy is between: it announces {}, and the server behind it is {actual}: set the version that it announces \
+         (mysql-server_version in ProxySQL, version_string in MaxScale), or connect to the server itself",
+        conn.server
+    );
+    Err(Error::new(ErrorKind::Unsupported, message).with(address.role.name(), address))
 }
 
 /// Opens a session that reads rows. Text arrives in the character set of its column.

@@ -30,7 +30,7 @@ const LOSS_DELAY: Duration = Duration::from_secs(1);
 pub(crate) struct AgentClient {
     host: String,
     launcher: AgentLauncher,
-    /// The endpoints that the agent opens before its first call, as the `endpoint` room describes them.
+    /// The endpoints that the agent opens before its first call, as the `endpoint` module encodes them.
     endpoint_requests: Vec<Value>,
     /// The archive for the agent's store requests.
     store: Option<Arc<dyn ObjectStore>>,

@@ -26,7 +26,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The control connection to an agent. Dropping it ends the agent.
 pub(super) struct ControlConnection {
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionShared>,
     /// Where the agent accepts lanes.
     pub(super) lane_address: LaneAddress,
     /// Becomes true when the agent's process has ended.
@@ -35,15 +35,17 @@ pub(super) struct ControlConnection {
     _reader: JoinSet<()>,
 }
 
-struct Shared {
+/// What the tasks of a connection share.
+struct ConnectionShared {
     outgoing: mpsc::UnboundedSender<(CoordinatorMessage, Vec<u8>)>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     /// Serves the agent's store requests.
     store: Option<Arc<dyn ObjectStore>>,
 }
 
+/// The state of a connection.
 #[derive(Default)]
-struct State {
+struct ConnectionState {
     last_call: u64,
     /// The calls without a result, by number.
     pending: HashMap<u64, mpsc::UnboundedSender<CallUpdate>>,
@@ -61,8 +63,8 @@ enum CallUpdate {
     BatchRead { id: u64, rows: u64, bytes: u64 },
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ConnectionShared {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +134,7 @@ impl ControlConnection {
             _ => return Err(agent_lost(&host, &describe_exit(&mut process).await)),
         };
         let (outgoing, queue) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { outgoing, state: Mutex::default(), store });
+        let shared = Arc::new(ConnectionShared { outgoing, state: Mutex::default(), store });
         let (close, closed) = watch::channel(false);
         let (mut write_task, mut read_task) = (JoinSet::new(), JoinSet::new());
         write_task.spawn(write_messages(writer, queue));
@@ -219,7 +221,7 @@ impl ControlConnection {
 
 /// Cancels the call when it is dropped before the result.
 struct CancelGuard<'a> {
-    shared: &'a Shared,
+    shared: &'a ConnectionShared,
     id: u64,
 }
 
@@ -251,7 +253,7 @@ async fn write_messages(mut writer: FrameWriter, mut queue: mpsc::UnboundedRecei
 }
 
 /// Handles the agent's messages until its stream ends or fails; returns the error, if there is one.
-async fn read_messages(shared: &Arc<Shared>, mut reader: FrameReader) -> Option<Error> {
+async fn read_messages(shared: &Arc<ConnectionShared>, mut reader: FrameReader) -> Option<Error> {
     loop {
         let message = match timeout(KEEPALIVE_TIMEOUT, reader.read_head::<AgentMessage>()).await {
             Ok(Ok(Some(message))) => message,

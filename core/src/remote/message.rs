@@ -80,7 +80,7 @@ pub(crate) enum EndpointRole {
 /// A call to an agent: a method of [`Source`](crate::source::Source) or [`Sink`](crate::sink::Sink), or a whole leg.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum AgentCall {
-    /// Opens an endpoint without a connection. Only the `endpoint` room knows the content of the value.
+    /// Opens an endpoint without a connection. Only the `endpoint` module knows the content of the value.
     Open(Value),
     Catalog,
     CheckSource(Selection),

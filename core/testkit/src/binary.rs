@@ -7,10 +7,10 @@ use std::sync::Mutex;
 
 use crate::error::{Context, Error, Result};
 
-/// Names the `testkit` executable; set for whatever `testkit run` runs.
+/// Names the `testkit` executable; `testkit run` sets it for its command.
 pub(crate) const VARIABLE: &str = "DBGRAFT_TESTKIT_BIN";
 
-/// The executable: this very process, the one named in the environment, or a fresh build by cargo.
+/// The executable: that of this process, the one named in the environment, or one that cargo builds.
 pub(crate) fn path() -> Result<PathBuf> {
     static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
     let own = env::current_exe().context("cannot find this process's executable")?;
@@ -35,7 +35,7 @@ pub(crate) fn path() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Quick when it is up to date. Cargo runs no test while it holds the lock, so this waits for no one.
+/// Takes no time if it is up to date. Cargo does not hold its lock while it runs tests, so this does not deadlock.
 fn build(target: &Path) -> Result<()> {
     let profile = match target.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",

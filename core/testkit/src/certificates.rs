@@ -1,5 +1,5 @@
-//! A certificate authority with a server's and a client's certificate: what a server's own cannot do
-//! (no names in them), and MariaDB 10.11 does not have at all.
+//! A certificate authority with a server and a client certificate. The certificates that MySQL generates contain no host
+//! names, and MariaDB 10.11 generates none.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Where they are in `dir`; MySQL uses the same names in its data directory.
+    /// The paths in `dir`; MySQL uses the same names in its data directory.
     pub(crate) fn in_dir(dir: &Path) -> Self {
         Self {
             ca: dir.join("ca.pem"),
@@ -33,7 +33,7 @@ impl Certificates {
         }
     }
 
-    /// Makes them; the server's is for `localhost`, 127.0.0.1 and ::1.
+    /// Creates them; the server certificate is for `localhost`, 127.0.0.1 and ::1.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
         let files = Self::in_dir(dir);
         let failed = "cannot make certificates";

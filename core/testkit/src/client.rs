@@ -1,4 +1,4 @@
-//! SQL through the driver `mysql_async`: a reader that shares no code with dbgraft's.
+//! Runs SQL through the driver `mysql_async`, which shares no code with dbgraft.
 
 use std::sync::mpsc;
 use std::thread;
@@ -11,13 +11,13 @@ use crate::database::Database;
 use crate::error::{Context, Error, Result};
 use crate::script::statements;
 
-/// What the driver would otherwise ask the server for in a statement of its own.
+/// Server variables that the driver would otherwise query for each connection.
 const MAX_PACKET: usize = 1 << 30;
 const WAIT_SECONDS: usize = 28_800;
 
 impl Database {
-    /// Runs statements, separated by `;` or by what a line `DELIMITER …` says, and returns the rows: columns parted by
-    /// tabs, rows by line feeds, values as they are, NULL as `NULL`. Stops at the first error.
+    /// Runs statements, separated by `;` or by the delimiter of a `DELIMITER` line, and returns the rows: columns
+    /// separated by tabs, rows by line feeds, values as they are, NULL as `NULL`. Stops at the first error.
     pub fn sql(&self, statements: &str) -> Result<String> {
         self.text(None, statements.as_bytes())
     }
@@ -61,7 +61,7 @@ impl Database {
         Session::start(self.options(None), statements.as_bytes().to_vec())
     }
 
-    /// Reads the rows of `query` one by one, each as a line: values parted by tabs; a tab, line feed, NUL or backslash
+    /// Reads the rows of `query` one by one, each as a line: values separated by tabs; a tab, line feed, NUL or backslash
     /// in a value is escaped.
     pub(crate) fn each_row(&self, query: &str, mut row: impl FnMut(&[u8]) -> Result<()> + Send) -> Result<()> {
         let mut line = Vec::new();
@@ -110,7 +110,7 @@ impl Database {
             .setup(vec!["SET NAMES utf8mb4"])
     }
 
-    /// Runs `script` and hands over each row of each result.
+    /// Runs `script` and passes each row of each result to `row`.
     fn each_result(&self, options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>]) + Send) -> Result<()> {
         self.on_own_thread(async move || run(options, script, row).await)
     }
@@ -162,7 +162,7 @@ impl Drop for Session {
     }
 }
 
-/// Lets the caller's runtime go on meanwhile, where it has other threads: what it runs may be what the server waits for.
+/// Blocks, but not the other tasks of a multi-threaded runtime: the server may wait for one of them.
 fn blocking<T>(wait: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
@@ -181,7 +181,7 @@ async fn connect(options: OptsBuilder) -> Result<Conn> {
 async fn run(options: OptsBuilder, script: &[u8], row: impl FnMut(&[Vec<u8>])) -> Result<()> {
     let mut connection = connect(options).await?;
     execute(&mut connection, script, row).await?;
-    // Whether the server hears of the end is of no interest.
+    // A failed disconnect does not matter.
     let _ = connection.disconnect().await;
     Ok(())
 }
@@ -202,7 +202,7 @@ async fn execute(connection: &mut Conn, script: &[u8], mut row: impl FnMut(&[Vec
 fn values(row: Row) -> Vec<Vec<u8>> {
     let bytes = |value| match value {
         Value::Bytes(bytes) => bytes,
-        // The text protocol knows nothing else.
+        // Every other value of the text protocol is NULL.
         _ => b"NULL".to_vec(),
     };
     row.unwrap().into_iter().map(bytes).collect()

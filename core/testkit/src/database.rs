@@ -8,20 +8,20 @@ use crate::error::{Context, Error, Result};
 use crate::flavor::Flavor;
 use crate::greeting;
 
-/// How to reach a running MySQL or MariaDB server, and where its files are if the test kit started it.
+/// The address of a running MySQL or MariaDB server, and its files if the test kit started it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Database {
     /// MySQL or MariaDB.
     pub flavor: Flavor,
-    /// What it announces, e.g. `9.7.4-2`.
+    /// Its version, for example `9.7.4-2`.
     pub version: String,
-    /// `127.0.0.1` where the test kit started it.
+    /// `127.0.0.1` if the test kit started it.
     pub host: String,
     /// Its TCP port.
     pub port: u16,
-    /// An account that may do everything.
+    /// An account with all privileges.
     pub user: String,
-    /// That account's password; letters and digits only where the test kit started the server.
+    /// The password of the account; letters and digits only if the test kit started the server.
     pub password: String,
     /// `mysql://user:password@host:port`.
     pub url: String,
@@ -71,7 +71,7 @@ impl Database {
         })
     }
 
-    /// The same, and the name of the database that the URL ends in.
+    /// The same, and the database of the URL.
     pub fn from_database_url(url: &str) -> Result<(Self, String)> {
         let parsed = Url::parse(url).context("not a URL")?;
         match decoded(parsed.path().trim_start_matches('/')) {

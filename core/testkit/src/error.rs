@@ -5,7 +5,7 @@ use std::path::Path;
 /// An error of the test kit: the problem and its remedy.
 pub struct Error(String);
 
-/// The result of everything here that can fail.
+/// The result of every fallible function here.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -29,7 +29,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// Says what was being done when something failed.
+/// Adds the failed action to an error.
 pub(crate) trait Context<T> {
     fn context(self, doing: &str) -> Result<T>;
     fn at(self, doing: &str, path: &Path) -> Result<T>;
@@ -45,7 +45,7 @@ impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// Removing what is not there is not a failure.
+/// Ignores the error of a missing file.
 pub(crate) fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! A server that never outlives the process that started it, however that one ends.
+//! Ends a server when the process that started it ends, even by SIGKILL.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 
 const SCRIPT: &str = include_str!("guard.sh");
 
-/// What to run: a program, its arguments, and what it finds in its environment.
+/// A program with its arguments and environment variables.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
@@ -21,9 +21,8 @@ pub(crate) struct Program {
 
 /// Owns a directory and the server that works in it. Dropping it stops the server and removes the directory.
 ///
-/// Both are in the hands of a small shell process in a session of its own. The write end of the
-/// pipe to it is close-on-exec, so no other child holds it, and the kernel closes it when this
-/// process ends.
+/// A shell process in a separate session controls both. The write end of the pipe to it is close-on-exec, so no other
+/// child holds it, and the kernel closes it when this process ends.
 #[derive(Debug)]
 pub(crate) struct ProcessGuard {
     dir: PathBuf,
@@ -39,7 +38,7 @@ struct GuardState {
 }
 
 impl ProcessGuard {
-    /// Takes `dir` into custody; nothing runs yet.
+    /// Takes ownership of `dir`; starts no server yet.
     pub(crate) fn new(dir: PathBuf, program: Program) -> Result<Self> {
         let mut shell = Command::new("setsid")
             .args(["sh", "-c", SCRIPT, "guard"])
@@ -58,7 +57,7 @@ impl ProcessGuard {
         Ok(Self { dir, inner: Mutex::new(inner) })
     }
 
-    /// Starts the server; to be called when none runs.
+    /// Starts the server. None must be running.
     pub(crate) fn start(&self) -> Result<()> {
         let mut inner = self.lock();
         let answer = inner.ask("start")?;

@@ -1,11 +1,10 @@
-# Keeps one server, and outlives neither its owner nor its purpose.
+# Runs one server, and ends with its owner.
 #
 #   sh -c guard.sh guard DIRECTORY SERVER ARGUMENT…
 #
-# Its standard input is a pipe that only its owner holds. Commands come on it, one a line; when it
-# ends, be it that the owner let go or was killed, the server is killed too and DIRECTORY removed.
-# (Killed, not asked: the data are about to be removed, there is nothing to write back.)
-# To every command it answers one line.
+# Its standard input is a pipe that only its owner holds. It reads one command a line and answers with
+# one line. When the pipe ends, because the owner closed it or was killed, the guard kills the server
+# and removes DIRECTORY. (The data are removed, so the server need not write them back.)
 dir=$1
 shift
 pid=
@@ -18,7 +17,7 @@ tree() {
     echo "$1"
 }
 
-# Should even this guard be killed, the kernel kills the server.
+# If the guard itself is killed, the kernel kills the server.
 start() {
     setpriv --pdeathsig KILL -- "$@" </dev/null >>"$dir/log" 2>&1 &
     pid=$!
@@ -34,7 +33,7 @@ stop() {
 
 finish() {
     stop
-    # A copy into the directory may still be on its way: what it adds meanwhile makes rm fail.
+    # A copy into the directory may still run, and makes rm fail.
     tries=0
     until rm -rf -- "$dir" 2>/dev/null || [ "$tries" -ge 100 ]; do
         tries=$((tries + 1))

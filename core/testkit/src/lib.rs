@@ -6,11 +6,11 @@
 //! # Ok::<(), dbgraft_testkit::Error>(())
 //! ```
 //!
-//! Tests that need nothing special share servers: [`mysql_pair`], [`mariadb_pair`], [`s3`], [`sshd`]. Whoever
-//! starts a server holds it: when the handle is dropped or the process ends, however it ends, the server is
+//! Tests with default servers share them: [`mysql_pair`], [`mariadb_pair`], [`s3`], [`sshd`]. The
+//! handle of any other server owns it: when the handle is dropped or the process ends, even by SIGKILL, the server is
 //! stopped and its files are removed. The `testkit` executable does the same for programs in other languages.
 //!
-//! `testkit install` makes a Debian machine ready for all this.
+//! `testkit install` installs what a Debian machine needs for this.
 
 mod binary;
 mod certificates;
@@ -21,6 +21,7 @@ mod error;
 mod flavor;
 mod greeting;
 mod guard;
+mod hang_guard;
 mod install;
 mod paths;
 mod port;
@@ -42,6 +43,7 @@ pub use compare::{CompareOptions, Dump, compare, compare_with, dump};
 pub use database::Database;
 pub use error::{Error, Result};
 pub use flavor::Flavor;
+pub use hang_guard::{HANG_GUARD, becomes_true, no_hang, wait_until};
 pub use install::install;
 pub use paths::cache_dir;
 pub use programs::MYSQLD;

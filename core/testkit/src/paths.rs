@@ -1,4 +1,4 @@
-//! Where things live: the cache that stays, the run directory that goes.
+//! The cache directory, and the temporary directories of servers.
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::{Context, Error, Result};
 use crate::random;
 
-/// A Unix socket's path has 107 bytes; what a server appends to its directory needs the rest.
+/// The path of a Unix socket has at most 107 bytes; a server appends to its directory.
 const LONGEST_RUN_DIR: usize = 80;
 
-/// What is fetched or made once per machine: `$XDG_CACHE_HOME/dbgraft-testkit`.
+/// The directory of downloads and data directory templates: `$XDG_CACHE_HOME/dbgraft-testkit`.
 pub fn cache_dir() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(cache) => PathBuf::from(cache),
@@ -27,7 +27,7 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Holds `<name>.lock` in the cache until dropped: one process makes a thing, the others wait for it.
+/// Locks `<name>.lock` in the cache until dropped, so that only one process creates a file.
 pub(crate) fn lock(name: &str) -> Result<File> {
     let path = cache_dir()?.join(format!("{name}.lock"));
     let file = File::create(&path).at("cannot create", &path)?;
@@ -35,9 +35,9 @@ pub(crate) fn lock(name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// A new private directory for one server, below the one directory of this process.
+/// Creates a private directory for one server, below the directory of this process.
 ///
-/// Its guard removes it, and the process's directory with the last one.
+/// The guard of the server removes it, and the guard of the last server removes the directory of the process.
 pub(crate) fn new_server_dir(name: &str) -> Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(1);
     let dir = run_dir()?.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));

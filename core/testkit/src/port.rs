@@ -7,9 +7,8 @@ use crate::random;
 
 /// A port without a listener.
 ///
-/// It is taken from below the range that the kernel gives to outgoing connections, so that none of
-/// them can sit on it before the server does. Two processes may still draw the same number: whoever
-/// starts a server tries again.
+/// It is below the range of outgoing connections, so none of them can use it before the server does. Two processes may
+/// still get the same port: the caller retries.
 pub(crate) fn free() -> Result<u16> {
     const FIRST: u16 = 20_000;
     const COUNT: u32 = 12_000;

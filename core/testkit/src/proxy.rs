@@ -79,7 +79,7 @@ impl Proxy {
         Ok(Self { address, link })
     }
 
-    /// Where it listens.
+    /// The address where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -94,23 +94,23 @@ impl Proxy {
         self.link.state().latency = latency;
     }
 
-    /// Limits all connections together to so many bytes a second, each direction. `None` is no limit.
+    /// Limits the bytes per second of all connections together, in each direction. `None` is no limit.
     pub fn set_rate(&self, bytes_per_second: Option<u64>) {
         self.link.state().bytes_per_second = bytes_per_second.filter(|rate| *rate > 0);
     }
 
-    /// Carries nothing while true; connections stay open, as over a cable that was pulled out.
+    /// Transfers nothing while true; connections stay open.
     pub fn stall(&self, stalled: bool) {
         self.link.state().stalled = stalled;
         self.link.changed.notify_all();
     }
 
-    /// Closes all connections now. New ones are welcome.
+    /// Closes all connections now, and accepts new ones.
     pub fn cut(&self) {
         self.link.cut();
     }
 
-    /// Cuts as [`cut`](Self::cut) once so many more bytes, of both ways together, have been carried.
+    /// Closes all connections as [`cut`](Self::cut) after this many further bytes of both directions.
     pub fn cut_after(&self, bytes: u64) {
         self.link.state().cut_after = Some(bytes);
     }
@@ -120,17 +120,17 @@ impl Proxy {
         self.link.refusing.store(refusing, Ordering::Relaxed);
     }
 
-    /// How many bytes went from clients to the server.
+    /// The number of bytes from clients to the server.
     pub fn sent_up(&self) -> u64 {
         self.link.sent_up.load(Ordering::Relaxed)
     }
 
-    /// How many bytes went from the server to clients.
+    /// The number of bytes from the server to clients.
     pub fn sent_down(&self) -> u64 {
         self.link.sent_down.load(Ordering::Relaxed)
     }
 
-    /// How many connections were carried so far.
+    /// The number of connections so far.
     pub fn accepted(&self) -> u64 {
         self.link.accepted.load(Ordering::Relaxed)
     }
@@ -141,7 +141,7 @@ impl Drop for Proxy {
         self.link.closed.store(true, Ordering::Relaxed);
         self.stall(false);
         self.cut();
-        // Wakes the thread that accepts, so that it sees.
+        // Wakes the accepting thread, which then ends.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -163,7 +163,7 @@ impl ProxyLink {
         self.changed.notify_all();
     }
 
-    /// Waits until the piece that was read at `read_at` may leave. Settings count as they are now.
+    /// Waits until the chunk that was read at `read_at` may be sent, with the current settings.
     fn wait(&self, direction: Direction, read_at: Instant, bytes: u64) {
         let mut state = self.state();
         while state.stalled {
@@ -181,14 +181,14 @@ impl ProxyLink {
         }
         drop(state);
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        // A stall that began meanwhile holds this piece too.
+        // A stall that began in the meantime holds this chunk too.
         let mut state = self.state();
         while state.stalled {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Counts what was carried; says whether the link has to be cut now.
+    /// Counts sent bytes. Returns whether the link must be cut now.
     fn count(&self, direction: Direction, bytes: u64) -> bool {
         match direction {
             Direction::Up => self.sent_up.fetch_add(bytes, Ordering::Relaxed),
@@ -200,7 +200,7 @@ impl ProxyLink {
         *left == 0
     }
 
-    /// Of a piece of so many bytes, how many may still pass before the cut.
+    /// How many of these bytes may still pass before the cut.
     fn allowed(&self, bytes: usize) -> usize {
         match self.state().cut_after {
             Some(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes),
@@ -218,14 +218,14 @@ fn accept(listener: &TcpListener, link: &Arc<ProxyLink>) {
         if link.refusing.load(Ordering::Relaxed) {
             continue; // dropped, and so closed
         }
-        // A server that cannot be reached looks to the client like one that hangs up.
+        // Drops the client's connection if the server is unreachable.
         let Ok(server) = TcpStream::connect(link.target) else { continue };
         link.accepted.fetch_add(1, Ordering::Relaxed);
-        let _ = carry(link, client, server);
+        let _ = forward(link, client, server);
     }
 }
 
-fn carry(link: &Arc<ProxyLink>, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
+fn forward(link: &Arc<ProxyLink>, client: TcpStream, server: TcpStream) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     pump(link, Direction::Up, client.try_clone()?, server.try_clone()?);
@@ -251,7 +251,7 @@ fn read(mut from: TcpStream, sender: &SyncSender<Chunk>) {
     loop {
         match from.read(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return, // the writer learns it from the channel's end
+            Ok(0) | Err(_) => return, // dropping the channel ends the writer
             Ok(count) => {
                 let piece = buffer.get(..count).unwrap_or_default().to_vec();
                 if sender.send((Instant::now(), piece)).is_err() {
@@ -274,7 +274,7 @@ fn write(link: &ProxyLink, direction: Direction, mut to: TcpStream, receiver: &R
             return;
         }
     }
-    // The end of one direction is handed on; the other may go on.
+    // Forwards the end of this direction; the other one may continue.
     let _ = to.shutdown(Shutdown::Write);
 }
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn latency_and_rate_take_their_time() {
+    fn latency_and_rate_delay_bytes() {
         let proxy = Proxy::start(echo()).unwrap();
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         proxy.set_latency(Duration::from_millis(50));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_holds_and_lets_go() {
+    fn a_stall_delays_bytes_until_its_end() {
         let proxy = Proxy::start(echo()).unwrap();
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         proxy.stall(true);
@@ -336,12 +336,12 @@ mod tests {
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert!(stream.read_exact(&mut [0]).is_err());
         proxy.stall(false);
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(crate::HANG_GUARD)).unwrap();
         stream.read_exact(&mut [0]).unwrap();
     }
 
     #[test]
-    fn a_cut_is_exact_and_the_next_connection_is_welcome() {
+    fn a_cut_is_exact_and_new_connections_work() {
         let proxy = Proxy::start(echo()).unwrap();
         let mut stream = TcpStream::connect(proxy.address()).unwrap();
         proxy.cut_after(10);

@@ -14,10 +14,10 @@ pub(crate) fn token(length: usize) -> Result<String> {
     Ok(bytes.into_iter().map(letter).collect())
 }
 
-/// 32 signs, so that every one is equally likely; i, l, o and u are left out for their looks.
+/// One of 32 equally likely characters; without i, l, o and u, which are easily confused.
 fn letter(byte: u8) -> char {
-    const SIGNS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    SIGNS.get(usize::from(byte % 32)).map_or('0', |sign| char::from(*sign))
+    const CHARACTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    CHARACTERS.get(usize::from(byte % 32)).map_or('0', |character| char::from(*character))
 }
 
 #[cfg(test)]

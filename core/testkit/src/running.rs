@@ -128,7 +128,7 @@ impl Servers {
         })
     }
 
-    /// How to reach them.
+    /// The addresses and accounts of the servers.
     pub fn running(&self) -> RunningServers {
         RunningServers {
             mysql: self.mysql.as_ref().map(|servers| pair(servers, Server::database)),

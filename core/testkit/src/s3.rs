@@ -11,12 +11,12 @@ use crate::error::{Context, Error, Result};
 use crate::guard::{ProcessGuard, Program};
 use crate::{binary, paths, port, random};
 
-/// How to reach an S3 server.
+/// The address and the keys of an S3 server, and a bucket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bucket {
     /// `http://127.0.0.1:port`; the bucket is a part of the path, not of the host.
     pub endpoint: String,
-    /// The region that the server pretends to be in.
+    /// The region of the server.
     pub region: String,
     /// Key id.
     pub access_key: String,
@@ -26,7 +26,7 @@ pub struct Bucket {
     pub bucket: String,
     /// The server's process, if the test kit started it.
     pub pid: Option<u32>,
-    /// Where the server keeps its files, if the test kit started it.
+    /// The directory of the server's files, if the test kit started it.
     pub data_dir: Option<PathBuf>,
 }
 
@@ -36,7 +36,7 @@ impl Bucket {
         format!("s3://{}/{prefix}", self.bucket)
     }
 
-    /// The keys of all objects below `prefix`, sorted, from the server's files: what is really left there.
+    /// The keys of all objects below `prefix`, sorted, from the server's files.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let dir = self
             .data_dir
@@ -50,7 +50,7 @@ impl Bucket {
         Ok(keys)
     }
 
-    /// What the standard AWS environment calls all this.
+    /// The standard environment variables of AWS for this server.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", self.access_key.clone()),
@@ -77,7 +77,7 @@ fn walk(dir: &Path, prefix: &str, keys: &mut Vec<String>) -> Result<()> {
 /// A running S3 server that stores objects as files in a directory. Dropping it stops it
 /// and removes its files.
 ///
-/// It is also a [`Bucket`], which says how to reach it.
+/// It dereferences to its [`Bucket`].
 #[derive(Debug)]
 pub struct S3 {
     info: Bucket,
@@ -96,7 +96,7 @@ impl S3 {
         Err(Error::new("the S3 server does not start"))
     }
 
-    /// Nothing if the port was taken meanwhile.
+    /// Returns `None` if another process took the port.
     fn start_at(port: u16, testkit: &Path) -> Result<Option<Self>> {
         let dir = paths::new_server_dir("s3")?;
         let data_dir = dir.join("data");
@@ -146,7 +146,7 @@ impl S3 {
         self.guard.is_running()
     }
 
-    /// How to reach it.
+    /// Its bucket.
     pub fn bucket(&self) -> &Bucket {
         &self.info
     }

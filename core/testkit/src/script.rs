@@ -1,7 +1,7 @@
-//! Cuts a script into statements, as the servers' own clients do.
+//! Splits a script into statements, as the servers' own clients do.
 
-/// The statements of `script`, without what parts them. A line `DELIMITER …` says what parts those after it; in quotes
-/// and comments nothing does. Text that is blank or a comment at the end of the script is no statement.
+/// The statements of `script`, without their delimiters. A line `DELIMITER …` sets the delimiter for the statements after
+/// it. Delimiters in quotes and comments do not count. Blank text, or a comment at the end of the script, is no statement.
 pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut delimiter = b";".to_vec();
@@ -44,7 +44,7 @@ pub(crate) fn statements(script: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// The new delimiter and what comes after the line, if the text begins with a line that sets one.
+/// The new delimiter and the text after the line, if the text begins with a `DELIMITER` line.
 fn delimiter_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (word, rest) = text.split_at_checked("DELIMITER".len())?;
     if !word.eq_ignore_ascii_case(b"DELIMITER") || !matches!(rest.first(), Some(b' ' | b'\t')) {
@@ -63,7 +63,7 @@ fn escapes_after(statement: &[u8]) -> Option<bool> {
     sets_mode.then(|| !text.contains("NO_BACKSLASH_ESCAPES"))
 }
 
-/// The length of what the text begins with: a quoted part, a comment, or one byte.
+/// The length of the first token of a text: a quoted part, a comment, or one byte.
 fn token(text: &[u8], previous: Option<u8>, backslash_escapes: bool) -> usize {
     let in_word = previous.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..));
     match text {
@@ -79,7 +79,7 @@ fn is_comment(token: &[u8]) -> bool {
     token.len() > 1 && (token.starts_with(b"/*") || token.starts_with(b"#") || token.starts_with(b"--"))
 }
 
-/// The length of a quoted text after its first quote, with the last.
+/// The length of a quoted text without its first quote and with its last one.
 fn quoted(text: &[u8], quote: u8, backslash_escapes: bool) -> usize {
     let mut bytes = text.iter().enumerate();
     while let Some((at, &byte)) = bytes.next() {
@@ -92,7 +92,7 @@ fn quoted(text: &[u8], quote: u8, backslash_escapes: bool) -> usize {
     text.len()
 }
 
-/// The length of a text between two equal `$tag$`, as MySQL 9 has it for code in other languages.
+/// The length of a text between two equal `$tag$`, the quotes of MySQL 9 for code in other languages.
 fn dollar_quoted(text: &[u8]) -> Option<usize> {
     let end = 1 + text.get(1..)?.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
     let tag = text.get(..=end).filter(|tag| tag.ends_with(b"$"))?;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_comments_part_nothing() {
+    fn delimiters_in_quotes_and_comments_do_not_count() {
         assert_eq!(
             cut("SELECT ';', \"a;\\\";\", `;`; -- x;\n# y;\n/* ; */ DO 1;\n-- end\n"),
             ["SELECT ';', \"a;\\\";\", `;`", "-- x;\n# y;\n/* ; */ DO 1"]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sql_mode_and_dollars_count() {
+    fn the_sql_mode_and_dollar_quotes_count() {
         assert_eq!(
             cut("SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT 'a\\'; SET sql_mode = ''; SELECT 'b\\'; x'"),
             ["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SELECT 'a\\'", "SET sql_mode = ''", "SELECT 'b\\'; x'"]

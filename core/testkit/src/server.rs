@@ -15,7 +15,7 @@ use crate::release::{Release, TlsSupport};
 use crate::{greeting, paths, port, random, template};
 
 /// How long a server may take until it serves, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// MySQL, as `testkit install` fetched it or [`MYSQLD`](crate::MYSQLD) names it.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub enum Tls {
     Off,
 }
 
-/// What is special about a server.
+/// The settings of a server that differ from the defaults of the test kit.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     release: Release,
@@ -236,7 +236,7 @@ fn wait_until_serving(guard: &ProcessGuard, port: u16) -> std::result::Result<St
         match greeting::version("127.0.0.1", port) {
             // Another server on the same port may answer before this one finds the port taken.
             Ok(version) if guard.dir().join("pid").exists() => return Ok(version),
-            Err(error) if begun.elapsed() > PATIENCE => {
+            Err(error) if begun.elapsed() > START_TIMEOUT => {
                 return Err(Error::new(format!("the server does not serve: {error}\n{}", guard.log())).into());
             }
             _ => thread::sleep(Duration::from_millis(20)),
@@ -254,7 +254,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Kills the server as a power cut would, and leaves its files.
+    /// Kills the server with SIGKILL, and keeps its files.
     pub fn kill(&self) -> Result<()> {
         self.guard.kill()
     }
@@ -281,7 +281,7 @@ impl Server {
         self.guard.log()
     }
 
-    /// How to reach it.
+    /// The address and the account of the server.
     pub fn database(&self) -> &Database {
         &self.info
     }

@@ -16,7 +16,7 @@ use crate::programs::on_path;
 use crate::template::is_root;
 use crate::{paths, port};
 
-/// How to reach an SSH server.
+/// The address and the keys of an SSH server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SshHost {
     /// `127.0.0.1`.
@@ -40,22 +40,21 @@ pub struct SshHost {
 }
 
 impl SshHost {
-    /// Its URL with the key to log in by and the one key to be shown: all that `dbgraft` needs, whatever the user's own
-    /// SSH settings say.
+    /// Its URL with the login key and the host key: all that `dbgraft` needs, independent of the user's SSH settings.
     pub fn login_url(&self) -> String {
         let identity = encoded(&self.identity.to_string_lossy());
         format!("{}?identity={identity}&host-key={}&config=/dev/null", self.url, encoded(&self.fingerprint))
     }
 }
 
-/// What is special about an SSH server.
+/// Options of an SSH server.
 #[derive(Clone, Debug, Default)]
 pub struct SshdOptions {
     lines: Vec<String>,
 }
 
 impl SshdOptions {
-    /// Adds a line of sshd_config. It wins over the test kit's own.
+    /// Adds a line to sshd_config. It takes precedence over the test kit's own lines.
     #[must_use]
     pub fn line(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
@@ -72,7 +71,7 @@ impl SshdOptions {
         Err(Error::new("five ports in a row were taken"))
     }
 
-    /// Nothing if the port was taken meanwhile.
+    /// Returns `None` if another process took the port.
     fn start_at(&self, port: u16) -> Result<Option<Sshd>> {
         let sshd = on_path("sshd")
             .ok_or_else(|| Error::new("sshd is not here: run `testkit install`, or install openssh-server"))?;
@@ -93,7 +92,7 @@ impl SshdOptions {
         write(&known_hosts, &format!("[127.0.0.1]:{port} {host_key}\n"))?;
         write(&config, &self.config(&dir, port))?;
         if is_root() {
-            // Where sshd confines its unprivileged part; a system service would make it.
+            // The chroot directory of sshd's unprivileged process; a system service would create it.
             let empty = Path::new("/run/sshd");
             fs::create_dir_all(empty).at("cannot create", empty)?;
         }
@@ -117,8 +116,7 @@ impl SshdOptions {
         Ok(Some(Sshd { info, guard }))
     }
 
-    /// Of several lines for one setting sshd takes the first. What clients keep in their account's cache goes with the
-    /// server.
+    /// sshd uses the first line of each setting. The cache of the account is a directory that is removed with the server.
     fn config(&self, dir: &Path, port: u16) -> String {
         let mut text = self.lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let dir = dir.display();
@@ -145,7 +143,7 @@ impl SshdOptions {
 
 /// A running OpenSSH server. Dropping it stops it with all sessions and removes its files.
 ///
-/// It is also an [`SshHost`], which says how to reach it.
+/// It dereferences to its [`SshHost`].
 #[derive(Debug)]
 pub struct Sshd {
     info: SshHost,
@@ -158,13 +156,13 @@ impl Sshd {
         Self::options().start()
     }
 
-    /// Begins a server that is special in some way.
+    /// The default options, to change and start.
     pub fn options() -> SshdOptions {
         SshdOptions::default()
     }
 
-    /// Makes a key of the given type (`ed25519`, `ecdsa`, `rsa`) that the server accepts; returns the private key's
-    /// file.
+    /// Creates a key of the given type (`ed25519`, `ecdsa`, `rsa`) that the server accepts; returns the path of the
+    /// private key.
     pub fn add_key(&self, kind: &str, passphrase: &str) -> Result<PathBuf> {
         let dir = self.guard.dir();
         let count = fs::read_dir(dir).at("cannot list", dir)?.count();
@@ -202,7 +200,7 @@ impl Sshd {
         self.guard.log()
     }
 
-    /// How to reach it.
+    /// Its address and keys.
     pub fn ssh_host(&self) -> &SshHost {
         &self.info
     }
@@ -216,7 +214,7 @@ impl Deref for Sshd {
     }
 }
 
-/// Makes a key pair and returns its public half, without the comment.
+/// Creates a key pair and returns the public key without the comment.
 fn keygen(file: &Path, kind: &str, passphrase: &str) -> Result<String> {
     output(
         Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", passphrase, "-C", "dbgraft-testkit", "-f"]).arg(file),

@@ -23,9 +23,9 @@ pub(crate) fn copy_to(data_dir: &Path, release: Release, server: &ServerProgram,
 }
 
 fn find_or_make(release: Release, server: &ServerProgram, args: &[String]) -> Result<PathBuf> {
-    let early: Vec<&String> = args.iter().filter(|arg| is_early(arg)).collect();
+    let at_initialisation: Vec<&String> = args.iter().filter(|arg| is_initialisation_option(arg)).collect();
     let mut name = format!("template-{GENERATION}-{}-{}", release.flavor(), server.version()?);
-    for arg in &early {
+    for arg in &at_initialisation {
         name.extend(arg.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
     }
     let template = paths::cache_dir()?.join(&name);
@@ -39,9 +39,9 @@ fn find_or_make(release: Release, server: &ServerProgram, args: &[String]) -> Re
     let unfinished = template.with_extension("unfinished");
     missing_is_fine(fs::remove_dir_all(&unfinished)).at("cannot remove", &unfinished)?;
     match release.profile().initialisation {
-        Initialisation::Insecure => initialise(&unfinished, server, &early)?,
-        Initialisation::InstallDb => install_db(&unfinished, &early)?,
-        Initialisation::Bootstrap => bootstrap(&unfinished, release, server, &early)?,
+        Initialisation::Insecure => initialise(&unfinished, server, &at_initialisation)?,
+        Initialisation::InstallDb => install_db(&unfinished, &at_initialisation)?,
+        Initialisation::Bootstrap => bootstrap(&unfinished, release, server, &at_initialisation)?,
     }
     // Every copy must draw an identity of its own.
     let identity = unfinished.join("auto.cnf");
@@ -51,21 +51,21 @@ fn find_or_make(release: Release, server: &ServerProgram, args: &[String]) -> Re
 }
 
 /// Whether `--name=value` has to be known at initialisation. Dashes and underscores are the same.
-fn is_early(arg: &str) -> bool {
+fn is_initialisation_option(arg: &str) -> bool {
     let name = arg.split('=').next().unwrap_or_default();
     let name = name.trim_start_matches('-').replace('_', "-");
     AT_INITIALISATION.contains(&name.as_str())
 }
 
-fn initialise(dir: &Path, server: &ServerProgram, early: &[&String]) -> Result<()> {
+fn initialise(dir: &Path, server: &ServerProgram, arguments: &[&String]) -> Result<()> {
     run(Command::new(&server.path)
         .args(["--no-defaults", "--initialize-insecure", "--innodb-redo-log-capacity=8M"])
         .args(as_user())
         .arg(format!("--datadir={}", dir.display()))
-        .args(early))
+        .args(arguments))
 }
 
-fn install_db(dir: &Path, early: &[&String]) -> Result<()> {
+fn install_db(dir: &Path, arguments: &[&String]) -> Result<()> {
     let program = on_path("mariadb-install-db")
         .ok_or_else(|| Error::new("mariadb-install-db is not here: run `testkit install`"))?;
     paths::new_dir(dir)?;
@@ -73,10 +73,10 @@ fn install_db(dir: &Path, early: &[&String]) -> Result<()> {
         .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
         .args(as_user())
         .arg(format!("--datadir={}", dir.display()))
-        .args(early))
+        .args(arguments))
 }
 
-fn bootstrap(dir: &Path, release: Release, server: &ServerProgram, early: &[&String]) -> Result<()> {
+fn bootstrap(dir: &Path, release: Release, server: &ServerProgram, arguments: &[&String]) -> Result<()> {
     paths::new_dir(dir)?;
     let script = server.bootstrap_script();
     run(Command::new(&server.path)
@@ -85,7 +85,7 @@ fn bootstrap(dir: &Path, release: Release, server: &ServerProgram, early: &[&Str
         .args(as_user())
         .arg(format!("--datadir={}", dir.display()))
         .arg(format!("--tmpdir={}", dir.display()))
-        .args(early)
+        .args(arguments)
         .stdin(File::open(&script).at("cannot open", &script)?))
 }
 
@@ -114,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn early_options_are_recognised_in_both_spellings() {
-        assert!(is_early("--lower_case_table_names=1"));
-        assert!(is_early("--innodb-page-size=4k"));
-        assert!(!is_early("--local-infile=0"));
+    fn initialisation_options_are_recognised_in_both_spellings() {
+        assert!(is_initialisation_option("--lower_case_table_names=1"));
+        assert!(is_initialisation_option("--innodb-page-size=4k"));
+        assert!(!is_initialisation_option("--local-infile=0"));
     }
 }

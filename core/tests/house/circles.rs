@@ -11,7 +11,7 @@ type Module = Vec<String>;
 /// What one file declares and imports.
 #[derive(Default)]
 struct File {
-    /// The names that the file re-exports, with the path where each comes from.
+    /// The re-exported names, with the path of each definition.
     exports: BTreeMap<String, Module>,
     /// The paths that the file uses, from the root of the crate.
     paths: Vec<Module>,
@@ -42,11 +42,11 @@ impl Library {
         None
     }
 
-    /// The files that each file imports, itself and its parents aside.
+    /// The files that each file imports, except itself and its parents.
     fn imports(&self) -> BTreeMap<&Module, BTreeSet<&Module>> {
         let imports = |(module, file): (&'_ Module, &'_ File)| -> BTreeSet<&Module> {
             let definitions = file.paths.iter().filter_map(|path| self.definition(path));
-            // An inner module builds on its parent, which declares it: the two are one story in several files.
+            // A child module may use its parent, which declares it.
             definitions.filter(|found| !module.starts_with(found)).collect()
         };
         self.0.iter().map(|entry| (entry.0, imports(entry))).collect()
@@ -218,16 +218,16 @@ fn circles_are_found_through_groups_and_re_exports_and_short_names() {
     // Directly, by a group, and by a path within the code.
     assert_eq!(circles(&[("a", "use crate::b::{X, Y};\n"), ("b", "fn f() { crate::a::g(); }\n")]), ["a b"]);
     assert_eq!(circles(&[("a", "use crate::b::X;\n"), ("b", "use crate::c::X;\n"), ("c", "")]), none);
-    // Through a room that only re-exports: the circle is that of the files behind it.
-    let room = "mod x;\nmod y;\npub(crate) use x::{X as Z};\npub use self::y::Y;\n";
-    assert_eq!(circles(&[("r", room), ("r/x", "use super::Y;\n"), ("r/y", "use super::Z;\n")]), ["r/x r/y"]);
-    assert_eq!(circles(&[("r", room), ("r/x", "use super::y::Y;\n"), ("r/y", "")]), none);
-    // A parent and its children are one story.
+    // Through a module that only re-exports: the circle consists of the defining files.
+    let module = "mod x;\nmod y;\npub(crate) use x::{X as Z};\npub use self::y::Y;\n";
+    assert_eq!(circles(&[("r", module), ("r/x", "use super::Y;\n"), ("r/y", "use super::Z;\n")]), ["r/x r/y"]);
+    assert_eq!(circles(&[("r", module), ("r/x", "use super::y::Y;\n"), ("r/y", "")]), none);
+    // A parent and its children are no circle.
     let parent = "mod x;\nuse x::X;\nstruct Own;\n";
     assert_eq!(circles(&[("r", parent), ("r/x", "use super::Own;\n")]), none);
     let outer = "use crate::r::Own;\n";
     assert_eq!(circles(&[("r", parent), ("r/x", "use crate::o::O;\n"), ("o", outer)]), ["o r r/x"]);
     // By the short name of a module.
     let short = "use crate::r::{self, y};\nfn f() { y::g(); }\n";
-    assert_eq!(circles(&[("r", room), ("r/x", short), ("r/y", "use super::x::X;\n")]), ["r/x r/y"]);
+    assert_eq!(circles(&[("r", module), ("r/x", short), ("r/y", "use super::x::X;\n")]), ["r/x r/y"]);
 }

@@ -1,9 +1,8 @@
-//! Promise: a clone that is cancelled, or whose servers die, ends soon, says so, and leaves nothing of its own.
+//! A clone that is cancelled, or whose servers die, ends, reports it, and leaves nothing of its own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::common::{Account, Bench, FLAVORS, unique, wait_for};
+use crate::common::{Account, Bench, FLAVORS, HANG_GUARD, no_hang, rows_flow, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report};
 use dbgraft_testkit::{CompareOptions, Flavor, MariaDb, MySql, Proxy, dump, s3};
 use tokio_util::sync::CancellationToken;
@@ -24,14 +23,14 @@ fn filled(flavor: Flavor) -> Bench {
     bench
 }
 
-/// A slow clone, each side by an account of its own, so that what it leaves can be told from all others.
-struct Watched {
+/// A slow clone with an account of its own on each side, so that its connections can be recognized.
+struct SlowClone {
     bench: Bench,
     reading: Account,
     writing: Account,
 }
 
-impl Watched {
+impl SlowClone {
     fn new(bench: Bench) -> Self {
         let all = ["ALL ON *.*"];
         let (reading, writing) = (Account::new(&bench.pair.source, &all), Account::new(&bench.pair.target, &all));
@@ -43,31 +42,31 @@ impl Watched {
         CloneJob::new(source.url_of(&self.bench.from), target.url_of(&self.bench.to)).options(options)
     }
 
-    /// Runs until `now` says so of an event, waits `more`, cancels, and says how long the end took.
-    async fn cancelled(
+    /// Runs until `now` holds for an event, calls `wait`, cancels, and checks that no connection is left.
+    async fn assert_cancels(
         &self,
         options: CloneOptions,
         now: impl Fn(&Event) -> bool + Send + Sync + 'static,
-        more: impl Fn() + Send + 'static,
+        wait: impl Fn() + Send + 'static,
     ) {
         let token = CancellationToken::new();
         let (sender, receiver) = std::sync::mpsc::channel();
         let sender = std::sync::Mutex::new(sender);
-        let hear = move |event: Event| {
+        let listener = move |event: Event| {
             if now(&event) {
                 let _ = sender.lock().unwrap().send(());
             }
         };
-        let job = self.job(options).on_event(hear).cancellation(token.clone());
+        let job = self.job(options).on_event(listener).cancellation(token.clone());
         let running = tokio::spawn(job.run());
         let waited = tokio::task::spawn_blocking(move || {
-            let came = receiver.recv_timeout(Duration::from_secs(60)).is_ok();
-            more();
+            let came = receiver.recv_timeout(HANG_GUARD).is_ok();
+            wait();
             came
         });
         assert!(waited.await.unwrap(), "the moment to cancel never came");
         token.cancel();
-        let result: dbgraft::Result<Report> = running.await.unwrap();
+        let result: dbgraft::Result<Report> = no_hang(running).await.unwrap();
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
         assert!(!error.to_string().contains("not cleaned up"), "{error}");
@@ -85,30 +84,26 @@ fn slowly() -> CloneOptions {
     CloneOptions { memory: 8 << 20, max_rate: Some(300_000), ..CloneOptions::default() }
 }
 
-fn rows_flow(event: &Event) -> bool {
-    matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn while_rows_flow_directly() {
     for flavor in FLAVORS {
-        let watched = Watched::new(filled(flavor));
-        watched.cancelled(slowly(), rows_flow, || ()).await;
-        assert!(!watched.bench.target_exists());
+        let slow_clone = SlowClone::new(filled(flavor));
+        slow_clone.assert_cancels(slowly(), rows_flow, || ()).await;
+        assert!(!slow_clone.bench.target_exists());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_rows_flow_through_s3() {
     for flavor in FLAVORS {
-        let watched = Watched::new(filled(flavor));
+        let slow_clone = SlowClone::new(filled(flavor));
         let prefix = format!("cancel-{}", unique());
-        let options = CloneOptions { via: Some(watched.bench.s3(&prefix)), ..slowly() };
+        let options = CloneOptions { via: Some(slow_clone.bench.s3(&prefix)), ..slowly() };
         let staged = prefix.clone();
-        let more = move || assert!(wait_for(Duration::from_secs(20), || s3().keys(&staged).unwrap().len() > 1));
-        watched.cancelled(options, rows_flow, more).await;
+        let wait = move || assert!(wait_until(|| s3().keys(&staged).unwrap().len() > 1));
+        slow_clone.assert_cancels(options, rows_flow, wait).await;
         assert_eq!(s3().keys(&prefix).unwrap(), Vec::<String>::new());
-        assert!(!watched.bench.target_exists());
+        assert!(!slow_clone.bench.target_exists());
     }
 }
 
@@ -124,32 +119,42 @@ async fn what_was_in_the_target_stays() {
         );
         let look = |bench: &Bench| dump(&bench.pair.target, &bench.to, &CompareOptions::default()).unwrap();
         let before = look(&bench);
-        let watched = Watched::new(bench);
-        watched.cancelled(slowly(), rows_flow, || ()).await;
-        assert_eq!(before.differences(&look(&watched.bench)), "");
+        let slow_clone = SlowClone::new(bench);
+        slow_clone.assert_cancels(slowly(), rows_flow, || ()).await;
+        assert_eq!(before.differences(&look(&slow_clone.bench)), "");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_snapshot_waits_for_its_lock() {
     for flavor in FLAVORS {
-        let watched = Watched::new(filled(flavor));
-        // A statement that writes holds the global read lock off.
-        let slow = format!("UPDATE `{}`.parent SET id = id + 1 + SLEEP(60)", watched.bench.from);
-        watched.bench.source("INSERT INTO parent VALUES (1)");
-        let client = watched.bench.pair.source.session(&slow).unwrap();
-        let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE%SLEEP(60)%'";
-        assert!(wait_for(Duration::from_secs(10), || watched.bench.source(running) != "0"));
+        let slow_clone = SlowClone::new(filled(flavor));
+        // The global read lock waits for statements that write.
+        let slow = format!("UPDATE `{}`.parent SET id = id + 1 + SLEEP(600)", slow_clone.bench.from);
+        slow_clone.bench.source("INSERT INTO parent VALUES (1)");
+        let client = slow_clone.bench.pair.source.session(&slow).unwrap();
+        let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE%SLEEP(600)%'";
+        assert!(wait_until(|| slow_clone.bench.source(running) != "0"));
         let snapshot = |event: &Event| matches!(event, Event::Phase { phase: Phase::Snapshot, .. });
-        watched.cancelled(slowly(), snapshot, || std::thread::sleep(Duration::from_millis(700))).await;
+        let reading = slow_clone.reading.name.clone();
+        let source = slow_clone.bench.pair.source.clone();
+        let waiting = move || {
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{reading}' AND STATE LIKE 'Waiting for%'"
+            );
+            assert!(wait_until(|| source.sql(&sql).unwrap() != "0"), "nothing waits for a lock");
+        };
+        // Without the guard the clone requests the lock behind the running statement.
+        let options = CloneOptions { lock_guard: 0, ..slowly() };
+        slow_clone.assert_cancels(options, snapshot, waiting).await;
         let kill = format!(
-            "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE `{}`%SLEEP(60)%'",
-            watched.bench.from
+            "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE `{}`%SLEEP(600)%'",
+            slow_clone.bench.from
         );
-        let kill = watched.bench.source(&kill);
-        watched.bench.source(&kill);
+        let kill = slow_clone.bench.source(&kill);
+        slow_clone.bench.source(&kill);
         assert!(client.wait().is_err(), "the statement was killed");
-        assert!(!watched.bench.target_exists());
+        assert!(!slow_clone.bench.target_exists());
     }
 }
 
@@ -161,18 +166,20 @@ async fn while_an_index_is_built() {
             "SET group_concat_max_len = 10000; CREATE TABLE texts (id INT PRIMARY KEY, a TEXT, FULLTEXT (a)); INSERT INTO texts \
              SELECT a.id, (SELECT GROUP_CONCAT(SHA2(b.id * 1000 + a.id, 224) SEPARATOR ' ') FROM t b WHERE b.id < 30) FROM u a; ANALYZE TABLE texts",
         );
-        let watched = Watched::new(bench);
-        let writing = watched.writing.name.clone();
-        let target = watched.bench.pair.target.clone();
+        let slow_clone = SlowClone::new(bench);
+        let writing = slow_clone.writing.name.clone();
+        let target = slow_clone.bench.pair.target.clone();
         let building = move || {
             let sql = format!(
                 "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{writing}' AND INFO LIKE 'ALTER TABLE%FULLTEXT%'"
             );
-            assert!(wait_for(Duration::from_secs(30), || target.sql(&sql).unwrap() != "0"), "no index was built");
+            assert!(wait_until(|| target.sql(&sql).unwrap() != "0"), "no index was built");
         };
         let options = CloneOptions { include: vec!["table:texts".into()], ..CloneOptions::default() };
-        watched.cancelled(options, |event| matches!(event, Event::Phase { phase: Phase::Rows, .. }), building).await;
-        assert!(!watched.bench.target_exists());
+        slow_clone
+            .assert_cancels(options, |event| matches!(event, Event::Phase { phase: Phase::Rows, .. }), building)
+            .await;
+        assert!(!slow_clone.bench.target_exists());
     }
 }
 
@@ -183,10 +190,8 @@ async fn a_target_that_is_killed_is_a_clear_error_and_no_hang() {
     let (pid, url) = (target.kill(), target.url_of("d"));
     // Only its address was wanted.
     pid.unwrap();
-    let begun = Instant::now();
-    let error = CloneJob::new(bench.source_url(), url.as_str()).run().await.unwrap_err();
+    let error = no_hang(CloneJob::new(bench.source_url(), url.as_str()).run()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(60));
     let mut target = target;
     target.restart().unwrap();
     let (token, target) = (CancellationToken::new(), Arc::new(target));
@@ -197,12 +202,10 @@ async fn a_target_that_is_killed_is_a_clear_error_and_no_hang() {
             killed.kill().unwrap();
         }
     };
-    let begun = Instant::now();
     let job = CloneJob::new(bench.source_url(), url.as_str()).options(slowly()).on_event(kill);
-    let error = job.run().await.unwrap_err();
+    let error = no_hang(job.run()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     assert!(error.to_string().contains("not cleaned up"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(60), "it took {:?}", begun.elapsed());
     bench.pair.target.sql("DO 1").unwrap();
 }
 
@@ -218,12 +221,10 @@ async fn a_source_that_is_killed_is_a_clear_error_and_leaves_nothing() {
             killed.kill().unwrap();
         }
     };
-    let begun = Instant::now();
     let options = CloneOptions { memory: 8 << 20, max_rate: Some(2 << 20), ..CloneOptions::default() };
     let job = CloneJob::new(source.url_of("d"), bench.target_url()).options(options).on_event(kill);
-    let error = job.run().await.unwrap_err();
+    let error = no_hang(job.run()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(60), "it took {:?}", begun.elapsed());
     assert!(!bench.target_exists());
 }
 
@@ -242,12 +243,10 @@ async fn an_s3_server_that_dies_is_a_clear_error_and_leaves_nothing_in_the_targe
             line.cut();
         }
     };
-    let begun = Instant::now();
     let job = bench.job(CloneOptions { via: Some(via), ..slowly() }).on_event(kill);
-    let error = job.run().await.unwrap_err();
+    let error = no_hang(job.run()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Storage | ErrorKind::Connection), "{error:?}");
     assert!(error.to_string().contains("not cleaned up"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(90), "it took {:?}", begun.elapsed());
     assert!(!bench.target_exists());
 }
 

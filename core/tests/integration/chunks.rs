@@ -1,23 +1,22 @@
-//! Promise: a table that is read in pieces, several at a time, loses and doubles no row, wherever its keys lie.
+//! A table that is read in chunks, several at a time, loses and doubles no row, whatever its keys are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::common::{Bench, FLAVORS, Meanwhile, wait_for};
+use crate::common::{BackgroundLoop, Bench, FLAVORS};
 use dbgraft::CloneOptions;
 use dbgraft_testkit::Flavor;
 
-/// So many rows, in tables of more than a megabyte.
+/// The rows of each table, more than a megabyte.
 const ROWS: u32 = 3000;
 
-/// Little memory for many: batches, and therefore chunks, may be as small as 256 KiB.
+/// Little memory and many threads: batches, and therefore chunks, may be as small as 256 KiB.
 fn finely() -> CloneOptions {
     CloneOptions { memory: 8 << 20, threads: 8, ..CloneOptions::default() }
 }
 
 /// Numbers from 0, and for each pair a table `t0`, `t1`, … with these columns and keys (after a `|`, options), filled by
 /// this SELECT from the numbers.
-fn cut_tables(flavor: Flavor, tables: &[(&str, &str)]) -> Bench {
+fn keyed_tables(flavor: Flavor, tables: &[(&str, &str)]) -> Bench {
     let mut sql = format!(
         "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'; \
          CREATE TABLE n (n BIGINT PRIMARY KEY); \
@@ -34,8 +33,8 @@ fn cut_tables(flavor: Flavor, tables: &[(&str, &str)]) -> Bench {
     Bench::new(flavor, &sql)
 }
 
-/// Clones and compares; says in how many pieces each of the tables is read.
-async fn pieces(bench: &Bench) -> Vec<usize> {
+/// Clones and compares; returns the number of chunks of each table.
+async fn chunk_counts(bench: &Bench) -> Vec<usize> {
     let overview = bench.job(finely()).plan().await.unwrap();
     bench.clone(finely()).await.unwrap();
     bench.assert_equal();
@@ -44,19 +43,19 @@ async fn pieces(bench: &Bench) -> Vec<usize> {
     (0..).map_while(|number| pieces.get(&format!("t{number}")).copied()).collect()
 }
 
-/// Tables with these keys are read in several pieces, and exactly.
-async fn assert_cut(flavors: &[Flavor], tables: &[(&str, &str)]) {
+/// Fails unless tables with these keys are read in several chunks, and exactly.
+async fn assert_chunked(flavors: &[Flavor], tables: &[(&str, &str)]) {
     for flavor in flavors {
-        let pieces = pieces(&cut_tables(*flavor, tables)).await;
-        assert_eq!(pieces.len(), tables.len());
-        for ((columns, _), pieces) in tables.iter().zip(pieces) {
-            assert!(pieces > 3, "{flavor}: {pieces} pieces: {columns}");
+        let counts = chunk_counts(&keyed_tables(*flavor, tables)).await;
+        assert_eq!(counts.len(), tables.len());
+        for ((columns, _), pieces) in tables.iter().zip(counts) {
+            assert!(pieces > 3, "{flavor}: {pieces} chunks: {columns}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_at_both_ends_and_in_heaps() {
+async fn numeric_keys_at_both_ends_and_in_clusters() {
     let tables = [
         // Heaps at the two ends and around 0, and a few keys far from all others.
         (
@@ -83,11 +82,11 @@ async fn numbers_at_both_ends_and_in_heaps() {
         ("id DECIMAL(20,0) PRIMARY KEY", "99999999999999999999 - n"),
         ("id DECIMAL(10,9) PRIMARY KEY", "(n - 1500) * 0.000000001"),
     ];
-    assert_cut(&FLAVORS, &tables).await;
+    assert_chunked(&FLAVORS, &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moments_real_and_impossible() {
+async fn temporal_keys_valid_and_invalid() {
     let tables = [
         (
             "id DATE PRIMARY KEY",
@@ -110,11 +109,11 @@ async fn moments_real_and_impossible() {
         ("id TIME(2) PRIMARY KEY", "SEC_TO_TIME((n - 1500) * 2010.07)"),
         ("a YEAR, b INT, PRIMARY KEY (a, b)", "IF(n % 20 = 0, 0, 1901 + n % 255), n"),
     ];
-    assert_cut(&FLAVORS, &tables).await;
+    assert_chunked(&FLAVORS, &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_under_collations_that_take_different_ones_for_equal() {
+async fn text_keys_under_collations_with_equal_texts() {
     let names = "CONCAT(ELT(n % 7 + 1, 'ä', 'A', 'a', 'ß', 'ss', 'Z', '_'), IF(n % 2, ' ', ''), n DIV 7, \
                  ELT(n % 3 + 1, '', ' ', 'É')), n";
     let everywhere = "utf8mb4_general_ci utf8mb4_unicode_ci utf8mb4_bin utf8mb4_swedish_ci utf8mb3_unicode_ci \
@@ -129,12 +128,12 @@ async fn texts_under_collations_that_take_different_ones_for_equal() {
         let all: Vec<_> =
             everywhere.chain(further.split(' ').map(|collation| columns("CHAR(40)", collation))).collect();
         let tables: Vec<_> = all.iter().map(|columns| (columns.as_str(), names)).collect();
-        assert_cut(&[flavor], &tables).await;
+        assert_chunked(&[flavor], &tables).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_and_bytes_of_every_kind() {
+async fn text_and_binary_keys_of_every_kind() {
     let tables = [
         ("id CHAR(36) CHARACTER SET ascii PRIMARY KEY", "UUID()"),
         ("id CHAR(64) PRIMARY KEY", "UPPER(SHA2(n, 256))"),
@@ -149,7 +148,7 @@ async fn texts_and_bytes_of_every_kind() {
         ("id VARBINARY(200) PRIMARY KEY", "CONCAT(REPEAT(CHAR(0), n % 100), REPEAT(CHAR(255), n DIV 100))"),
         ("id BINARY(8) PRIMARY KEY", "UNHEX(HEX(18446744073709551615 - n))"),
     ];
-    assert_cut(&FLAVORS, &tables).await;
+    assert_chunked(&FLAVORS, &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,11 +172,11 @@ async fn keys_of_many_columns_and_leading_values_that_nearly_all_rows_share() {
         // The members in the order of their numbers, the error value among them.
         ("id INT, kind ENUM('z', 'a', '', 'm'), PRIMARY KEY (id, kind)", "n DIV 4, IF(n % 4 = 3, 0, 1 + n % 4)"),
     ];
-    assert_cut(&FLAVORS, &tables).await;
+    assert_chunked(&FLAVORS, &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_in_for_a_primary_key_and_tables_in_partitions() {
+async fn unique_keys_in_place_of_primary_keys_and_partitioned_tables() {
     let tables = [
         ("other INT, id BIGINT NOT NULL, UNIQUE KEY u (id), UNIQUE KEY o (other)", "NULL, n * n"),
         ("a INT, b INT, PRIMARY KEY (a, b) | PARTITION BY HASH (b) PARTITIONS 5", "n DIV 9, n"),
@@ -187,11 +186,11 @@ async fn what_stands_in_for_a_primary_key_and_tables_in_partitions() {
             "n",
         ),
     ];
-    assert_cut(&FLAVORS, &tables).await;
+    assert_chunked(&FLAVORS, &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_do_not_lie_by_a_key_are_read_as_they_lie() {
+async fn tables_that_are_not_stored_by_a_key_are_one_chunk() {
     let tables = [
         ("id INT, UNIQUE KEY (id)", "IF(n % 10, NULL, n)"),
         ("id VARCHAR(40) NOT NULL, UNIQUE KEY (id(20))", "n"),
@@ -204,16 +203,16 @@ async fn tables_that_do_not_lie_by_a_key_are_read_as_they_lie() {
         ("id INT PRIMARY KEY | WITH SYSTEM VERSIONING", "n"),
     ];
     for (flavor, tables) in [(Flavor::MySql, tables.get(..7).unwrap()), (Flavor::MariaDb, &tables)] {
-        let bench = cut_tables(flavor, tables);
+        let bench = keyed_tables(flavor, tables);
         bench.source("INSERT INTO t5 SELECT 'x', 1, 'same' FROM n; INSERT INTO t5 SELECT NULL, NULL, NULL FROM n");
-        assert_eq!(pieces(&bench).await, vec![1; tables.len()], "{flavor}");
+        assert_eq!(chunk_counts(&bench).await, vec![1; tables.len()], "{flavor}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_filter_holds_within_each_piece() {
+async fn a_filter_applies_to_each_chunk() {
     for flavor in FLAVORS {
-        let bench = cut_tables(flavor, &[("id INT PRIMARY KEY, owner INT, KEY (owner)", "n, n % 3")]);
+        let bench = keyed_tables(flavor, &[("id INT PRIMARY KEY, owner INT, KEY (owner)", "n, n % 3")]);
         let filters = [("t0".to_owned(), "owner = 1 OR id < 10".to_owned())].into();
         let options = CloneOptions { filters, ..finely() };
         let overview = bench.job(options.clone()).plan().await.unwrap();
@@ -225,7 +224,7 @@ async fn a_filter_holds_within_each_piece() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_come_and_go_meanwhile_are_there_once_or_not_at_all() {
+async fn rows_that_change_during_the_clone_are_there_once_or_not_at_all() {
     // Rows move from one end of the table to the other, and back.
     let number = |id: &str| id.to_owned();
     moves_meanwhile("id BIGINT PRIMARY KEY, worth INT NOT NULL", &number).await;
@@ -235,11 +234,11 @@ async fn rows_that_come_and_go_meanwhile_are_there_once_or_not_at_all() {
 
 async fn moves_meanwhile(columns: &str, key: &(dyn Fn(&str) -> String + Sync)) {
     for flavor in FLAVORS {
-        let bench = cut_tables(flavor, &[(columns, &format!("{}, n", key("(n * 1000)")))]);
+        let bench = keyed_tables(flavor, &[(columns, &format!("{}, n", key("(n * 1000)")))]);
         let worth = bench.source("SELECT CONCAT(COUNT(*), ' ', SUM(worth)) FROM t0");
         let (server, database) = (bench.pair.source.clone(), bench.from.clone());
         let key: Vec<String> = ["@from", "@to", "@new"].map(key).into();
-        let moving = Meanwhile::new(move |round| {
+        let moving = BackgroundLoop::new(move |round| {
             let [from, to, new] = key.as_slice() else { return false };
             let moves = (0..30).map(|n| {
                 let seed = u64::from(round) * 30 + n;
@@ -251,10 +250,9 @@ async fn moves_meanwhile(columns: &str, key: &(dyn Fn(&str) -> String + Sync)) {
             });
             server.sql_in(&database, &moves.collect::<String>()).is_ok()
         });
-        assert!(wait_for(Duration::from_secs(20), || moving.rounds() > 1), "nobody writes");
-        let before = moving.rounds();
-        let report = bench.clone(CloneOptions { max_rate: Some(600 << 10), ..finely() }).await.unwrap();
-        assert!(moving.rounds() > before + 1, "nobody wrote meanwhile");
+        moving.assert_begun();
+        let options = CloneOptions { max_rate: Some(600 << 10), ..finely() };
+        let report = bench.job(options).on_event(moving.listener()).run().await.unwrap();
         assert_eq!(bench.target("SELECT CONCAT(COUNT(*), ' ', SUM(worth)) FROM t0"), worth);
         assert_eq!(report.rows, u64::from(2 * ROWS));
     }

@@ -1,12 +1,12 @@
-//! The command from outside: what it refuses, what it says, and what it never shows. Needs no database server.
+//! The command line: what it refuses, prints and never shows. Needs no database server.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+
+use crate::common::{wait_until, with_default_signals};
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
 const SECRET: &str = "s3cr3t-Pa55word";
@@ -16,7 +16,10 @@ const TARGET: &str = "mysql://app@127.0.0.1:1/copy";
 
 /// A program in an environment without passwords, AWS keys and option files.
 fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
+    with_empty_environment(Command::new(program))
+}
+
+fn with_empty_environment(mut command: Command) -> Command {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent").stdin(Stdio::null());
     command
 }
@@ -142,7 +145,7 @@ fn contradictions_are_refused_by_name() {
     }
 }
 
-/// Reads no `~/.my.cnf` that nothing is wanted of.
+/// A `~/.my.cnf` that supplies nothing is not read.
 #[test]
 fn an_option_file_that_the_clients_refuse_is_refused_by_its_line() {
     let home = std::env::temp_dir().join(format!("dbgraft-cli-home-{}", std::process::id()));
@@ -211,7 +214,7 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
-fn without_aws_keys_it_says_where_it_has_looked() {
+fn without_aws_keys_the_error_lists_the_places_searched() {
     let mut command = command(DBGRAFT);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_PROFILE", "nobody");
     let output = command.args(["plan", "s3://bucket/x?region=eu-west-1", TARGET]).output().unwrap();
@@ -270,19 +273,20 @@ fn a_report_file_of_a_failed_clone_is_as_it_was_before() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-/// A clone from a server that accepts a connection and then says nothing: it runs until somebody ends it.
-struct Hanging {
+/// A clone from a server that accepts a connection and then sends nothing: it runs until a signal ends it.
+struct HangingClone {
     child: Child,
     _server: (TcpListener, TcpStream),
 }
 
-impl Hanging {
+impl HangingClone {
     fn start(program: &[&str], options: &[&str]) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let source = format!("mysql://app:{SECRET}@{}/shop", server.local_addr().unwrap());
         let target = format!("mysql://app:{SECRET}-too@127.0.0.1:1/copy");
         let words = [program, &["clone", &source, &target], options].concat();
-        let child = command(words[0]).args(&words[1..]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = with_empty_environment(with_default_signals(words[0]));
+        let child = command.args(&words[1..]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (connection, _) = server.accept().unwrap();
         Self { child, _server: (server, connection) }
     }
@@ -299,10 +303,9 @@ impl Hanging {
 
     /// Waits for the end: the exit code, and what was said.
     fn end(mut self) -> (Option<i32>, String) {
-        let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "still running");
-            thread::sleep(Duration::from_millis(10));
+        if !wait_until(|| self.child.try_wait().unwrap().is_some()) {
+            self.child.kill().unwrap();
+            panic!("it hangs");
         }
         let mut said = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
@@ -313,7 +316,7 @@ impl Hanging {
 
 #[test]
 fn a_running_clone_shows_no_password_to_ps() {
-    let running = Hanging::start(&[DBGRAFT], &[]);
+    let running = HangingClone::start(&[DBGRAFT], &[]);
     let line = running.proc("cmdline");
     assert!(line.contains("mysql://app@127.0.0.1") && line.contains("clone"), "{line}");
     assert!(!line.contains(SECRET), "{line}");
@@ -326,9 +329,9 @@ fn a_running_clone_shows_no_password_to_ps() {
 }
 
 #[test]
-fn ctrl_c_and_its_kin_cancel() {
+fn sigint_sigterm_and_sighup_cancel() {
     for signal in ["INT", "TERM", "HUP"] {
-        let running = Hanging::start(&[DBGRAFT], &[]);
+        let running = HangingClone::start(&[DBGRAFT], &[]);
         running.signal(signal);
         let (code, said) = running.end();
         assert_eq!(code, Some(130), "{signal}: {said}");
@@ -338,18 +341,22 @@ fn ctrl_c_and_its_kin_cancel() {
 }
 
 #[test]
-fn a_clone_that_was_started_by_nohup_survives_the_end_of_its_terminal() {
-    let mut running = Hanging::start(&["nohup", DBGRAFT], &[]);
-    running.signal("HUP");
-    thread::sleep(Duration::from_millis(300));
-    assert_eq!(running.child.try_wait().unwrap(), None);
-    running.signal("TERM");
-    assert_eq!(running.end().0, Some(130));
+fn a_clone_that_nohup_started_keeps_sighup_ignored() {
+    const SIGHUP: u64 = 1;
+    for (program, ignores) in [(&["nohup", DBGRAFT][..], true), (&[DBGRAFT], false)] {
+        let running = HangingClone::start(program, &[]);
+        // It has connected, so it has set up its signals.
+        let status = running.proc("status");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        assert_eq!(u64::from_str_radix(mask.trim(), 16).unwrap() & SIGHUP != 0, ignores, "{status}");
+        running.signal("TERM");
+        assert_eq!(running.end().0, Some(130));
+    }
 }
 
 #[test]
 fn json_progress_is_lines_of_json_on_standard_output() {
-    let mut running = Hanging::start(&[DBGRAFT], &["--progress", "json"]);
+    let mut running = HangingClone::start(&[DBGRAFT], &["--progress", "json"]);
     let mut first = String::new();
     BufReader::new(running.child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
     assert_eq!(first, "{\"event\":\"phase\",\"leg\":\"clone\",\"phase\":\"preflight\"}\n");

@@ -1,7 +1,7 @@
-//! Promise: whatever a server holds arrives as it was, directly and through an archive, under its own name and another.
+//! Every object arrives as it was, directly and through an archive, under the source's name and under another one.
 //!
 //! Each file of `conformance/` is one theme, a script for the server's own client. `{db}` stands for the name of the
-//! database, `{other}` for another one that both servers have. `CONFORMANCE=views,text` runs these themes only.
+//! database, `{other}` for another one that both servers have. `CONFORMANCE=views,triggers` runs these themes only.
 //! Lines that begin like this say more:
 //!
 //! | line | meaning |
@@ -39,6 +39,9 @@ fn themes(flavor: Flavor) -> Vec<Theme> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
+    let is_theme = |name: &str| paths.iter().any(|path| path.file_stem().is_some_and(|stem| stem == name));
+    let unknown = wanted.split(',').find(|name| !wanted.is_empty() && !is_theme(name));
+    assert_eq!(unknown, None, "CONFORMANCE names a theme that is not there");
     let theme = |(number, path): (usize, &std::path::PathBuf)| {
         let name = path.file_stem()?.to_str()?.to_owned();
         let text = std::fs::read_to_string(path).unwrap();
@@ -55,7 +58,7 @@ async fn all_arrive(flavor: Flavor) {
     let runs = themes(flavor).into_iter().map(|theme| async move {
         let name = theme.name.clone();
         let ran = tokio::spawn(async move { theme.arrives().await }).await;
-        let failure = ran.unwrap_or_else(|_| Err("it panicked, as said above".to_owned())).err()?;
+        let failure = ran.unwrap_or_else(|_| Err("it panicked, see above".to_owned())).err()?;
         Some(format!("== {name} ({flavor})\n{failure}"))
     });
     let failures: Vec<String> =
@@ -105,8 +108,8 @@ impl Theme {
             pair.source.sql_in(&from, &named(statement, &from)).map_err(|error| error.to_string())?;
         }
         for (bench, way, report) in [(&copy, "directly", directly), (&same, "through an archive", through)] {
-            let judged = report.map_err(|error| error.to_string()).and_then(|report| self.judge(&report, bench));
-            judged.map_err(|failure| format!("{way}: {failure}"))?;
+            let checked = report.map_err(|error| error.to_string()).and_then(|report| self.check(&report, bench));
+            checked.map_err(|failure| format!("{way}: {failure}"))?;
         }
         // They may write, so they come last.
         for query in self.lines("same:") {
@@ -142,7 +145,7 @@ impl Theme {
         imported
     }
 
-    fn judge(&self, report: &Report, bench: &Bench) -> Result<(), String> {
+    fn check(&self, report: &Report, bench: &Bench) -> Result<(), String> {
         let entries: Vec<String> = report.fidelity.iter().map(|entry| format!("{entry:?}")).collect();
         let expected: Vec<&str> = self.lines("fidelity:").collect();
         let missing: Vec<_> =

@@ -1,10 +1,10 @@
-//! A comparison asks each end for digests; rows leave an end only where they differ and are to be named.
+//! A comparison reads digests from each end, and rows only to list those that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::common::comparing::{checksum, told};
+use crate::common::comparing::{checksum, difference_lines};
 use dbgraft::codec::{BatchBuilder, Digest};
 use dbgraft::{
     Batch, BatchId, BatchStream, Catalog, Chunk, CloneJob, CloneOptions, Column, Comparison, Database, Error,
@@ -19,17 +19,17 @@ use futures::{StreamExt as _, stream};
 
 const CHUNKS: u32 = 3;
 const BATCHES: u32 = 2;
-/// What the text of a batch is said to be long.
+/// The bytes that a batch reports.
 const BYTES: u64 = 100_000;
 
-/// One end, far away: it adds up digests by itself, and notes which chunks' rows it had to give.
+/// A remote end: it computes digests itself, and records the chunks whose rows were read.
 #[derive(Default)]
-struct Far {
+struct RemoteEnd {
     changed: Option<u32>,
     given: Arc<Mutex<BTreeSet<u32>>>,
 }
 
-impl Far {
+impl RemoteEnd {
     fn batch(&self, chunk: u32, batch: u32) -> Batch {
         let mut rows = BatchBuilder::default();
         for row in 0..10 {
@@ -57,7 +57,7 @@ impl Far {
 }
 
 #[async_trait::async_trait]
-impl Source for Far {
+impl Source for RemoteEnd {
     async fn catalog(&self) -> Result<Catalog> {
         let column = |name: &str| Column {
             name: name.into(),
@@ -74,6 +74,7 @@ impl Source for Far {
             engine: "InnoDB".into(),
             columns: vec![column("id"), column("v")],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: vec!["id".into()],
             rows_estimate: 1,
             data_bytes: 1,
@@ -108,7 +109,7 @@ impl Source for Far {
 }
 
 #[async_trait::async_trait]
-impl Sink for Far {
+impl Sink for RemoteEnd {
     async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
         Ok(ResumeState::default())
     }
@@ -149,9 +150,9 @@ impl Sink for Far {
 
 type Given = Arc<Mutex<BTreeSet<u32>>>;
 
-/// A job between two ends of which the second has changed this row, and which chunks' rows they give.
+/// A job between two ends, the second with this row changed; and the chunks whose rows each end returned.
 fn job(changed: Option<u32>, options: CloneOptions) -> (CloneJob, [Given; 2]) {
-    let (source, target) = (Far::default(), Far { changed, ..Far::default() });
+    let (source, target) = (RemoteEnd::default(), RemoteEnd { changed, ..RemoteEnd::default() });
     let given = [source.given.clone(), target.given.clone()];
     let ends = (SourceEndpoint::Own(Arc::new(source)), SinkEndpoint::Own(Arc::new(target)));
     (CloneJob::new(ends.0, ends.1).options(options), given)
@@ -164,15 +165,15 @@ async fn compared(changed: Option<u32>, options: CloneOptions) -> (Comparison, [
 }
 
 #[tokio::test]
-async fn rows_are_given_only_where_they_differ_and_are_named() {
+async fn rows_are_read_only_to_list_differences() {
     let (same, given) = compared(None, checksum()).await;
-    assert_eq!((told(&same), same.verification.rows, given), (vec![], 60, [vec![], vec![]]));
+    assert_eq!((difference_lines(&same), same.verification.rows, given), (vec![], 60, [vec![], vec![]]));
 
     let (different, given) = compared(Some(25), CloneOptions { list_rows: false, ..checksum() }).await;
-    assert_eq!((told(&different).len(), given), (1, [vec![], vec![]]));
+    assert_eq!((difference_lines(&different).len(), given), (1, [vec![], vec![]]));
 
     let (different, given) = compared(Some(25), checksum()).await;
-    assert_eq!(told(&different)[1], "  different: id = '25'");
+    assert_eq!(difference_lines(&different)[1], "  different: id = '25'");
     assert_eq!(given, [vec![1], vec![1]], "the chunk that differs, and no other");
 }
 
@@ -184,24 +185,24 @@ async fn a_clone_with_verify_has_the_target_add_up_what_is_there() {
     assert_eq!(given.map(|given| given.lock().unwrap().len()), [3, 0], "read once, and not read back");
 }
 
-/// A source whose line breaks in the middle of each chunk, once.
+/// A source whose connection breaks in the middle of each chunk, once.
 #[derive(Default)]
-struct Breaking {
-    far: Far,
-    /// What the second reading gives.
-    again: Far,
+struct BreakingSource {
+    remote: RemoteEnd,
+    /// The rows of the second read.
+    again: RemoteEnd,
     for_good: bool,
     broken: Mutex<BTreeSet<u32>>,
 }
 
 #[async_trait::async_trait]
-impl Source for Breaking {
+impl Source for BreakingSource {
     async fn catalog(&self) -> Result<Catalog> {
-        self.far.catalog().await
+        self.remote.catalog().await
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {
-        Source::plan(&self.far, selection).await
+        Source::plan(&self.remote, selection).await
     }
 
     async fn read<'a>(&'a self, _: &'a TablePlan, chunk: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
@@ -210,17 +211,17 @@ impl Source for Breaking {
         }
         let lost = Error::new(ErrorKind::Connection, "the line broke");
         let lost = if self.for_good { lost } else { lost.retryable() };
-        let first = Ok(self.far.batch(chunk.number, 0));
+        let first = Ok(self.remote.batch(chunk.number, 0));
         Ok(stream::iter([first, Err(lost)]).boxed())
     }
 }
 
-/// A sink that counts how often it takes each batch.
+/// A sink that counts the writes of each batch.
 #[derive(Default)]
-struct Counting(Arc<Mutex<BTreeMap<BatchId, u32>>>);
+struct CountingSink(Arc<Mutex<BTreeMap<BatchId, u32>>>);
 
 #[async_trait::async_trait]
-impl Sink for Counting {
+impl Sink for CountingSink {
     async fn begin(&self, _plan: &Plan) -> Result<ResumeState> {
         Ok(ResumeState::default())
     }
@@ -240,33 +241,33 @@ impl Sink for Counting {
 }
 
 #[tokio::test]
-async fn a_chunk_whose_reading_broke_is_read_again_and_no_batch_is_handed_over_twice() {
-    let run = async |source: Breaking| {
-        let sink = Counting::default();
+async fn a_chunk_is_read_again_after_a_broken_connection_and_no_batch_is_sent_twice() {
+    let run = async |source: BreakingSource| {
+        let sink = CountingSink::default();
         let taken = sink.0.clone();
         let ends = (SourceEndpoint::Own(Arc::new(source)), SinkEndpoint::Own(Arc::new(sink)));
         let report = CloneJob::new(ends.0, ends.1).run().await;
         (report, taken.lock().unwrap().values().copied().collect::<Vec<_>>())
     };
-    let (report, taken) = run(Breaking::default()).await;
+    let (report, taken) = run(BreakingSource::default()).await;
     let report = report.unwrap();
     assert_eq!((report.rows, taken), (60, vec![1; 6]));
     let again = "reading chunk 2 was tried again: the line broke";
     assert!(report.objects[0].warnings.iter().any(|warning| warning == again), "{:?}", report.objects);
 
-    let changed = Far { changed: Some(3), ..Far::default() };
-    let (report, taken) = run(Breaking { again: changed, ..Breaking::default() }).await;
+    let changed = RemoteEnd { changed: Some(3), ..RemoteEnd::default() };
+    let (report, taken) = run(BreakingSource { again: changed, ..BreakingSource::default() }).await;
     let error = report.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
     assert!(error.to_string().starts_with("chunk 0 was read again"), "{error}");
     assert!(taken.iter().all(|times| *times == 1));
 
-    let (report, _) = run(Breaking { for_good: true, ..Breaking::default() }).await;
+    let (report, _) = run(BreakingSource { for_good: true, ..BreakingSource::default() }).await;
     assert_eq!(report.unwrap_err().to_string(), "the line broke (table far)");
 }
 
 #[tokio::test]
-async fn a_comparison_by_digests_keeps_to_the_rate_and_tells_how_far_it_is() {
+async fn a_comparison_by_digests_keeps_to_the_rate_and_reports_progress() {
     let last = Arc::new(Mutex::new(None));
     let heard = last.clone();
     let (job, _) = job(None, CloneOptions { max_rate: Some(10 * BYTES), ..checksum() });

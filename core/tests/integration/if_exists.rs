@@ -1,13 +1,11 @@
-//! Promise: what is at the target already is refused, dropped, emptied or left, as was asked, and nothing else is touched.
+//! Objects that the target already has are refused, dropped, emptied or kept as `if_exists` says, and nothing else is
+//! touched.
 
-use std::time::Duration;
-
-use crate::common::{Bench, FLAVORS, wait_for};
-use dbgraft::{CloneOptions, ErrorKind, Event, IfExists, ObjectKind, ObjectRef, Phase, Report, Severity};
+use crate::common::{Bench, FLAVORS};
+use dbgraft::{CloneOptions, ErrorKind, IfExists, ObjectKind, ObjectRef, Report};
 use dbgraft_testkit::{CompareOptions, Dump, Flavor, compare_with, dump};
-use tokio_util::sync::CancellationToken;
 
-const SOURCE: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t VALUES (1, 'source'), (2, 'source'); \
+pub const SOURCE: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t VALUES (1, 'source'), (2, 'source'); \
      CREATE TABLE u (id INT PRIMARY KEY, t INT, FOREIGN KEY (t) REFERENCES t (id)); INSERT INTO u VALUES (1, 1); \
      CREATE TABLE hollow (a INT); CREATE VIEW v AS SELECT * FROM t; CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW SET @a = 1; \
      CREATE TRIGGER tr_u BEFORE UPDATE ON u FOR EACH ROW SET @a = 1; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; \
@@ -25,15 +23,15 @@ fn bench(flavor: Flavor, target: &str) -> Bench {
 
 const SAME_T: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t VALUES (5, 'target')";
 
-fn look(bench: &Bench) -> Dump {
+pub fn look(bench: &Bench) -> Dump {
     dump(&bench.pair.target, &bench.to, &CompareOptions::default()).unwrap()
 }
 
-fn if_exists(if_exists: IfExists) -> CloneOptions {
+pub fn if_exists(if_exists: IfExists) -> CloneOptions {
     CloneOptions { if_exists, ..CloneOptions::default() }
 }
 
-fn own<const N: usize>(texts: [&str; N]) -> Vec<String> {
+pub fn own<const N: usize>(texts: [&str; N]) -> Vec<String> {
     texts.map(str::to_owned).into()
 }
 
@@ -44,7 +42,7 @@ fn left_out(report: &Report) -> Vec<String> {
     left
 }
 
-fn names(server: &dbgraft_testkit::Database, database: &str) -> String {
+pub fn names(server: &dbgraft_testkit::Database, database: &str) -> String {
     let one = |column: &str, table: &str, schema: &str| {
         format!("SELECT {column} n FROM information_schema.{table} WHERE {schema} = DATABASE()")
     };
@@ -289,123 +287,5 @@ async fn a_closure_selects() {
             "{:?}",
             report.left_out
         );
-    }
-}
-
-/// Tables of a clone that was killed look like any others, but lack rows and indexes.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_clone_left_is_neither_kept_nor_filled() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SOURCE);
-        bench.source(
-            "CREATE TABLE slow (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT, KEY (a(9))); INSERT INTO slow VALUES (1, REPEAT('x', 65000))",
-        );
-        for _ in 0..5 {
-            bench.source("INSERT INTO slow (a) SELECT a FROM slow");
-        }
-        killed(&bench).await;
-        let before = look(&bench);
-        let data_only = CloneOptions { data_only: true, ..if_exists(IfExists::Truncate) };
-        for options in [if_exists(IfExists::Skip), if_exists(IfExists::Truncate), CloneOptions::default(), data_only] {
-            let overview = bench.job(options.clone()).plan().await.unwrap();
-            let errors: Vec<_> = overview.findings.iter().filter(|f| f.severity == Severity::Error).collect();
-            assert!(errors.len() == 1 && errors[0].message.contains("_dbgraft_journal"), "{errors:?}");
-            let error = bench.clone(options).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Preflight, "{error}");
-            assert!(error.to_string().contains("--if-exists drop"), "{error}");
-            assert_eq!(before.differences(&look(&bench)), "");
-        }
-        // A clone that fails after it leaves the sign that something is unfinished.
-        let token = CancellationToken::new();
-        let cancel = token.clone();
-        let hear = move |event| {
-            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                cancel.cancel();
-            }
-        };
-        let job = bench.job(if_exists(IfExists::Drop)).on_event(hear).cancellation(token);
-        assert_eq!(job.run().await.unwrap_err().kind(), ErrorKind::Cancelled);
-        let error = bench.clone(if_exists(IfExists::Skip)).await.unwrap_err();
-        assert!(error.to_string().contains("_dbgraft_journal"), "{error}");
-        bench.clone(if_exists(IfExists::Drop)).await.unwrap();
-        bench.assert_equal();
-        bench.clone(if_exists(IfExists::Truncate)).await.unwrap();
-        bench.assert_equal();
-
-        killed(&bench).await;
-        let part = CloneOptions { include: own(["table:u"]), ..if_exists(IfExists::Drop) };
-        let report = bench.clone(part).await.unwrap();
-        let told = |warning: &String| warning.contains("_dbgraft_journal") && warning.contains("table slow");
-        assert!(report.warnings.iter().any(told), "{:?}", report.warnings);
-        bench.clone(CloneOptions { recreate_database: true, ..CloneOptions::default() }).await.unwrap();
-        bench.assert_equal();
-    }
-}
-
-/// Kills a clone in the middle of its rows.
-async fn killed(bench: &Bench) {
-    let (begun, flowing) = tokio::sync::oneshot::channel();
-    let begun = std::sync::Mutex::new(Some(begun));
-    let hear = move |event: Event| {
-        if matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
-            && let Some(begun) = begun.lock().unwrap().take()
-        {
-            let _ = begun.send(());
-        }
-    };
-    let options =
-        CloneOptions { memory: 8 << 20, max_rate: Some(200_000), recreate_database: true, ..CloneOptions::default() };
-    let running = tokio::spawn(bench.job(options).on_event(hear).run());
-    flowing.await.unwrap();
-    running.abort();
-    assert!(running.await.unwrap_err().is_cancelled());
-    let gone = || names(&bench.pair.target, &bench.to).contains("_dbgraft_journal") && unused(bench);
-    assert!(wait_for(Duration::from_secs(20), gone), "the killed clone is still there");
-}
-
-/// Whether no connection uses the target's database, or keeps others out of it.
-fn unused(bench: &Bench) -> bool {
-    let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}'", bench.to);
-    bench.pair.target.sql(&sql).unwrap().trim() == "0"
-}
-
-/// Two clones into one database would take each other's journal for their own.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_clone_into_the_same_database_is_refused_while_the_first_runs() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SOURCE);
-        bench.source("CREATE TABLE slow (id INT PRIMARY KEY, a TEXT); INSERT INTO slow SELECT 1, REPEAT('x', 65000)");
-        bench.source("INSERT INTO slow SELECT id + 1, a FROM slow; INSERT INTO slow SELECT id + 2, a FROM slow");
-        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
-        let (begun, first_rows) = tokio::sync::oneshot::channel();
-        let begun = std::sync::Mutex::new(Some(begun));
-        let of = |table: &str, max_rate| CloneOptions {
-            include: own([table]),
-            memory: 8 << 20,
-            threads: 32,
-            max_rate,
-            ..CloneOptions::default()
-        };
-        let hear = move |event| {
-            if matches!(event, Event::Phase { phase: Phase::Rows, .. })
-                && let Some(begun) = begun.lock().unwrap().take()
-            {
-                let _ = begun.send(());
-            }
-        };
-        let first = bench.job(of("slow", Some(100_000))).on_event(hear).run();
-        let second = async {
-            first_rows.await.unwrap();
-            bench.clone(of("t", None)).await
-        };
-        let (first, second) = tokio::join!(first, second);
-        assert_eq!(first.unwrap().rows, 4);
-        let error = second.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Preflight, "{error}");
-        assert!(error.to_string().contains("another clone"), "{error}");
-        assert_eq!(names(&bench.pair.target, &bench.to), "slow");
-        // One after the other they share it well.
-        bench.clone(of("t", None)).await.unwrap();
-        assert_eq!(names(&bench.pair.target, &bench.to), "slow t");
     }
 }

@@ -1,4 +1,4 @@
-//! Promise: keys arrive as they were, built at once or after the rows.
+//! Keys arrive as they were, built at once or after the rows.
 
 use crate::common::{Bench, FLAVORS, unique};
 use dbgraft::{CloneJob, CloneOptions};
@@ -41,7 +41,7 @@ async fn keys_of_every_kind() {
     }
 }
 
-/// Enough rows that keys are worth the wait.
+/// Enough rows for keys that are built after the rows.
 const HEAVY: &str = "INSERT INTO heavy (filling) WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 40) \
      SELECT REPEAT(CHAR(64 + n), 100000) FROM n; ANALYZE TABLE heavy;";
 
@@ -58,7 +58,7 @@ const MARIADB: &str = "CREATE TABLE heavy (id INT AUTO_INCREMENT PRIMARY KEY, fi
      CONSTRAINT `se``lf` FOREIGN KEY (parent) REFERENCES heavy (id) ON DELETE SET NULL,     CONSTRAINT twice FOREIGN KEY (parent) REFERENCES heavy (m), CONSTRAINT positive CHECK (m > 0)) AUTO_INCREMENT = 7;";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_wait_for_the_rows_come_back_as_they_were() {
+async fn keys_that_are_built_after_the_rows_are_as_they_were() {
     for flavor in FLAVORS {
         let table = if flavor == Flavor::MySql { MYSQL } else { MARIADB };
         let bench = Bench::new(flavor, &format!("{table} {HEAVY}"));
@@ -82,4 +82,23 @@ async fn the_last_keys_are_built_by_all_threads() {
     let asked =
         "SELECT CAST(argument AS CHAR) FROM mysql.general_log WHERE argument LIKE 'SET SESSION innodb_ddl_threads%'";
     assert!(server.sql(asked).unwrap().contains("GREATEST(6, @@GLOBAL.innodb_ddl_threads)"));
+}
+
+/// ARCHIVE refuses a row whose number is below that of the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_table_with_a_counter_arrives_in_many_batches() {
+    let bench = Bench::new(
+        Flavor::MySql,
+        "CREATE TABLE seed (n INT PRIMARY KEY); INSERT INTO seed VALUES (0); \
+         CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, s VARCHAR(200)) ENGINE = ARCHIVE",
+    );
+    for _ in 0..15 {
+        bench.source("SET @m = (SELECT MAX(n) + 1 FROM seed); INSERT INTO seed SELECT n + @m FROM seed");
+    }
+    bench.source("INSERT INTO a (s) SELECT REPEAT('x', 150) FROM seed; INSERT INTO a VALUES (100000, 'last')");
+    let options = CloneOptions { threads: 4, memory: 8 << 20, ..CloneOptions::default() };
+    bench.clone(options).await.unwrap();
+    bench.assert_equal();
+    bench.target("INSERT INTO a (s) VALUES ('next')");
+    assert_eq!(bench.target("SELECT MAX(id) FROM a"), "100001");
 }

@@ -1,4 +1,4 @@
-//! Promise: a host on which work is to run needs an sshd and nothing else; dbgraft brings itself, once.
+//! A host for an agent needs an sshd and nothing else; dbgraft uploads its executable, once.
 
 #![cfg(feature = "cli")]
 
@@ -13,12 +13,12 @@ use dbgraft_testkit::{Flavor, Sshd};
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
 
 /// A host whose account has an empty home.
-struct Bare {
+struct BareHost {
     sshd: Sshd,
     dir: PathBuf,
 }
 
-impl Bare {
+impl BareHost {
     fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("dbgraft-bare-{}", unique()));
         fs::create_dir_all(&dir).unwrap();
@@ -36,7 +36,7 @@ impl Bare {
     }
 }
 
-impl Drop for Bare {
+impl Drop for BareHost {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.dir);
     }
@@ -47,8 +47,9 @@ fn assert_is_dbgraft(copy: &Path) {
 }
 
 #[tokio::test]
-async fn dbgraft_brings_itself_to_a_bare_host_once() {
-    let (bench, host) = (Bench::new(Flavor::MariaDb, "CREATE TABLE t (id INT); INSERT INTO t VALUES (1)"), Bare::new());
+async fn the_executable_is_uploaded_to_a_bare_host_once() {
+    let (bench, host) =
+        (Bench::new(Flavor::MariaDb, "CREATE TABLE t (id INT); INSERT INTO t VALUES (1)"), BareHost::new());
     let options = |source: Option<String>, target: Option<String>| CloneOptions {
         source_agent: source,
         target_agent: target,

@@ -1,41 +1,50 @@
-//! What dbgraft promises, on real servers: one module for each promise. One executable, so that the tests of all
-//! modules run side by side.
+//! Tests on real servers: one module for each subject. One executable, so that the tests of all
+//! modules run in parallel.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
 #![allow(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
 #![allow(unreachable_pub, reason = "what modules share is public")]
 
-mod across;
-mod between;
+#[cfg(feature = "cli")]
+mod abandon;
 mod cancel;
 mod chunks;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod cli_servers;
+mod coexistence;
 mod common;
 mod conformance;
+mod cross_family_conformance;
+mod cross_family_values;
 mod digests;
 mod examples;
-mod generated;
 mod if_exists;
 mod keys;
 mod launch;
 mod memory;
-mod moment;
 mod names;
 mod objects;
-mod ours;
+mod random_tables;
 mod regions;
+mod reported_differences;
+#[cfg(feature = "cli")]
 mod resume;
+#[cfg(feature = "cli")]
+mod resume_exports;
+#[cfg(feature = "cli")]
+mod resume_refusals;
 mod retry;
+mod sample_database;
 mod sizes;
+mod snapshot_consistency;
+#[cfg(feature = "cli")]
 mod soak;
 mod ssh;
 mod tls;
-mod told;
+mod unfinished_clones;
 mod values;
 mod verify;
-mod verify_ends;
+mod verify_endpoints;
 mod versions;
-mod whole;

@@ -1,4 +1,4 @@
-//! Promise: any name that a server takes is normal input, of a database and of everything in one.
+//! Every name that a server accepts works, of a database and of its objects.
 
 use crate::common::{Bench, FLAVORS, quoted, unique};
 use dbgraft::{CloneJob, CloneOptions};

@@ -1,4 +1,4 @@
-//! Promise: everything that is not a row arrives as it was: views, triggers, routines, events, sequences, keys.
+//! Views, triggers, routines, events and sequences arrive as they were.
 
 use crate::common::{Bench, FLAVORS, unique};
 use dbgraft::{CloneOptions, Definer, IfExists, Severity};
@@ -120,7 +120,7 @@ async fn events_keep_their_status_and_their_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sequences_and_packages_of_mariadb_go_on_where_they_stand() {
+async fn sequences_and_packages_of_mariadb_continue_where_they_are() {
     let bench = Bench::new(
         Flavor::MariaDb,
         "CREATE SEQUENCE s START WITH 100 INCREMENT BY 10 CACHE 5; SELECT NEXTVAL(s); SELECT NEXTVAL(s); \
@@ -229,7 +229,7 @@ async fn a_history_by_transactions_is_reported_as_lost() {
 
 /// The rows of a MERGE table are those of other tables, and would be doubled.
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_without_transactions_arrive_and_windows_on_others_bring_no_rows() {
+async fn tables_without_transactions_arrive_and_tables_of_other_tables_rows_have_no_rows() {
     for flavor in FLAVORS {
         let bench = Bench::new(
             flavor,

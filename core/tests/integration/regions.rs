@@ -1,4 +1,4 @@
-//! Promise: the work runs next to each server; the rows do not pass the machine that started the clone, and nothing stays.
+//! Agents work next to each server: rows do not pass the machine that started the clone, and nothing is left.
 
 #![cfg(feature = "cli")]
 
@@ -8,12 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::region::{Region, kill};
-use crate::common::{Account, Bench, FLAVORS, unique, wait_for};
+use crate::common::{Account, Bench, FLAVORS, no_hang, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, ExecutionSite, Verify};
 use dbgraft_testkit::{Flavor, s3};
-
-/// How soon everything of a job is gone after it ended.
-const SOON: Duration = Duration::from_secs(15);
 
 /// Some objects, and about `2 << doublings` times 100 KB of rows that do not compress well.
 fn filled(flavor: Flavor, doublings: u32) -> Bench {
@@ -56,7 +53,7 @@ async fn the_database_is_reached_through_a_tunnel() {
 }
 
 #[tokio::test]
-async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
+async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
         let prefix = format!("regions-{}", unique());
@@ -67,13 +64,13 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_here() {
         let carried = near.carried() + far.carried();
         assert!(carried < report.bytes / 50, "{flavor}: {carried} bytes passed, of {} bytes of rows", report.bytes);
         assert_eq!(staged(&prefix), [""; 0]);
-        near.assert_no_agent(SOON);
-        far.assert_no_agent(SOON);
+        near.assert_no_agent();
+        far.assert_no_agent();
     }
 }
 
 #[tokio::test]
-async fn without_s3_the_rows_flow_from_agent_to_agent_through_here() {
+async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
     for flavor in FLAVORS {
         let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
         let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
@@ -85,8 +82,8 @@ async fn without_s3_the_rows_flow_from_agent_to_agent_through_here() {
         let bytes = report.bytes;
         assert!(read < bytes && written < bytes && back < bytes / 10, "{read} {written} {back} of {bytes}");
         assert!(near.line.accepted() > 2, "one connection for everything");
-        near.assert_no_agent(SOON);
-        far.assert_no_agent(SOON);
+        near.assert_no_agent();
+        far.assert_no_agent();
     }
 }
 
@@ -116,7 +113,7 @@ async fn an_export_and_an_import_run_where_the_server_is() {
     bench.assert_equal();
     assert!(there.carried() < report.bytes / 20, "{} of {}", there.carried(), report.bytes);
     assert!(staged(&prefix).iter().any(|key| key.ends_with("manifest.json")));
-    there.assert_no_agent(SOON);
+    there.assert_no_agent();
 }
 
 #[tokio::test]
@@ -124,9 +121,9 @@ async fn a_comparison_between_regions_moves_no_rows() {
     let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
     let bytes = bench.clone(CloneOptions::default()).await.unwrap().bytes;
     bench.target("UPDATE t SET a = 'other' WHERE id = 77");
-    // The rate holds there, and how far it is is told here.
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = told.clone();
+    // The agents keep to the rate, and their progress arrives here.
+    let progress = Arc::new(Mutex::new(Vec::new()));
+    let heard = progress.clone();
     let options = CloneOptions { max_rate: Some(bytes / 2), memory: 8 << 20, ..agents(&near, &far) };
     let job = bench.job(options).on_event(move |event| {
         if let Event::Progress { amount, .. } = event {
@@ -137,9 +134,9 @@ async fn a_comparison_between_regions_moves_no_rows() {
     let found = job.verify().await.unwrap().verification;
     assert_eq!((found.differences.len(), found.rows), (1, 999 << 6));
     assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told.last(), Some(&(999 << 6, bytes)));
-    assert!(told.iter().any(|(rows, _)| (1..999 << 5).contains(rows)), "{told:?}");
+    let progress = progress.lock().unwrap().clone();
+    assert_eq!(progress.last(), Some(&(999 << 6, bytes)));
+    assert!(progress.iter().any(|(rows, _)| (1..999 << 5).contains(rows)), "{progress:?}");
     let carried = near.carried() + far.carried();
     assert!(carried < bytes / 20, "{carried} bytes passed, of {bytes} bytes of rows");
 
@@ -149,8 +146,8 @@ async fn a_comparison_between_regions_moves_no_rows() {
     assert!(near.carried() < 3 * bytes, "{} of {bytes}", near.carried());
 }
 
-/// A job whose ends have accounts of their own, at the moment when its rows flow.
-struct Midway {
+/// A clone whose rows flow, with an account of its own on each side.
+struct RunningClone {
     bench: Bench,
     near: Region,
     far: Region,
@@ -161,13 +158,13 @@ struct Midway {
     token: dbgraft::CancellationToken,
 }
 
-impl Midway {
+impl RunningClone {
     /// Rows flow at 2 MB/s, so that there is time to disturb them.
     async fn start(via_s3: bool) -> Self {
         let (bench, near, far) = (filled(Flavor::MySql, 7), Region::new(), Region::new());
         let all = ["ALL ON *.*"];
         let (reading, writing) = (Account::new(&bench.pair.source, &all), Account::new(&bench.pair.target, &all));
-        let prefix = format!("midway-{}", unique());
+        let prefix = format!("clone-{}", unique());
         let via = via_s3.then(|| bench.s3(&prefix));
         let options = CloneOptions { via, max_rate: Some(2 << 20), memory: 8 << 20, threads: 2, ..agents(&near, &far) };
         let (source, target) = (reading.server().url_of(&bench.from), writing.server().url_of(&bench.to));
@@ -180,8 +177,7 @@ impl Midway {
             }
         });
         let running = tokio::spawn(job.run());
-        let flows = tokio::time::timeout(Duration::from_secs(60), receiver).await;
-        if flows.is_err() || flows.unwrap().is_err() {
+        if no_hang(receiver).await.is_err() {
             panic!("no rows came: {:?}", running.await);
         }
         Self { bench, near, far, prefix, reading, writing, running, token }
@@ -190,9 +186,9 @@ impl Midway {
     /// Waits for the failure, and sees that nothing is left.
     async fn fails(mut self) -> dbgraft::Error {
         let error = self.error().await;
-        self.near.assert_no_agent(SOON);
-        self.far.assert_no_agent(SOON);
-        let gone = wait_for(SOON, || !self.bench.target_exists() && staged(&self.prefix).is_empty());
+        self.near.assert_no_agent();
+        self.far.assert_no_agent();
+        let gone = wait_until(|| !self.bench.target_exists() && staged(&self.prefix).is_empty());
         assert!(gone, "after `{error}`: database {}, {:?}", self.bench.target_exists(), staged(&self.prefix));
         self.reading.assert_gone();
         self.writing.assert_gone();
@@ -200,85 +196,85 @@ impl Midway {
     }
 
     async fn error(&mut self) -> dbgraft::Error {
-        tokio::time::timeout(Duration::from_secs(90), &mut self.running).await.unwrap().unwrap().unwrap_err()
+        no_hang(&mut self.running).await.unwrap().unwrap_err()
     }
 }
 
 #[tokio::test]
-async fn an_agent_that_stands_still_is_given_up_and_ends_when_it_wakes() {
-    let mut midway = Midway::start(false).await;
-    let agent = midway.near.agents()[0];
+async fn a_stopped_agent_is_lost_and_ends_when_it_continues() {
+    let mut clone = RunningClone::start(false).await;
+    let agent = clone.near.agents()[0];
     kill("STOP", agent);
-    let error = midway.error().await;
+    let error = clone.error().await;
     assert!(error.to_string().contains("silent"), "{error}");
     kill("CONT", agent);
-    midway.near.assert_no_agent(SOON);
-    midway.far.assert_no_agent(SOON);
-    assert!(!midway.bench.target_exists());
+    clone.near.assert_no_agent();
+    clone.far.assert_no_agent();
+    assert!(!clone.bench.target_exists());
 }
 
 #[tokio::test]
 async fn a_cancelled_clone_leaves_nothing_in_any_region() {
     for via_s3 in [true, false] {
-        let midway = Midway::start(via_s3).await;
-        midway.token.cancel();
-        assert_eq!(midway.fails().await.kind(), ErrorKind::Cancelled);
+        let clone = RunningClone::start(via_s3).await;
+        clone.token.cancel();
+        assert_eq!(clone.fails().await.kind(), ErrorKind::Cancelled);
     }
 }
 
 #[tokio::test]
 async fn an_agent_that_is_killed_ends_the_clone_and_another_cleans_up_after_it() {
     for (via_s3, of_the_source) in [(true, true), (true, false), (false, true), (false, false)] {
-        let midway = Midway::start(via_s3).await;
-        let region = if of_the_source { &midway.near } else { &midway.far };
+        let clone = RunningClone::start(via_s3).await;
+        let region = if of_the_source { &clone.near } else { &clone.far };
         kill("KILL", region.agents()[0]);
-        let error = midway.fails().await;
+        let error = clone.fails().await;
         assert!(error.to_string().contains("signal KILL"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_stream_of_rows_that_breaks_is_tried_again_or_ends_the_clone() {
-    let mut midway = Midway::start(false).await;
-    let lanes = midway.far.agents();
+    let mut clone = RunningClone::start(false).await;
+    let lanes = clone.far.agents();
     assert!(lanes.len() > 1, "{lanes:?}");
     kill("KILL", lanes[1]);
-    let report = (&mut midway.running).await.unwrap().unwrap();
+    let report = (&mut clone.running).await.unwrap().unwrap();
     assert!(report.rows > 100_000);
-    midway.bench.assert_equal();
+    clone.bench.assert_equal();
 }
 
 #[tokio::test]
-async fn a_line_that_breaks_or_stands_still_ends_everything_at_both_of_its_ends() {
+async fn a_broken_or_stalled_connection_ends_the_work_at_both_ends() {
     for stalls in [false, true] {
-        let midway = Midway::start(true).await;
+        let clone = RunningClone::start(true).await;
         if stalls {
-            midway.near.line.stall(true)
+            clone.near.line.stall(true)
         } else {
-            midway.near.line.cut()
+            clone.near.line.cut()
         }
-        let error = midway.fails().await;
+        let error = clone.fails().await;
         assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     }
 }
 
 #[tokio::test]
-async fn nothing_secret_can_be_seen_where_the_work_runs() {
+async fn no_secret_is_visible_on_the_hosts_of_agents() {
     for via_s3 in [true, false] {
-        let midway = Midway::start(via_s3).await;
-        let seen = midway.near.visible() + &midway.far.visible();
+        let clone = RunningClone::start(via_s3).await;
+        let seen = clone.near.visible() + &clone.far.visible();
         let key = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap();
-        for secret in [format!("Secret-{}", midway.reading.name), format!("Secret-{}", midway.writing.name), key] {
+        for secret in [format!("Secret-{}", clone.reading.name), format!("Secret-{}", clone.writing.name), key] {
             assert!(!seen.contains(&secret), "{secret} can be seen");
         }
         assert!(!seen.contains("AWS_"), "{seen}");
-        midway.token.cancel();
-        midway.fails().await;
+        clone.token.cancel();
+        clone.fails().await;
     }
 }
 
 #[test]
-fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
+fn a_region_may_have_credentials_that_the_coordinator_lacks() {
     let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"];
     let values = names.map(|name| format!("{name}={}", std::env::var(name).unwrap())).join(" ");
     let region = || Region::with(&format!("SetEnv {values}"));
@@ -299,7 +295,7 @@ fn a_region_may_have_credentials_of_its_own_while_here_are_none() {
 }
 
 #[test]
-fn a_coordinator_that_is_killed_takes_its_agents_with_it_and_they_clean_up() {
+fn the_agents_of_a_killed_coordinator_clean_up_and_end() {
     for via_s3 in [true, false] {
         let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
         let prefix = format!("killed-{}", unique());
@@ -315,9 +311,9 @@ fn a_coordinator_that_is_killed_takes_its_agents_with_it_and_they_clean_up() {
         assert!(events.into_iter().any(|event| flowing(&event)), "no rows came");
         coordinator.kill().unwrap();
         coordinator.wait().unwrap();
-        near.assert_no_agent(SOON);
-        far.assert_no_agent(SOON);
-        let gone = wait_for(SOON, || !bench.target_exists() && staged(&prefix).is_empty());
+        near.assert_no_agent();
+        far.assert_no_agent();
+        let gone = wait_until(|| !bench.target_exists() && staged(&prefix).is_empty());
         assert!(gone, "database {}, {:?}", bench.target_exists(), staged(&prefix));
     }
 }

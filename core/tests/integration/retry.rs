@@ -1,25 +1,22 @@
-//! Promise: a connection that breaks loses no row and doubles none, and the report says what was tried again.
+//! A connection that breaks loses no row and doubles none, and the report names each retry.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, Verify};
-use dbgraft_testkit::{Flavor, Proxy, ServerOptions};
+use dbgraft_testkit::{Flavor, Proxy, ServerOptions, compare};
 
 const ROWS: &str = "INSERT INTO plain WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 900) \
                     SELECT n % 10, REPEAT(CHAR(65 + n % 26), 2000) FROM n; INSERT INTO keyed (b) SELECT b FROM plain;";
 
-/// A table without a key, where a doubled batch would be seen only by its rows, and one with a key.
+/// A table without a key, where only the rows show a doubled batch, and one with a key.
+const TABLES: &str = "CREATE TABLE plain (a INT, b TEXT); \
+                      CREATE TABLE keyed (id INT AUTO_INCREMENT PRIMARY KEY, b TEXT, KEY (b(20)));";
+
 fn bench(flavor: dbgraft_testkit::Flavor) -> Bench {
-    let bench = Bench::new(
-        flavor,
-        "CREATE TABLE plain (a INT, b TEXT); \
-         CREATE TABLE keyed (id INT AUTO_INCREMENT PRIMARY KEY, b TEXT, KEY (b(20)));",
-    );
-    bench.source(ROWS);
-    bench
+    Bench::new(flavor, &format!("{TABLES} {ROWS}"))
 }
 
 fn options() -> CloneOptions {
@@ -27,7 +24,7 @@ fn options() -> CloneOptions {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_the_target_that_is_cut_again_and_again() {
+async fn a_connection_to_the_target_that_breaks_at_several_points() {
     for flavor in FLAVORS {
         let bench = bench(flavor);
         // Each batch is 1 MiB, so these cuts fall into batches, between them, and into what comes before and after.
@@ -64,7 +61,7 @@ async fn a_lost_answer_to_a_commit_doubles_nothing() {
         let (line, server, name) = (proxy.clone(), target.clone(), bench.to.clone());
         let (cuts, mut seen) = (Arc::new(AtomicU32::new(0)), 0);
         let counted = cuts.clone();
-        let cutter = Meanwhile::new(move |_| {
+        let cutter = BackgroundLoop::new(move |_| {
             let committed = server.sql(&format!("SELECT COUNT(*) FROM `{name}`._dbgraft_journal WHERE kind = 'batch'"));
             let committed: u32 = committed.map_or(0, |count| count.trim().parse().unwrap());
             if committed > seen && counted.load(Ordering::Relaxed) == 0 {
@@ -135,11 +132,11 @@ async fn indexes_whose_building_was_cut_off_are_all_there() {
         let behind = target.with_address("127.0.0.1", proxy.port());
         // A reader keeps the server from altering the table, so that there is something to cut off.
         let to = bench.to.clone();
-        let reader = Meanwhile::new(move |_| {
+        let reader = BackgroundLoop::new(move |_| {
             target.sql_in(&to, "START TRANSACTION; SELECT COUNT(*) FROM keyed; DO SLEEP(2)").is_ok()
         });
         let (to, mut cut) = (bench.to.clone(), false);
-        let cutter = Meanwhile::new(move |_| {
+        let cutter = BackgroundLoop::new(move |_| {
             let waits =
                 format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER%' AND DB = '{to}'");
             if !cut && target.sql(&waits).is_ok_and(|count| count.trim() != "0") {
@@ -159,7 +156,7 @@ async fn indexes_whose_building_was_cut_off_are_all_there() {
 
 /// The line breaks while views, routines, foreign keys and the like are made: what is there is not made again.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_after_the_rows_is_tried_again() {
+async fn steps_after_the_rows_are_retried() {
     for flavor in FLAVORS {
         let bench = Bench::new(
             flavor,
@@ -234,7 +231,7 @@ async fn a_reader_that_is_killed_is_replaced_by_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_moment_is_lost_with_the_last_reader() {
+async fn the_snapshot_is_lost_with_the_last_reader() {
     for flavor in FLAVORS {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), ..options() };
@@ -269,7 +266,7 @@ async fn a_table_that_is_dropped_in_mid_clone_is_a_change() {
 
 /// Before the first row nothing but the answer is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_preflight_is_tried_again() {
+async fn the_preflight_is_retried() {
     for flavor in FLAVORS {
         let bench = bench(flavor);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
@@ -308,7 +305,7 @@ async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
         let (target, to) = (bench.pair.target.clone(), bench.to.clone());
         let lose = move |event: Event| {
             if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                let lines = "DELETE FROM _dbgraft_journal WHERE kind = 'batch' AND table_number = 0 AND batch = 0";
+                let lines = "DELETE FROM _dbgraft_journal WHERE kind = 'batch' AND table_number = 0 AND chunk = 0 AND batch = 0";
                 target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
             }
         };
@@ -338,7 +335,7 @@ async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
         // So long that a restart can be told from a clock that is not exact.
         let uptime = || server.lock().unwrap().sql("SHOW GLOBAL STATUS LIKE 'Uptime'").unwrap();
         let seconds = || uptime().split_whitespace().last().unwrap().parse::<u64>().unwrap();
-        assert!(wait_for(Duration::from_secs(20), || seconds() > 3));
+        assert!(wait_until(|| seconds() > 3));
         let crashed = AtomicBool::new(false);
         let crash = move |event: Event| {
             let now = match &event {
@@ -362,24 +359,18 @@ async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
 
 /// A reader that waits for a slow target, and a loader that waits for a slow source.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_clone_outlives_the_timeouts_of_the_servers() {
+async fn a_slow_clone_exceeds_no_timeout_of_the_servers() {
     for flavor in FLAVORS {
-        let bench = bench(flavor);
-        let timeouts = |value: &str| {
-            format!(
-                "SET GLOBAL net_write_timeout = {value}; SET GLOBAL net_read_timeout = {value}; SET GLOBAL wait_timeout = {value}"
-            )
-        };
-        for server in [&bench.pair.source, &bench.pair.target] {
-            server.sql(&timeouts("1")).unwrap();
-        }
+        let timeouts = ["--net-write-timeout=1", "--net-read-timeout=1", "--wait-timeout=1"];
+        let start =
+            || timeouts.iter().fold(ServerOptions::new(flavor), |options, arg| options.arg(*arg)).start().unwrap();
+        let (source, target) = (start(), start());
+        source.sql("CREATE DATABASE d").unwrap();
+        source.sql_in("d", &format!("{TABLES} {ROWS}")).unwrap();
         // 3.6 MB of rows.
-        let cloned = bench.clone(CloneOptions { max_rate: Some(900_000), ..options() }).await;
-        for server in [&bench.pair.source, &bench.pair.target] {
-            server.sql(&timeouts("DEFAULT")).unwrap();
-        }
-        let report = cloned.unwrap();
+        let options = CloneOptions { max_rate: Some(900_000), ..options() };
+        let report = CloneJob::new(source.url_of("d"), target.url_of("d")).options(options).run().await.unwrap();
         assert!(report.seconds > 2.0, "it was not slow: {} s", report.seconds);
-        bench.assert_equal();
+        compare(&source, "d", &target, "d").unwrap();
     }
 }

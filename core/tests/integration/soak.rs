@@ -2,9 +2,7 @@
 //!
 //! The moments of the kills come from a seed. Each is a state that the journal shows, so that every phase has its share.
 
-use std::time::Duration;
-
-use crate::common::{Bench, FLAVORS, wait_for};
+use crate::common::{Bench, FLAVORS, wait_until};
 use crate::resume::{SHOP, kill, lines, run, state, stderr};
 use dbgraft::{CloneJob, CloneOptions, CloneState, ErrorKind, TargetJob};
 use dbgraft_testkit::s3;
@@ -74,7 +72,7 @@ fn start_and_kill(bench: &Bench, arguments: &[&str], random: &mut Random) -> boo
     let (condition, count) = moment(random);
     let mut clone = run(arguments);
     let mut ended = None;
-    let reached = wait_for(Duration::from_secs(120), || {
+    let reached = wait_until(|| {
         ended = clone.try_wait().unwrap();
         ended.is_some() || lines(&bench.pair.target, &bench.to, condition).is_some_and(|found| found >= count)
     });

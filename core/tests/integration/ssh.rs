@@ -1,4 +1,4 @@
-//! Promise: a tunnel leads to the server over hosts that are checked, or nothing is done.
+//! A tunnel goes over hosts whose keys are checked; otherwise nothing is done.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ async fn a_clone_goes_over_a_chain_of_hosts() {
             ..CloneOptions::default()
         };
         bench.clone(options).await.unwrap();
-        // On this thread the runtime rests meanwhile: nothing may be left open, or the databases cannot be removed.
+        // This blocks the only thread of the runtime: an open connection would keep the databases from being removed.
         bench.assert_equal();
     }
     assert!(first.log().contains("Accepted publickey") && second.log().contains("Accepted publickey"));

@@ -1,4 +1,4 @@
-//! Promise: `ssl-mode` protects as it says, also against the certificates that MySQL makes by itself.
+//! Each `ssl-mode` verifies what it promises, also with the certificates that MySQL generates.
 
 use dbgraft::{CloneJob, CloneOptions, ErrorKind};
 use dbgraft_testkit::{Database, Flavor, Tls, pair_of};

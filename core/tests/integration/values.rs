@@ -1,4 +1,4 @@
-//! Promise: every value of every type arrives bit for bit.
+//! Every value of every type arrives bit for bit.
 
 use crate::common::{Bench, FLAVORS, exists};
 use dbgraft::{CloneJob, CloneOptions};
@@ -139,7 +139,7 @@ async fn every_type_at_its_limits_by_insert_where_the_target_takes_no_files() {
 
 /// The server would close the connection in the middle of the statement.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_fits_no_packet_is_told_where_the_target_takes_no_files() {
+async fn a_row_larger_than_a_packet_is_reported_where_the_target_takes_no_files() {
     for flavor in FLAVORS {
         let sql = "CREATE TABLE t (a LONGTEXT); INSERT INTO t VALUES (REPEAT('x', 3000000))";
         let bench = Bench::new(flavor, sql);

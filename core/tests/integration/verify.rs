@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::comparing::{TABLES, checksum, large, told};
+use crate::common::comparing::{TABLES, checksum, difference_lines, large};
 use crate::common::{Bench, FLAVORS, unique};
 use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Report, RowLocation, Verify};
 
@@ -27,7 +27,7 @@ async fn an_exact_clone_has_no_difference() {
             assert_eq!(found.differences, []);
             for options in [checksum(), counts(), CloneOptions::default()] {
                 let comparison = verified(&bench, options).await;
-                assert_eq!((told(&comparison), comparison.verification.rows), (vec![], 14));
+                assert_eq!((difference_lines(&comparison), comparison.verification.rows), (vec![], 14));
             }
         }
     }
@@ -109,11 +109,11 @@ async fn every_change_of_a_row_is_found_and_named_by_its_key() {
         for (change, table, what, row) in changes {
             bench.target(change);
             let only_counted = verified(&bench, counts()).await;
-            assert_eq!(told(&only_counted).is_empty(), what.contains("both sides"), "{change}");
+            assert_eq!(difference_lines(&only_counted).is_empty(), what.contains("both sides"), "{change}");
             let comparison = verified(&bench, checksum()).await;
-            let told = told(&comparison);
-            assert_eq!(told[0], format!("table {table}: {what}"), "{change}");
-            assert_eq!(told[1], format!("  {row}"), "{change}");
+            let lines = difference_lines(&comparison);
+            assert_eq!(lines[0], format!("table {table}: {what}"), "{change}");
+            assert_eq!(lines[1], format!("  {row}"), "{change}");
             let quiet = verified(&bench, CloneOptions::default()).await.verification.differences;
             assert!(quiet.len() == 1 && quiet[0].rows.is_empty(), "{change}: {quiet:?}");
             // Back to what it was.
@@ -124,7 +124,7 @@ async fn every_change_of_a_row_is_found_and_named_by_its_key() {
                 _ => drop(bench.target("INSERT INTO computed VALUES (), ()")),
             }
         }
-        assert_eq!(told(&verified(&bench, checksum()).await), Vec::<String>::new());
+        assert_eq!(difference_lines(&verified(&bench, checksum()).await), Vec::<String>::new());
     }
 }
 
@@ -142,12 +142,12 @@ async fn a_difference_names_its_key_range() {
         let last: u32 = bench.target("SELECT MAX(id) FROM large").parse().unwrap();
         bench.target(&format!("UPDATE large SET v = 'y' WHERE id = {last}; DELETE FROM large WHERE id = 1"));
         let comparison = verified(&bench, checksum()).await;
-        let told = told(&comparison);
+        let lines = difference_lines(&comparison);
         assert_eq!(comparison.verification.chunks, chunks);
-        assert!(told.len() == 4 && told[0].starts_with("table large, id <= "), "{told:?}");
-        assert_eq!(told[1], "  only at the source: id = 1");
-        assert!(told[2].starts_with("table large, id > "), "{told:?}");
-        assert_eq!(told[3], format!("  different: id = {last}"));
+        assert!(lines.len() == 4 && lines[0].starts_with("table large, id <= "), "{lines:?}");
+        assert_eq!(lines[1], "  only at the source: id = 1");
+        assert!(lines[2].starts_with("table large, id > "), "{lines:?}");
+        assert_eq!(lines[3], format!("  different: id = {last}"));
 
         bench.target("UPDATE large SET v = 'z' WHERE id % 10 = 0");
         let differences = verified(&bench, checksum()).await.verification.differences;
@@ -206,7 +206,7 @@ async fn tables_that_are_missing_or_have_other_columns_are_named() {
                       ALTER TABLE kinds MODIFY e ENUM('', 'x', 'y'); CREATE TABLE further (id INT)",
         );
         let comparison = verified(&bench, checksum()).await;
-        let told = told(&comparison);
+        let lines = difference_lines(&comparison);
         let mut expected = vec![
             "table heap: column z is only at the target",
             "table keyed: column f is missing at the target",
@@ -214,7 +214,7 @@ async fn tables_that_are_missing_or_have_other_columns_are_named() {
             "table words: the table is missing at the target",
         ];
         expected.sort_unstable();
-        assert_eq!(told, expected);
+        assert_eq!(lines, expected);
         assert_eq!(comparison.verification.tables, 2);
         let chosen =
             CloneOptions { exclude: ["words", "keyed", "heap", "kinds"].map(String::from).to_vec(), ..checksum() };
@@ -233,9 +233,12 @@ async fn a_row_filter_holds_on_both_sides_and_a_clone_with_one_is_compared_as_it
         let only = CloneOptions { filters, include: vec!["a".into()], ..checksum() };
         assert_eq!(bench.clone(only).await.unwrap().verified.unwrap().rows, 2);
         let whole = verified(&bench, CloneOptions { include: vec!["a".into()], ..checksum() }).await;
-        assert_eq!(told(&whole), ["table a: 3 rows at the source, 2 at the target", "  only at the source: id = 2"]);
+        assert_eq!(
+            difference_lines(&whole),
+            ["table a: 3 rows at the source, 2 at the target", "  only at the source: id = 2"]
+        );
         let filters = [("a".to_owned(), "id <> 2".to_owned())].into();
         let part = verified(&bench, CloneOptions { filters, include: vec!["a".into()], ..checksum() }).await;
-        assert_eq!((told(&part), part.verification.rows), (vec![], 2));
+        assert_eq!((difference_lines(&part), part.verification.rows), (vec![], 2));
     }
 }

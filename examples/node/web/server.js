@@ -2,7 +2,7 @@
 //
 //   node web/server.js mysql://reader@db1.example/shop mysql://admin@db2.example/shop_copy 8080
 //
-// For people who may do that: there is no login here, so it listens on this machine only.
+// There is no login, so it listens on the loopback address only.
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
@@ -10,7 +10,7 @@ import { CloneJob } from 'dbgraft';
 import express from 'express';
 
 const [source, target, port = '8080'] = process.argv.slice(2);
-// Small batches, so that progress is seen to move.
+// Small batches, so that progress is visible.
 const options = { ifExists: 'drop', memory: '16MiB', maxRate: process.env.MAX_RATE };
 const clones = new Map();
 const app = express();
@@ -20,18 +20,18 @@ app.get('/', (_request, response) => response.sendFile(fileURLToPath(new URL('pa
 app.post('/clones', (_request, response) => {
   const id = randomUUID();
   const clone = { listeners: new Set(), last: undefined, cancel: () => job.cancel() };
-  const tell = (event) => {
+  const publish = (event) => {
     clone.last = event;
     for (const listener of clone.listeners) listener(event);
   };
-  const job = new CloneJob(source, target, { ...options, onEvent: tell });
+  const job = new CloneJob(source, target, { ...options, onEvent: publish });
   clones.set(id, clone);
   job.wait()
     .then(
-      (report) => tell({ event: 'done', rows: report.rows, seconds: report.seconds }),
-      (error) => tell({ event: error.code === 'CANCELLED' ? 'cancelled' : 'failed', message: error.message }),
+      (report) => publish({ event: 'done', rows: report.rows, seconds: report.seconds }),
+      (error) => publish({ event: error.code === 'CANCELLED' ? 'cancelled' : 'failed', message: error.message }),
     )
-    // Who looks later than that is too late.
+    // Keeps the result for a minute.
     .finally(() => setTimeout(() => clones.delete(id), 60_000).unref());
   response.status(201).json({ id });
 });
@@ -41,7 +41,7 @@ app.get('/clones/:id/events', (request, response) => {
   if (clone === undefined) return response.sendStatus(404);
   response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' });
   const send = (event) => {
-    // A browser that is too slow gets the next one.
+    // Skips progress that a slow browser has not read yet.
     if (response.writableNeedDrain && event.event === 'progress') return;
     response.write(`data: ${JSON.stringify(event)}\n\n`);
     if (['done', 'cancelled', 'failed'].includes(event.event)) response.end();

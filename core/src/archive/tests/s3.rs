@@ -1,5 +1,7 @@
 //! Archives in S3, with keys and through presigned URLs.
 
+use std::time::Duration;
+
 use super::*;
 use crate::store::conformance::{rerun_test, s3_location};
 use crate::store::{S3Store, TestSigner};

@@ -123,6 +123,7 @@ mod tests {
             engine,
             columns,
             history: false,
+            late_timestamps: Vec::new(),
             primary_key,
             rows_estimate,
             data_bytes,

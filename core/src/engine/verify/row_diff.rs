@@ -129,12 +129,12 @@ pub(super) struct DifferingKeys<'a> {
     key: &'a RowKey<'a>,
     buckets: BTreeSet<u32>,
     /// The keys in the order of their first row.
-    keys: Vec<KeyRows>,
+    keys: Vec<KeyRowCounts>,
     /// The index of each key in `keys`, by the hash of the key.
     indexes: HashMap<u128, usize>,
 }
 
-struct KeyRows {
+struct KeyRowCounts {
     key: String,
     /// The count of each row by its hash, at the source minus at the target.
     rows: HashMap<u128, i64>,
@@ -153,7 +153,7 @@ impl<'a> DifferingKeys<'a> {
         let next = self.keys.len();
         let index = *self.indexes.entry(key_hash).or_insert(next);
         if index == next {
-            self.keys.push(KeyRows { key: self.key.format(row), rows: HashMap::new() });
+            self.keys.push(KeyRowCounts { key: self.key.format(row), rows: HashMap::new() });
         }
         if let Some(entry) = self.keys.get_mut(index) {
             *entry.rows.entry(hash_row(row)).or_default() += side.sign();
@@ -198,6 +198,7 @@ mod tests {
             engine: String::new(),
             columns: vec![column("id", None), column("v", Some("utf8mb4"))],
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: primary_key.iter().map(|&name| name.to_owned()).collect(),
             rows_estimate: 0,
             data_bytes: 0,

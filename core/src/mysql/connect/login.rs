@@ -255,7 +255,11 @@ impl Authenticator<'_> {
             let packet = stream.read_packet().await?;
             let response = match packet.first() {
                 Some(0x00) => return Ok(AuthenticationOutcome::Accepted { sent_by_rsa }),
-                Some(0xFF) => return Err(server_error(packet)),
+                Some(0xFF) => {
+                    let error = server_error(packet);
+                    let has_no_key = plugin == AuthPlugin::Sha256Password && !self.transport.encrypted && !sent_by_rsa;
+                    return Err(if has_no_key { sha256_without_key(error) } else { error });
+                }
                 Some(0x01) => {
                     let challenge = packet.get(1..).unwrap_or_default().to_vec();
                     let full = plugin == AuthPlugin::CachingSha2Password && challenge == [PERFORM_FULL_AUTHENTICATION];
@@ -323,6 +327,13 @@ impl Authenticator<'_> {
             Response::Next { packet } | Response::Last { packet } => packet,
         })
     }
+}
+
+/// The error of a login by `sha256_password` that the server refuses before it has the password.
+fn sha256_without_key(error: Error) -> Error {
+    let message = "the account's plugin sha256_password needs TLS, or an RSA key of the server, and the server offers neither: \
+                   give the server a certificate, or the account another plugin";
+    Error::new(ErrorKind::Authentication, message).caused_by(error)
 }
 
 /// Describes why a plugin failed.

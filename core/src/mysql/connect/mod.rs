@@ -108,16 +108,20 @@ impl Conn {
     /// Connects and logs in.
     async fn connect(address: &ServerAddress, traffic: TrafficClass) -> Result<Self> {
         let (mut stream, handshake) = login::log_in(address, traffic).await?;
-        let flavor = if handshake.version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
-        // MariaDB adds a prefix to its version for old replicas.
-        let version = handshake.version.strip_prefix("5.5.5-").unwrap_or(&handshake.version).to_owned();
-        let server = Server::new(flavor, version);
+        let server = Self::server_of_version(&handshake.version);
         if let Some(message) = capability::too_old(&server, address.role) {
             return Err(Error::new(ErrorKind::Unsupported, message).with(address.role.name(), address));
         }
         stream.max_length = MAX_PACKET_LENGTH;
         let sends_eof = !handshake.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
         Ok(Self { stream, id: handshake.connection_id, server, sends_eof, lock: None })
+    }
+
+    /// The server that announces this version.
+    pub(super) fn server_of_version(version: &str) -> Server {
+        let flavor = if version.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
+        // MariaDB adds a prefix to its version for old replicas.
+        Server::new(flavor, version.strip_prefix("5.5.5-").unwrap_or(version))
     }
 
     /// Sets the time without data after which a second connection inspects the statement; at most the address's time.

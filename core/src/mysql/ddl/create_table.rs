@@ -4,7 +4,10 @@ use super::key::{DeferredKey, ForeignKey, KeyDefinition, KeyKind, KeyPart, read_
 use super::lexer::{Token, TokenKind, join_tokens, tokenize};
 use super::table_options::TableOptions;
 use super::token_cursor::{TokenCursor, slice_tokens, split_at_commas};
-use super::{Dialect, inherited_collation};
+use super::{Dialect, inherited_collation, quote_name};
+
+/// The engine that takes the rows of a table with a counter in its order only.
+const ARCHIVE: &str = "ARCHIVE";
 
 /// The parts of a `CREATE TABLE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,11 @@ pub(crate) struct IndexColumns {
 }
 
 impl TableDdl {
+    /// Whether even a small table gets its indexes after the rows.
+    pub(crate) fn always_defers(&self) -> bool {
+        self.engine.as_deref().is_some_and(|engine| engine.eq_ignore_ascii_case(ARCHIVE))
+    }
+
     /// The statement that creates the table with all its indexes and with these foreign keys.
     pub(crate) fn create_with_foreign_keys(&self, keys: &[ForeignKey]) -> String {
         let (head, tail) = self.create_with_keys.split_at(self.body_end.min(self.create_with_keys.len()));
@@ -88,6 +96,7 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
     let mut foreign_keys = Vec::new();
     let (mut kept, mut with_keys) = (Vec::new(), Vec::new());
     let collation = inherited_collation::table_collation(slice_tokens(&all, cursor.end()..all.len()));
+    let counter = archive_counter(&items, &table.items, options.engine.as_deref());
     for (index, (item, parsed)) in items.iter().zip(&table.items).enumerate() {
         let text = match parsed {
             TableItem::ForeignKey(key) => {
@@ -98,6 +107,21 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
             _ => join_tokens(item),
         };
         with_keys.push(text.clone());
+        match (parsed, &counter) {
+            (TableItem::Column(column), Some(counter)) if column.name == counter.name => {
+                kept.push(counter.plain.clone());
+                continue;
+            }
+            (TableItem::PrimaryKey(_), Some(counter)) => {
+                deferred_keys.push(counter.to_deferred_key("PRIMARY", item));
+                continue;
+            }
+            (TableItem::Key(key), Some(counter)) => {
+                deferred_keys.push(counter.to_deferred_key(&key.name, item));
+                continue;
+            }
+            _ => {}
+        }
         match parsed {
             TableItem::Key(key) if index >= table.first_deferred => deferred_keys.push(key.to_deferred_key(item)),
             _ => kept.push(text),
@@ -121,6 +145,36 @@ pub(crate) fn split_table(create: &str, dialect: Dialect) -> Result<TableDdl, Dd
         versioned,
         has_row_identity: table.has_row_identity,
         body_end,
+    })
+}
+
+/// The AUTO_INCREMENT column of an ARCHIVE table, which takes rows only in the order of that column. The table is created
+/// without the counter; its key, which is the only one, is added with the counter in a statement that sorts the rows.
+struct ArchiveCounter {
+    name: String,
+    /// The column with the counter.
+    counting: String,
+    /// The column without the counter.
+    plain: String,
+}
+
+impl ArchiveCounter {
+    fn to_deferred_key(&self, name: &str, item: &[Token<'_>]) -> DeferredKey {
+        let (key, column) = (join_tokens(item), self.counting.trim());
+        let definition = format!("{}, MODIFY {column}, ORDER BY {}", key.trim(), quote_name(&self.name));
+        DeferredKey { name: name.to_owned(), kind: KeyKind::Plain, definition }
+    }
+}
+
+fn archive_counter(items: &[&[Token<'_>]], parsed: &[TableItem], engine: Option<&str>) -> Option<ArchiveCounter> {
+    engine.filter(|engine| engine.eq_ignore_ascii_case(ARCHIVE))?;
+    items.iter().zip(parsed).find_map(|(item, parsed)| match parsed {
+        TableItem::Column(column) if column.auto_increment => {
+            let kept = item.iter().filter(|token| !token.is_word("AUTO_INCREMENT"));
+            let plain = kept.map(|token| token.text).collect::<String>();
+            Some(ArchiveCounter { name: column.name.clone(), counting: join_tokens(item), plain })
+        }
+        _ => None,
     })
 }
 

@@ -157,3 +157,20 @@ fn an_error_names_the_expected_token_and_its_position() {
     assert!(error("CREATE TABLE ").ends_with("expected the table's name at byte 13, where the text ends"));
     assert!(error("").contains("expected CREATE"));
 }
+
+#[test]
+fn an_archive_table_gets_its_counter_after_the_rows() {
+    let create = "CREATE TABLE `a` (\n  `id` int NOT NULL AUTO_INCREMENT COMMENT 'AUTO_INCREMENT',\n  `b` int,\n  \
+                  PRIMARY KEY (`id`)\n) ENGINE=ARCHIVE AUTO_INCREMENT=7";
+    let ddl = split_table(create, Dialect::default()).unwrap();
+    assert_eq!(
+        ddl.create,
+        "CREATE TABLE `a` (\n  `id` int NOT NULL  COMMENT 'AUTO_INCREMENT',\n  `b` int\n) ENGINE=ARCHIVE AUTO_INCREMENT=7"
+    );
+    let [key] = ddl.deferred_keys.as_slice() else { panic!("{:?}", ddl.deferred_keys) };
+    assert_eq!(
+        key.definition,
+        "PRIMARY KEY (`id`), MODIFY `id` int NOT NULL AUTO_INCREMENT COMMENT 'AUTO_INCREMENT', ORDER BY `id`"
+    );
+    assert!(ddl.always_defers());
+}

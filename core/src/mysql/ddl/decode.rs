@@ -3,8 +3,9 @@
 use super::Dialect;
 use super::lexer::{Token, TokenKind, tokenize};
 
-/// Decodes a definition. Servers print the bytes of `_latin1 'é'` and of a binary default without a conversion. Such a
-/// literal becomes `_latin1 x'e9'`, which means the same in every session. `None` if any other part is not UTF-8.
+/// Decodes a definition. Servers print the bytes of `_latin1 'é'`, of a binary default and (MySQL before 5.7) of a partition's
+/// values without a conversion. Such a literal becomes `_latin1 x'e9'`, which means the same in every session. `None` if any
+/// other part is not UTF-8.
 pub(crate) fn decode_definition(bytes: &[u8], dialect: Dialect) -> Option<String> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Some(text.to_owned());
@@ -12,7 +13,7 @@ pub(crate) fn decode_definition(bytes: &[u8], dialect: Dialect) -> Option<String
     // One character for each byte: the tokenizer depends on ASCII only.
     let latin1: String = bytes.iter().copied().map(char::from).collect();
     let mut text = String::with_capacity(bytes.len());
-    let mut takes_bytes = false;
+    let (mut takes_bytes, mut in_partitions) = (false, false);
     for token in tokenize(&latin1, dialect) {
         match String::from_utf8(latin1_bytes(token.text)) {
             Ok(decoded) => text.push_str(&decoded),
@@ -22,7 +23,9 @@ pub(crate) fn decode_definition(bytes: &[u8], dialect: Dialect) -> Option<String
             Err(_) => return None,
         }
         if !token.is_trivia() {
-            takes_bytes = is_introducer(&token) || token.is_word("DEFAULT");
+            in_partitions |= token.is_word("PARTITION");
+            let lists_values = in_partitions && (token.is_punct("(") || token.is_punct(","));
+            takes_bytes = lists_values || is_introducer(&token) || token.is_word("DEFAULT");
         }
     }
     Some(text)
@@ -79,6 +82,9 @@ mod tests {
         let text = "select _latin1 x'e95c270020fc' AS `é`,_latin1'a',_utf8mb4'é','é'";
         assert_eq!(read(view).as_deref(), Some(text));
         assert_eq!(read(b"b varbinary(9) DEFAULT '\xff\\0'").as_deref(), Some("b varbinary(9) DEFAULT  x'ff00'"));
+        let partitions = b"PARTITION BY LIST COLUMNS(a)\n(PARTITION p0 VALUES IN ('\xff\\0','\xfe'))";
+        let text = "PARTITION BY LIST COLUMNS(a)\n(PARTITION p0 VALUES IN ( x'ff00', x'fe'))";
+        assert_eq!(read(partitions).as_deref(), Some(text));
         assert_eq!(read(b"_sjis /* c */ '\x83\\\\'").as_deref(), Some("_sjis /* c */  x'835c'"));
         let raw = Dialect { ansi_quotes: false, no_backslash_escapes: true };
         assert_eq!(decode_definition(b"_latin1'\\\xe9'''", raw).as_deref(), Some("_latin1 x'5ce927'"));

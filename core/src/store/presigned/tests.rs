@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use dbgraft_testkit::Proxy;
+use dbgraft_testkit::{Proxy, becomes_true};
 
 use super::*;
 use crate::store::conformance::{check_contract, check_many_objects, rerun_test, s3_location};
@@ -147,10 +147,14 @@ async fn orphans_are_removed_without_the_signer() {
         tokio::spawn(async move { store.put(key, Bytes::from(vec![7; bytes])).await })
     };
     proxy.set_rate(Some(4 << 20));
+    let flows = async || {
+        let before = proxy.sent_up();
+        assert!(becomes_true(|| proxy.sent_up() > before + (64 << 10)).await);
+    };
     let soon = put("soon", 2 << 20);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    flows().await;
     let never = put("never", 64 << 20);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    flows().await;
     signer.disconnect();
     let removed = tokio::join!(store.remove_orphans(), async {
         tokio::time::sleep(UPLOAD_GRACE).await;
@@ -181,7 +185,7 @@ async fn a_broken_connection_is_retried_and_then_an_error() {
     let endpoint = format!("http://{}", proxy.address());
     let signer = TestSigner::new("line", Some(endpoint.clone()));
     let mut store = signer.presigned_store();
-    store.http.idle_timeout = Duration::from_millis(400);
+    store.http.idle_timeout = Duration::from_secs(10);
     let large = Bytes::from(vec![7; 8 << 20]);
     proxy.cut_after(3 << 20);
     store.put("a", large.clone()).await.unwrap();
@@ -196,6 +200,7 @@ async fn a_broken_connection_is_retried_and_then_an_error() {
     proxy.set_rate(None);
 
     proxy.stall(true);
+    store.http.idle_timeout = Duration::from_millis(400);
     let begun = Instant::now();
     // More bytes than the send buffers hold.
     let huge = Bytes::from(vec![7; 40 << 20]);
@@ -209,6 +214,7 @@ async fn a_broken_connection_is_retried_and_then_an_error() {
     assert!(begun.elapsed() > 5 * store.http.idle_timeout);
     proxy.stall(false);
     proxy.cut();
+    store.http.idle_timeout = Duration::from_secs(10);
 
     store.put("b", Bytes::new()).await.unwrap();
     drop(proxy);

@@ -95,7 +95,7 @@ pub(in crate::store) fn service_error(action: &str, url: &str, bucket: &str, res
     }
 }
 
-/// What helps where the service does not accept who we are.
+/// The remedy for rejected credentials.
 fn remedy(code: &str) -> &'static str {
     match code {
         "InvalidAccessKeyId" => "no such access key is known there: see AWS_ACCESS_KEY_ID, or the profile",

@@ -1,8 +1,8 @@
-//! How everything in a database is defined, in a form in which equal definitions are equal texts.
+//! Reads the definitions of a database in a normal form: equal definitions are equal texts.
 
 use std::collections::BTreeMap;
 
-use super::{CompareOptions, identifier, literal, settled};
+use super::{CompareOptions, identifier, literal, with_fixed_settings};
 use crate::database::Database;
 use crate::error::Result;
 
@@ -42,7 +42,7 @@ fn tables_and_views(
     let mut keys = Vec::new();
     for row in found {
         if let [object, kind] = row.as_slice()
-            && options.wants(object)
+            && options.includes(object)
         {
             let path = format!("{}.{}", identifier(name), identifier(object));
             statements.push_str(&format!("SHOW CREATE {kind} {path};\n"));
@@ -52,30 +52,30 @@ fn tables_and_views(
     if keys.is_empty() {
         return Ok(());
     }
-    let definitions = server.rows(&settled(&statements))?;
+    let definitions = server.rows(&with_fixed_settings(&statements))?;
     for (key, row) in keys.into_iter().zip(definitions) {
         let text = row.get(1..).unwrap_or_default().join("\n");
         let text = without_name(&text, name);
-        all.insert(key, normal(&text, options));
+        all.insert(key, normalize(&text, options));
     }
     Ok(())
 }
 
-/// What SHOW CREATE leaves to defaults is spelled out here, as it is for columns.
+/// Reads the options of tables. SHOW CREATE omits those that are defaults.
 fn table_options(
     server: &Database,
     name: &str,
     options: &CompareOptions,
     all: &mut BTreeMap<String, String>,
 ) -> Result<()> {
-    let rows = server.rows(&settled(&format!(
+    let rows = server.rows(&with_fixed_settings(&format!(
         "SELECT table_name, table_type, engine, row_format, table_collation, create_options, table_comment \
          FROM information_schema.tables WHERE table_schema = {} AND table_type <> 'VIEW';",
         literal(name)
     )))?;
     for row in rows {
         if let [table, rest @ ..] = row.as_slice()
-            && options.wants(table)
+            && options.includes(table)
         {
             all.insert(format!("options {table}"), rest.join(" "));
         }
@@ -97,7 +97,7 @@ fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BT
     ))?;
     for row in rows {
         if let [table, column, rest @ ..] = row.as_slice()
-            && options.wants(table)
+            && options.includes(table)
         {
             all.insert(format!("column {table}.{column}"), without_name(&rest.join(" "), name));
         }
@@ -107,11 +107,11 @@ fn columns(server: &Database, name: &str, options: &CompareOptions, all: &mut BT
 
 struct ProgramKind {
     name: &'static str,
-    /// How many values of `SHOW CREATE` count, behind the first; none where there is no such statement.
+    /// The number of values of `SHOW CREATE` to compare, after the first; 0 if there is no such statement.
     shown: usize,
-    /// The column of the database's name.
+    /// The column with the database name.
     schema: &'static str,
-    /// A query of: key, table that it belongs to or NULL, definer, and then everything else.
+    /// A query for the key, the table or NULL, the definer, and the other properties.
     query: &'static str,
 }
 
@@ -159,13 +159,13 @@ fn programs(
     kind: &ProgramKind,
     all: &mut BTreeMap<String, String>,
 ) -> Result<()> {
-    // To the byte: MariaDB takes the names of databases that differ by case or accent for the same here.
+    // Compares bytes: MariaDB treats database names that differ by case or accent as equal here.
     let (column, name_of) = (kind.schema, literal(name));
     let of_this = format!("{column} = {name_of} AND CAST({column} AS BINARY) = CAST({name_of} AS BINARY)");
     let (mut keys, mut statements) = (Vec::new(), String::new());
-    for row in server.rows(&settled(&format!("{} WHERE {of_this};", kind.query)))? {
+    for row in server.rows(&with_fixed_settings(&format!("{} WHERE {of_this};", kind.query)))? {
         let [key, table, definer, rest @ ..] = row.as_slice() else { continue };
-        if kind.name == "trigger" && !options.wants(table) {
+        if kind.name == "trigger" && !options.includes(table) {
             continue;
         }
         let mut text = without_name(&rest.join("\n"), name);
@@ -183,7 +183,7 @@ fn programs(
     if kind.shown == 0 || keys.is_empty() {
         return Ok(());
     }
-    for (key, row) in keys.into_iter().zip(server.rows(&settled(&statements))?) {
+    for (key, row) in keys.into_iter().zip(server.rows(&with_fixed_settings(&statements))?) {
         let text = row.iter().skip(1).take(kind.shown).cloned().collect::<Vec<_>>().join("\n");
         let text = without_name(&text, name);
         let text = if options.definers { text } else { without(&text, " DEFINER=", end_of_account) };
@@ -199,9 +199,15 @@ fn routine(key: &str) -> (&str, &str) {
     kinds.into_iter().find_map(split).unwrap_or(("procedure", key))
 }
 
-/// A view names its own database in front of every column, whatever that database is called; so do bodies.
+/// Removes the name of the database, which views and bodies contain.
 fn without_name(text: &str, name: &str) -> String {
-    let text = text.replace(&format!("{}.", identifier(name)), "");
+    let mut text = text.replace(&format!("{}.", identifier(name)), "");
+    // SHOW TABLES FROM and SHOW COLUMNS IN name the database alone.
+    for word in ["FROM", "IN"] {
+        for end in [" ", ";", "\n"] {
+            text = text.replace(&format!(" {word} {name}{end}"), &format!(" {word} DATABASE{end}"));
+        }
+    }
     let (mut kept, mut rest) = (String::new(), text.as_str());
     while let Some((before, after)) = rest.split_once(&format!("{name}.")) {
         kept.push_str(before);
@@ -213,8 +219,8 @@ fn without_name(text: &str, name: &str) -> String {
     kept + rest
 }
 
-/// Removes what does not count, and sorts what hardly has an order: indexes and constraints.
-fn normal(definition: &str, options: &CompareOptions) -> String {
+/// Removes parts that are not compared, and sorts indexes and constraints.
+fn normalize(definition: &str, options: &CompareOptions) -> String {
     let mut text = definition.to_owned();
     if !options.definers {
         text = without(&text, " DEFINER=", end_of_account);
@@ -240,7 +246,7 @@ fn normal(definition: &str, options: &CompareOptions) -> String {
     lines.join("\n")
 }
 
-/// Removes everything that begins with `start` and is as long as `length` says.
+/// Removes each part that begins with `start`, with the length that `length` returns for the text after `start`.
 fn without(text: &str, start: &str, length: impl Fn(&str) -> usize) -> String {
     let mut kept = String::new();
     let mut rest = text;
@@ -266,20 +272,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_indexes_and_the_next_number_do_not_count() {
+    fn index_order_and_auto_increment_are_not_compared() {
         let one = "CREATE TABLE `t` (\n  `a` int,\n  PRIMARY KEY (`a`),\n  KEY `x` (`a`),\n  KEY `y` (`a`)\n) AUTO_INCREMENT=7 X";
         let two = "CREATE TABLE `t` (\n  `a` int,\n  PRIMARY KEY (`a`),\n  KEY `y` (`a`),\n  KEY `x` (`a`)\n) X";
         let options = CompareOptions::default();
-        assert_eq!(normal(one, &options), normal(two, &options));
+        assert_eq!(normalize(one, &options), normalize(two, &options));
         let strict = CompareOptions { auto_increment: true, ..options };
-        assert_ne!(normal(one, &strict), normal(two, &strict));
+        assert_ne!(normalize(one, &strict), normalize(two, &strict));
     }
 
     #[test]
     fn a_definer_with_a_space_is_removed() {
         let text = "CREATE ALGORITHM=UNDEFINED DEFINER=`a b`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1";
         assert_eq!(
-            normal(text, &CompareOptions::default()),
+            normalize(text, &CompareOptions::default()),
             "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select 1"
         );
     }

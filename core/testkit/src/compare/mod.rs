@@ -1,4 +1,4 @@
-//! Says whether two databases hold the same, without a line of dbgraft: `mysql_async` reads both.
+//! Compares two databases without code of dbgraft: `mysql_async` reads both.
 
 mod definitions;
 mod portable;
@@ -12,12 +12,12 @@ use crate::database::Database;
 use crate::error::{Error, Result};
 use rows::TableRows;
 
-/// What counts as a difference.
+/// The parts that are compared.
 #[derive(Clone, Debug)]
 pub struct CompareOptions {
     /// Compare the rows of tables. Default: true.
     pub rows: bool,
-    /// Compare definitions of any kind; without, only names. Default: true.
+    /// Compare definitions of every kind; if false, only names. Default: true.
     pub definitions: bool,
     /// Compare triggers, routines and events. Default: true.
     pub programs: bool,
@@ -67,7 +67,7 @@ fn series_of(version: &str) -> Vec<&str> {
     version.split(|c: char| !c.is_ascii_digit()).take(2).collect()
 }
 
-/// All that is in a database: definitions as text, and a digest of every row. Equal contents are equal dumps.
+/// The contents of a database: definitions as text, and a digest of every row. Equal contents give equal dumps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dump {
     definitions: BTreeMap<String, String>,
@@ -75,7 +75,7 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// How many rows the table has; nothing if there is no such table.
+    /// The number of rows of a table; `None` if it does not exist.
     pub fn row_count(&self, table: &str) -> Option<usize> {
         self.rows.get(table).map(TableRows::count)
     }
@@ -155,13 +155,18 @@ pub fn dump(server: &Database, name: &str, options: &CompareOptions) -> Result<D
     Ok(Dump { definitions, rows })
 }
 
-/// Fails with a readable account of the differences, if there are any. Compares as much as the two servers can have in
-/// common: [`CompareOptions::between`].
+/// Compares two databases as far as their servers can have them in common: [`CompareOptions::between`].
+///
+/// # Errors
+/// A description of the differences, if there are any.
 pub fn compare(a: &Database, name_a: &str, b: &Database, name_b: &str) -> Result<()> {
     compare_with(a, name_a, b, name_b, &CompareOptions::between(a, b))
 }
 
-/// The same, with options.
+/// Compares the parts of two databases that the options select.
+///
+/// # Errors
+/// A description of the differences, if there are any.
 pub fn compare_with(a: &Database, name_a: &str, b: &Database, name_b: &str, options: &CompareOptions) -> Result<()> {
     let (first, second) = thread::scope(|scope| {
         let first = scope.spawn(|| dump(a, name_a, options));
@@ -192,15 +197,15 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Makes what a session sees independent of its server's settings. Where invalid dates are not allowed, MySQL computes
-/// a virtual column of one now so, now otherwise.
-fn settled(query: &str) -> String {
+/// Sets the variables on which results depend. Without `ALLOW_INVALID_DATES`, MySQL computes virtual columns of invalid
+/// dates inconsistently.
+fn with_fixed_settings(query: &str) -> String {
     let settings = "time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', sql_quote_show_create = 1";
     format!("SET SESSION {settings};\n{query}")
 }
 
 impl CompareOptions {
-    fn wants(&self, object: &str) -> bool {
+    fn includes(&self, object: &str) -> bool {
         self.only.as_ref().is_none_or(|names| names.iter().any(|name| name == object))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CompareOptions, literal, settled};
+use super::{CompareOptions, literal, with_fixed_settings};
 use crate::database::Database;
 use crate::error::Result;
 
@@ -34,7 +34,7 @@ const TABLES: [Kind; 3] = [
         name: "column",
         query: "SELECT CONCAT(c.table_name, '.', c.column_name), c.table_name, c.ordinal_position, \
                 IF(t.table_type = 'VIEW', '', CONCAT_WS(' ', \
-                c.data_type, IF(c.data_type IN ('enum', 'set'), c.column_type, c.character_maximum_length), \
+                REPLACE(c.data_type, 'geomcollection', 'geometrycollection'), IF(c.data_type IN ('enum', 'set'), c.column_type, c.character_maximum_length), \
                 IF(c.data_type IN ('decimal', 'float', 'double', 'bit'), \
                 CONCAT_WS(',', c.numeric_precision, c.numeric_scale), NULL), c.datetime_precision, \
                 IF(c.column_type LIKE '%unsigned%', 'unsigned', NULL), \
@@ -52,7 +52,8 @@ const TABLES: [Kind; 3] = [
 const PARTS: [Kind; 2] = [
     Kind {
         name: "index",
-        query: "SELECT table_name, table_name, index_name, non_unique, seq_in_index, column_name, sub_part, index_type \
+        query: "SELECT table_name, table_name, index_name, non_unique, seq_in_index, column_name, sub_part, \
+                IF(index_type IN ('NONE', 'SE_SPECIFIC'), 'engine', index_type) \
                 FROM information_schema.statistics WHERE table_schema = {of} \
                 ORDER BY table_name, index_name, seq_in_index",
     },
@@ -113,9 +114,9 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
 /// The names and definitions of all objects of a kind.
 fn objects(server: &Database, name: &str, kind: &Kind, options: &CompareOptions) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    for row in server.rows(&settled(&format!("{};", kind.query.replace("{of}", &literal(name)))))? {
+    for row in server.rows(&with_fixed_settings(&format!("{};", kind.query.replace("{of}", &literal(name)))))? {
         if let [object, table, rest @ ..] = row.as_slice()
-            && (table == "NULL" || options.wants(table))
+            && (table == "NULL" || options.includes(table))
         {
             found.push((object.clone(), without_old_names(&rest.join(" "))));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{CompareOptions, identifier, literal, settled};
+use super::{CompareOptions, identifier, literal, with_fixed_settings};
 use crate::database::Database;
 use crate::error::Result;
 use crate::flavor::Flavor;
@@ -48,7 +48,7 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
     ))?;
     let mut all = BTreeMap::new();
     for table in tables.into_iter().filter_map(|row| row.into_iter().next()) {
-        if options.wants(&table) {
+        if options.includes(&table) {
             let mut digests = Vec::new();
             let (query, columns) = query(server, name, &table, options.across)?;
             server.each_row(&query, |line| {
@@ -65,7 +65,8 @@ pub(super) fn read(server: &Database, name: &str, options: &CompareOptions) -> R
 /// A column as its name and its bare type.
 type Column = (String, String);
 
-/// The digest of a row. The families write one and the same number in several ways, so that it counts by its bits.
+/// The digest of a row. Floating-point numbers are hashed by their bits, since the families print the same number
+/// differently.
 fn digest(line: &[u8], columns: &[Column]) -> u128 {
     let is_real = |(_, kind): &Column| matches!(kind.as_str(), "float" | "double");
     if !columns.iter().any(is_real) {
@@ -79,7 +80,7 @@ fn digest(line: &[u8], columns: &[Column]) -> u128 {
     xxh3_128(&fields.collect::<Vec<_>>().join(&b'\t'))
 }
 
-/// A number, and whether its sign is set, by bits.
+/// The bits of a number, and its sign.
 #[expect(clippy::cast_possible_truncation, reason = "the number was a float before it was shown")]
 fn bits(shown: &str, kind: &str) -> String {
     match shown.split_once(' ').and_then(|(number, sign)| Some((number.parse::<f64>().ok()?.abs(), sign))) {
@@ -117,14 +118,14 @@ fn query(server: &Database, name: &str, table: &str, across: bool) -> Result<(St
     let of_all_times = if versions == RowVersioning::None { "" } else { " FOR SYSTEM_TIME ALL" };
     let from = format!("{}.{}{of_all_times}", identifier(name), identifier(table));
     let list = values.join(", ");
-    Ok((settled(&format!("SELECT {list} FROM {from};")), names))
+    Ok((with_fixed_settings(&format!("SELECT {list} FROM {from};")), names))
 }
 
-/// How a table of MariaDB keeps the versions of its rows.
+/// How a system-versioned table of MariaDB stores the validity of its rows.
 #[derive(PartialEq)]
 enum RowVersioning {
     None,
-    /// The times of a row are hidden.
+    /// In hidden columns.
     Implicit,
     /// They are in columns like others; this one says until when the row was there.
     Columns {
@@ -156,7 +157,7 @@ fn row_versioning(server: &Database, name: &str, table: &str) -> Result<RowVersi
     })
 }
 
-/// An expression that shows every bit of a value, in signs that the client prints as they are.
+/// An expression that prints every bit of a value, in characters that need no escaping.
 fn exact(column: &str, kind: &str, across: bool) -> String {
     match kind {
         // A float as text is rounded, as a double it is not; and not every server's text shows the sign of zero.
@@ -174,7 +175,7 @@ fn exact(column: &str, kind: &str, across: bool) -> String {
     }
 }
 
-/// A few of the rows with these digests, for a reader.
+/// Formats some of the rows with these digests.
 pub(super) fn examples(
     sign: char,
     server: &Database,

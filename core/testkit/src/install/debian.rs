@@ -11,6 +11,8 @@ use crate::error::{Context, Error, Result};
 /// What to take from a suite.
 pub(super) struct Origin {
     suite: &'static str,
+    /// A snapshot of the archive that surely has the suite: current ones lose old suites.
+    snapshot: Option<&'static str>,
     packages: &'static [&'static str],
     /// The files of the server's messages and character sets.
     share: &'static str,
@@ -22,6 +24,7 @@ pub(super) struct Origin {
 
 pub(super) const MYSQL: Origin = Origin {
     suite: "sid",
+    snapshot: None,
     packages: &["mysql-server-core", "mysql-client-core"],
     share: "usr/share/mysql",
     server: "mysqld",
@@ -31,6 +34,7 @@ pub(super) const MYSQL: Origin = Origin {
 
 pub(super) const MARIADB_105: Origin = Origin {
     suite: "bullseye",
+    snapshot: Some("20250601T000000Z"),
     packages: &["mariadb-server-core-10.5"],
     share: "usr/share/mysql",
     server: "mariadbd",
@@ -45,6 +49,7 @@ pub(super) const MARIADB_105: Origin = Origin {
 
 pub(super) const MARIADB_118: Origin = Origin {
     suite: "trixie",
+    snapshot: None,
     packages: &["mariadb-server-core"],
     share: "usr/share/mariadb",
     server: "mariadbd",
@@ -73,12 +78,13 @@ pub(super) fn fetch(work: &Path, origin: &Origin) -> Result<PathBuf> {
 
 fn download_from_somewhere(work: &Path, origin: &Origin) -> Result<Vec<PathBuf>> {
     let source = apt_source::derive(origin.suite)?;
-    download(work, &source, origin.packages).or_else(|error| {
-        // The machine is pinned to an older snapshot of the archive. The current archive has the packages.
-        let today = run(Command::new("date").args(["-u", "+%Y%m%dT000000Z"]))?;
-        let moved = apt_source::at_moment(&source, today.trim()).ok_or(error)?;
-        download(work, &moved, origin.packages)
-    })
+    let found = download(work, &source, origin.packages);
+    let Err(error) = found else { return found };
+    // The machine may be pinned to a snapshot of the archive in which the packages are not yet, or no longer.
+    let today = run(Command::new("date").args(["-u", "+%Y%m%dT000000Z"]))?;
+    let others = [Some(today.trim()), origin.snapshot].into_iter().flatten();
+    let others = others.filter_map(|moment| apt_source::at_moment(&source, moment));
+    others.map(|moved| download(work, &moved, origin.packages)).find(Result::is_ok).unwrap_or(Err(error))
 }
 
 /// Lets apt resolve and download in a directory of its own, as if nothing were installed.

@@ -65,7 +65,8 @@ fn advice(failed: impl std::fmt::Display) -> Error {
     Error::new(format!(
         "{failed}\n\
          `testkit install` works where apt reaches a Debian archive. Elsewhere install mariadb-server and \
-         openssh-server yourself, and name the mysqld of a MySQL 8.0 or newer in {}.",
+         openssh-server yourself, name the mysqld of a MySQL 8.0 or newer in {}, and servers of further releases in \
+         DBGRAFT_TEST_MYSQL56 and the like.",
         crate::MYSQLD
     ))
 }

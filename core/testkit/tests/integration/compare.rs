@@ -1,12 +1,12 @@
-//! The comparator sees every difference, and none where there is none.
+//! A comparison finds every difference, and no difference between equal databases.
 
 use dbgraft_testkit::{
     CompareOptions, Database, Release, ServerPair, compare, compare_with, dump, mariadb_pair, mysql_pair, sample,
     source_of, target_of,
 };
 
-/// The sample on both servers, then changed on the second by one statement after the other.
-fn sees(pair: &ServerPair, name: &str) {
+/// Creates the sample database on both servers, and checks that each change of the second is found.
+fn check_changes(pair: &ServerPair, name: &str) {
     let (a, b) = (&pair.source, &pair.target);
     for server in [a, b] {
         server.sql(&format!("DROP DATABASE IF EXISTS `{name}`")).unwrap();
@@ -38,13 +38,13 @@ const CHANGES: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn mysql_differences_are_seen() {
-    sees(mysql_pair(), "compared");
+fn mysql_differences_are_found() {
+    check_changes(mysql_pair(), "compared");
 }
 
 #[test]
-fn mariadb_differences_are_seen() {
-    sees(mariadb_pair(), "compared");
+fn mariadb_differences_are_found() {
+    check_changes(mariadb_pair(), "compared");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the test kit promises: servers that start, serve and leave nothing behind, and a comparison that sees everything.
+//! Tests of the test kit: servers start, serve and leave nothing behind, and comparisons find every difference.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 

@@ -1,4 +1,4 @@
-//! Whatever happens to their owner, servers stop and their files go.
+//! However the owner of servers ends, the servers stop and their files are removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,10 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use dbgraft_testkit::RunningServers;
+use dbgraft_testkit::{RunningServers, wait_until};
 
 const TESTKIT: &str = env!("CARGO_BIN_EXE_testkit");
 
@@ -51,12 +49,8 @@ impl Traces {
         left
     }
 
-    fn vanish_within(&self, patience: Duration) {
-        let begun = Instant::now();
-        while !self.left().is_empty() {
-            assert!(begun.elapsed() < patience, "left behind: {:?}", self.left());
-            thread::sleep(Duration::from_millis(50));
-        }
+    fn assert_gone(&self) {
+        assert!(wait_until(|| self.left().is_empty()), "left behind: {:?}", self.left());
     }
 }
 
@@ -110,9 +104,9 @@ fn after_a_kill() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-    traces.vanish_within(Duration::from_secs(20));
+    traces.assert_gone();
     session.wait().unwrap();
-    assert!(!runs(remote));
+    assert!(wait_until(|| !runs(remote)));
 }
 
 #[test]
@@ -137,21 +131,13 @@ fn after_the_death_of_a_guard() {
     let database = running.mariadb.unwrap().source;
     let (pid, dir) = (database.pid.unwrap(), database.data_dir.unwrap());
     signal(parent(pid), "-TERM");
-    let begun = Instant::now();
-    while runs(pid) || dir.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(5));
-        thread::sleep(Duration::from_millis(20));
-    }
+    assert!(wait_until(|| !runs(pid) && !dir.exists()));
     // With SIGKILL it cannot remove its directory, but the kernel still stops the server.
     let pid = running.mysql.unwrap().source.pid.unwrap();
     let guard = parent(pid);
     let orphaned = traces.dir.join(own_directory(pid));
     signal(guard, "-KILL");
-    let begun = Instant::now();
-    while runs(pid) {
-        assert!(begun.elapsed() < Duration::from_secs(5));
-        thread::sleep(Duration::from_millis(20));
-    }
+    assert!(wait_until(|| !runs(pid)));
     let mut child = child;
     drop(child.stdin.take());
     child.wait().unwrap();
@@ -169,7 +155,7 @@ fn own_directory(pid: u32) -> String {
 }
 
 #[test]
-fn a_run_hands_on_its_servers_and_the_exit_code() {
+fn a_run_passes_its_servers_and_returns_the_exit_code() {
     let output = Command::new(TESTKIT)
         .args(["run", "--s3", "--mariadb", "--", "sh", "-c"])
         .arg("cat; echo \"$DBGRAFT_TEST_MARIADB_SOURCE $DBGRAFT_TEST_S3_BUCKET $DBGRAFT_TEST_MYSQL_SOURCE\"; exit 7")
@@ -196,6 +182,6 @@ fn after_a_kill_of_a_run() {
     assert!(runs(command));
     child.kill().unwrap();
     child.wait().unwrap();
-    traces.vanish_within(Duration::from_secs(20));
-    assert!(!runs(command));
+    traces.assert_gone();
+    assert!(wait_until(|| !runs(command)));
 }

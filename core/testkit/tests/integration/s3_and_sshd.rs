@@ -1,4 +1,4 @@
-//! The S3 server and the SSH server do what clients expect.
+//! The S3 server and the SSH server work with other clients.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use dbgraft_testkit::{Sshd, s3, sshd};
 
 #[test]
-fn s3_wants_a_signature_and_shows_its_files() {
+fn s3_requires_a_signature_and_lists_its_files() {
     let bucket = s3();
     let request = |path: &str| {
         use std::io::{Read, Write};
@@ -47,7 +47,7 @@ fn ssh(
 }
 
 #[test]
-fn ssh_takes_its_key_and_no_other() {
+fn ssh_accepts_its_key_and_no_other() {
     let host = sshd();
     let run = |identity, command| ssh(host.port, &host.user, identity, &host.known_hosts, command);
     assert_eq!(run(&host.identity, "echo hello"), (true, "hello".to_owned()));
@@ -69,7 +69,7 @@ fn ssh_takes_its_key_and_no_other() {
 }
 
 #[test]
-fn a_line_for_other_programs_carries_and_counts() {
+fn a_proxy_for_other_programs_forwards_and_counts_bytes() {
     let host = sshd();
     let mut proxy = Command::new(env!("CARGO_BIN_EXE_testkit"))
         .args(["proxy", "--round-trip", "20", &host.login_url(), "mysql://root@127.0.0.1:9/d"])

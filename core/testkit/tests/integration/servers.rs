@@ -1,4 +1,4 @@
-//! Servers start, serve, take options and die.
+//! Servers start, serve, accept options and end.
 
 use dbgraft_testkit::{
     Database, Flavor, MariaDb, MySql, Proxy, Release, Server, ServerOptions, Tls, source_of, target_of,
@@ -92,7 +92,7 @@ fn verified(server: &Server) -> String {
 }
 
 #[test]
-fn a_proxy_is_a_bad_line_to_a_server() {
+fn a_proxy_simulates_a_bad_link_to_a_server() {
     let server = MariaDb::start().unwrap();
     let proxy = Proxy::start((server.host.as_str(), server.port)).unwrap();
     let far = server.with_address("127.0.0.1", proxy.port());

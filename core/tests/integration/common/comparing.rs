@@ -33,7 +33,7 @@ pub fn checksum() -> CloneOptions {
 }
 
 /// The differences, one a line, each followed by its rows.
-pub fn told(comparison: &Comparison) -> Vec<String> {
+pub fn difference_lines(comparison: &Comparison) -> Vec<String> {
     let of_one = |difference: &Difference| {
         let rows = difference.rows.iter().map(|row| format!("  {row}"));
         std::iter::once(difference.to_string()).chain(rows).collect::<Vec<_>>()

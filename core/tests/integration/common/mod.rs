@@ -3,13 +3,16 @@
 pub mod comparing;
 pub mod region;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use dbgraft::{CloneJob, CloneOptions, Report};
-use dbgraft_testkit::{Database, Flavor, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3};
+use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report};
+use dbgraft_testkit::{
+    Database, Flavor, Release, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3, source_of, target_of,
+};
+pub use dbgraft_testkit::{HANG_GUARD, no_hang, wait_until};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
@@ -29,6 +32,17 @@ impl Bench {
         bench
     }
 
+    /// An empty database for one test, to go from a server of one release to one of another.
+    pub fn between(from: Release, to: Release) -> Self {
+        let pair = ServerPair { source: source_of(from).clone(), target: target_of(to).clone() };
+        let unique = unique();
+        // The servers stay until the process ends, and such tests are few.
+        let bench =
+            Self { pair: Box::leak(Box::new(pair)), from: format!("from_{unique}"), to: format!("to_{unique}") };
+        bench.pair.source.sql(&format!("CREATE DATABASE {}", quoted(&bench.from))).unwrap();
+        bench
+    }
+
     /// Names for databases of one test; nothing is made yet.
     pub fn names(flavor: Flavor) -> Self {
         let unique = unique();
@@ -45,8 +59,8 @@ impl Bench {
 
     /// An archive location in the test bucket.
     pub fn s3(&self, prefix: &str) -> String {
-        let told = std::env::var("AWS_SECRET_ACCESS_KEY");
-        assert!(told.is_ok(), "S3 keys come from the environment only: run the tests by `testkit run -- cargo test`");
+        let key = std::env::var("AWS_SECRET_ACCESS_KEY");
+        assert!(key.is_ok(), "S3 keys come from the environment only: run the tests by `testkit run -- cargo test`");
         format!("{}?endpoint={}", s3().url_of(prefix), s3().endpoint)
     }
 
@@ -83,6 +97,11 @@ pub fn started(flavor: Flavor, tls: Tls) -> Server {
     server
 }
 
+/// Whether the event says that rows were read.
+pub fn rows_flow(event: &Event) -> bool {
+    matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
+}
+
 /// A part of a name that no other test has.
 pub fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -107,7 +126,7 @@ impl Drop for Bench {
     }
 }
 
-/// An account of one test, removed with it; its processes can be told from all others.
+/// An account of one test, removed with it; it separates the test's connections from all others.
 pub struct Account {
     server: Database,
     pub name: String,
@@ -141,37 +160,33 @@ impl Account {
 
     /// Waits until the account has no connection left.
     pub fn assert_gone(&self) {
-        let gone = wait_for(Duration::from_secs(3), || self.processes(true).is_empty());
+        let gone = wait_until(|| self.processes(true).is_empty());
         assert!(gone, "left on {}: {:?}", self.server.flavor, self.processes(true));
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let _ = self.server.sql(&format!("DROP USER IF EXISTS '{}'@'%'", self.name));
+        let _ = self.server.sql(&format!("DROP USER '{}'@'%'", self.name));
     }
 }
 
-/// Whether `done` became true in time.
-pub fn wait_for(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let begun = Instant::now();
-    while !done() {
-        if begun.elapsed() > patience {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
+/// A command whose signals have their default actions. A shell's background job ignores SIGINT, and so would every child
+/// of a test that a script starts.
+pub fn with_default_signals(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal", program]);
+    command
 }
 
-/// Something that goes on in a thread of its own until this is dropped.
-pub struct Meanwhile {
+/// Repeats a step in a thread of its own until it is dropped.
+pub struct BackgroundLoop {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU32>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Meanwhile {
+impl BackgroundLoop {
     /// Calls `round` with 0, 1, 2, … again and again; it says whether the round worked.
     pub fn new(mut round: impl FnMut(u32) -> bool + Send + 'static) -> Self {
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
@@ -192,9 +207,25 @@ impl Meanwhile {
     pub fn rounds(&self) -> u32 {
         self.rounds.load(Ordering::Relaxed)
     }
+
+    /// Waits until the rounds have begun to work.
+    pub fn assert_begun(&self) {
+        assert!(wait_until(|| self.rounds() > 1), "no round works");
+    }
+
+    /// A listener that holds up its job, once rows flow, until some more rounds have worked: they fall into the job.
+    pub fn listener(&self) -> impl Fn(Event) + Send + Sync + 'static {
+        let (rounds, held) = (self.rounds.clone(), AtomicBool::new(false));
+        move |event| {
+            if rows_flow(&event) && !held.swap(true, Ordering::Relaxed) {
+                let before = rounds.load(Ordering::Relaxed);
+                assert!(wait_until(|| rounds.load(Ordering::Relaxed) > before + 3), "no round works meanwhile");
+            }
+        }
+    }
 }
 
-impl Drop for Meanwhile {
+impl Drop for BackgroundLoop {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

@@ -1,14 +1,13 @@
-//! A region: a host that is reached by SSH over a line of its own, where agents can be told from all other processes.
+//! A region: a host that is reached by SSH over a network link of its own, and the agents on it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use dbgraft_testkit::{Proxy, Sshd};
 
-use super::{unique, wait_for};
+use super::{unique, wait_until};
 
 pub struct Region {
     host: Sshd,
@@ -89,8 +88,9 @@ impl Region {
         self.line.sent_up() + self.line.sent_down()
     }
 
-    pub fn assert_no_agent(&self, patience: Duration) {
-        let gone = wait_for(patience, || self.agents().is_empty());
+    /// Waits until no agent runs.
+    pub fn assert_no_agent(&self) {
+        let gone = wait_until(|| self.agents().is_empty());
         assert!(gone, "left: {:?}", self.agents());
     }
 }

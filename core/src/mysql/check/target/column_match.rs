@@ -118,6 +118,7 @@ mod tests {
             engine: "InnoDB".into(),
             columns,
             history: false,
+            late_timestamps: Vec::new(),
             primary_key: vec![],
             rows_estimate: 0,
             data_bytes: 0,

@@ -1,10 +1,11 @@
 //! Checks that the target accepts writes, and how it loads rows.
 
 use super::super::connections;
-use super::super::message_format::{format_bytes, join_names, plural};
+use super::super::message_format::{display_name, format_bytes, join_list, join_names, plural};
 use super::{TargetContext, can_set_variable};
-use crate::catalog::Flavor;
+use crate::catalog::{Flavor, Table};
 use crate::error::Result;
+use crate::mysql::capability::{self, Capability};
 use crate::mysql::connect::Conn;
 use crate::report::Finding;
 
@@ -46,6 +47,7 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
     if !target.selection.rows || target.tables.is_empty() {
         return Ok(findings);
     }
+    findings.extend(check_late_timestamps(conn, target));
     findings.extend(connections::check("target", 3, &target.account, target.options));
     if !variables.is_on("local_infile") {
         findings.push(Finding::note(
@@ -63,6 +65,28 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
         )));
     }
     Ok(findings)
+}
+
+/// Reports columns with times that the target's TIMESTAMP cannot store.
+fn check_late_timestamps(conn: &Conn, target: &TargetContext<'_>) -> Option<Finding> {
+    if capability::has(&conn.server, Capability::LongTimestamps) {
+        return None;
+    }
+    let of_table = |table: &Table| {
+        let column = |name: &String| format!("{} of table {}", display_name(name), display_name(&table.name));
+        table.late_timestamps.iter().map(column).collect::<Vec<_>>()
+    };
+    let columns: Vec<String> = target.tables.iter().flat_map(|(table, _)| of_table(table)).collect();
+    (!columns.is_empty()).then(|| {
+        Finding::error(format!(
+            "{} {} {} times after 2038-01-19 03:14:07 UTC, which the target's TIMESTAMP cannot store: change {} to DATETIME at \
+             the source, or leave such rows out by --where",
+            plural(columns.len(), "column", "columns"),
+            join_list(&columns),
+            plural(columns.len(), "holds", "hold"),
+            plural(columns.len(), "it", "them"),
+        ))
+    })
 }
 
 /// Warns if values that a statement contains or converts may be larger than a packet.

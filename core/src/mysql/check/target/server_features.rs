@@ -14,6 +14,14 @@ use crate::report::Finding;
 pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let known = known_collations(conn).await?;
+    let of_database = database_collation(target).filter(|collation| !known.contains(&canonical_name(collation)));
+    findings.extend(of_database.map(|collation| {
+        Finding::error(format!(
+            "the target does not have the collation {} of the database: create the database there first, with a collation that \
+             it has",
+            display_name(collation)
+        ))
+    }));
     findings.extend(check_known("collation", used_collations(target), &known));
     findings.extend(check_known("character set", used_charsets(target), &known_charsets(conn).await?));
     let engines = storage_engines::usable_engines(conn).await?;
@@ -81,6 +89,12 @@ async fn known_charsets(conn: &mut Conn) -> Result<BTreeSet<String>> {
     Ok(rows.iter().map(|row| canonical_name(&row.string(0))).collect())
 }
 
+/// The collation of the database, if the clone creates it.
+fn database_collation<'a>(target: &TargetContext<'a>) -> Option<&'a str> {
+    let creates = target.stored_name.is_none() || target.options.recreate_database;
+    Some(target.catalog.database.collation.as_str()).filter(|name| creates && !name.is_empty())
+}
+
 fn used_collations(target: &TargetContext<'_>) -> FeatureUsers {
     let mut used = FeatureUsers::new();
     let mut add = |name: &str, user: &dyn Fn() -> String| {
@@ -88,9 +102,6 @@ fn used_collations(target: &TargetContext<'_>) -> FeatureUsers {
             used.insert(name.to_owned(), user());
         }
     };
-    if target.stored_name.is_none() || target.options.recreate_database {
-        add(&target.catalog.database.collation, &|| "the database".to_owned());
-    }
     for (table, _) in &target.tables {
         let user = || display_object(&table.object());
         table.columns.iter().filter_map(|column| column.collation.as_deref()).for_each(|name| add(name, &user));

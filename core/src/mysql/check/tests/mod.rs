@@ -19,7 +19,7 @@ use crate::mysql::{introspect, session};
 use crate::options::CloneOptions;
 use crate::plan::Selection;
 use crate::report::Finding;
-use crate::selector::{Globs, choose};
+use crate::selector::{PatternSelector, select_objects};
 
 const FLAVORS: [testkit::Flavor; 2] = [testkit::Flavor::MySql, testkit::Flavor::MariaDb];
 
@@ -132,9 +132,9 @@ fn address(server: &testkit::Database, database: &str) -> ServerAddress {
 }
 
 fn select(catalog: &Catalog, options: &CloneOptions) -> Selection {
-    let globs = Globs::of(options).unwrap();
-    globs.check(catalog).unwrap();
-    choose(catalog, &globs, options).unwrap()
+    let patterns = PatternSelector::from_options(options).unwrap();
+    patterns.check(catalog).unwrap();
+    select_objects(catalog, &patterns, options).unwrap()
 }
 
 /// Checks the source with the catalog that the account sees.

@@ -9,9 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use dbgraft_testkit::Sshd;
+use dbgraft_testkit::{Sshd, becomes_true};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::shell::random_name;
@@ -117,18 +116,6 @@ async fn assert_answers(agent: &mut AgentProcess) {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
-}
-
-/// Whether `done` becomes true within some seconds.
-async fn becomes_true(mut done: impl FnMut() -> bool) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(10) {
-        if done() {
-            return true;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    false
 }
 
 /// The command that runs another one in a new mount namespace, which needs no clean-up; `None` where this account may

@@ -21,12 +21,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make this Debian machine ready: MariaDB, sshd, MySQL, and the further releases that are asked for
+    /// Install MariaDB, sshd and MySQL on this Debian machine, and the further releases that are asked for
     Install {
         #[command(flatten)]
         releases: ReleaseFlags,
     },
-    /// Start servers and say on one line how to reach them; stop them at the end of standard input, SIGINT or SIGTERM
+    /// Start servers and print their addresses on one line; stop them at the end of standard input, SIGINT or SIGTERM
     Up {
         #[command(flatten)]
         servers: ServerFlags,
@@ -34,7 +34,7 @@ enum Command {
         #[arg(long, required = true)]
         json: bool,
     },
-    /// Start servers, run a command that finds them in its environment, stop them
+    /// Start servers, run a command with their addresses in its environment, stop them
     Run {
         #[command(flatten)]
         servers: ServerFlags,
@@ -50,23 +50,23 @@ enum Command {
         #[arg(default_value = "shop")]
         database: String,
     },
-    /// Compare two databases and say how they differ; exit code 1 if they do
+    /// Compare two databases and print the differences; exit code 1 if there is one
     Compare {
         /// mysql://user:password@host:port/database
         first: String,
         /// mysql://user:password@host:port/database
         second: String,
     },
-    /// Carry connections to servers over lines that are long and narrow. Prints the URLs by which they are then
-    /// reached, and for each line of standard input how many bytes went to and came from each server so far
+    /// Simulate network links to servers, with latency and a rate limit. Prints the URLs of the links, and for each
+    /// line of standard input the bytes sent to and received from each server so far
     Proxy {
         /// URLs with host and port: ssh://…, mysql://…
         #[arg(required = true)]
         urls: Vec<String>,
-        /// Milliseconds that a round trip takes
+        /// The round-trip time in milliseconds
         #[arg(long, default_value_t = 0)]
         round_trip: u64,
-        /// Bytes a second, each way, of each line; 0: no limit
+        /// The bytes per second of each link and direction; 0: no limit
         #[arg(long, default_value_t = 0)]
         rate: u64,
     },
@@ -142,7 +142,7 @@ fn main() -> ExitCode {
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
         Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
         Command::Compare { first, second } => compare(&first, &second).map(|()| ExitCode::SUCCESS),
-        Command::Proxy { urls, round_trip, rate } => proxy::carry(&urls, round_trip, rate).map(|()| ExitCode::SUCCESS),
+        Command::Proxy { urls, round_trip, rate } => proxy::serve(&urls, round_trip, rate).map(|()| ExitCode::SUCCESS),
         Command::S3 { port, root } => s3::serve(port, &root).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
@@ -152,7 +152,7 @@ fn main() -> ExitCode {
 }
 
 fn install(extra: &[Release]) -> Result<(), Failure> {
-    Ok(dbgraft_testkit::install(extra, tell)?)
+    Ok(dbgraft_testkit::install(extra, print_message)?)
 }
 
 fn sample(url: &str, name: &str) -> Result<(), Failure> {
@@ -168,6 +168,6 @@ fn compare(first: &str, second: &str) -> Result<(), Failure> {
 /// An error with a message.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-fn tell(line: &str) {
+fn print_message(line: &str) {
     let _ = writeln!(io::stderr(), "testkit: {line}");
 }

@@ -9,13 +9,12 @@ use crate::Failure;
 
 /// Runs `command` with the servers in its environment and returns its exit code.
 ///
-/// Ctrl-C reaches the command by itself, as it is of the same terminal; SIGTERM is handed on. The
-/// servers stop when the command has ended.
+/// The terminal sends Ctrl-C to the command itself; SIGTERM is forwarded. The servers stop when the command has ended.
 pub(crate) fn run(wanted: ServerSelection, command: &[String]) -> Result<ExitCode, Failure> {
     let servers = Servers::start(wanted)?;
-    // Should this process be killed, the kernel ends the command too.
+    // If this process is killed, the kernel ends the command too.
     let mut child = Command::new("setpriv")
-        // A script's background job ignores SIGINT, and so would every child of it.
+        // A shell's background job ignores SIGINT, and so would all its children.
         .args(["--pdeathsig", "TERM", "--", "env", "--default-signal"])
         .args(command)
         .env("DBGRAFT_TESTKIT_BIN", std::env::current_exe()?)

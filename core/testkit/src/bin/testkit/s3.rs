@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::Failure;
 
-/// Says `serving` once it does, then serves until it is killed.
+/// Prints `serving` when it accepts connections, then serves until it is killed.
 pub(crate) fn serve(port: u16, root: &Path) -> Result<(), Failure> {
     let files = FileSystem::new(root).map_err(|error| format!("cannot serve {}: {error:?}", root.display()))?;
     let mut builder = S3ServiceBuilder::new(files);
@@ -32,7 +32,7 @@ async fn accept(port: u16, service: S3Service) -> Result<(), Failure> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let connection = http.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
-        // A client that goes away in the middle is its own affair.
+        // Ignores clients that disconnect.
         tokio::spawn(async move { drop(connection.await) });
     }
 }

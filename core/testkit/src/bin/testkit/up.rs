@@ -32,7 +32,7 @@ pub(crate) fn up(wanted: ServerSelection) -> Result<(), Failure> {
             _ = terminate.recv() => Ok(()),
         }
     });
-    // A thread that still reads standard input would be waited for.
+    // A normal shutdown would wait for the thread that reads standard input.
     runtime.shutdown_background();
     result
 }

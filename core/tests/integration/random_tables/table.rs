@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::dice::Dice;
-use super::kind::{InKeys, Kind, Values, kinds};
+use super::column_type::{ColumnType, KeyUse, Values, column_types};
+use super::seeded_random::SeededRandom;
 use crate::common::quoted;
 
 const NAMES: [&str; 16] = [
@@ -53,7 +53,7 @@ pub(crate) struct Table {
 #[derive(Clone, Debug)]
 struct Column {
     name: &'static str,
-    kind: Kind,
+    column_type: ColumnType,
     nullable: bool,
     hidden: bool,
     computed: Option<(Computed, bool)>,
@@ -101,8 +101,15 @@ pub(crate) fn tables(flavor: Flavor) -> impl Strategy<Value = Table> {
 fn column(flavor: Flavor) -> impl Strategy<Value = Column> {
     let computed = select(vec![Computed::Length, Computed::Hex, Computed::Copy]);
     let computed = option::weighted(0.15, (computed, any::<bool>()));
-    (select(NAMES.to_vec()), kinds(flavor), any::<bool>(), prop::bool::weighted(0.1), computed, seed()).prop_map(
-        |(name, kind, nullable, hidden, computed, seed)| Column { name, kind, nullable, hidden, computed, seed },
+    (select(NAMES.to_vec()), column_types(flavor), any::<bool>(), prop::bool::weighted(0.1), computed, seed()).prop_map(
+        |(name, column_type, nullable, hidden, computed, seed)| Column {
+            name,
+            column_type,
+            nullable,
+            hidden,
+            computed,
+            seed,
+        },
     )
 }
 
@@ -149,20 +156,20 @@ impl Table {
     }
 
     fn definition(&self, at: usize) -> String {
-        let Column { kind, nullable, hidden, computed, .. } = &self.columns[at];
+        let Column { column_type, nullable, hidden, computed, .. } = &self.columns[at];
         let (name, hidden) = (self.name_of(at), if *hidden && at > 0 { " INVISIBLE" } else { "" });
         if let (Some(base), Some((how, stored))) = (self.base(at), computed) {
             let (of, stored) = (self.name_of(base), if *stored { "STORED" } else { "VIRTUAL" });
-            let (kind, expression) = match (how, self.columns[base].kind.values) {
+            let (sql, expression) = match (how, self.columns[base].column_type.values) {
                 (_, Values::Shape(_) | Values::Vector(_)) => ("INT", format!("{of} IS NULL")),
                 // A number that is too big for HEX would be a warning for each row.
                 (Computed::Hex, Values::Text(..) | Values::Bytes(..)) => {
                     ("VARCHAR(60) CHARACTER SET latin1", format!("LEFT(HEX({of}), 60)"))
                 }
-                (Computed::Copy, _) => (self.columns[base].kind.sql.as_str(), of),
+                (Computed::Copy, _) => (self.columns[base].column_type.sql.as_str(), of),
                 _ => ("BIGINT", format!("LENGTH({of})")),
             };
-            return format!("{name} {kind} AS ({expression}) {stored}{hidden}");
+            return format!("{name} {sql} AS ({expression}) {stored}{hidden}");
         }
         let primary = self.parts(&self.primary, true);
         let in_primary = primary.iter().any(|(part, ..)| *part == at);
@@ -171,17 +178,17 @@ impl Table {
             true => " NOT NULL",
             false => &format!(" NULL{hidden}"),
         };
-        format!("{name} {}{rest}", kind.sql)
+        format!("{name} {}{rest}", column_type.sql)
     }
 
     fn counts(&self, at: usize) -> bool {
         let first = self.parts(&self.primary, true).first().is_some_and(|(part, ..)| *part == at);
-        let whole = matches!(self.columns[at].kind.values, Values::Integer { .. });
+        let whole = matches!(self.columns[at].column_type.values, Values::Integer { .. });
         self.counts && first && whole && self.columns.iter().all(|column| column.computed.is_none())
     }
 
     fn engine(&self) -> &'static str {
-        let endless = |column: &Column| !matches!(column.kind.in_keys(), InKeys::Whole | InKeys::WholeOrPrefix);
+        let endless = |column: &Column| !matches!(column.column_type.key_use(), KeyUse::Whole | KeyUse::WholeOrPrefix);
         let fits = !self.filled && self.columns.iter().all(|column| !endless(column) && column.computed.is_none());
         if self.engine == "MEMORY" && !fits { "InnoDB" } else { self.engine }
     }
@@ -192,15 +199,15 @@ impl Table {
         for (any, descending, prefix) in parts {
             let at = any % self.columns.len();
             let computed = self.base(at).is_some();
-            let kind = match (self.base(at), self.columns[at].computed) {
-                (Some(base), Some((Computed::Copy, _))) => self.columns[base].kind.in_keys(),
-                (Some(_), _) => InKeys::Whole,
-                _ => self.columns[at].kind.in_keys(),
+            let key_use = match (self.base(at), self.columns[at].computed) {
+                (Some(base), Some((Computed::Copy, _))) => self.columns[base].column_type.key_use(),
+                (Some(_), _) => KeyUse::Whole,
+                _ => self.columns[at].column_type.key_use(),
             };
             let is_new = chosen.iter().all(|(other, ..)| *other != at);
-            if is_new && kind != InKeys::No && !(computed && (primary || self.engine() != "InnoDB")) {
-                let prefix =
-                    kind == InKeys::Prefix || kind == InKeys::WholeOrPrefix && (*prefix || self.engine() == "MyISAM");
+            if is_new && key_use != KeyUse::No && !(computed && (primary || self.engine() != "InnoDB")) {
+                let prefix = key_use == KeyUse::Prefix
+                    || key_use == KeyUse::WholeOrPrefix && (*prefix || self.engine() == "MyISAM");
                 chosen.push((at, *descending && self.engine() == "InnoDB", prefix));
             }
         }
@@ -219,8 +226,9 @@ impl Table {
     fn partition(&self) -> Option<String> {
         let count = self.partitions.filter(|_| self.engine() == "InnoDB")?;
         let primary = self.parts(&self.primary, true);
-        let is_number =
-            |at: &usize| self.base(*at).is_none() && matches!(self.columns[*at].kind.values, Values::Integer { .. });
+        let is_number = |at: &usize| {
+            self.base(*at).is_none() && matches!(self.columns[*at].column_type.values, Values::Integer { .. })
+        };
         let by = match primary.is_empty() {
             true => format!("HASH ({})", self.name_of((0..self.columns.len()).find(is_number)?)),
             false if primary.iter().any(|(.., prefix)| *prefix) => return None,
@@ -249,11 +257,11 @@ impl Table {
     }
 
     fn value(&self, at: usize, row: u64) -> String {
-        let Column { kind, nullable, seed, .. } = &self.columns[at];
-        let mut dice = Dice::new(&[*seed, row]);
-        match *nullable && dice.once_in(6) {
+        let Column { column_type, nullable, seed, .. } = &self.columns[at];
+        let mut random = SeededRandom::new(&[*seed, row]);
+        match *nullable && random.once_in(6) {
             true => "NULL".to_owned(),
-            false => kind.literal(&mut dice, self.flavor),
+            false => column_type.literal(&mut random, self.flavor),
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Promise: what somebody else has on a server is never touched, locks do not hold others up, and what can be had stays.
+//! Objects and sessions of others on a server are never touched, locks do not block others, and a late refusal keeps the
+//! rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, HANG_GUARD, rows_flow, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Severity, SnapshotMethod};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions, Session};
 use tokio_util::sync::CancellationToken;
 
-/// Some tables with rows, one with the rest of what a database has.
+/// Tables with rows, and one object of each other kind.
 const SHOP: &str = "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(200), KEY (a)); \
     INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM n WHERE n < 999) \
     SELECT n, CONCAT(n, REPEAT('x', 180)) FROM n; \
@@ -22,27 +23,23 @@ fn slowly() -> CloneOptions {
     CloneOptions { memory: 8 << 20, max_rate: Some(150_000), ..CloneOptions::default() }
 }
 
-fn rows_flow(event: &Event) -> bool {
-    matches!(event, Event::Progress { phase: Phase::Rows, amount, .. } if amount.rows > 0)
-}
-
 fn objects_begin(event: &Event) -> bool {
     matches!(event, Event::Phase { phase: Phase::Objects, .. })
 }
 
-/// Does something once, when an event says so.
-fn once(when: fn(&Event) -> bool, what: impl Fn() + Send + Sync + 'static) -> impl Fn(Event) + Send + Sync + 'static {
+/// A listener that calls `action` at the first event for which `when` holds.
+fn once(when: fn(&Event) -> bool, action: impl Fn() + Send + Sync + 'static) -> impl Fn(Event) + Send + Sync + 'static {
     let done = AtomicBool::new(false);
     move |event: Event| {
         if when(&event) && !done.swap(true, Ordering::Relaxed) {
-            what();
+            action();
         }
     }
 }
 
-/// After a restart the server gives its connection numbers anew.
+/// After a restart the server numbers its connections anew.
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_of_others_outlive_the_cleaning_up_after_a_restart() {
+async fn sessions_of_others_survive_the_clean_up_after_a_restart() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let mut server = ServerOptions::new(flavor).start().unwrap();
@@ -60,12 +57,12 @@ async fn sessions_of_others_outlive_the_cleaning_up_after_a_restart() {
             }))
             .run(),
         );
-        tokio::task::spawn_blocking(move || receiver.recv_timeout(Duration::from_secs(60)).unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || receiver.recv_timeout(HANG_GUARD).unwrap()).await.unwrap();
         server.kill().unwrap();
         server.restart().unwrap();
         let account = Account::new(&server, &[]);
         let others: Vec<Session> = (0..40).map(|_| account.server().session("SELECT 1").unwrap()).collect();
-        assert!(wait_for(Duration::from_secs(20), || account.processes(true).len() == others.len()));
+        assert!(wait_until(|| account.processes(true).len() == others.len()));
         line.refuse(false);
         token.cancel();
         let error = running.await.unwrap().unwrap_err();
@@ -77,7 +74,7 @@ async fn sessions_of_others_outlive_the_cleaning_up_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_make_meanwhile_outlives_a_clone_that_fails() {
+async fn objects_that_others_create_during_a_clone_survive_its_failure() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let (server, to) = (bench.pair.target.clone(), bench.to.clone());
@@ -89,17 +86,17 @@ async fn what_others_make_meanwhile_outlives_a_clone_that_fails() {
         let options = CloneOptions { all_or_nothing: true, ..CloneOptions::default() };
         let error = bench.job(options).on_event(once(objects_begin, make)).run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Server, "{error}");
-        let told = error.to_string();
-        assert!(told.contains("not cleaned up") && told.contains("table theirs, function f"), "{error}");
-        // A trigger goes with its table, which stays for its sake.
-        assert!(told.contains("table u (somebody else made trigger their_trigger on it)"), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("not cleaned up") && message.contains("table theirs, function f"), "{error}");
+        // A DROP would remove the trigger with its table, so the table stays.
+        assert!(message.contains("table u (somebody else made trigger their_trigger on it)"), "{error}");
         assert_eq!(bench.target("SHOW TABLES; SELECT a FROM theirs; SELECT f()"), "theirs\nu\n1\n2");
     }
 }
 
-/// Between our look for the database and our CREATE.
+/// Between our check for the database and our CREATE.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_somebody_else_made_a_moment_earlier_stays() {
+async fn a_database_that_another_session_created_just_before_stays() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY)");
         let server = ServerOptions::new(flavor).start().unwrap();
@@ -107,14 +104,17 @@ async fn a_database_that_somebody_else_made_a_moment_earlier_stays() {
         let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
         let behind = server.with_address("127.0.0.1", line.port());
         let other = server.database().clone();
-        let (began, slow) = (Arc::new(AtomicBool::new(false)), line.clone());
+        let (began, slow, held) = (Arc::new(AtomicBool::new(false)), line.clone(), line.clone());
         let begun = began.clone();
-        let thread = Meanwhile::new(move |_| {
+        let thread = BackgroundLoop::new(move |_| {
             let looked = "SELECT COUNT(*) FROM mysql.general_log WHERE CAST(argument AS CHAR) LIKE '%SCHEMATA WHERE SCHEMA_NAME = ''d''%' \
                           AND CAST(argument AS CHAR) NOT LIKE '%general_log%'";
             if begun.load(Ordering::Relaxed) && other.sql(looked).unwrap().trim() != "0" {
                 begun.store(false, Ordering::Relaxed);
+                // Our CREATE waits on the link until the other one is done.
+                held.stall(true);
                 other.sql("CREATE DATABASE d; CREATE TABLE d.theirs (a INT)").unwrap();
+                held.stall(false);
             }
             true
         });
@@ -134,7 +134,7 @@ async fn a_database_that_somebody_else_made_a_moment_earlier_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cleaning_up_is_tried_again_while_the_target_is_read_only() {
+async fn the_clean_up_is_retried_while_the_target_is_read_only() {
     let bench = Bench::new(Flavor::MySql, SHOP);
     let server = ServerOptions::new(Flavor::MySql).start().unwrap();
     let (token, database) = (CancellationToken::new(), server.database().clone());
@@ -144,7 +144,9 @@ async fn cleaning_up_is_tried_again_while_the_target_is_read_only() {
         cancel.cancel();
         let database = database.clone();
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(3));
+            let refused = "SELECT COALESCE(SUM(SUM_ERRORS), 0) FROM performance_schema.events_statements_summary_by_digest \
+                           WHERE DIGEST_TEXT LIKE 'DROP %'";
+            assert!(wait_until(|| database.sql(refused).unwrap() != "0"), "no clean-up was tried");
             database.sql("SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF").unwrap();
         });
     });
@@ -155,9 +157,9 @@ async fn cleaning_up_is_tried_again_while_the_target_is_read_only() {
     assert!(!crate::common::exists(&server, "d"));
 }
 
-/// A lock of another session at the target is waited for as long as was said, and its holder is named.
+/// The wait for a lock of another session at the target lasts `--lock-wait`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_at_the_target_is_named_and_not_waited_for_long() {
+async fn a_lock_at_the_target_ends_the_wait_and_names_its_holder() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
@@ -165,49 +167,38 @@ async fn a_lock_at_the_target_is_named_and_not_waited_for_long() {
         let account = Account::new(&bench.pair.target, &[&format!("ALL ON `{}`.*", bench.to)]);
         let sql = format!("START TRANSACTION; SELECT * FROM `{}`.t", bench.to);
         let holder = account.server().session(&sql).unwrap();
-        let holds = "SELECT COUNT(*) FROM information_schema.INNODB_TRX";
-        let _ = wait_for(Duration::from_secs(3), || seldom(|| bench.target(holds) != "0"));
+        holder.wait().unwrap();
         let options = CloneOptions { if_exists: IfExists::Drop, lock_wait: 1, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
-        let told = error.to_string();
-        assert!(told.contains(&account.name) && told.contains("--lock-wait"), "{flavor}: {error}");
+        let message = error.to_string();
+        assert!(message.contains(&account.name) && message.contains("--lock-wait"), "{flavor}: {error}");
         drop(holder);
         bench.clone(options).await.unwrap();
         bench.assert_equal();
     }
-}
-
-/// Looks after a pause: InnoDB shows its transactions as they were at the last look, if that was less than 0.1 s ago.
-fn seldom(look: impl FnOnce() -> bool) -> bool {
-    std::thread::sleep(Duration::from_millis(300));
-    look()
 }
 
 /// The same at the source, where the definition of a locked table cannot be read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_at_the_source_is_named_and_not_waited_for_long() {
+async fn a_lock_at_the_source_ends_the_wait_and_names_its_holder() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
         let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from)).unwrap();
-        let is_locked = || {
-            let select = bench.pair.source.sql_in(&bench.from, "SET lock_wait_timeout = 1; SELECT 1 FROM t LIMIT 1");
-            select.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
-        };
-        assert!(wait_for(Duration::from_secs(20), is_locked));
+        holder.wait().unwrap();
         let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
-        let told = error.to_string();
-        assert!(told.contains(&account.name) && told.contains("end it at the source"), "{flavor}: {error}");
+        let message = error.to_string();
+        assert!(message.contains(&account.name) && message.contains("end it at the source"), "{flavor}: {error}");
         drop(holder);
         bench.clone(options).await.unwrap();
         bench.assert_equal();
     }
 }
 
-/// The same when the rows are in: they stay, and what could not be locked is told.
+/// The same after the rows: they stay, and the report lists the statement that failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_at_the_target_does_not_undo_the_rows() {
     for flavor in FLAVORS {
@@ -218,23 +209,19 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
         );
         let account = Arc::new(Account::new(&bench.pair.target, &["ALL ON *.*"]));
         let (sender, receiver) = std::sync::mpsc::channel();
-        let (server, name) = (account.clone(), account.name.clone());
-        let (look, sql) =
-            (bench.pair.target.clone(), format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to));
+        let server = account.clone();
+        let sql = format!("START TRANSACTION; SELECT * FROM `{}`.child FOR UPDATE", bench.to);
         let hold = move || {
-            sender.send(server.server().session(&sql).unwrap()).unwrap();
-            let holds = format!(
-                "SELECT COUNT(*) FROM information_schema.INNODB_TRX JOIN information_schema.PROCESSLIST \
-                 ON ID = trx_mysql_thread_id WHERE USER = '{name}'"
-            );
-            assert!(wait_for(Duration::from_secs(20), || seldom(|| look.sql(&holds).unwrap().trim() == "1")));
+            let holder = server.server().session(&sql).unwrap();
+            holder.wait().unwrap();
+            sender.send(holder).unwrap();
         };
         let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
         let error = bench.job(options).on_event(once(objects_begin, hold)).run().await.unwrap_err();
         let holder = receiver.try_recv().unwrap();
         assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
-        let told = error.to_string();
-        assert!(told.contains("foreign key to_id") && told.contains(&account.name), "{flavor}: {error}");
+        let message = error.to_string();
+        assert!(message.contains("foreign key to_id") && message.contains(&account.name), "{flavor}: {error}");
         assert_eq!(Report::from_error(&error).unwrap().rows, 999 + 1998 + 1);
         assert_eq!(bench.target("SELECT COUNT(*) FROM u; SELECT COUNT(*) FROM w"), "1998\n999");
         drop(holder);
@@ -243,7 +230,7 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
 
 /// Without rows too: tables wait for their foreign keys.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_clone_of_definitions_left_is_not_kept() {
+async fn if_exists_skip_does_not_keep_the_remains_of_a_killed_schema_only_clone() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let options = CloneOptions { schema_only: true, ..CloneOptions::default() };
@@ -279,10 +266,10 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
     let account = Account::new(&server, &["ALL ON *.*"]);
     let long = server.session("SELECT SLEEP(60) FROM d.t LIMIT 1").unwrap();
     let runs = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(60)%'";
-    assert!(wait_for(Duration::from_secs(20), || server.sql(runs).unwrap().trim() == "1"));
+    assert!(wait_until(|| server.sql(runs).unwrap().trim() == "1"));
     let queued = Arc::new(AtomicBool::new(false));
     let (seen, watched, name) = (queued.clone(), server.database().clone(), account.name.clone());
-    let watch = Meanwhile::new(move |_| {
+    let watch = BackgroundLoop::new(move |_| {
         let sql = format!(
             "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{name}' AND STATE LIKE 'Waiting for%'"
         );
@@ -302,7 +289,7 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
 
 /// Of some tables only these are locked, where the account may do both.
 #[tokio::test(flavor = "multi_thread")]
-async fn for_some_tables_the_others_are_not_locked() {
+async fn a_partial_clone_locks_its_own_tables_only() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         let options = CloneOptions { include: vec!["table:t".into()], ..CloneOptions::default() };
@@ -317,7 +304,7 @@ async fn for_some_tables_the_others_are_not_locked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
+async fn a_late_refusal_of_the_target_does_not_undo_the_rows() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SHOP);
         bench.source(
@@ -344,7 +331,7 @@ async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
         ];
         assert_eq!(refused, expected.map(|(object, what, severity)| (object.to_owned(), what, severity)));
         assert!(error.to_string().contains("foreign key to_x") && error.to_string().contains("function f"), "{error}");
-        // The rest is there, and nothing that was only for the way.
+        // Everything else is there, and no auxiliary object.
         assert_eq!(report.rows, 999 + 1998);
         assert_eq!(bench.target("SHOW TABLES"), "child\nparent\nt\nu\nv\nw");
         assert_eq!(bench.target("SELECT COUNT(*) FROM v; SELECT COUNT(*) FROM u"), "999\n1998");
@@ -355,9 +342,9 @@ async fn what_the_target_refuses_in_the_end_does_not_undo_the_rows() {
     }
 }
 
-/// An index that cannot be built does not keep the others from being there.
+/// The other indexes are built.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_the_target_refuses_is_told() {
+async fn an_index_that_the_target_refuses_is_reported() {
     for flavor in FLAVORS {
         let bench = Bench::new(
             flavor,

@@ -1,29 +1,27 @@
-//! Promise: between MySQL and MariaDB every value that is carried is exact, and what cannot be carried is told before
-//! anything is written.
+//! Between MySQL and MariaDB every value that is carried is exact, and what cannot be carried is reported before anything
+//! is written.
 
-use std::time::Duration;
-
-use crate::common::{FLAVORS, exists, unique, wait_for};
+use crate::common::{FLAVORS, exists, unique, wait_until};
 use dbgraft::{CancellationToken, CloneJob, CloneOptions, FidelityIssue, OnUnsupported, Report, Severity};
 use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, pair_of, s3};
 
 /// A source of one family, a target of the other, and names of databases that no other test uses.
-struct Between {
+struct CrossFamilyPair {
     source: &'static Database,
     target: &'static Database,
     from: String,
     to: String,
 }
 
-impl Between {
+impl CrossFamilyPair {
     fn new(flavor: Flavor, statements: &str) -> Self {
         let other = if flavor == Flavor::MySql { Flavor::MariaDb } else { Flavor::MySql };
         let (source, target) = (&pair_of(flavor).source, &pair_of(other).target);
         let unique = unique();
-        let between = Self { source, target, from: format!("across_{unique}"), to: format!("arrived_{unique}") };
-        source.sql(&format!("CREATE DATABASE {} CHARACTER SET utf8mb4", between.from)).unwrap();
-        source.sql_in(&between.from, statements).unwrap();
-        between
+        let pair = Self { source, target, from: format!("across_{unique}"), to: format!("arrived_{unique}") };
+        source.sql(&format!("CREATE DATABASE {} CHARACTER SET utf8mb4", pair.from)).unwrap();
+        source.sql_in(&pair.from, statements).unwrap();
+        pair
     }
 
     fn job(&self, options: CloneOptions) -> CloneJob {
@@ -38,7 +36,7 @@ impl Between {
         self.target.sql_in(&self.to, sql).unwrap().trim_end().to_owned()
     }
 
-    /// Compares all names and all values by a tool that knows nothing of the engine.
+    /// Compares all names and all values by the test kit, which shares no code with the engine.
     fn assert_same_values(&self) {
         let options = CompareOptions { definitions: false, programs: false, across: true, ..CompareOptions::default() };
         compare_with(self.source, &self.from, self.target, &self.to, &options)
@@ -47,22 +45,22 @@ impl Between {
 
     fn assert_nothing_was_written(&self) {
         assert!(!exists(self.target, &self.to));
-        assert_eq!(trials(self.target), "");
+        assert_eq!(trial_databases(self.target), "");
     }
 }
 
-impl Drop for Between {
+impl Drop for CrossFamilyPair {
     fn drop(&mut self) {
         let _ = self.source.sql(&format!("DROP DATABASE IF EXISTS {}", self.from));
         let _ = self.target.sql(&format!("DROP DATABASE IF EXISTS {}", self.to));
     }
 }
 
-/// Databases in which definitions are being tried right now. Other tests may try theirs at the same time.
-fn trials(server: &Database) -> String {
+/// The trial databases on a server, once those of tests that run at the same time are gone.
+fn trial_databases(server: &Database) -> String {
     let sql = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '\\_dbgraft\\_trial%'";
     let mut left = String::new();
-    wait_for(Duration::from_secs(20), || {
+    wait_until(|| {
         left = server.sql(sql).unwrap().trim().to_owned();
         left.is_empty()
     });
@@ -70,7 +68,7 @@ fn trials(server: &Database) -> String {
 }
 
 /// `warning table t, column u: uuid -> char(36)`
-fn told(fidelity: &[FidelityIssue], least: Severity) -> Vec<String> {
+fn lines(fidelity: &[FidelityIssue], least: Severity) -> Vec<String> {
     let shown = |f: &FidelityIssue| format!("{:?} {}, {}: {} -> {}", f.severity, f.object, f.what, f.source, f.target);
     fidelity.iter().filter(|found| found.severity >= least).map(shown).collect()
 }
@@ -119,37 +117,37 @@ fn all(flavor: Flavor) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_that_both_families_know_arrives_exactly() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, &all(flavor));
-        let report = between.clone(OnUnsupported::Refuse).await.unwrap();
+        let pair = CrossFamilyPair::new(flavor, &all(flavor));
+        let report = pair.clone(OnUnsupported::Refuse).await.unwrap();
         // What JSON text cannot say is the same within a family.
         let lost = report.fidelity.into_iter().filter(|found| found.object.name != "documents").collect::<Vec<_>>();
-        assert_eq!(told(&lost, Severity::Warning), [""; 0]);
-        between.assert_same_values();
-        assert_eq!(between.target("SELECT twice(4), (SELECT COUNT(*) FROM shown)"), "8\t2");
-        assert!(between.target.sql_in(&between.to, "INSERT INTO matched VALUES ('1')").is_err());
-        between.target("INSERT INTO children (parent, note) VALUES (1, 'more')");
-        assert_eq!(between.target("SELECT id, note FROM children WHERE id > 79"), "80\tmore!");
+        assert_eq!(lines(&lost, Severity::Warning), [""; 0]);
+        pair.assert_same_values();
+        assert_eq!(pair.target("SELECT twice(4), (SELECT COUNT(*) FROM shown)"), "8\t2");
+        assert!(pair.target.sql_in(&pair.to, "INSERT INTO matched VALUES ('1')").is_err());
+        pair.target("INSERT INTO children (parent, note) VALUES (1, 'more')");
+        assert_eq!(pair.target("SELECT id, note FROM children WHERE id > 79"), "80\tmore!");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_arrives_through_an_archive_too() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, &all(flavor));
-        let at = format!("{}?endpoint={}", s3().url_of(&between.from), s3().endpoint);
-        between.job(CloneOptions { via: Some(at), ..CloneOptions::default() }).run().await.unwrap();
-        between.assert_same_values();
+        let pair = CrossFamilyPair::new(flavor, &all(flavor));
+        let at = format!("{}?endpoint={}", s3().url_of(&pair.from), s3().endpoint);
+        pair.job(CloneOptions { via: Some(at), ..CloneOptions::default() }).run().await.unwrap();
+        pair.assert_same_values();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_one_family_goes_into_the_other() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, &all(flavor));
-        let at = format!("{}?endpoint={}", s3().url_of(&between.from), s3().endpoint);
-        CloneJob::new(between.source.url_of(&between.from), at.as_str()).run().await.unwrap();
-        CloneJob::new(at.as_str(), between.target.url_of(&between.to)).run().await.unwrap();
-        between.assert_same_values();
+        let pair = CrossFamilyPair::new(flavor, &all(flavor));
+        let at = format!("{}?endpoint={}", s3().url_of(&pair.from), s3().endpoint);
+        CloneJob::new(pair.source.url_of(&pair.from), at.as_str()).run().await.unwrap();
+        CloneJob::new(at.as_str(), pair.target.url_of(&pair.to)).run().await.unwrap();
+        pair.assert_same_values();
     }
 }
 
@@ -172,8 +170,8 @@ fn odd(flavor: Flavor) -> &'static str {
     }
 }
 
-/// What is said of them.
-fn oddities(flavor: Flavor) -> Vec<&'static str> {
+/// The lines of the report about them.
+fn expected_lines(flavor: Flavor) -> Vec<&'static str> {
     match flavor {
         Flavor::MySql => vec![
             "Warning table odd, check lax: ((`a` <> 'x')) NOT ENFORCED, as the target enforces every check -> ",
@@ -192,29 +190,29 @@ fn oddities(flavor: Flavor) -> Vec<&'static str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_no_faithful_image_is_refused_by_name_and_reason() {
+async fn tables_that_the_other_family_cannot_have_are_refused_by_name_and_reason() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, odd(flavor));
-        let overview = between.job(CloneOptions::default()).plan().await.unwrap();
-        let error = between.clone(OnUnsupported::Refuse).await.unwrap_err().to_string();
+        let pair = CrossFamilyPair::new(flavor, odd(flavor));
+        let overview = pair.job(CloneOptions::default()).plan().await.unwrap();
+        let error = pair.clone(OnUnsupported::Refuse).await.unwrap_err().to_string();
         for found in overview.fidelity.iter().filter(|found| found.severity > Severity::Note) {
             assert!(error.contains(&found.what) && error.contains(&found.source), "{error}");
         }
         assert!(error.contains("table odd") && error.contains("table hopeless"), "{error}");
-        let mut said = told(&overview.fidelity, Severity::Warning);
-        said.retain(|line| !line.contains("hopeless"));
-        said.sort();
-        assert_eq!(said, oddities(flavor));
-        between.assert_nothing_was_written();
+        let mut lines = lines(&overview.fidelity, Severity::Warning);
+        lines.retain(|line| !line.contains("hopeless"));
+        lines.sort();
+        assert_eq!(lines, expected_lines(flavor));
+        pair.assert_nothing_was_written();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn skip_leaves_out_what_is_not_the_same() {
+async fn skip_leaves_out_tables_that_would_differ() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, odd(flavor));
-        let report = between.clone(OnUnsupported::Skip).await.unwrap();
-        assert_eq!(between.target("SHOW TABLES"), "plain");
+        let pair = CrossFamilyPair::new(flavor, odd(flavor));
+        let report = pair.clone(OnUnsupported::Skip).await.unwrap();
+        assert_eq!(pair.target("SHOW TABLES"), "plain");
         let left: Vec<&str> = report.left_out.iter().map(|left| left.object.name.as_str()).collect();
         assert_eq!(left, ["hopeless", "odd"]);
         assert!(report.fidelity.iter().all(|found| found.severity == Severity::Error), "{:?}", report.fidelity);
@@ -222,21 +220,21 @@ async fn skip_leaves_out_what_is_not_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn degrade_carries_every_value_and_tells_every_change() {
+async fn degrade_carries_every_value_and_reports_every_change() {
     for flavor in FLAVORS {
-        let between = Between::new(flavor, odd(flavor));
-        let report = between.clone(OnUnsupported::Degrade).await.unwrap();
-        let mut said = told(&report.fidelity, Severity::Warning);
-        said.retain(|line| !line.contains("hopeless"));
-        said.sort();
-        assert_eq!(said, oddities(flavor));
-        between.source.sql_in(&between.from, "DROP TABLE hopeless").unwrap();
-        between.assert_same_values();
+        let pair = CrossFamilyPair::new(flavor, odd(flavor));
+        let report = pair.clone(OnUnsupported::Degrade).await.unwrap();
+        let mut lines = lines(&report.fidelity, Severity::Warning);
+        lines.retain(|line| !line.contains("hopeless"));
+        lines.sort();
+        assert_eq!(lines, expected_lines(flavor));
+        pair.source.sql_in(&pair.from, "DROP TABLE hopeless").unwrap();
+        pair.assert_same_values();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_rule_knows_is_found_by_a_trial_that_leaves_nothing() {
+async fn a_definition_that_the_target_refuses_is_found_by_a_trial_that_leaves_nothing() {
     for flavor in FLAVORS {
         let table = match flavor {
             Flavor::MySql => "CREATE TABLE odd (a INT, c INT AS (a + 1) STORED NOT NULL PRIMARY KEY)",
@@ -244,14 +242,14 @@ async fn what_no_rule_knows_is_found_by_a_trial_that_leaves_nothing() {
                 "CREATE TABLE odd (a INT PRIMARY KEY,  d INT DEFAULT (a + 1)) CHARACTER SET latin1 PARTITION BY LIST (a) (PARTITION p VALUES IN (1), PARTITION q DEFAULT)"
             }
         };
-        let between = Between::new(flavor, &format!("{table}; CREATE TABLE plain (a INT PRIMARY KEY)"));
-        let overview = between.job(CloneOptions::default()).plan().await.unwrap();
-        let said = told(&overview.fidelity, Severity::Error);
-        assert!(said.len() == 1 && said[0].contains("definition: the target does not take it"), "{said:?}");
-        between.assert_nothing_was_written();
-        between.clone(OnUnsupported::Skip).await.unwrap();
-        assert_eq!(between.target("SHOW TABLES"), "plain");
-        assert_eq!(trials(between.target), "");
+        let pair = CrossFamilyPair::new(flavor, &format!("{table}; CREATE TABLE plain (a INT PRIMARY KEY)"));
+        let overview = pair.job(CloneOptions::default()).plan().await.unwrap();
+        let lines = lines(&overview.fidelity, Severity::Error);
+        assert!(lines.len() == 1 && lines[0].contains("definition: the target does not take it"), "{lines:?}");
+        pair.assert_nothing_was_written();
+        pair.clone(OnUnsupported::Skip).await.unwrap();
+        assert_eq!(pair.target("SHOW TABLES"), "plain");
+        assert_eq!(trial_databases(pair.target), "");
     }
 }
 
@@ -259,14 +257,14 @@ async fn what_no_rule_knows_is_found_by_a_trial_that_leaves_nothing() {
 async fn a_cancelled_trial_leaves_nothing() {
     for flavor in FLAVORS {
         let tables: Vec<String> = (0..300).map(|n| format!("CREATE TABLE t{n} (a INT PRIMARY KEY)")).collect();
-        let between = Between::new(flavor, &tables.join("; "));
+        let pair = CrossFamilyPair::new(flavor, &tables.join("; "));
         let token = CancellationToken::new();
-        let planned = tokio::spawn(between.job(CloneOptions::default()).cancellation(token.clone()).plan());
-        let begun = || !between.target.sql("SHOW DATABASES LIKE '\\_dbgraft\\_trial%'").unwrap().is_empty();
-        assert!(wait_for(Duration::from_secs(20), begun));
+        let planned = tokio::spawn(pair.job(CloneOptions::default()).cancellation(token.clone()).plan());
+        let begun = || !pair.target.sql("SHOW DATABASES LIKE '\\_dbgraft\\_trial%'").unwrap().is_empty();
+        assert!(wait_until(begun));
         token.cancel();
         assert!(planned.await.unwrap().is_err());
-        between.assert_nothing_was_written();
+        pair.assert_nothing_was_written();
     }
 }
 
@@ -281,27 +279,29 @@ async fn code_that_the_other_family_cannot_read_is_reported_and_the_rest_stands(
                 "CREATE VIEW odd AS SELECT SFORMAT('{}', a) AS a FROM t; CREATE PROCEDURE odd_too() EXECUTE IMMEDIATE 'SELECT 1'"
             }
         };
-        let between = Between::new(
+        let pair = CrossFamilyPair::new(
             flavor,
             &format!(
                 "CREATE TABLE t (a INT); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT a FROM t; CREATE PROCEDURE p() SELECT 1; {odd}"
             ),
         );
-        let report = between.clone(OnUnsupported::Refuse).await.unwrap();
+        let report = pair.clone(OnUnsupported::Refuse).await.unwrap();
         let missing = report.fidelity.iter().filter(|found| found.severity == Severity::Error);
         let mut missing: Vec<&str> = missing.map(|found| found.object.name.as_str()).collect();
         missing.sort_unstable();
         assert_eq!(missing, ["odd", if flavor == Flavor::MySql { "odd_function" } else { "odd_too" }]);
-        assert_eq!(between.target("SELECT a FROM v; CALL p()"), "1\n1");
+        assert_eq!(pair.target("SELECT a FROM v; CALL p()"), "1\n1");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sign_of_zero_is_told_where_it_is_lost() {
-    let between =
-        Between::new(Flavor::MySql, "CREATE TABLE t (f FLOAT, d DOUBLE); INSERT INTO t VALUES (-0e0, 1), (0, -0e0)");
-    let report = between.clone(OnUnsupported::Refuse).await.unwrap();
-    let said = told(&report.fidelity, Severity::Warning);
-    assert_eq!(said, ["Warning table t, column d: -0 in 1 rows -> 0, as MariaDB has no other in a DOUBLE"]);
-    assert_eq!(between.target("SELECT ATAN2(f, -1) < 0 FROM t ORDER BY d"), "0\n1");
+async fn a_lost_sign_of_zero_is_reported() {
+    let pair = CrossFamilyPair::new(
+        Flavor::MySql,
+        "CREATE TABLE t (f FLOAT, d DOUBLE); INSERT INTO t VALUES (-0e0, 1), (0, -0e0)",
+    );
+    let report = pair.clone(OnUnsupported::Refuse).await.unwrap();
+    let lines = lines(&report.fidelity, Severity::Warning);
+    assert_eq!(lines, ["Warning table t, column d: -0 in 1 rows -> 0, as MariaDB has no other in a DOUBLE"]);
+    assert_eq!(pair.target("SELECT ATAN2(f, -1) < 0 FROM t ORDER BY d"), "0\n1");
 }

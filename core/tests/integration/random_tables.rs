@@ -1,12 +1,16 @@
-//! Promise: any table arrives exactly, whatever its columns, its keys and its rows are.
+//! Random tables arrive exactly.
 //!
-//! Tables are made up, many to a database, the same ones in every run. For others, and more of them:
+//! Each run generates the same tables, many to a database. For others, and more of them:
 //! `PROPTEST_CASES=100 PROPTEST_RNG_SEED=7`. A failure shows the smallest tables that were found to fail.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "dice are cut to size")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "random numbers are reduced to the wanted range"
+)]
 
-mod dice;
-mod kind;
+mod column_type;
+mod seeded_random;
 mod table;
 
 use std::cell::Cell;
@@ -20,7 +24,7 @@ use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use table::{Table, tables};
 use tokio::runtime::Runtime;
 
-/// So many databases of each family.
+/// The number of databases of each family.
 const CASES: u32 = 3;
 /// In milliseconds.
 const SHRINK_FOR: u32 = 60_000;

@@ -1,14 +1,14 @@
-//! Dice that fall as their seed says: what they made does not change when something beside it is taken away.
+//! Random values of a seed. Each value has a seed of its own, so that shrinking one does not change the others.
 
-pub(crate) struct Dice(u64);
+pub(crate) struct SeededRandom(u64);
 
-impl Dice {
+impl SeededRandom {
     pub(crate) fn new(seeds: &[u64]) -> Self {
-        let mut dice = Self(0);
+        let mut random = Self(0);
         for seed in seeds {
-            dice.0 = dice.number() ^ seed;
+            random.0 = random.number() ^ seed;
         }
-        dice
+        random
     }
 
     /// Any number (SplitMix64).

@@ -1,11 +1,11 @@
-//! A comparison works wherever the rows are, and whatever happens to it.
+//! Comparisons of servers and archives, over broken connections, and when they are cancelled.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::comparing::{TABLES, checksum, large, told};
+use crate::common::comparing::{TABLES, checksum, difference_lines, large};
 use crate::common::{Account, Bench, FLAVORS, unique};
 use dbgraft::{
     Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Receipt, ResumeState,
@@ -13,9 +13,10 @@ use dbgraft::{
 use dbgraft::{Sink, SinkEndpoint, TablePlan, Verify};
 use dbgraft_testkit::{Flavor, Proxy};
 
-struct Dir(PathBuf);
+/// An archive in a directory.
+struct ArchiveDirectory(PathBuf);
 
-impl Dir {
+impl ArchiveDirectory {
     fn new() -> Self {
         Self(std::env::temp_dir().join(format!("dbgraft-verify-{}", unique())))
     }
@@ -31,7 +32,7 @@ impl Dir {
     }
 }
 
-impl Drop for Dir {
+impl Drop for ArchiveDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -41,22 +42,22 @@ impl Drop for Dir {
 async fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
     for flavor in FLAVORS {
         let bench = large(flavor, TABLES);
-        let dir = Dir::new();
+        let dir = ArchiveDirectory::new();
         let exported = CloneJob::new(bench.source_url(), dir.url()).options(checksum()).run().await.unwrap();
         assert_eq!((exported.verified.as_ref().unwrap().tables, exported.verified.unwrap().rows), (7, exported.rows));
         let export = || CloneJob::new(bench.source_url(), dir.url()).options(checksum()).verify();
         let import = || CloneJob::new(dir.url(), bench.target_url()).options(checksum()).verify();
-        assert_eq!(told(&export().await.unwrap()), Vec::<String>::new());
+        assert_eq!(difference_lines(&export().await.unwrap()), Vec::<String>::new());
         let imported = CloneJob::new(dir.url(), bench.target_url()).options(checksum()).run().await.unwrap();
         assert_eq!(imported.verified.unwrap().rows, exported.rows);
-        assert_eq!(told(&import().await.unwrap()), Vec::<String>::new());
+        assert_eq!(difference_lines(&import().await.unwrap()), Vec::<String>::new());
 
         bench.target("DELETE FROM large WHERE id = 5");
         bench.source("UPDATE keyed SET v = 'later' WHERE id = 1");
-        let told_import = told(&import().await.unwrap());
-        assert!(told_import.len() == 2 && told_import[0].starts_with("table large, id <= "), "{told_import:?}");
-        assert_eq!(told_import[1], "  only at the source: id = 5");
-        assert_eq!(told(&export().await.unwrap())[1], "  different: id = 1");
+        let import_lines = difference_lines(&import().await.unwrap());
+        assert!(import_lines.len() == 2 && import_lines[0].starts_with("table large, id <= "), "{import_lines:?}");
+        assert_eq!(import_lines[1], "  only at the source: id = 5");
+        assert_eq!(difference_lines(&export().await.unwrap())[1], "  different: id = 1");
 
         let batches = dir.batches();
         let mut bytes = fs::read(&batches[0]).unwrap();
@@ -65,8 +66,8 @@ async fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
         fs::write(&batches[0], bytes).unwrap();
         fs::remove_file(&batches[1]).unwrap();
         for comparison in [export().await.unwrap(), import().await.unwrap()] {
-            let told = told(&comparison).join("\n");
-            assert!(told.contains("is damaged") && told.matches("cannot be read").count() == 2, "{told}");
+            let lines = difference_lines(&comparison).join("\n");
+            assert!(lines.contains("is damaged") && lines.matches("cannot be read").count() == 2, "{lines}");
         }
     }
 }
@@ -80,7 +81,7 @@ async fn a_comparison_needs_no_right_to_write_and_leaves_no_connection() {
         let target = Account::new(&bench.pair.target, &[&format!("SELECT ON {}.*", bench.to)]);
         let job = CloneJob::new(source.server().url_of(&bench.from), target.server().url_of(&bench.to));
         let comparison = job.options(checksum()).verify().await.unwrap();
-        assert_eq!((told(&comparison), comparison.verification.tables), (vec![], 6));
+        assert_eq!((difference_lines(&comparison), comparison.verification.tables), (vec![], 6));
         source.assert_gone();
         target.assert_gone();
     }
@@ -102,12 +103,12 @@ async fn a_comparison_holds_between_the_families() {
     let ends = [(mysql.source_url(), mariadb.source_url()), (mariadb.source_url(), mysql.source_url())];
     for (source, target) in &ends {
         let comparison = CloneJob::new(source.clone(), target.clone()).options(checksum()).verify().await.unwrap();
-        assert_eq!((told(&comparison), comparison.verification.rows), (vec![], 2));
+        assert_eq!((difference_lines(&comparison), comparison.verification.rows), (vec![], 2));
     }
     mariadb.source("UPDATE a SET d = -1.5000000000000002 WHERE id > 0");
     for (source, target) in ends {
         let comparison = CloneJob::new(source, target).options(checksum()).verify().await.unwrap();
-        assert_eq!(told(&comparison)[1], "  different: id = 18446744073709551615");
+        assert_eq!(difference_lines(&comparison)[1], "  different: id = 18446744073709551615");
     }
 }
 
@@ -127,7 +128,7 @@ async fn texts_that_sort_differently_there_are_no_difference() {
     for options in [checksum(), CloneOptions { verify: Verify::Counts, ..CloneOptions::default() }] {
         let job = CloneJob::new(mysql.source_url(), mariadb.source_url()).options(options);
         let found = job.verify().await.unwrap();
-        assert_eq!((told(&found), found.verification.rows), (vec![], 2500));
+        assert_eq!((difference_lines(&found), found.verification.rows), (vec![], 2500));
         assert!(found.verification.chunks > 1);
     }
     mariadb.source("UPDATE t SET v = 'changed' WHERE k = 'm51'");
@@ -152,7 +153,7 @@ async fn a_line_that_breaks_is_no_difference() {
         };
         let job = CloneJob::new(bench.source_url(), behind).options(checksum()).on_event(cutting);
         let comparison = job.verify().await.unwrap();
-        assert_eq!((told(&comparison), comparison.verification.rows), (vec![], 2500));
+        assert_eq!((difference_lines(&comparison), comparison.verification.rows), (vec![], 2500));
         assert!(warned.load(Ordering::Relaxed));
     }
 }
@@ -181,13 +182,13 @@ async fn a_cancelled_comparison_leaves_no_statement_running() {
     }
 }
 
-/// Takes rows, and gives none back.
-struct Pit;
+/// A sink that cannot read back.
+struct WriteOnlySink;
 
 #[async_trait::async_trait]
-impl Sink for Pit {
+impl Sink for WriteOnlySink {
     async fn begin(&self, _plan: &Plan) -> dbgraft::Result<ResumeState> {
-        panic!("it was not to be begun")
+        panic!("nothing may be written")
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> dbgraft::Result<Receipt> {
@@ -206,7 +207,7 @@ impl Sink for Pit {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_cannot_be_read_back_is_refused_before_anything_is_written() {
     let bench = Bench::new(Flavor::MySql, TABLES);
-    let job = || CloneJob::new(bench.source_url(), SinkEndpoint::Own(Arc::new(Pit))).options(checksum());
+    let job = || CloneJob::new(bench.source_url(), SinkEndpoint::Own(Arc::new(WriteOnlySink))).options(checksum());
     let refused = job().run().await.unwrap_err();
     assert!(refused.kind() == ErrorKind::Preflight && refused.to_string().contains("--verify"), "{refused}");
     assert_eq!(job().verify().await.unwrap_err().kind(), ErrorKind::Unsupported);

@@ -1,19 +1,24 @@
-//! Promise: all tables of a clone are of one moment, while the source is being written to, whatever the account may do.
+//! All tables of a clone come from one consistent snapshot while the source is being written to, whatever privileges the
+//! account has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, Bench, FLAVORS, Meanwhile, wait_for};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, wait_until};
 use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, SnapshotMethod};
-use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions};
+use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions};
 use tokio_util::sync::CancellationToken;
 
 const TABLES: u32 = 8;
 
 /// Tables of accounts: whatever is moved between them, their sum stays.
 fn bank(flavor: Flavor) -> Bench {
-    let bench = Bench::new(flavor, "CREATE TABLE seed (n INT PRIMARY KEY); INSERT INTO seed VALUES (0)");
+    with_accounts(Bench::new(flavor, ""))
+}
+
+fn with_accounts(bench: Bench) -> Bench {
+    bench.source("CREATE TABLE seed (n INT PRIMARY KEY) ENGINE = InnoDB; INSERT INTO seed VALUES (0)");
     for _ in 0..8 {
         bench.source("SET @m = (SELECT MAX(n) + 1 FROM seed); INSERT INTO seed SELECT n + @m FROM seed");
     }
@@ -26,10 +31,10 @@ fn bank(flavor: Flavor) -> Bench {
     bench
 }
 
-/// Moves amounts between tables, a transaction each, many in a round.
-fn trade(bench: &Bench) -> Meanwhile {
+/// Moves amounts between tables: many transactions in a round.
+fn transfer(bench: &Bench) -> BackgroundLoop {
     let (server, database) = (bench.pair.source.clone(), bench.from.clone());
-    Meanwhile::new(move |round| {
+    BackgroundLoop::new(move |round| {
         let moves = (0..40).map(|n| {
             let seed = round * 40 + n;
             let (from, to) = (seed % TABLES, (seed / 3 + 1 + seed % TABLES) % TABLES);
@@ -58,24 +63,20 @@ fn slowly() -> CloneOptions {
 }
 
 async fn clone_as(bench: &Bench, source: &Database, options: CloneOptions) -> Report {
-    let trading = trade(bench);
-    let begun = crate::common::wait_for(std::time::Duration::from_secs(20), || trading.rounds() > 1);
-    assert!(begun, "nobody writes");
-    let before = trading.rounds();
+    let transfers = transfer(bench);
+    transfers.assert_begun();
     let job = CloneJob::new(source.url_of(&bench.from), bench.target_url()).options(options);
-    let report = job.run().await.unwrap();
-    assert!(trading.rounds() > before + 3, "nobody wrote meanwhile");
-    report
+    job.on_event(transfers.listener()).run().await.unwrap()
 }
 
 fn assert_whole(bench: &Bench) {
     let (sum, moves) = sums(bench);
-    assert_eq!(sum, i64::from(TABLES) * 256 * 1000, "the tables are of different moments");
+    assert_eq!(sum, i64::from(TABLES) * 256 * 1000, "the tables are of different snapshots");
     assert!(moves > 0 && moves % 2 == 0, "half a transaction arrived: {moves} moves");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_may_do_everything_reads_one_moment_and_tells_its_position() {
+async fn an_account_with_all_privileges_reads_one_snapshot_and_reports_its_position() {
     for flavor in FLAVORS {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, slowly()).await;
@@ -90,7 +91,7 @@ async fn an_account_that_may_do_everything_reads_one_moment_and_tells_its_positi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_without_reload_reads_one_moment_under_table_locks() {
+async fn an_account_without_reload_reads_one_snapshot_under_table_locks() {
     for flavor in FLAVORS {
         let bench = bank(flavor);
         let account = Account::new(&bench.pair.source, &[&format!("SELECT, LOCK TABLES ON `{}`.*", bench.from)]);
@@ -98,14 +99,14 @@ async fn an_account_without_reload_reads_one_moment_under_table_locks() {
         assert_whole(&bench);
         assert_eq!(report.position.rung, SnapshotMethod::TableLocks, "{:?}", report.position);
         assert!(!report.position.refused.is_empty());
-        // Everything is unlocked, and nothing of the account is left.
+        // Everything is unlocked, and the account has no connection left.
         account.assert_gone();
         bench.source("UPDATE a0 SET amount = 0 WHERE id = 1");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_may_only_select_reads_one_moment_on_one_connection() {
+async fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
     for flavor in FLAVORS {
         let bench = bank(flavor);
         let account = Account::new(&bench.pair.source, &[&format!("SELECT ON `{}`.*", bench.from)]);
@@ -118,20 +119,41 @@ async fn an_account_that_may_only_select_reads_one_moment_on_one_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_consistency_the_report_says_so_and_no_lock_is_taken() {
+async fn without_consistency_no_lock_is_taken_and_the_report_states_it() {
     for flavor in FLAVORS {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, CloneOptions { no_consistency: true, ..slowly() }).await;
         assert_eq!(report.position.rung, SnapshotMethod::None);
-        // Each row is there, of whatever moment.
+        // Each row is there, whenever it was read.
         assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
         println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));
     }
 }
 
-/// Nobody can unlock over a line that is dead, so the server has to.
+/// Whatever the account may do, and so by each method that the release has.
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_go_on_when_the_line_dies_while_the_source_is_locked() {
+async fn other_releases_are_read_at_one_moment_by_every_method() {
+    use Release::{MariaDb105, MariaDb118, MariaDb1011, MySql56, MySql97};
+    for (from, to) in [(MySql56, MySql97), (MariaDb105, MariaDb1011), (MariaDb118, MariaDb1011)] {
+        let bench = with_accounts(Bench::between(from, to));
+        let all = "ALL PRIVILEGES ON *.*".to_owned();
+        let locks = format!("SELECT, LOCK TABLES ON `{}`.*", bench.from);
+        let rows = format!("SELECT ON `{}`.*", bench.from);
+        for grant in [all, locks, rows] {
+            let account = Account::new(&bench.pair.source, &[grant.as_str()]);
+            let report = clone_as(&bench, &account.server(), slowly()).await;
+            println!("{from}, {grant}: {:?}", report.position.rung);
+            assert_whole(&bench);
+            assert_ne!(report.position.rung, SnapshotMethod::None, "{from}, {grant}");
+            account.assert_gone();
+            bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
+        }
+    }
+}
+
+/// The client cannot unlock over a dead connection, so the server has to.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_continue_when_the_connection_dies_while_the_source_is_locked() {
     for flavor in FLAVORS {
         // A server of its own: the lock is on all of it.
         let server = ServerOptions::new(flavor).start().unwrap();
@@ -142,24 +164,24 @@ async fn writers_go_on_when_the_line_dies_while_the_source_is_locked() {
         let behind = server.with_address("127.0.0.1", line.port());
         let begun = Arc::new(AtomicBool::new(false));
         let (begins, slow) = (begun.clone(), line.clone());
-        let hear = move |event: Event| {
+        let listener = move |event: Event| {
             if matches!(event, Event::Phase { phase: Phase::Snapshot, .. }) {
                 slow.set_latency(Duration::from_millis(700));
                 begins.store(true, Ordering::Relaxed);
             }
         };
         let token = CancellationToken::new();
-        let job = CloneJob::new(behind.url_of("d"), bench.target_url()).on_event(hear).cancellation(token.clone());
+        let job = CloneJob::new(behind.url_of("d"), bench.target_url()).on_event(listener).cancellation(token.clone());
         let running = tokio::spawn(job.run());
-        assert!(wait_for(Duration::from_secs(20), || begun.load(Ordering::Relaxed)));
+        assert!(wait_until(|| begun.load(Ordering::Relaxed)));
         let is_locked = || {
             let insert = server.sql_in("d", "SET lock_wait_timeout = 1; INSERT INTO t VALUES ()");
             insert.is_err_and(|error| error.to_string().contains("Lock wait timeout"))
         };
-        // Over so long a line it takes some time until all connections are there.
-        assert!(wait_for(Duration::from_secs(90), is_locked), "{flavor}: nothing was locked");
+        // All connections have to be open first.
+        assert!(wait_until(is_locked), "{flavor}: nothing was locked");
         line.stall(true);
-        assert!(wait_for(Duration::from_secs(40), || !is_locked()), "{flavor}: writers still wait");
+        assert!(wait_until(|| !is_locked()), "{flavor}: writers still wait");
         token.cancel();
         line.cut();
         running.await.unwrap().unwrap_err();

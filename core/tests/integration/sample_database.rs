@@ -1,4 +1,4 @@
-//! Promise: a whole database arrives as it was, directly and through an archive, on both families.
+//! The sample database arrives as it was, directly and through an archive, on both families.
 
 use crate::common::{Bench, FLAVORS};
 use dbgraft::{CloneJob, CloneOptions};
@@ -16,7 +16,7 @@ async fn a_shop_arrives_directly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shop_arrives_through_an_archive_and_leaves_nothing_there() {
+async fn a_shop_arrives_through_an_archive_which_is_removed() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from).unwrap();
@@ -29,7 +29,7 @@ async fn a_shop_arrives_through_an_archive_and_leaves_nothing_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_is_a_clone_at_rest() {
+async fn an_export_and_an_import_are_a_clone() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from).unwrap();

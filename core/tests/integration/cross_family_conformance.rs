@@ -1,4 +1,4 @@
-//! Promise: whatever a server of one family holds arrives in the other as it was, or the report lists it.
+//! Each theme of `conformance/`, cloned into the other family: everything arrives as it was, or the report lists it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use dbgraft_testkit::{CompareOptions, Database, Flavor, compare_with, dump, pair
 use futures::{StreamExt, stream};
 
 /// A source of one family and a target of the other.
-struct Across {
+struct CrossFamilyPair {
     source: &'static Database,
     target: &'static Database,
     from: String,
@@ -18,23 +18,23 @@ struct Across {
     other: String,
 }
 
-impl Across {
+impl CrossFamilyPair {
     fn new(from: Flavor) -> Self {
         let other = if from == Flavor::MySql { Flavor::MariaDb } else { Flavor::MySql };
         let unique = unique();
         let [from_name, to, elsewhere] = ["over", "there", "beside"].map(|name| format!("{name}_{unique}"));
-        let across = Self {
+        let pair = Self {
             source: &pair_of(from).source,
             target: &pair_of(other).target,
             from: from_name,
             to,
             other: elsewhere,
         };
-        across.source.sql(&format!("CREATE DATABASE {}", across.from)).unwrap();
-        for server in [across.source, across.target] {
-            server.sql(&format!("CREATE DATABASE {}", across.other)).unwrap();
+        pair.source.sql(&format!("CREATE DATABASE {}", pair.from)).unwrap();
+        for server in [pair.source, pair.target] {
+            server.sql(&format!("CREATE DATABASE {}", pair.other)).unwrap();
         }
-        across
+        pair
     }
 
     fn named(&self, text: &str, database: &str) -> String {
@@ -54,10 +54,10 @@ impl Across {
         dump.objects().filter(|name| kinds.iter().any(|kind| name.starts_with(kind))).map(str::to_owned).collect()
     }
 
-    /// Fails unless all is there, exactly, but for what the report lists.
-    fn judge(&self, report: &Report) -> Result<(), String> {
-        let (here, there) = (Self::objects(self.source, &self.from), Self::objects(self.target, &self.to));
-        if let Some(extra) = there.difference(&here).next() {
+    /// Fails unless everything is at the target exactly, apart from what the report lists.
+    fn check(&self, report: &Report) -> Result<(), String> {
+        let (at_source, at_target) = (Self::objects(self.source, &self.from), Self::objects(self.target, &self.to));
+        if let Some(extra) = at_target.difference(&at_source).next() {
             return Err(format!("{extra} is only at the target"));
         }
         let is_listed = |name: &str| {
@@ -66,7 +66,7 @@ impl Across {
                 .iter()
                 .any(|f| f.severity == Severity::Error && name.ends_with(&format!(" {}", f.object.name)))
         };
-        let lost: Vec<_> = here.difference(&there).filter(|name| !is_listed(name)).collect();
+        let lost: Vec<_> = at_source.difference(&at_target).filter(|name| !is_listed(name)).collect();
         if !lost.is_empty() {
             return Err(format!("not at the target, and not listed: {lost:?}"));
         }
@@ -74,7 +74,7 @@ impl Across {
         let is_lesser =
             |f: &FidelityIssue| f.source.starts_with("-0 in") || f.target.starts_with("what the target computes");
         let lesser = |table: &str| report.fidelity.iter().any(|f| f.object.name == table && is_lesser(f));
-        let tables = there.iter().filter_map(|name| name.strip_prefix("table "));
+        let tables = at_target.iter().filter_map(|name| name.strip_prefix("table "));
         let only = Some(tables.filter(|table| !lesser(table)).map(str::to_owned).collect());
         let options =
             CompareOptions { definitions: false, programs: false, across: true, only, ..CompareOptions::default() };
@@ -82,7 +82,7 @@ impl Across {
     }
 }
 
-impl Drop for Across {
+impl Drop for CrossFamilyPair {
     fn drop(&mut self) {
         for (server, name) in
             [(self.source, &self.from), (self.target, &self.to), (self.source, &self.other), (self.target, &self.other)]
@@ -101,7 +101,7 @@ fn themes(flavor: Flavor) -> Vec<(String, String)> {
         let text = std::fs::read_to_string(path).unwrap();
         (path.file_stem().unwrap().to_string_lossy().into_owned(), text)
     };
-    // Tens of megabytes take their time, and are the same everywhere.
+    // `large` takes long and depends on nothing that differs between the families.
     let runs = |name: &str, text: &str| {
         name != "large" && text.lines().next().is_some_and(|line| line.contains(&flavor.to_string().to_lowercase()))
     };
@@ -109,30 +109,27 @@ fn themes(flavor: Flavor) -> Vec<(String, String)> {
 }
 
 async fn theme_arrives(from: Flavor, text: &str) -> Result<(), String> {
-    let across = Across::new(from);
+    let pair = CrossFamilyPair::new(from);
     let lines =
         |start: &'static str| text.lines().filter_map(move |line| line.strip_prefix("-- ")?.strip_prefix(start));
     for statement in lines("elsewhere:") {
-        for server in [across.source, across.target] {
+        for server in [pair.source, pair.target] {
             // One of them may not know the kind of object.
-            let _ = server.sql_in(&across.other, &across.named(statement, ""));
+            let _ = server.sql_in(&pair.other, &pair.named(statement, ""));
         }
     }
-    across.source.sql_in(&across.from, &across.named(text, &across.from)).map_err(|error| error.to_string())?;
-    let report = across.clone(OnUnsupported::Degrade).await.map_err(|error| error.to_string())?;
+    pair.source.sql_in(&pair.from, &pair.named(text, &pair.from)).map_err(|error| error.to_string())?;
+    let report = pair.clone(OnUnsupported::Degrade).await.map_err(|error| error.to_string())?;
     for statement in lines("then:") {
-        across
-            .source
-            .sql_in(&across.from, &across.named(statement, &across.from))
-            .map_err(|error| error.to_string())?;
+        pair.source.sql_in(&pair.from, &pair.named(statement, &pair.from)).map_err(|error| error.to_string())?;
     }
-    across.judge(&report)
+    pair.check(&report)
 }
 
 async fn themes_arrive(from: Flavor) {
     let runs = themes(from).into_iter().map(|(name, text)| async move {
         let ran = tokio::spawn(async move { theme_arrives(from, &text).await }).await;
-        let failure = ran.unwrap_or_else(|_| Err("it panicked, as said above".to_owned())).err()?;
+        let failure = ran.unwrap_or_else(|_| Err("it panicked, see above".to_owned())).err()?;
         Some(format!("== {name} of {from}\n{failure}"))
     });
     let failures: Vec<String> =
@@ -150,7 +147,7 @@ async fn every_theme_of_mariadb_arrives_in_mysql_or_is_listed() {
     themes_arrive(Flavor::MariaDb).await;
 }
 
-/// What people have every day.
+/// A database with common types, keys, views and programs.
 const EVERYDAY: &str = r#"SET NAMES utf8mb4, sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'; ALTER DATABASE CHARACTER SET utf8mb4;
 CREATE TABLE users (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(255) NOT NULL, email VARCHAR(191) COLLATE utf8mb4_unicode_ci NOT NULL, settings JSON, theme VARCHAR(20) AS (JSON_UNQUOTE(JSON_EXTRACT(settings, '$.theme'))) STORED, created_at TIMESTAMP NULL, updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, UNIQUE KEY (email), KEY (theme));
 INSERT INTO users (name, email, settings, updated_at) VALUES ('Ä 😀', 'a@example.org', '{"theme": "dark", "n": [1, 2.5, null, true]}', '2024-01-01'), ('B', 'b@example.org', NULL, '2024-01-02');
@@ -171,13 +168,13 @@ DELIMITER ;"#;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_everyday_database_needs_no_option_and_loses_nothing() {
     for flavor in FLAVORS {
-        let across = Across::new(flavor);
-        across.source.sql_in(&across.from, EVERYDAY).unwrap();
-        let report = across.clone(OnUnsupported::Refuse).await.unwrap();
+        let pair = CrossFamilyPair::new(flavor);
+        pair.source.sql_in(&pair.from, EVERYDAY).unwrap();
+        let report = pair.clone(OnUnsupported::Refuse).await.unwrap();
         let lost: Vec<&FidelityIssue> =
             report.fidelity.iter().filter(|found| found.severity > Severity::Note).collect();
         assert!(lost.is_empty(), "{lost:#?}");
-        across.judge(&report).unwrap_or_else(|failure| panic!("{failure}"));
+        pair.check(&report).unwrap_or_else(|failure| panic!("{failure}"));
         for query in [
             "SELECT * FROM live ORDER BY id; SELECT * FROM ranked ORDER BY r; SELECT total(1), label('é')",
             "SELECT collation_name LIKE 'utf8mb4%', is_nullable FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'live' ORDER BY ordinal_position",
@@ -186,7 +183,7 @@ async fn an_everyday_database_needs_no_option_and_loses_nothing() {
             "SELECT event_name, status, starts, event_comment FROM information_schema.events WHERE event_schema = DATABASE()",
         ] {
             let prints = |server: &Database, database: &str| server.sql_in(database, query).unwrap();
-            assert_eq!(prints(across.source, &across.from), prints(across.target, &across.to), "{query}");
+            assert_eq!(prints(pair.source, &pair.from), prints(pair.target, &pair.to), "{query}");
         }
     }
 }
@@ -200,23 +197,22 @@ async fn code_that_the_target_does_not_know_is_listed_and_refuses_nothing() {
                 ("odd", "SET sql_mode = ORACLE;\nDELIMITER //\nCREATE PROCEDURE odd AS BEGIN NULL; END//\nDELIMITER ;")
             }
         };
-        let across = Across::new(flavor);
-        across
-            .source
+        let pair = CrossFamilyPair::new(flavor);
+        pair.source
             .sql_in(
-                &across.from,
+                &pair.from,
                 &format!("CREATE TABLE t (a INT); CREATE VIEW v AS SELECT JSON_OBJECT('a', a) AS j FROM t; {odd}"),
             )
             .unwrap();
-        let report = across.clone(OnUnsupported::Refuse).await.unwrap();
-        let told: Vec<_> = report
+        let report = pair.clone(OnUnsupported::Refuse).await.unwrap();
+        let listed: Vec<_> = report
             .fidelity
             .iter()
             .filter(|f| f.severity > Severity::Note)
             .map(|f| (f.severity, f.object.name.as_str()))
             .collect();
-        assert_eq!(told, [(Severity::Error, name), (Severity::Warning, "v")], "{:#?}", report.fidelity);
+        assert_eq!(listed, [(Severity::Error, name), (Severity::Warning, "v")], "{:#?}", report.fidelity);
         assert_eq!(report.left_out.iter().map(|left| left.object.name.as_str()).collect::<Vec<_>>(), [name]);
-        assert_eq!(across.target.sql_in(&across.to, "SHOW TABLES").unwrap().trim(), "t\nv");
+        assert_eq!(pair.target.sql_in(&pair.to, "SHOW TABLES").unwrap().trim(), "t\nv");
     }
 }

@@ -1,7 +1,6 @@
-//! Promise: what cannot be at the target as it is at the source is told, and costs the clone nothing else.
+//! Objects that cannot be created exactly are reported, and everything else is cloned.
 //!
-//! Each file of `told/` is a database, written as those of `conformance/`: `-- fidelity: TEXT` is an entry of the report
-//! that reads so, as many as lines.
+//! Each file of `reported_differences/` is a database, in the format of `conformance/`: each line `-- fidelity: TEXT` is one entry of the report.
 
 use std::path::Path;
 
@@ -14,8 +13,8 @@ fn line(entry: &FidelityIssue) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_server_does_not_take_again_is_told_and_the_rest_is_there() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told");
+async fn definitions_that_a_server_refuses_are_reported_and_the_rest_is_cloned() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reported_differences");
     let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty());
@@ -47,7 +46,7 @@ async fn an_index_that_the_target_cannot_hold_is_found_before_anything_is_writte
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_default_that_asks_a_sequence_which_is_not_there_is_found_before_anything_is_written() {
+async fn a_default_of_a_missing_sequence_is_found_before_anything_is_written() {
     let bench = Bench::new(Flavor::MariaDb, "CREATE SEQUENCE own; CREATE TABLE fine (id INT DEFAULT NEXTVAL(own));");
     let elsewhere = format!("{}_elsewhere", bench.from);
     bench.pair.source.sql(&format!("CREATE DATABASE {elsewhere}; CREATE SEQUENCE {elsewhere}.s")).unwrap();
@@ -61,7 +60,7 @@ async fn a_default_that_asks_a_sequence_which_is_not_there_is_found_before_anyth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hidden_key_that_the_target_adds_is_told() {
+async fn a_hidden_key_that_the_target_adds_is_reported() {
     let bench = Bench::new(Flavor::MySql, "CREATE TABLE bare (v INT); INSERT INTO bare VALUES (1), (1);");
     let target = MySql::options().arg("--sql-generate-invisible-primary-key=1").start().unwrap();
     let plain = "CREATE USER plain@'%' IDENTIFIED BY 'p'; GRANT CREATE, DROP, ALTER, INDEX, SELECT, INSERT, DELETE, UPDATE, \
