@@ -74,10 +74,7 @@ pub(crate) fn kill_at(bench: &Bench, mut clone: Child, until: Until) {
 pub(crate) fn kill(bench: &Bench, mut clone: Child) {
     clone.kill().unwrap();
     clone.wait().unwrap();
-    let idle = || {
-        let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}'", bench.to);
-        bench.pair.target.sql(&sql).unwrap().trim() == "0"
-    };
+    let idle = || is_idle(&bench.pair.target, &bench.to);
     assert!(wait_until(idle), "the killed clone still has connections");
 }
 
@@ -243,7 +240,7 @@ async fn a_clone_through_an_archive_takes_the_missing_rows_from_there() {
         assert!(wait_until(staged), "the export is not complete");
         kill_quickly(clone);
         drop(lock.unwrap());
-        let idle = || state_of_lock(server, &bench.to);
+        let idle = || is_idle(server, &bench.to);
         assert!(wait_until(idle), "the killed clone is still there");
         let status = TargetJob::new(bench.target_url()).status().await.unwrap();
         assert!(status.staging.as_ref().is_some_and(|url| url.contains(&prefix)), "{status:?}");
@@ -263,10 +260,12 @@ pub(crate) fn kill_quickly(mut clone: Child) {
     clone.wait().unwrap();
 }
 
-/// Whether nobody holds the lock of clones into this database.
-fn state_of_lock(server: &Database, to: &str) -> bool {
+/// Whether the server has noticed that the clone into this database is gone: nobody uses it or holds its lock.
+fn is_idle(server: &Database, to: &str) -> bool {
     let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{to}'");
-    server.sql(&sql).unwrap().trim() == "0"
+    let status = Command::new(DBGRAFT).args(["status", &server.url_of(to), "--json"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    server.sql(&sql).unwrap().trim() == "0" && status["state"] != "running"
 }
 
 #[tokio::test(flavor = "multi_thread")]
