@@ -2,7 +2,6 @@
 //!
 //! The moments of the kills come from a seed. Each is a state that the journal shows, so that every phase has its share.
 
-
 use crate::common::{Bench, FLAVORS, wait_until};
 use crate::resume::{SHOP, kill, lines, run, state, stderr};
 use dbgraft::{CloneJob, CloneOptions, CloneState, ErrorKind, TargetJob};
