@@ -12,8 +12,11 @@ PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/
 RELEASES := --mysql56 --mariadb105 --mariadb118
 # The servers of the demo: mysql or mariadb.
 DEMO ?= mysql
+# The kills of the soak test, and the first seed.
+KILLS ?= 200
+SEED ?= 1
 
-.PHONY: help demo demo-regions test test-rust test-python test-node test-versions lint bench bench-regions agent wheel npm browser tools releases compiler python nodejs
+.PHONY: help demo demo-regions test test-rust test-python test-node test-versions soak lint bench bench-regions agent wheel npm browser tools releases compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -63,6 +66,11 @@ test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, an
 	cd bindings-python && ../target/python/env/bin/mypy
 	cd bindings-python && ../target/python/env/bin/stubtest dbgraft._native
 	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- target/python/env/bin/pytest -q bindings-python/tests
+
+soak: tools ## Kill clones in every phase, resume or abandon them, and compare (KILLS=200, SEED=1)
+	cargo build --workspace --bins
+	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --mysql --mariadb --s3 -- \
+		cargo test --workspace --test integration -- --ignored --nocapture --test-threads 1 soak::
 
 lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python
 	cargo fmt --check

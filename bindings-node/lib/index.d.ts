@@ -72,8 +72,10 @@ export interface EngineOptions {
   lockWait?: number | string;
   /** Do not request the global read lock while a statement has been running at the source for this many seconds; default: 2; 0 disables the check. */
   lockGuard?: number | string;
-  /** Read without a consistent snapshot. */
+  /** Read without a consistent snapshot. With `resume`, tables may be of several moments. */
   noConsistency?: boolean;
+  /** Go on with a clone that was killed, by the same source, target and options. */
+  resume?: boolean;
 }
 
 /** The engine's options, and those of this package. */
@@ -105,6 +107,12 @@ export function plan(source: SourceLike, target: TargetLike, options?: CloneOpti
 
 /** Compares the rows of both ends without changing either. Differences are not errors: they are in the comparison. */
 export function verify(source: SourceLike, target: TargetLike, options?: CloneOptions): Promise<Comparison>;
+
+/** Returns what the target knows of a clone into it: how far it is, or that it was killed. Changes nothing. */
+export function status(target: string | URL, options?: CloneOptions): Promise<TargetStatus>;
+
+/** Removes what a killed clone has left in the target, its staging archive too. What was there before stays. */
+export function abandon(target: string | URL, options?: CloneOptions): Promise<Abandoned>;
 
 /** A clone as a job. Each method but `cancel` starts it. */
 export class CloneJob implements AsyncIterable<Event> {
@@ -386,6 +394,22 @@ export interface TablePlan {
   filter: string | null;
   chunk_key: string[];
   chunks: Chunk[];
+  /** The position that its rows are of, if an earlier run of a resumed clone read them. */
+  position?: Position;
+}
+
+/** What a target records of the job that writes into it. */
+export interface JobDescription {
+  /** A random name. */
+  id: string;
+  source: string;
+  /** The URL of the staging archive. */
+  staging: string | null;
+  keeps_staging: boolean;
+  fidelity: FidelityIssue[];
+  warnings: string[];
+  /** Whether a resume reads all tables again that are not complete. */
+  reads_again: boolean;
 }
 
 export interface Plan {
@@ -400,6 +424,8 @@ export interface Plan {
   warnings: string[];
   /** The views that are invalid at the source. */
   invalid: ObjectRef[];
+  /** The job; none before the snapshot. */
+  job?: JobDescription;
 }
 
 export type Severity = 'note' | 'warning' | 'error';
@@ -449,6 +475,66 @@ export interface ObjectReport {
   bytes: number;
   seconds: number;
   warnings: string[];
+  /** The position that the rows of this table are of, if it is not that of the report. */
+  position: Position | null;
+}
+
+/** How a clone was resumed. */
+export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'read_again' | 'several_moments';
+
+/** How far a clone has come with one table. */
+export interface TableProgress {
+  table: number;
+  name: string;
+  rows: number;
+  bytes: number;
+  /** Whether the table has all rows and indexes. */
+  complete: boolean;
+}
+
+/** What a target knows of a clone into it. */
+export interface TargetStatus {
+  target: string;
+  state: 'none' | 'running' | 'dead' | 'unfinished' | 'damaged' | 'finished';
+  /** The state in one line, with what can be done. */
+  message: string;
+  source: string | null;
+  /** When the clone began, by the target's clock in UTC. */
+  started: string | null;
+  dbgraft: string | null;
+  /** The URL of the staging archive. */
+  staging: string | null;
+  /** The number of tables that are complete. */
+  complete: number;
+  rows: number;
+  bytes: number;
+  /** The estimated number of all rows. */
+  rows_total: number;
+  bytes_total: number;
+  tables: TableProgress[];
+}
+
+/** What `abandon` has removed. */
+export interface Abandoned {
+  target: string;
+  /** The source's URL; null if there was no clone to abandon. */
+  source: string | null;
+  /** The URL of the staging archive that was removed. */
+  staging: string | null;
+  message: string;
+}
+
+/** What a resumed clone took over, and what it read again. */
+export interface Resumption {
+  case: ResumeCase;
+  /** When the clone began, by the target's clock in UTC. */
+  started: string;
+  /** The tables that were complete. */
+  taken_over: string[];
+  /** The tables of which some batches were there. */
+  continued: string[];
+  /** The tables that were read as a whole in this run. */
+  read_again: string[];
 }
 
 /** The result of `clone`. */
@@ -468,6 +554,8 @@ export interface Report {
   rows: number;
   bytes: number;
   seconds: number;
+  /** What a resumed clone took over from an earlier run. */
+  resumed: Resumption | null;
 }
 
 export interface Verification {
@@ -514,4 +602,5 @@ export type Event =
       /** Seconds. */
       elapsed: number; eta: number | null;
     }
+  | { event: 'resumed'; message: string }
   | { event: 'warning'; message: string };

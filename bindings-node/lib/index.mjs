@@ -1,5 +1,5 @@
 import dbgraft from './index.js';
 
 export const {
-  clone, plan, verify, CloneJob, CloneError, fromRows, readBatches, optionNames, executable, version,
+  clone, plan, verify, status, abandon, CloneJob, CloneError, fromRows, readBatches, optionNames, executable, version,
 } = dbgraft;

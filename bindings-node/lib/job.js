@@ -221,4 +221,4 @@ class CloneJob {
 const runOnce = CloneJob.runOnce;
 delete CloneJob.runOnce;
 
-module.exports = { CloneJob, runOnce };
+module.exports = { CloneJob, runOnce, splitOptions };

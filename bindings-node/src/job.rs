@@ -208,7 +208,7 @@ fn size(bytes: Result<usize>) -> napi::Result<f64> {
     bytes.map(|bytes| bytes as f64).map_err(|error| to_exception(&error))
 }
 
-fn options(json: &str) -> Result<CloneOptions> {
+pub(crate) fn options(json: &str) -> Result<CloneOptions> {
     let given = serde_json::from_str(json).map_err(|error| Error::usage("options are an object").caused_by(error))?;
     CloneOptions::from_json(given, NamingStyle::Camel)
 }

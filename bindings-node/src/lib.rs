@@ -12,6 +12,7 @@ mod outcome;
 mod selector;
 mod sink;
 mod source;
+mod target;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +26,18 @@ use napi_derive::napi;
 #[napi]
 pub fn option_names() -> Vec<String> {
     CloneOptions::names(NamingStyle::Camel)
+}
+
+/// Runs `status` or `abandon` on a target; options are JSON. Returns the outcome as JSON.
+#[napi]
+pub async fn run_target_job(
+    verb: String,
+    target: String,
+    options: String,
+    password: Option<String>,
+    archive_passphrase: Option<String>,
+) -> String {
+    target::run(&verb, target, &options, password, archive_passphrase).await
 }
 
 /// Defines a table, as JSON. `columns` alternates names and definitions.

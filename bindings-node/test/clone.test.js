@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 
-import { CloneError, CloneJob, clone, executable, optionNames, plan, verify } from 'dbgraft';
+import { CloneError, CloneJob, abandon, clone, executable, optionNames, plan, status, verify } from 'dbgraft';
 
 import { FLAVORS, compare, exists, lasting, pair, shop, sql, table } from './setup.js';
 
@@ -21,6 +23,24 @@ for (const flavor of FLAVORS) {
     assert.deepEqual(lasting(report), lasting(ofCommand));
   });
 }
+
+test('a clone that is killed is known to its target, and is undone', async () => {
+  const names = shop('MYSQL');
+  const running = spawn(executable, ['clone', names.source, names.target, '--max-rate', '200K', '--progress', 'none']);
+  const ended = once(running, 'exit');
+  while ((await status(names.target)).rows === 0) await setTimeout(50);
+  running.kill('SIGKILL');
+  await ended;
+  while ((await status(names.target)).state === 'running') await setTimeout(50);
+  const left = await status(new URL(names.target));
+  assert.equal(left.state, 'dead');
+  assert.ok(left.tables.length > 0 && left.message.includes('--resume'));
+  await assert.rejects(clone(names.source, names.target, { resume: true }), ({ code }) => code === 'PREFLIGHT');
+  assert.equal((await abandon(names.target)).message, 'the clone was undone');
+  assert.equal(await exists(names.target), false);
+  assert.equal((await status(names.target)).state, 'none');
+  await assert.rejects(status('mysql://nobody@127.0.0.1:1/d'), CloneError);
+});
 
 test('a partial clone goes through S3', async () => {
   const names = shop('MYSQL');

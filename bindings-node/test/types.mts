@@ -1,5 +1,5 @@
 // Compiled in strict mode by the tests: what users write has these types.
-import { clone, CloneError, CloneJob, fromRows, optionNames, plan, readBatches, verify } from 'dbgraft';
+import { abandon, clone, CloneError, CloneJob, fromRows, optionNames, plan, readBatches, status, verify } from 'dbgraft';
 import type { Batch, CloneOptions, EngineOptions, Event, Report, Sink, Source } from 'dbgraft';
 
 // Each option, and nothing else.
@@ -8,7 +8,7 @@ const all: { [Name in keyof Required<EngineOptions>]: true } = {
   agentCredentials: true, insecureAcceptAnyHostKey: true, include: true, exclude: true, where: true, triggers: true,
   routines: true, events: true, schemaOnly: true, dataOnly: true, ifExists: true, recreateDatabase: true, definer: true,
   onUnsupported: true, verify: true, listRows: true, threads: true, memory: true, maxRate: true, skipBinlog: true,
-  noConsistency: true, encrypt: true, allOrNothing: true, lockWait: true, lockGuard: true,
+  noConsistency: true, encrypt: true, allOrNothing: true, lockWait: true, lockGuard: true, resume: true,
 };
 export const typed: boolean = optionNames.every((name) => all[name]);
 
@@ -25,6 +25,8 @@ export async function use(): Promise<number> {
   const report: Report = await clone('mysql://a/b', new URL('mysql://c/d'), options);
   const overview = await plan('mysql://a/b', 'mysql://c/d');
   const comparison = await verify('mysql://a/b', 'mysql://c/d', { listRows: true });
+  const { state, tables } = await status('mysql://c/d', { targetPassword: 'x' });
+  if (state === 'dead' && tables.some(({ complete }) => !complete)) console.log((await abandon('mysql://c/d')).message);
   const job = new CloneJob('mysql://a/b', 'mysql://c/d').start();
   for await (const event of job) if (event.event === 'warning') console.log(event.message.length);
   try {

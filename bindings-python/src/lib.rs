@@ -10,6 +10,7 @@ mod runtime;
 mod selector;
 mod sink;
 mod source;
+mod target;
 
 /// The native module of dbgraft.
 #[pyo3::pymodule]
@@ -23,6 +24,8 @@ mod _native {
     use crate::error::NativeError;
     #[pymodule_export]
     use crate::job::Job;
+    #[pymodule_export]
+    use crate::target::run_target_job;
 
     use crate::error::{internal, to_exception};
 

@@ -29,6 +29,27 @@ def test_a_clone_is_the_same_database_and_its_report_counts_it(bench: Bench) -> 
     assert "rows" in repr(report) and "<table>" in report._repr_html_()
 
 
+def test_a_clone_that_is_killed_is_known_to_its_target_and_is_undone(bench: Bench) -> None:
+    bench.sample()
+    command = [sys.executable, "-m", "dbgraft", "clone", bench.source, bench.target]
+    with subprocess.Popen([*command, "--max-rate=200K", "--progress=none"]) as running:
+        while dbgraft.status(bench.target).rows == 0:
+            assert running.poll() is None
+        running.kill()
+    while (left := dbgraft.status(bench.target)).state == "running":
+        pass
+    assert left.state == "dead" and "--resume" in left.message and left.tables
+    with pytest.raises(dbgraft.PreflightError, match="no-consistency"):
+        dbgraft.clone(bench.source, bench.target, resume=True)
+    assert dbgraft.abandon(bench.target).message == "the clone was undone"
+    assert dbgraft.status(bench.target).state == "none"
+    dbgraft.clone(bench.source, bench.target)
+    report = dbgraft.clone(bench.source, bench.target, resume=True)
+    assert report.resumed is not None and report.resumed.case == "finished"
+    with pytest.raises(dbgraft.ConnectionFailedError):
+        dbgraft.status("mysql://nobody@127.0.0.1:1/d")
+
+
 def test_a_clone_through_s3_reports_its_events(mysql: Bench, caplog: pytest.LogCaptureFixture) -> None:
     mysql.small()
     events: list[dbgraft.Event] = []

@@ -6,12 +6,16 @@ mod job_report;
 mod job_run;
 mod legs;
 mod preflight;
+mod resume;
+mod target_job;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+
+pub use self::target_job::TargetJob;
 
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;
@@ -156,8 +160,14 @@ impl CloneJob {
     pub async fn run(self) -> Result<Report> {
         let started = Instant::now();
         let job = self.open(true).await?;
-        let (plan, outcome, preflight) = job.finish(job.until_cancelled(job.clone_all()).await).await?;
-        let (report, refused) = job.report(&plan, outcome, preflight, started.elapsed().as_secs_f64());
+        let work = async {
+            match job.options.resume {
+                true => job.resume().await,
+                false => job.clone_all().await,
+            }
+        };
+        let cloned = job.finish(job.until_cancelled(work).await).await?;
+        let (report, refused) = job.report(cloned, started.elapsed().as_secs_f64());
         report.into_result(&refused)
     }
 

@@ -109,6 +109,11 @@ pub enum Event {
         #[serde(flatten)]
         amount: LegProgress,
     },
+    /// How a clone is resumed.
+    Resumed {
+        /// The case, in one line.
+        message: String,
+    },
     /// A warning, which the report repeats.
     Warning {
         /// The warning, in one line.

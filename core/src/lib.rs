@@ -29,6 +29,7 @@ mod batch;
 mod bounded_file;
 mod catalog;
 mod clone;
+mod clone_record;
 mod dial;
 mod endpoint;
 mod engine;
@@ -56,7 +57,8 @@ pub mod codec;
 pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
-pub use clone::CloneJob;
+pub use clone::{CloneJob, TargetJob};
+pub use clone_record::{Abandoned, CloneRecord, CloneState, TableProgress, TargetStatus};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventQueue, LegName, LegProgress, Phase};
@@ -67,9 +69,10 @@ pub use options::{
     parse_size,
 };
 pub use plan::{
-    Chunk, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection, SnapshotMethod, TablePlan,
+    Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,
+    SnapshotMethod, TablePlan,
 };
-pub use report::{Finding, Note, ObjectReport, PlanReport, Report};
+pub use report::{Finding, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{Sink, UndoRecorder};

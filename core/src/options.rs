@@ -252,8 +252,10 @@ pub struct CloneOptions {
     /// because all other statements would wait behind both. 0 disables the check.
     #[serde(deserialize_with = "json::seconds")]
     pub lock_guard: u64,
-    /// Read without a consistent snapshot.
+    /// Read without a consistent snapshot. With `resume`, tables may be of several moments.
     pub no_consistency: bool,
+    /// Go on with a clone that was killed, by the same source, target and options.
+    pub resume: bool,
 }
 
 impl Default for CloneOptions {
@@ -291,6 +293,7 @@ impl Default for CloneOptions {
             lock_wait: 60,
             lock_guard: 2,
             no_consistency: false,
+            resume: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
+use crate::codec::Digest;
 use crate::fidelity::FidelityIssue;
 
 /// The objects that a selector chose from a catalog.
@@ -157,6 +158,10 @@ pub struct TablePlan {
     pub chunk_key: Vec<String>,
     /// The chunks in key order; empty if no rows are cloned.
     pub chunks: Vec<Chunk>,
+    /// The position of the snapshot that its rows are of, if it is not that of the plan: an earlier run of a resumed
+    /// clone read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
 }
 
 /// The plan of a clone: everything that a sink needs before the first row.
@@ -185,6 +190,35 @@ pub struct Plan {
     /// Warnings of the source.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The job that the plan belongs to; empty before its snapshot.
+    #[serde(default, skip_serializing_if = "JobDescription::is_empty")]
+    pub job: JobDescription,
+}
+
+/// What a sink records of the job that writes into it, so that a later process can resume or abandon it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobDescription {
+    /// A random name.
+    pub id: String,
+    /// The source's URL, without secrets.
+    pub source: String,
+    /// The URL of the staging archive of a clone `--via` an archive.
+    pub staging: Option<String>,
+    /// Whether the staging archive is kept after the clone.
+    pub keeps_staging: bool,
+    /// The differences between source and target that the preflight found.
+    pub fidelity: Vec<FidelityIssue>,
+    /// The warnings of the preflight.
+    pub warnings: Vec<String>,
+    /// Whether a resume reads all tables again that are not complete, at another moment than the complete ones.
+    pub reads_again: bool,
+}
+
+impl JobDescription {
+    fn is_empty(&self) -> bool {
+        self.id.is_empty()
+    }
 }
 
 impl Plan {
@@ -197,6 +231,7 @@ impl Plan {
             filter: chosen.filter.clone(),
             chunk_key: Vec::new(),
             chunks: if selection.rows { vec![Chunk::whole()] } else { Vec::new() },
+            position: None,
         });
         let objects: BTreeSet<&ObjectRef> = selection.objects.iter().collect();
         let definitions = catalog.definitions.iter().filter(|definition| objects.contains(&definition.object));
@@ -211,6 +246,7 @@ impl Plan {
             invalid: Vec::new(),
             fidelity: Vec::new(),
             warnings: Vec::new(),
+            job: JobDescription::default(),
         }
     }
 
@@ -225,9 +261,25 @@ impl Plan {
     }
 }
 
-/// The batches that a sink already holds when it begins. The engine does not write them again.
+/// What a sink already holds when it begins. The engine does not write it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeState {
-    /// The durable batches.
+    /// The durable batches of tables that are not complete.
     pub loaded: BTreeSet<BatchId>,
+    /// The tables that are complete.
+    #[serde(default)]
+    pub complete: Vec<CompleteTable>,
+}
+
+/// A table that a sink holds completely: all its rows and indexes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteTable {
+    /// The number of the table in the plan.
+    pub table: u32,
+    /// The number of rows.
+    pub rows: u64,
+    /// The bytes of row text.
+    pub bytes: u64,
+    /// The digest of each chunk of the plan, in their order.
+    pub chunks: Vec<Digest>,
 }

@@ -126,6 +126,9 @@ pub struct ObjectReport {
     pub seconds: f64,
     /// Warnings about this object.
     pub warnings: Vec<String>,
+    /// The position that the rows of this table are of, if it is not that of the report.
+    #[serde(default)]
+    pub position: Option<Position>,
 }
 
 /// The result of a clone.
@@ -160,6 +163,55 @@ pub struct Report {
     pub bytes: u64,
     /// The duration of the job in seconds.
     pub seconds: f64,
+    /// What a resumed clone took over from an earlier run.
+    #[serde(default)]
+    pub resumed: Option<Resumption>,
+}
+
+/// How a clone was resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumeCase {
+    /// The clone was complete already.
+    Finished,
+    /// All rows were there; the source was not asked.
+    NoRowMissing,
+    /// The missing rows came from an archive: all rows are of one moment.
+    OneMoment,
+    /// No table was complete: all are read again, at one moment.
+    ReadAgain,
+    /// Tables that were not complete were read again, at another moment.
+    SeveralMoments,
+}
+
+impl ResumeCase {
+    /// The line by which a run says what it does.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Finished => "there is nothing to resume: the clone is complete",
+            Self::NoRowMissing => "resumed: all rows are there, and the source is not asked for any",
+            Self::OneMoment => "resumed: the missing rows come from the archive, so that all are of one moment",
+            Self::ReadAgain => "resumed: no table was complete, so that all are read again, at one moment",
+            Self::SeveralMoments => {
+                "resumed: tables that were not complete are read again as a whole, so that tables are of several moments"
+            }
+        }
+    }
+}
+
+/// What a resumed clone took over, and what it read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// The case.
+    pub case: ResumeCase,
+    /// When the clone began, by the target's clock in UTC.
+    pub started: String,
+    /// The tables that were complete.
+    pub taken_over: Vec<String>,
+    /// The tables of which some batches were there.
+    pub continued: Vec<String>,
+    /// The tables that were read as a whole in this run.
+    pub read_again: Vec<String>,
 }
 
 impl Report {

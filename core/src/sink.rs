@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::FidelityIssue;
@@ -23,7 +24,8 @@ pub type UndoRecorder = Arc<dyn Fn(Value) + Send + Sync>;
 ///
 /// Order of calls: [`check`](Self::check), any number of times; then [`begin`](Self::begin) once; then
 /// [`write`](Self::write) for each batch, several at a time and in any order; [`complete`](Self::complete) once for
-/// each table after its last batch; and finally either [`finish`](Self::finish) or [`abort`](Self::abort).
+/// each table after its last batch; and finally either [`finish`](Self::finish) and [`conclude`](Self::conclude) or
+/// [`abort`](Self::abort).
 ///
 /// With `--verify` the engine calls [`count`](Self::count) or [`digest`](Self::digest) for the chunks of complete
 /// tables while other tables load. `dbgraft verify` calls [`counterparts`](Self::counterparts), then only these, then
@@ -50,7 +52,13 @@ pub trait Sink: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Prepares for the rows: creates the database and the tables. Returns the batches that are already durable.
+    /// Returns the clone that has begun in this sink and not ended. Changes nothing.
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        Ok(None)
+    }
+
+    /// Prepares for the rows: creates the database and the tables. Returns what is already durable: with the option
+    /// `resume`, what an earlier process wrote by the same plan.
     async fn begin(&self, plan: &Plan) -> Result<ResumeState>;
 
     /// How many calls of [`write`](Self::write) run at a time when `threads` connections load. A remote sink returns
@@ -116,6 +124,12 @@ pub trait Sink: Send + Sync {
 
     /// Adds foreign keys, views, routines, triggers and events after all rows. Returns notes for the report.
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
+
+    /// Forgets the job, after [`finish`](Self::finish) and after the removal of a staging archive: from here on the clone
+    /// is complete. The engine calls it again after a retryable error.
+    async fn conclude(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Sets the recorder that receives an undo record before the sink creates anything. An agent's sink needs it: the
     /// agent may be killed, and a sink in another process then removes what the records name.

@@ -115,6 +115,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Whether a later process can read the same rows in the same batches again, as those of an archive.
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+
     /// Returns notes about the rows that were read. Called once, after the last chunk.
     async fn notes(&self) -> Result<Vec<Note>> {
         Ok(Vec::new())

@@ -31,7 +31,7 @@ from ._errors import (
     UnsupportedError,
     UsageError,
 )
-from ._events import Event, FinishedEvent, PhaseEvent, ProgressEvent, StartedEvent, WarningEvent
+from ._events import Event, FinishedEvent, PhaseEvent, ProgressEvent, ResumedEvent, StartedEvent, WarningEvent
 from ._executable import executable
 from ._job import CloneJob, Job, Listener, Selector
 from ._native import Batch
@@ -48,6 +48,7 @@ from ._reports import (
     DifferingRow,
     FidelityIssue,
     Finding,
+    JobDescription,
     ObjectRef,
     ObjectReport,
     OmittedObject,
@@ -55,6 +56,7 @@ from ._reports import (
     PlanReport,
     Position,
     Report,
+    Resumption,
     SelectedTable,
     Selection,
     Server,
@@ -63,6 +65,7 @@ from ._reports import (
     Verification,
 )
 from ._rows import Rows, Tables
+from ._target import Abandoned, TableProgress, TargetStatus, abandon, abandon_async, status, status_async
 from ._values import decode
 
 if TYPE_CHECKING:
@@ -201,6 +204,7 @@ async def verify_async(
 
 
 __all__ = [
+    "Abandoned",
     "AuthenticationError",
     "Batch",
     "CallbackError",
@@ -226,6 +230,7 @@ __all__ = [
     "IncompleteError",
     "InternalError",
     "Job",
+    "JobDescription",
     "ObjectRef",
     "ObjectReport",
     "OmittedObject",
@@ -238,6 +243,8 @@ __all__ = [
     "PreflightError",
     "ProgressEvent",
     "Report",
+    "ResumedEvent",
+    "Resumption",
     "Rows",
     "SelectedTable",
     "Selection",
@@ -249,11 +256,15 @@ __all__ = [
     "StorageError",
     "Table",
     "TablePlan",
+    "TableProgress",
     "Tables",
+    "TargetStatus",
     "UnsupportedError",
     "UsageError",
     "Verification",
     "WarningEvent",
+    "abandon",
+    "abandon_async",
     "catalog_of",
     "clone",
     "clone_async",
@@ -261,6 +272,8 @@ __all__ = [
     "executable",
     "plan",
     "plan_async",
+    "status",
+    "status_async",
     "verify",
     "verify_async",
 ]

@@ -64,6 +64,13 @@ class ProgressEvent(Event):
 
 
 @dataclass(frozen=True)
+class ResumedEvent(Event):
+    """How a clone is resumed."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class WarningEvent(Event):
     """A warning, which the report repeats."""
 
@@ -75,6 +82,7 @@ _EVENTS: dict[str, type[Event]] = {
     "started": StartedEvent,
     "finished": FinishedEvent,
     "progress": ProgressEvent,
+    "resumed": ResumedEvent,
     "warning": WarningEvent,
 }
 

@@ -14,6 +14,7 @@ __all__ = [
     "leave",
     "option_names",
     "plan_of",
+    "run_target_job",
     "version",
 ]
 
@@ -81,6 +82,11 @@ class Job:
 
 def option_names() -> list[str]: ...
 def default_options() -> str: ...
+def run_target_job(
+    verb: str, target: str, options: str, *, password: Optional[str], archive_passphrase: Optional[str]
+) -> str:
+    """Run `status` or `abandon` on a target, and return the result as JSON. Blocks this thread only."""
+
 def version() -> str: ...
 def catalog_of(tables: list[tuple[str, list[tuple[str, str]], list[str], int]]) -> str: ...
 def plan_of(catalog: str, selection: str) -> str: ...

@@ -48,6 +48,7 @@ class Options(TypedDict, total=False):
     lock_wait: Union[int, str]
     lock_guard: Union[int, str]
     no_consistency: bool
+    resume: bool
 
 
 def options_to_json(options: Mapping[str, Any]) -> str:

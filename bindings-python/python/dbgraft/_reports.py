@@ -196,11 +196,28 @@ class TablePlan(JsonValue):
     filter: Optional[str] = None
     chunk_key: tuple[str, ...] = ()
     chunks: tuple[Chunk, ...] = ()
+    position: Optional[Position] = None
+    """The position that its rows are of, if an earlier run of a resumed clone read them."""
 
     @property
     def name(self) -> str:
         """The table's name."""
         return self.table.name
+
+
+@dataclass(frozen=True)
+class JobDescription(JsonValue):
+    """What a target records of the job that writes into it."""
+
+    id: str = ""
+    source: str = ""
+    staging: Optional[str] = None
+    """The URL of the staging archive."""
+    keeps_staging: bool = False
+    fidelity: tuple[FidelityIssue, ...] = ()
+    warnings: tuple[str, ...] = ()
+    reads_again: bool = False
+    """Whether a resume reads all tables again that are not complete."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +235,8 @@ class Plan(JsonValue):
     warnings: tuple[str, ...] = ()
     invalid: tuple[ObjectRef, ...] = ()
     """The views that are invalid at the source."""
+    job: JobDescription = JobDescription()
+    """The job; without a name before the snapshot."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +344,24 @@ class ObjectReport(JsonValue):
     bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    position: Optional[Position] = None
+    """The position that the rows of this table are of, if it is not that of the report."""
+
+
+@dataclass(frozen=True)
+class Resumption(JsonValue):
+    """What a resumed clone took over, and what it read again."""
+
+    case: str
+    """`finished`, `no_row_missing`, `one_moment`, `read_again` or `several_moments`."""
+    started: str
+    """When the clone began, by the target's clock in UTC."""
+    taken_over: tuple[str, ...] = ()
+    """The tables that were complete."""
+    continued: tuple[str, ...] = ()
+    """The tables of which some batches were there."""
+    read_again: tuple[str, ...] = ()
+    """The tables that were read as a whole in this run."""
 
 
 @dataclass(frozen=True)
@@ -347,6 +384,8 @@ class Report(JsonValue):
     bytes: int
     seconds: float
     verified: Optional[Verification] = None
+    resumed: Optional[Resumption] = None
+    """What a resumed clone took over from an earlier run."""
 
     def __repr__(self) -> str:
         """Format on one line."""

@@ -125,6 +125,7 @@ impl AgentService {
                 to_json(self.sink()?.unsupported(&catalog, &selection).await)
             }
             AgentCall::Existing => to_json(self.sink()?.existing().await),
+            AgentCall::CloneRecord => to_json(self.sink()?.clone_record().await),
             AgentCall::Begin(plan) => to_json(self.sink()?.begin(&plan).await),
             AgentCall::Complete(table) => {
                 let _permit = self.acquire_load_permit().await;
@@ -132,6 +133,7 @@ impl AgentService {
             }
             AgentCall::Counterparts(plan) => to_json(self.sink()?.counterparts(&plan).await),
             AgentCall::Finish(plan) => to_json(self.sink()?.finish(&plan).await),
+            AgentCall::Conclude => to_json(self.sink()?.conclude().await),
             AgentCall::AdoptUndoRecords(records) => to_json(self.sink().map(|sink| sink.adopt_undo_records(records))),
             AgentCall::Abort => to_json(self.sink()?.abort().await),
             AgentCall::Count { role, table, chunk } => to_json(match role {

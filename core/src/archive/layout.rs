@@ -20,6 +20,8 @@ pub(super) const PLAN: &str = "plan.json";
 pub(super) const MANIFEST: &str = "manifest.json";
 /// The prefix of every batch's key.
 pub(super) const DATA: &str = "data/";
+/// The prefix of the documents of complete tables, which an export keeps until its manifest is written.
+pub(super) const PROGRESS: &str = "progress/";
 /// The format that this version writes and reads. Format 1 has neither totals nor digests of its documents: it cannot
 /// be checked for missing batches.
 const FORMAT: u32 = 2;
@@ -41,7 +43,23 @@ pub(super) fn is_archive_key(key: &str) -> bool {
         Some(number(table) && number(chunk) && number(batch))
     };
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    name.starts_with(TEMPORARY) || batch(key) == Some(true)
+    name.starts_with(TEMPORARY) || batch(key) == Some(true) || progress_table(key).is_some()
+}
+
+/// The key of the document of a complete table.
+pub(super) fn progress_key(table: u32) -> String {
+    format!("{PROGRESS}{table}.json")
+}
+
+/// The table of a key of [`progress_key`].
+pub(super) fn progress_table(key: &str) -> Option<u32> {
+    let number = key.strip_prefix(PROGRESS)?.strip_suffix(".json")?;
+    number.parse().ok().filter(|table| progress_key(*table) == key)
+}
+
+/// The table of a key of [`batch_key`].
+pub(super) fn batch_table(key: &str) -> Option<u32> {
+    key.strip_prefix(DATA)?.split_once('/')?.0.parse().ok()
 }
 
 /// A batch in the manifest; its number is its position in the list.
@@ -102,6 +120,28 @@ pub(super) struct ChunkEntry {
     pub(super) batches: Vec<BatchEntry>,
 }
 
+impl ChunkEntry {
+    /// Builds the entries of a table's chunks from the receipts of its batches.
+    ///
+    /// # Errors
+    /// Those of [`Manifest::new`].
+    pub(super) fn of_table(table: &TablePlan, receipts: &BTreeMap<BatchId, Receipt>) -> Result<Vec<Self>> {
+        let number = table.number;
+        let id = |chunk, batch| BatchId { table: number, chunk, batch };
+        let own = receipts.range(id(0, 0)..=id(u32::MAX, u32::MAX));
+        entries(table.chunks.iter().map(|chunk| (number, chunk.number)), own)
+    }
+
+    /// The receipts of the chunk's batches.
+    pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> + '_ {
+        (0..).zip(&self.batches).map(|(batch, entry)| {
+            let id = BatchId { table: self.table, chunk: self.chunk, batch };
+            let &BatchEntry { rows, bytes, stored, digest } = entry;
+            Receipt { id, rows, bytes, stored, digest }
+        })
+    }
+}
+
 /// The contents of a complete archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -119,21 +159,13 @@ impl Manifest {
     /// # Errors
     /// `Internal` when a batch before the last one of its chunk is missing, or one belongs to no chunk of the plan.
     pub(super) fn new(plan: &Plan, receipts: &BTreeMap<BatchId, Receipt>) -> Result<Self> {
-        let mut seen: BTreeMap<(u32, u32), Vec<BatchEntry>> = chunks(plan).map(|chunk| (chunk, Vec::new())).collect();
-        for (id, receipt) in receipts {
-            let batches =
-                seen.get_mut(&(id.table, id.chunk)).ok_or_else(|| incomplete(*id, "is in no chunk of the plan"))?;
-            if usize::try_from(id.batch) != Ok(batches.len()) {
-                return Err(incomplete(*id, "came without the one before it"));
-            }
-            batches.push(BatchEntry::from(receipt));
-        }
-        let entry = |((table, chunk), batches): (_, Vec<_>)| {
-            let total = BatchTotals::of_entries(&batches);
-            ChunkEntry { table, chunk, total, batches }
-        };
-        let chunks: Vec<_> = seen.into_iter().map(entry).collect();
+        let chunks = entries(chunks(plan), receipts.iter())?;
         Ok(Self { plan: digest(&raw(plan)?), tables: tables(plan, &chunks), chunks })
+    }
+
+    /// The number, the rows and the bytes of text of each table.
+    pub(super) fn table_totals(&self) -> impl Iterator<Item = (u32, u64, u64)> + '_ {
+        self.tables.iter().map(|entry| (entry.table, entry.total.rows, entry.total.bytes))
     }
 
     /// Compares the manifest with the plan and its digest, and its totals with its entries.
@@ -158,6 +190,27 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Builds the entries of chunks from the receipts of all their batches.
+fn entries<'a>(
+    chunks: impl Iterator<Item = (u32, u32)>,
+    receipts: impl Iterator<Item = (&'a BatchId, &'a Receipt)>,
+) -> Result<Vec<ChunkEntry>> {
+    let mut seen: BTreeMap<(u32, u32), Vec<BatchEntry>> = chunks.map(|chunk| (chunk, Vec::new())).collect();
+    for (id, receipt) in receipts {
+        let batches =
+            seen.get_mut(&(id.table, id.chunk)).ok_or_else(|| incomplete(*id, "is in no chunk of the plan"))?;
+        if usize::try_from(id.batch) != Ok(batches.len()) {
+            return Err(incomplete(*id, "came without the one before it"));
+        }
+        batches.push(BatchEntry::from(receipt));
+    }
+    let entry = |((table, chunk), batches): (_, Vec<_>)| {
+        let total = BatchTotals::of_entries(&batches);
+        ChunkEntry { table, chunk, total, batches }
+    };
+    Ok(seen.into_iter().map(entry).collect())
 }
 
 /// Sums the chunks of each table of the plan.

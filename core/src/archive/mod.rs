@@ -2,13 +2,16 @@
 
 mod batch_index;
 mod layout;
+mod progress;
 mod reader;
 mod remove;
 mod restrict;
+mod status;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub(crate) use reader::ArchiveReader;
 pub(crate) use remove::remove;
+pub(crate) use status::{ArchiveStatus, status, written_plan};
 pub(crate) use writer::ArchiveWriter;

@@ -115,6 +115,11 @@ impl ArchiveReader {
         Ok(&self.archive().await?.plan)
     }
 
+    /// The random name of the job that wrote it; empty for an archive of an older version.
+    pub(crate) async fn job(&self) -> Result<&str> {
+        Ok(&self.archive().await?.plan.job.id)
+    }
+
     /// The address of the archive, without secrets.
     pub(crate) fn url(&self) -> String {
         self.store.url("")
@@ -146,6 +151,10 @@ impl Source for ArchiveReader {
         })?;
         let first = BatchId { table: number, chunk: chunk.number, batch: 0 };
         Ok(batches(&self.store, entries(&archive.index, first), table.number, memory))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        !self.following
     }
 
     async fn close(&self) -> Result<()> {

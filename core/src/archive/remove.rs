@@ -1,6 +1,6 @@
 //! Removes an archive.
 
-use super::layout::{DATA, MANIFEST, PLAN, is_archive_key};
+use super::layout::{DATA, MANIFEST, PLAN, PROGRESS, is_archive_key};
 use crate::error::Result;
 use crate::store::{HEADER, ObjectStore, TEMPORARY};
 
@@ -11,6 +11,7 @@ use crate::store::{HEADER, ObjectStore, TEMPORARY};
 pub(crate) async fn remove(store: &dyn ObjectStore) -> Result<()> {
     store.remove(&[MANIFEST.to_owned()]).await?;
     let mut keys = store.list(DATA).await?;
+    keys.extend(store.list(PROGRESS).await?);
     keys.extend(store.list(TEMPORARY).await?);
     keys.retain(|key| is_archive_key(key));
     store.remove(&keys).await?;

@@ -13,10 +13,13 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
+use super::progress;
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
+use super::status::{ArchiveStatus, record, status};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
+use crate::clone_record::CloneRecord;
 use crate::codec::compress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
@@ -24,7 +27,7 @@ use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
-use crate::store::{HEADER, ObjectStore, temporary_name};
+use crate::store::{ObjectStore, temporary_name};
 
 /// How long the removal waits for uploads in flight: an object that arrives after it would stay.
 const UPLOAD_GRACE: Duration = Duration::from_millis(1500);
@@ -33,6 +36,10 @@ const UPLOAD_GRACE: Duration = Duration::from_millis(1500);
 pub(crate) struct ArchiveWriter {
     store: Arc<dyn ObjectStore>,
     overwrite: bool,
+    /// Whether complete tables are recorded, so that a later process can take them over.
+    records_progress: bool,
+    /// Whether the archive of an earlier process of the job is continued.
+    resume: bool,
     /// Reads an existing archive for a comparison.
     reader: ArchiveReader,
     /// Receives a record before the first object is stored.
@@ -69,7 +76,13 @@ impl ArchiveWriter {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, overwrite: bool) -> Self {
         let reader = ArchiveReader::open(store.clone());
         let (state, removing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { store, overwrite, reader, recorder: OnceLock::new(), state, removing }
+        let (records_progress, resume) = (false, false);
+        Self { store, overwrite, records_progress, resume, reader, recorder: OnceLock::new(), state, removing }
+    }
+
+    /// Records the progress of the export; `resume` continues that of an earlier process.
+    pub(crate) fn with_progress(self, resume: bool) -> Self {
+        Self { records_progress: true, resume, ..self }
     }
 
     /// The address of the archive, without secrets.
@@ -131,16 +144,20 @@ impl ArchiveWriter {
         if self.overwrite {
             return Ok(None);
         }
-        // It may be encrypted by another key.
-        let exists = async |key: &str| self.store.list(key).await.map(|keys| keys.iter().any(|found| found == key));
-        let (plan, manifest, header) = futures::try_join!(exists(PLAN), exists(MANIFEST), exists(HEADER))?;
-        let what = match (plan || header, manifest) {
-            (false, false) => return Ok(None),
-            (_, true) => "an archive",
-            (_, false) => "an unfinished archive",
+        let what = match status(&*self.store).await? {
+            ArchiveStatus::Missing => return Ok(None),
+            ArchiveStatus::Complete => "an archive",
+            ArchiveStatus::Unfinished => "an unfinished archive",
         };
         let at = self.url();
-        Ok(Some(format!("{what} is already at {at}: choose another prefix, or --if-exists drop to replace it")))
+        let ways = match what {
+            "an unfinished archive" if self.records_progress => {
+                "go on with it by --resume, remove it by `dbgraft abandon`, or choose another prefix, or --if-exists drop to \
+                 replace it"
+            }
+            _ => "choose another prefix, or --if-exists drop to replace it",
+        };
+        Ok(Some(format!("{what} is already at {at}: {ways}")))
     }
 
     /// Checks the permissions that the job needs: to write, to remove and to list.
@@ -164,19 +181,29 @@ impl Sink for ArchiveWriter {
         Ok([existing, denied].into_iter().flatten().map(Finding::error).collect())
     }
 
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        // One that is to be replaced does not matter. It may be encrypted by another key.
+        if self.overwrite && !self.resume { Ok(None) } else { record(&*self.store).await }
+    }
+
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
-        if let Some(existing) = self.existing_archive().await? {
+        let mut resumed = ResumeState::default();
+        if self.resume {
+            let (complete, receipts) = progress::take_over(&*self.store, plan).await?;
+            resumed.complete = complete;
+            self.state().receipts = receipts;
+        } else if let Some(existing) = self.existing_archive().await? {
             return Err(Error::new(ErrorKind::Preflight, existing));
         }
         if let Some(send) = self.recorder.get() {
             send(Value::Null);
         }
         self.state().status = WriterStatus::Open;
-        if self.overwrite {
+        if self.overwrite && !self.resume {
             remove(&*self.store).await?;
         }
         self.put_document(PLAN, encode(plan)?).await?;
-        Ok(ResumeState::default())
+        Ok(resumed)
     }
 
     async fn write(&self, _table: &TablePlan, batch: Batch) -> Result<Receipt> {
@@ -184,6 +211,14 @@ impl Sink for ArchiveWriter {
         let receipt = self.tracked(async move { write(&*store, batch).await }).await?;
         self.state().receipts.insert(receipt.id, receipt.clone());
         Ok(receipt)
+    }
+
+    async fn complete(&self, table: &TablePlan) -> Result<()> {
+        if !self.records_progress {
+            return Ok(());
+        }
+        let (store, table, receipts) = (self.store.clone(), table.clone(), self.state().receipts.clone());
+        self.tracked(async move { progress::record_table(&*store, &table, &receipts).await }).await
     }
 
     fn reads_back(&self) -> bool {
@@ -215,6 +250,9 @@ impl Sink for ArchiveWriter {
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         let manifest = Manifest::new(plan, &self.state().receipts)?;
         self.put_document(MANIFEST, encode(&manifest)?).await?;
+        if self.records_progress {
+            progress::remove(&*self.store).await?;
+        }
         Ok(Vec::new())
     }
 

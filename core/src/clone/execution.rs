@@ -1,19 +1,28 @@
 //! The steps of a plan and of a clone: preflight, snapshot, legs.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
+use crate::clone_record::{CloneRecord, CloneState};
+use crate::endpoint::StagingArchive;
 use crate::engine::LegOutcome;
 use crate::error::Result;
 use crate::event::{Event, Phase};
 use crate::fidelity::Severity;
-use crate::plan::Plan;
-use crate::report;
+use crate::plan::{JobDescription, Plan};
+use crate::report::{self, Finding, Resumption};
 
 impl JobRun {
     /// Runs the preflight and plans the clone.
     pub(super) async fn plan(&self) -> Result<(Plan, PreflightResult)> {
+        if self.options.resume {
+            let decision = self.decide(false).await?;
+            let findings = vec![Finding::note(decision.case.describe())];
+            let fidelity = decision.plan.job.fidelity.clone();
+            return Ok((decision.plan, PreflightResult { findings, fidelity }));
+        }
         let (catalog, mut selection) = self.select().await?;
         let preflight = self.check(&catalog, &mut selection).await?;
         let plan = self.with_retries("planning", || self.ends.source.plan(&selection)).await?;
@@ -21,7 +30,7 @@ impl JobRun {
     }
 
     /// Runs the preflight, takes the snapshot and copies everything.
-    pub(super) async fn clone_all(&self) -> Result<(Arc<Plan>, LegOutcome, PreflightResult)> {
+    pub(super) async fn clone_all(&self) -> Result<Cloned> {
         let (catalog, mut selection) = self.select().await?;
         let preflight = self.check(&catalog, &mut selection).await?;
         if let Some(error) = report::preflight_error(&preflight.findings) {
@@ -30,10 +39,62 @@ impl JobRun {
         for finding in preflight.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
             self.events.emit(Event::Warning { message: finding.message.clone() });
         }
+        self.remove_stale_staging().await?;
         self.emit_phase(Phase::Snapshot);
-        let plan = Arc::new(self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
+        let mut plan = self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?;
+        plan.job = self.describe_job(&preflight);
+        let plan = Arc::new(plan);
         self.set_needs_cleanup(true);
         let outcome = self.run_legs(&plan).await?;
-        Ok((plan, outcome, preflight))
+        Ok(Cloned { plan, outcome, preflight, resumption: None })
     }
+
+    /// Removes the staging archive of a killed clone whose place this one takes: its journal alone names it.
+    async fn remove_stale_staging(&self) -> Result<()> {
+        let record = self.with_retries("looking for another clone", || self.ends.sink.clone_record()).await?;
+        let Some(CloneRecord { state: CloneState::Dead, plan: Some(plan), .. }) = record else { return Ok(()) };
+        let Some(url) = plan.job.staging.filter(|_| !plan.job.keeps_staging) else { return Ok(()) };
+        let remove = async {
+            let stage = StagingArchive::recorded(&url, self.ends.archive_key.clone())?;
+            if stage.is_of_job(&plan.job.id).await? {
+                stage.remove().await?;
+            }
+            Ok(())
+        };
+        let removed: Result<()> = remove.await;
+        if let Err(error) = removed {
+            let message = format!("the archive that a killed clone staged at {url} is left: {error}");
+            self.events.emit(Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    /// Describes the job for the records of its target.
+    fn describe_job(&self, preflight: &PreflightResult) -> JobDescription {
+        let PreflightResult { findings, fidelity } = preflight;
+        let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+        JobDescription {
+            id: format!("{:016x}{:016x}", random_number(), random_number()),
+            source: self.ends.source_name.clone(),
+            staging: self.ends.staging.as_ref().map(|stage| stage.location().to_owned()),
+            keeps_staging: self.options.keep_archive,
+            fidelity: fidelity.clone(),
+            warnings: warnings.map(|finding| finding.message.clone()).collect(),
+            reads_again: false,
+        }
+    }
+}
+
+/// A random number: the standard library seeds every `RandomState` anew.
+fn random_number() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// A clone that was made, and how.
+pub(super) struct Cloned {
+    pub(super) plan: Arc<Plan>,
+    pub(super) outcome: LegOutcome,
+    pub(super) preflight: PreflightResult,
+    /// What a resumed clone took over; `None` for one that was made in one run.
+    pub(super) resumption: Option<Resumption>,
 }

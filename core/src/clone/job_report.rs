@@ -1,31 +1,37 @@
 //! Builds the report of a clone.
 
+use super::execution::Cloned;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
 use crate::endpoint::StagingArchive;
-use crate::engine::{LegOutcome, TableTotals};
+use crate::engine::TableTotals;
 use crate::fidelity::{FidelityIssue, Severity};
-use crate::plan::Plan;
-use crate::report::{Note, ObjectReport, Report};
+use crate::report::{Note, ObjectReport, Report, ResumeCase, Resumption};
 
 impl JobRun {
+    /// The URL of the staging archive that is kept, if it is complete.
+    fn kept_archive(&self, resumption: Option<&Resumption>) -> Option<String> {
+        let stage = match resumption {
+            None => self.ends.staging.as_ref(),
+            Some(resumption) if resumption.case == ResumeCase::SeveralMoments => None,
+            Some(_) => self.recorded_staging.get(),
+        };
+        stage.filter(|_| self.options.keep_archive).map(StagingArchive::url)
+    }
+
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
-    pub(super) fn report(
-        &self,
-        plan: &Plan,
-        outcome: LegOutcome,
-        preflight: PreflightResult,
-        seconds: f64,
-    ) -> (Report, Vec<FidelityIssue>) {
-        let PreflightResult { findings, mut fidelity } = preflight;
+    pub(super) fn report(&self, cloned: Cloned, seconds: f64) -> (Report, Vec<FidelityIssue>) {
+        let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption } = cloned;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, totals) in plan.tables.iter().zip(&outcome.tables) {
             let TableTotals { rows, bytes, seconds } = *totals;
-            objects.push(ObjectReport { object: table.table.object(), rows, bytes, seconds, warnings: Vec::new() });
+            let (object, position) = (table.table.object(), table.position.clone());
+            objects.push(ObjectReport { object, rows, bytes, seconds, warnings: Vec::new(), position });
         }
         for definition in &plan.definitions {
             let object = definition.object.clone();
-            objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings: Vec::new() });
+            let warnings = Vec::new();
+            objects.push(ObjectReport { object, rows: 0, bytes: 0, seconds: 0.0, warnings, position: None });
         }
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
@@ -50,7 +56,7 @@ impl JobRun {
         let report = Report {
             source: self.ends.source_name.clone(),
             target: self.ends.target_name.clone(),
-            archive: self.ends.staging.as_ref().filter(|_| self.options.keep_archive).map(StagingArchive::url),
+            archive: self.kept_archive(resumption.as_ref()),
             server: plan.server.clone(),
             database: plan.database.clone(),
             position: plan.position.clone(),
@@ -62,6 +68,7 @@ impl JobRun {
             verified,
             warnings,
             seconds,
+            resumed: resumption,
         };
         (report, refused)
     }

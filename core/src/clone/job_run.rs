@@ -1,10 +1,11 @@
 //! A running job: its state, retries, cancellation and clean-up.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::endpoint::JobEndpoints;
+use crate::endpoint::{JobEndpoints, StagingArchive};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, LegName, Phase};
 use crate::options::CloneOptions;
@@ -22,6 +23,8 @@ pub(super) struct JobRun {
     pub(super) patterns: Option<PatternSelector>,
     pub(super) events: EventEmitter,
     cancellation: CancellationToken,
+    /// The staging archive of the clone that is resumed.
+    pub(super) recorded_staging: OnceLock<StagingArchive>,
     /// Whether the job may have created something that an error must clean up.
     needs_cleanup: AtomicBool,
 }
@@ -37,7 +40,8 @@ impl JobRun {
     ) -> Self {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
-        Self { ends, first_leg, options, selector, patterns, events, cancellation, needs_cleanup }
+        let recorded_staging = OnceLock::new();
+        Self { ends, first_leg, options, selector, patterns, events, cancellation, recorded_staging, needs_cleanup }
     }
 
     /// Runs `work` until it ends or the job is cancelled.
@@ -89,6 +93,14 @@ impl JobRun {
         self.emit_phase(Phase::Cleanup);
         let mut left = Vec::new();
         if let Err(error) = self.ends.sink.abort().await {
+            left.push(error.to_string());
+        }
+        if let Some(stage) = self.recorded_staging.get()
+            && !self.options.keep_archive
+            // A refused resume leaves all as it was.
+            && let Ok(None) = self.ends.sink.clone_record().await
+            && let Err(error) = stage.remove().await
+        {
             left.push(error.to_string());
         }
         if let Some(stage) = &self.ends.staging

@@ -1,15 +1,16 @@
 //! Runs the legs of a job: in this process, or as a whole by the agent that has both ends of the leg.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use super::job_run::JobRun;
 use crate::batch::ExportEvent;
 use crate::endpoint::StagingArchive;
 use crate::engine::{self, Leg, LegOutcome};
 use crate::error::Result;
-use crate::event::LegName;
+use crate::event::{Event, EventEmitter, LegName, Phase};
 use crate::memory::MemoryBudget;
 use crate::options::Verify;
 use crate::plan::Plan;
@@ -20,13 +21,15 @@ use crate::retry::RetryPolicy;
 impl JobRun {
     /// Runs the only leg of a direct clone, or both legs of a clone through an archive.
     pub(super) async fn run_legs(&self, plan: &Arc<Plan>) -> Result<LegOutcome> {
-        match &self.ends.staging {
+        let outcome = match &self.ends.staging {
             None => {
                 let leg = self.leg(LegName::Clone, plan, self.options.memory);
-                self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await
+                self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await?
             }
-            Some(stage) => self.run_through_archive(stage, plan).await,
-        }
+            Some(stage) => self.run_through_archive(stage, plan).await?,
+        };
+        self.ends.sink.conclude().await?;
+        Ok(outcome)
     }
 
     /// Runs two legs through an archive, and removes the archive unless `--keep-archive` is set.
@@ -35,14 +38,34 @@ impl JobRun {
         let memory = if first.is_none() && second.is_none() { self.options.memory / 2 } else { self.options.memory };
         // The export does not verify: the import checks the archive's digests and compares the target with them.
         let export = Leg { sink: stage.sink(), verify: Verify::None, ..self.leg(LegName::Export, plan, memory) };
-        let import = self.leg(LegName::Import, plan, memory);
-        let run_export = |staged| self.run_leg(Leg { staged: Some(staged), ..export }, first);
+        // The target records the location of the archive before its first object is stored.
+        let (begun, is_begun) = oneshot::channel();
+        let import = Leg { events: self.signal_rows(begun), ..self.leg(LegName::Import, plan, memory) };
+        let run_export = async |staged| {
+            // The sender is dropped if the import fails before; its error then ends both legs.
+            match is_begun.await {
+                Ok(()) => self.run_leg(Leg { staged: Some(staged), ..export }, first).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
         let run_import = |feed| self.run_import(stage, import, feed, second);
         let outcome = engine::run_both_legs(run_export, run_import).await?;
         if !self.options.keep_archive {
             stage.remove().await?;
         }
         Ok(outcome)
+    }
+
+    /// Returns an emitter that signals the first phase of rows.
+    fn signal_rows(&self, begun: oneshot::Sender<()>) -> EventEmitter {
+        let (events, begun) = (self.events.clone(), Mutex::new(Some(begun)));
+        EventEmitter::new(move |event| {
+            if matches!(event, Event::Phase { phase: Phase::Rows, .. }) {
+                let begun = begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+                begun.map(|begun| begun.send(()));
+            }
+            events.emit(event);
+        })
     }
 
     /// Creates a leg from the source to the target.
@@ -64,7 +87,7 @@ impl JobRun {
     }
 
     /// Runs a leg in this process, or by `agent`.
-    async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
+    pub(super) async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
         let Some(agent) = agent else { return leg.run().await };
         let (events, staged) = (leg.events.clone(), leg.staged.clone());
         agent.run_leg(self.leg_request(leg, false), events, staged, None).await

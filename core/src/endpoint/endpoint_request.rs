@@ -123,11 +123,14 @@ impl EndpointRequest {
             EndpointKind::ReadArchive(access) => Endpoint::Source(Arc::new(ArchiveReader::open(access.open(signer)?))),
             EndpointKind::WriteArchive(access) => {
                 let overwrite = options.if_exists == IfExists::Drop;
-                Endpoint::Sink(Arc::new(ArchiveWriter::new(access.open(signer)?, overwrite)))
+                let writer = ArchiveWriter::new(access.open(signer)?, overwrite);
+                Endpoint::Sink(Arc::new(writer.with_progress(options.resume)))
             }
-            EndpointKind::ExportStaging(access) => Endpoint::Sink(StagingArchive::new(access.open(signer)?).sink()),
+            EndpointKind::ExportStaging(access) => {
+                Endpoint::Sink(StagingArchive::new(String::new(), access.open(signer)?).sink())
+            }
             EndpointKind::ImportStaging(access) => {
-                let archive = StagingArchive::new(access.open(signer)?);
+                let archive = StagingArchive::new(String::new(), access.open(signer)?);
                 archive.check_reachable().await?;
                 Endpoint::Staging(archive)
             }

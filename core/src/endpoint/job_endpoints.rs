@@ -20,6 +20,7 @@ use crate::sink::Sink;
 use crate::site::ExecutionSite;
 use crate::source::Source;
 use crate::ssh::{PromptCallback, SshClient};
+use crate::store::ArchiveKey;
 
 /// The request of a job: its endpoints, their passwords and sites, and the options.
 pub(crate) struct JobRequest<'a> {
@@ -45,6 +46,8 @@ pub(crate) struct JobEndpoints {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) target_name: String,
     pub(crate) staging: Option<StagingArchive>,
+    /// The key of encrypted archives.
+    pub(crate) archive_key: Option<Arc<ArchiveKey>>,
     /// The agent that runs the first leg as a whole; `None` where this process runs it.
     pub(crate) first_leg_agent: Option<Arc<AgentClient>>,
     /// The agent that runs the leg from the staging archive as a whole.
@@ -66,20 +69,18 @@ impl JobEndpoints {
             #[cfg(feature = "mysql_async")]
             SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
-        let parser = SpecParser::new(ServerRole::Target, request.ask.clone(), any_host_key);
-        let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
-        let site = parser.site(request.target_site, tunnel, agent)?;
-        let mut sink = match request.target {
-            SinkEndpoint::Own(own) => parser.own(own, &site)?,
-            SinkEndpoint::Url(url) => parser.parse(&url, request.target_password, site)?,
-            #[cfg(feature = "mysql_async")]
-            SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
-        };
+        let JobRequest { target, target_password, target_site, ask, archive_passphrase, writes, .. } = request;
+        let mut sink = target_spec(target, target_password, target_site, ask.clone(), options).await?;
         let mut via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
-        let is_kept = request.writes && (sink.archive().is_some() || options.keep_archive);
-        let archives = source.archive_mut().into_iter().chain(sink.archive_mut()).chain(&mut via).collect();
-        set_key(archives, request.archive_passphrase, request.ask, is_kept, options).await?;
-        assemble(&source, &sink, via.as_ref(), options)
+        let is_kept = writes && (sink.archive().is_some() || options.keep_archive);
+        let staging = via.as_mut().map(|(_, location)| location);
+        let archives: Vec<_> = source.archive_mut().into_iter().chain(sink.archive_mut()).chain(staging).collect();
+        if options.encrypt.is_some() && archives.is_empty() {
+            return Err(Error::usage("--encrypt is for archives, and there is none: name one as an end or by --via"));
+        }
+        let archive_key = archive_key(options, archive_passphrase, ask, is_kept).await?;
+        archives.into_iter().for_each(|archive| archive.key.clone_from(&archive_key));
+        Ok(Self { archive_key, ..assemble(&source, &sink, via.as_ref(), options)? })
     }
 
     /// Starts all agents concurrently.
@@ -93,26 +94,43 @@ impl JobEndpoints {
     }
 }
 
-/// Sets the key of the job's archives if they are encrypted. `is_kept` says that the job writes one that stays.
-async fn set_key(
-    archives: Vec<&mut ArchiveLocation>,
-    passphrase: Option<SecretString>,
+/// Specifies the target of a job.
+async fn target_spec(
+    target: SinkEndpoint,
+    password: Option<SecretString>,
+    site: Option<ExecutionSite>,
     ask: Option<PromptCallback>,
-    is_kept: bool,
     options: &CloneOptions,
-) -> Result<()> {
-    let Some(encryption) = &options.encrypt else {
-        return match passphrase {
-            Some(_) => Err(Error::usage("the passphrase of an archive has no effect without --encrypt passphrase")),
-            None => Ok(()),
-        };
-    };
-    if archives.is_empty() {
-        return Err(Error::usage("--encrypt is for archives, and there is none: name one as an end or by --via"));
+) -> Result<EndpointSpec<dyn Sink>> {
+    let parser = SpecParser::new(ServerRole::Target, ask, options.insecure_accept_any_host_key);
+    let site = parser.site(site, options.target_tunnel.as_deref(), options.target_agent.as_deref())?;
+    match target {
+        SinkEndpoint::Own(own) => parser.own(own, &site),
+        SinkEndpoint::Url(url) => parser.parse(&url, password, site),
+        #[cfg(feature = "mysql_async")]
+        SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await,
     }
-    let key = Arc::new(archive_key(encryption, passphrase, ask, is_kept).await?);
-    archives.into_iter().for_each(|archive| archive.key = Some(key.clone()));
-    Ok(())
+}
+
+/// Opens the target of a job that has no source: its name for messages, the sink, and the agent that it runs on.
+pub(super) async fn open_target(
+    target: SinkEndpoint,
+    password: Option<SecretString>,
+    site: Option<ExecutionSite>,
+    ask: Option<PromptCallback>,
+    options: &CloneOptions,
+    archive_key: Option<Arc<ArchiveKey>>,
+) -> Result<(String, Arc<dyn Sink>, Option<Arc<AgentClient>>)> {
+    let mut spec = target_spec(target, password, site, ask, options).await?;
+    spec.archive_mut().into_iter().for_each(|archive| archive.key.clone_from(&archive_key));
+    let agent = match &spec {
+        EndpointSpec::AgentServer(address, host) => {
+            Some(JobAgent::new(host, EndpointKind::SinkServer(address.clone()), None, options)?)
+        }
+        _ => None,
+    };
+    let (name, sink) = open_sink(&spec, agent.as_ref(), None, options)?;
+    Ok((name, sink, agent.map(|agent| agent.client)))
 }
 
 /// Builds the endpoint of an agent that uses an archive.
@@ -163,9 +181,10 @@ impl JobAgent {
 fn assemble(
     from: &EndpointSpec<dyn Source>,
     into: &EndpointSpec<dyn Sink>,
-    via: Option<&ArchiveLocation>,
+    staging: Option<&(String, ArchiveLocation)>,
     options: &CloneOptions,
 ) -> Result<JobEndpoints> {
+    let via = staging.map(|(_, location)| location);
     let exporting = match from {
         EndpointSpec::AgentServer(address, host) => {
             let staging = via.map(|location| (location, EndpointKind::ExportStaging as ArchiveEndpoint));
@@ -187,10 +206,10 @@ fn assemble(
     let agents = exporting.iter().chain(&importing).map(|agent| agent.client.clone()).collect();
     let export_leg = exporting.as_ref().and_then(JobAgent::leg_agent);
     let import_leg = importing.as_ref().and_then(JobAgent::leg_agent);
-    let staging = match via {
+    let staging = match staging {
         None => None,
-        Some(location) => {
-            let archive = StagingArchive::new(location.open()?);
+        Some((url, location)) => {
+            let archive = StagingArchive::new(url.clone(), location.open()?);
             Some(match &export_leg {
                 Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone()))),
                 None => archive,
@@ -204,7 +223,17 @@ fn assemble(
     let (target_name, sink) = open_sink(into, importing.as_ref(), archive_writer, options)?;
     let (first_leg_agent, second_leg_agent) =
         if via.is_some() { (export_leg, import_leg) } else { (export_leg.or(import_leg), None) };
-    Ok(JobEndpoints { source, source_name, sink, target_name, staging, first_leg_agent, second_leg_agent, agents })
+    Ok(JobEndpoints {
+        source,
+        source_name,
+        sink,
+        target_name,
+        staging,
+        archive_key: None,
+        first_leg_agent,
+        second_leg_agent,
+        agents,
+    })
 }
 
 /// Opens the source, and returns its name for messages. `agent` is the source's own agent, `archive_reader` the agent
@@ -255,7 +284,10 @@ fn open_sink(
             let name = store.url("");
             match archive_writer {
                 Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
-                None => (name, Arc::new(ArchiveWriter::new(store, options.if_exists == IfExists::Drop))),
+                None => {
+                    let writer = ArchiveWriter::new(store, options.if_exists == IfExists::Drop);
+                    (name, Arc::new(writer.with_progress(options.resume)))
+                }
             }
         }
     })

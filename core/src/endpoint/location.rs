@@ -41,7 +41,7 @@ pub(super) fn parse_location(
 }
 
 /// Parses the URL of `--via`, and returns a random location below it: concurrent clones must not share one.
-pub(super) fn staging_location(text: &str) -> Result<ArchiveLocation> {
+pub(super) fn staging_location(text: &str) -> Result<(String, ArchiveLocation)> {
     let mut url = parse_url(text)?;
     if is_mysql(&url) {
         return Err(Error::usage("--via takes an archive location, s3://bucket/prefix or file:///dir"));
@@ -49,7 +49,12 @@ pub(super) fn staging_location(text: &str) -> Result<ArchiveLocation> {
     ArchiveLocation::from_url(&url)?;
     let path = format!("{}/dbgraft-{}", url.path().trim_end_matches('/'), unique_name());
     url.set_path(&path);
-    ArchiveLocation::from_url(&url)
+    Ok((url.to_string(), ArchiveLocation::from_url(&url)?))
+}
+
+/// Opens the archive at the URL that an earlier process recorded.
+pub(super) fn recorded_location(text: &str) -> Result<ArchiveLocation> {
+    ArchiveLocation::from_url(&parse_url(text)?)
 }
 
 #[cfg(test)]

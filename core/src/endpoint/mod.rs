@@ -11,6 +11,7 @@ mod location;
 mod option_file;
 mod server;
 mod staging_archive;
+mod target_endpoint;
 mod url;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use endpoint_request::{Endpoint, EndpointRequest};
 pub(crate) use job_endpoints::{JobEndpoints, JobRequest};
 pub use location::needs_password;
 pub(crate) use staging_archive::StagingArchive;
+pub(crate) use target_endpoint::{TargetEndpoint, TargetRequest};
 
 /// Where rows come from: a URL, or a [`Source`] of your own.
 #[derive(Clone)]

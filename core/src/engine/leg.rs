@@ -1,5 +1,6 @@
 //! The configuration of a leg, and its results.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,10 @@ pub(crate) struct LegOutcome {
     pub(crate) tables: Vec<TableTotals>,
     pub(crate) notes: Vec<Note>,
     pub(crate) verified: Option<Verification>,
+    /// The numbers of the tables that the sink held completely before the leg began.
+    pub(crate) taken_over: BTreeSet<u32>,
+    /// The numbers of the tables that the sink held a part of.
+    pub(crate) continued: BTreeSet<u32>,
 }
 
 impl LegOutcome {

@@ -4,6 +4,7 @@
 mod reader;
 mod table_states;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, mpsc};
@@ -19,7 +20,7 @@ use crate::batch::{Batch, ExportEvent};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
-use crate::plan::{ResumeState, TablePlan};
+use crate::plan::{CompleteTable, ResumeState, TablePlan};
 use crate::report::Note;
 
 /// A task for the writers.
@@ -58,7 +59,9 @@ impl Leg {
         notes.extend(leg.source.notes().await?);
         notes.append(&mut pipeline.notes.lock().unwrap_or_else(PoisonError::into_inner));
         let verified = pipeline.comparer.as_ref().map(|comparer| comparer.take_verification());
-        Ok(LegOutcome { tables: pipeline.tables.totals(), notes, verified })
+        let taken_over = pipeline.resume.complete.iter().map(|table| table.table).collect();
+        let continued = pipeline.resume.loaded.iter().map(|batch| batch.table).collect();
+        Ok(LegOutcome { tables: pipeline.tables.totals(), notes, verified, taken_over, continued })
     }
 }
 
@@ -67,6 +70,8 @@ impl Pipeline {
         // The largest tables come first. The small rest keeps all readers busy until the end.
         let mut order: Vec<usize> = (0..leg.plan.tables.len()).collect();
         order.sort_by_key(|&table| leg.plan.tables.get(table).map(|plan| plan.table.data_bytes));
+        let complete: BTreeSet<u32> = resume.complete.iter().map(|table| table.table).collect();
+        order.retain(|table| u32::try_from(*table).is_ok_and(|table| !complete.contains(&table)));
         let chunks_of = |table: &usize| leg.plan.tables.get(*table).map_or(0, |plan| plan.chunks.len());
         let chunks = order.iter().flat_map(|table| (0..chunks_of(table)).rev().map(|chunk| (*table, chunk))).collect();
         Self {
@@ -98,6 +103,7 @@ impl Pipeline {
         }
         tasks.spawn(Self::complete_empty_tables(self.clone(), sender));
         // The comparer's tasks end when the last writer drops its sender.
+        self.take_over_complete_tables(&units);
         drop(units);
         let mut phase = Phase::Rows;
         run_until_done(tasks, || {
@@ -111,9 +117,26 @@ impl Pipeline {
         .await
     }
 
+    /// Counts the tables that the sink holds completely, and passes them to the comparer.
+    fn take_over_complete_tables(&self, units: &UnitSender) {
+        for CompleteTable { table, rows, bytes, chunks } in &self.resume.complete {
+            self.meter.add(*table, *rows, *bytes);
+            self.meter.mark_complete(*table);
+            self.tables.update(*table, |state| {
+                (state.totals.rows, state.totals.bytes, state.chunks_unread) = (*rows, *bytes, 0);
+            });
+            self.tables.finish(*table);
+            if let Some(comparer) = &self.comparer {
+                comparer.add_read_table(*table, chunks, units);
+            }
+        }
+    }
+
     /// Completes the tables without chunks, which no reader handles.
     async fn complete_empty_tables(self: Arc<Self>, sender: mpsc::Sender<WriteTask>) -> Result<()> {
-        for table in self.leg.plan.tables.iter().filter(|table| table.chunks.is_empty()) {
+        let is_complete = |number: u32| self.resume.complete.iter().any(|table| table.table == number);
+        let empty = self.leg.plan.tables.iter().filter(|table| table.chunks.is_empty());
+        for table in empty.filter(|table| !is_complete(table.number)) {
             send_task(&sender, WriteTask::CompleteTable(table.number)).await?;
         }
         Ok(())

@@ -33,7 +33,7 @@ pub(super) async fn create_events(
         if !exists(conn, &event.object).await? {
             // The server immediately drops an event whose time has passed. With this clock, the time is in the future.
             conn.try_set_each(&["timestamp = 1"]).await?;
-            create_objects::create_object(conn, &disabled, rewriter, &target.undo_log).await?;
+            create_objects::create_object(conn, &disabled, rewriter, target).await?;
             conn.exec("SET SESSION timestamp = DEFAULT").await?;
         }
         enable.push((event, status));

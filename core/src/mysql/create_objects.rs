@@ -8,7 +8,7 @@ use super::definition_rewriter::DefinitionRewriter;
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::session;
 use super::target::TargetDatabase;
-use super::undo_log::{CreatedItem, UndoLog};
+use super::undo_log::CreatedItem;
 use crate::catalog::{Definition, ObjectKind, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -29,11 +29,18 @@ pub(super) fn drop_statement(object: &ObjectRef) -> String {
     format!("DROP {kind} IF EXISTS {}", quote_name(&object.name))
 }
 
-/// Creates a sequence with the source's next value. The target must be the session's current database.
-pub(super) async fn create_sequence(conn: &mut Conn, definition: &Definition, log: &UndoLog) -> Result<()> {
+/// Creates a sequence with the source's next value, unless an earlier process has. The target must be the session's
+/// current database.
+pub(super) async fn create_sequence(conn: &mut Conn, definition: &Definition, target: &TargetDatabase) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
     let made = CreatedItem::Object(definition.object.clone());
-    log.record_creation(made, conn.exec(&definition.create)).await.map_err(named)?;
+    let confirmed = target.undo_log.is_confirmed(&made);
+    if confirmed == Some(false) {
+        conn.exec(&drop_statement(&definition.object)).await.map_err(named)?;
+    }
+    if confirmed != Some(true) {
+        target.record_creation(made, conn.exec(&definition.create)).await.map_err(named)?;
+    }
     if let Some(state) = &definition.state {
         conn.row(&format!("SELECT SETVAL({}, {state})", quote_name(&definition.object.name))).await.map_err(named)?;
     }
@@ -86,7 +93,7 @@ async fn create_views(
     loop {
         let mut failed = Vec::new();
         for definition in &left {
-            match create_once(conn, definition, rewriter, &target.undo_log).await {
+            match create_once(conn, definition, rewriter, target).await {
                 Ok(note) => notes.extend(note),
                 Err(error) if error.code().is_none() && error.kind() != ErrorKind::Unsupported => return Err(error),
                 Err(error) => {
@@ -123,7 +130,7 @@ pub(super) async fn create_or_report(
     definition: &Definition,
     rewriter: &DefinitionRewriter,
 ) -> Result<(bool, Option<Note>)> {
-    match create_once(conn, definition, rewriter, &target.undo_log).await {
+    match create_once(conn, definition, rewriter, target).await {
         Ok(note) => Ok((true, note)),
         // A source may also keep triggers on columns that were dropped later.
         Err(error)
@@ -146,15 +153,15 @@ async fn create_once(
     conn: &mut Conn,
     definition: &Definition,
     rewriter: &DefinitionRewriter,
-    log: &UndoLog,
+    target: &TargetDatabase,
 ) -> Result<Option<Note>> {
-    match log.is_confirmed(&CreatedItem::Object(definition.object.clone())) {
+    match target.undo_log.is_confirmed(&CreatedItem::Object(definition.object.clone())) {
         Some(true) => return Ok(rewriter.rewrite(definition).1),
         // The answer to an earlier CREATE was lost.
         Some(false) => conn.exec(&drop_statement(&definition.object)).await.map(drop)?,
         None => {}
     }
-    create_object(conn, definition, rewriter, log).await
+    create_object(conn, definition, rewriter, target).await
 }
 
 /// Creates one object under the session settings of its creation at the source.
@@ -162,20 +169,20 @@ pub(super) async fn create_object(
     conn: &mut Conn,
     definition: &Definition,
     rewriter: &DefinitionRewriter,
-    log: &UndoLog,
+    target: &TargetDatabase,
 ) -> Result<Option<Note>> {
     let (text, note) = rewriter.rewrite(definition);
-    run_with_settings(conn, definition, &text, Some(log)).await?;
+    run_with_settings(conn, definition, &text, Some(target)).await?;
     Ok(note)
 }
 
-/// Runs a statement under the session settings of the object's creation at the source. With a log, the statement is
-/// recorded as the object's creation.
+/// Runs a statement under the session settings of the object's creation at the source. With a target, the
+/// statement is recorded as the object's creation.
 pub(super) async fn run_with_settings(
     conn: &mut Conn,
     definition: &Definition,
     text: &str,
-    log: Option<&UndoLog>,
+    target: Option<&TargetDatabase>,
 ) -> Result<()> {
     let named = |error: Error| error.with("object", &definition.object);
     let client = definition.character_set_client.as_str();
@@ -196,9 +203,9 @@ pub(super) async fn run_with_settings(
     let restore = format!("SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '{}'", session::DDL_MODES);
     conn.exec(&format!("SET {}", settings.join(", "))).await.map_err(named)?;
     let previous = switch_collation(conn, &definition.database_collation).await.map_err(named)?;
-    let created = match log {
-        Some(log) => {
-            log.record_creation(CreatedItem::Object(definition.object.clone()), conn.exec_bytes(&statement)).await
+    let created = match target {
+        Some(target) => {
+            target.record_creation(CreatedItem::Object(definition.object.clone()), conn.exec_bytes(&statement)).await
         }
         None => conn.exec_bytes(&statement).await,
     };

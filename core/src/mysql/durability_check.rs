@@ -24,9 +24,7 @@ impl TargetDatabase {
             let taken = plan.tables.iter().filter(|table| state.durable_batches.contains_table(table));
             taken.partition(|table| is_transactional(&table.table))
         };
-        // The DROP TABLE that removed the journal has flushed all earlier commits.
-        let is_done = self.state().durable_batches.is_checked && !journal::exists(conn, &self.address.database).await?;
-        if !transactional.is_empty() && !is_done {
+        if !transactional.is_empty() {
             let counts = journal::count_batches(conn, &self.address.database).await?;
             let lost = self.state().durable_batches.count_missing(&counts);
             let named = |table: &&TablePlan| {
@@ -48,7 +46,6 @@ impl TargetDatabase {
             );
             return Err(Error::new(ErrorKind::Data, message));
         }
-        self.state().durable_batches.is_checked = true;
         Ok(())
     }
 

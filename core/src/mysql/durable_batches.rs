@@ -15,8 +15,6 @@ const MAX_LAG_SECONDS: u64 = 2;
 #[derive(Default)]
 pub(super) struct DurableBatches {
     chunks: BTreeMap<(u32, u32), BatchNumberSet>,
-    /// Whether a comparison with the journal has found no loss.
-    pub(super) is_checked: bool,
 }
 
 /// A set of batch numbers that arrive almost in order.
@@ -68,6 +66,13 @@ impl ServerUptime {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
         let row = conn.row("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
         Ok(Self { read_at: Instant::now(), seconds: row.map_or(0, |row| row.number(1)) })
+    }
+
+    /// The time when the server was started, by its own clock, in seconds of the Unix epoch.
+    pub(super) async fn read_start_time(conn: &mut Conn) -> Result<u64> {
+        let uptime = Self::read(conn).await?.seconds;
+        let now = conn.row("SELECT UNIX_TIMESTAMP()").await?.map_or(0, |row| row.number(0));
+        Ok(now.saturating_sub(uptime))
     }
 
     /// Whether the later uptime shows that the server was restarted in between.

@@ -1,5 +1,6 @@
 //! Servers of the MySQL family as sources and sinks.
 
+mod begin;
 mod capability;
 mod catalog_comparison;
 mod check;
@@ -17,6 +18,7 @@ mod definition_rewriter;
 mod durability_check;
 mod durable_batches;
 mod existing_objects;
+mod foreign_key_check;
 mod foreign_key_defects;
 mod four_byte_text;
 mod generated;
@@ -29,7 +31,10 @@ mod lock_wait;
 mod negative_zero;
 mod prepare;
 mod reader_pool;
+mod record;
 mod refusal;
+mod remains;
+mod resume;
 mod row_reader;
 mod session;
 mod sink;

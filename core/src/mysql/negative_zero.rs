@@ -3,7 +3,7 @@
 //! MariaDB parses a negative zero as zero. A negative number that is too small for a FLOAT becomes a negative zero.
 
 use super::target::TargetState;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchId};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::codec::{BatchBuilder, Field, split_rows};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -46,10 +46,18 @@ pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Bat
 }
 
 impl TargetState {
-    /// Adds the negative zeros of a batch that the target cannot store.
-    pub(super) fn count_lost_signs(&mut self, table: &str, lost: &[(String, u64)]) {
+    /// Notes the negative zeros of a batch, or of a part of it, that the target cannot store.
+    pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &[(String, u64)]) {
         for (column, count) in lost {
-            *self.lost_zero_signs.entry((table.to_owned(), column.clone())).or_default() += count;
+            let losing = self.losing_zero_signs.entry(batch).or_default();
+            *losing.entry(column.clone()).or_default() += count;
+        }
+    }
+
+    /// Counts the noted negative zeros of a batch that is durable now.
+    pub(super) fn count_lost_signs(&mut self, table: &str, batch: BatchId) {
+        for (column, count) in self.losing_zero_signs.remove(&batch).unwrap_or_default() {
+            *self.lost_zero_signs.entry((table.to_owned(), column)).or_default() += count;
         }
     }
 }

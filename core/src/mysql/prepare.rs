@@ -1,5 +1,7 @@
 //! Prepares the target for the rows: creates the database, sequences and tables, and removes conflicting objects.
 
+use std::collections::BTreeSet;
+
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::connect::Conn;
@@ -38,7 +40,7 @@ impl TargetDatabase {
             let comment = like.comment.replace('\\', "\\\\").replace('\'', "''");
             sql.push_str(&format!(" COMMENT '{comment}'"));
         }
-        self.undo_log.record_creation(CreatedItem::Database, conn.exec(&sql)).await.map(drop)
+        self.record_creation(CreatedItem::Database, conn.exec(&sql)).await.map(drop)
     }
 
     /// Removes the existing object that conflicts with a new one, if the option `if_exists` allows it.
@@ -50,21 +52,17 @@ impl TargetDatabase {
         conn.exec(&create_objects::drop_statement(other)).await.map(drop)
     }
 
-    /// Creates a table, with these foreign keys in its definition.
-    async fn create_table(
-        &self,
-        conn: &mut Conn,
-        table: &TablePlan,
-        rewriter: &DefinitionRewriter,
-        keys: &[ForeignKey],
-    ) -> Result<()> {
+    /// Divides a table's definition into what is created now and what is added later. With foreign keys, these are created
+    /// now. Also returns the notes about it.
+    fn divide_definition(&self, table: &TablePlan, keys: &[ForeignKey]) -> Result<(TableDdl, Vec<Note>)> {
         let object = table.table.object();
         let mut ddl = ddl::split_table(&table.table.create, Dialect::default())
             .map_err(|error| Error::new(ErrorKind::Unsupported, "its definition cannot be parsed").caused_by(error))?;
+        let mut notes = Vec::new();
         for key in &mut ddl.foreign_keys {
             let short = foreign_key_defects::with_short_name(key);
             if short != *key {
-                self.state().notes.push(foreign_key_defects::rename_note(&object, key, &short));
+                notes.push(foreign_key_defects::rename_note(&object, key, &short));
                 *key = short;
             }
         }
@@ -76,35 +74,55 @@ impl TargetDatabase {
             ddl.create.clone_from(&ddl.create_with_keys);
             ddl.deferred_keys.clear();
         }
-        let (create, note) = rewriter.rename_database(&object, ddl.create.clone(), Dialect::default());
-        self.undo_log.record_creation(CreatedItem::Object(object.clone()), execute_ddl(conn, &create)).await?;
-        let mut state = self.state();
-        state.notes.extend(note);
         let left = ddl.removed_options.iter();
-        state.notes.extend(
+        notes.extend(
             left.map(|option| Note::not_carried(&object, "option", format!("{option}, which belongs to its machine"))),
         );
+        Ok((ddl, notes))
+    }
+
+    /// Creates a table, unless it is there already, with these foreign keys in its definition.
+    async fn create_table(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        is_there: bool,
+        rewriter: &DefinitionRewriter,
+        keys: &[ForeignKey],
+    ) -> Result<()> {
+        let object = table.table.object();
+        let (ddl, notes) = self.divide_definition(table, keys)?;
+        let (create, note) = rewriter.rename_database(&object, ddl.create.clone(), Dialect::default());
+        if !is_there {
+            self.record_creation(CreatedItem::Object(object.clone()), execute_ddl(conn, &create)).await?;
+        }
+        let mut state = self.state();
+        state.notes.extend(notes.into_iter().chain(note));
         state.table_ddl.insert(object.name, ddl);
         Ok(())
     }
 
-    /// Creates sequences and missing tables, and empties the others.
-    pub(super) async fn create_tables(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+    /// Creates sequences and missing tables, and empties the others. Of the tables `kept`, which an earlier process of this
+    /// clone has begun or completed, only the state is prepared.
+    pub(super) async fn create_tables(&self, conn: &mut Conn, plan: &Plan, kept: &BTreeSet<u32>) -> Result<()> {
         let existing = ExistingObjects::read(conn, &self.address.database).await?;
         let rewriter = self.definition_rewriter(plan);
-        for definition in &plan.definitions {
+        let is_ours = |object: &ObjectRef| self.undo_log.contains(&CreatedItem::Object(object.clone()));
+        for definition in plan.definitions.iter().filter(|definition| !is_ours(&definition.object)) {
             self.remove_conflict(conn, &definition.object, &existing).await?;
         }
         for definition in plan.definitions.iter().filter(|d| d.object.kind == ObjectKind::Sequence) {
-            create_objects::create_sequence(conn, definition, &self.undo_log).await?;
+            create_objects::create_sequence(conn, definition, self).await?;
         }
         // Sequentially: MariaDB refuses to drop or truncate two tables of a foreign key at the same time.
-        let mut missing = Vec::new();
+        let mut created = Vec::new();
         for table in &plan.tables {
             let object = table.table.object();
             let named = |error: Error| error.with("table", Printable(&object.name));
             let keep = !plan.schema || self.options.if_exists == IfExists::Truncate;
-            if keep && existing.has_table(&object.name) {
+            if kept.contains(&table.number) {
+                created.extend(is_ours(&object).then_some(table));
+            } else if keep && existing.has_table(&object.name) {
                 self.empty_table(conn, table).await.map_err(named)?;
             } else if !plan.schema {
                 return Err(named(Error::new(
@@ -113,19 +131,28 @@ impl TargetDatabase {
                 )));
             } else {
                 self.remove_conflict(conn, &object, &existing).await.map_err(named)?;
-                missing.push(table);
+                created.push(table);
             }
         }
-        let first = self.find_defective_keys(plan, &missing, conn.server.flavor);
+        for table in created.iter().filter(|table| !kept.contains(&table.number)) {
+            self.undo_log.intend(CreatedItem::Object(table.table.object()));
+        }
+        self.save_undo_records().await?;
+        let first = self.find_defective_keys(plan, &created, conn.server.flavor);
         for (name, keys) in &first {
-            if let Some(table) = missing.iter().find(|table| table.table.name == *name) {
-                self.create_table_on_own_connection(table, &rewriter, keys).await?;
+            if let Some(table) = created.iter().find(|table| table.table.name == *name) {
+                let is_there = kept.contains(&table.number);
+                self.create_table_on_own_connection(table, is_there, &rewriter, keys).await?;
             }
         }
-        missing.retain(|table| !first.iter().any(|(name, _)| *name == table.table.name));
-        let tables =
-            missing.into_iter().map(|table| self.create_table_on_own_connection(table, &rewriter, &[]).boxed());
-        stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await
+        created.retain(|table| !first.iter().any(|(name, _)| *name == table.table.name));
+        let tables = created.into_iter().map(|table| {
+            self.create_table_on_own_connection(table, kept.contains(&table.number), &rewriter, &[]).boxed()
+        });
+        stream::iter(tables.collect::<Vec<_>>()).buffer_unordered(self.options.threads).try_collect::<()>().await?;
+        self.save_undo_records().await?;
+        let begun: Vec<&TablePlan> = plan.tables.iter().filter(|table| !kept.contains(&table.number)).collect();
+        self.record_begun(&begun).await
     }
 
     /// Records the foreign keys that the server may refuse later.
@@ -152,11 +179,12 @@ impl TargetDatabase {
     async fn create_table_on_own_connection(
         &self,
         table: &TablePlan,
+        is_there: bool,
         rewriter: &DefinitionRewriter,
         keys: &[ForeignKey],
     ) -> Result<()> {
         let mut conn = self.ddl_session().await?;
-        let made = self.create_table(&mut conn, table, rewriter, keys).await;
+        let made = self.create_table(&mut conn, table, is_there, rewriter, keys).await;
         made.map_err(|error| error.with("table", Printable(&table.table.name)))?;
         self.state().ddl_sessions.push(conn);
         Ok(())
@@ -170,7 +198,6 @@ impl TargetDatabase {
         } else if conn.row(&format!("SELECT 1 FROM {name} LIMIT 1")).await?.is_some() {
             return Err(Error::new(ErrorKind::Preflight, "the table is not empty: use --if-exists truncate"));
         }
-        self.undo_log.add(CreatedItem::Rows(table.table.name.clone()));
-        Ok(())
+        self.record_item(CreatedItem::Rows(table.table.name.clone())).await
     }
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::catalog_comparison::CatalogComparison;
 use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
-use super::durable_batches::ServerUptime;
 use super::existing_objects::ExistingObjects;
 use super::generated;
 use super::reader_pool::{ReaderLease, ReaderPool};
@@ -18,11 +17,10 @@ use super::target::TargetDatabase;
 use super::trial_database::TrialScope;
 use super::undo_log::CreatedItem;
 use super::write::is_transactional;
-use super::{
-    check, chunk_query, create_events, create_objects, introspect, journal, negative_zero, session, translate,
-};
+use super::{check, chunk_query, create_events, create_objects, introspect, negative_zero, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -48,60 +46,6 @@ impl MySqlSink {
     /// Creates the sink. The first call connects.
     pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         Self { target: TargetDatabase::new(address, options), readers: ReaderPool::with_limit(options.threads) }
-    }
-
-    /// Finds out whether the server accepts `LOAD DATA LOCAL`.
-    async fn detect_load_data(&self, conn: &mut Conn) -> Result<()> {
-        let Some(row) = conn.row("SELECT @@GLOBAL.local_infile, @@SESSION.max_allowed_packet").await? else {
-            return Ok(());
-        };
-        let mut state = self.target.state();
-        state.max_allowed_packet = usize::try_from(row.number(1)).unwrap_or(usize::MAX);
-        state.can_load_data = row.number(0) != 0;
-        if !state.can_load_data {
-            state
-                .notes
-                .push(Note::general("local_infile is off on the target: rows went in by INSERT, which is slower"));
-        }
-        Ok(())
-    }
-
-    /// Creates the database and the tables.
-    async fn prepare_target(&self, plan: &Plan) -> Result<ResumeState> {
-        let mut lock_connection =
-            self.target.connections.register(session::open_control(&self.target.address).await?).await?;
-        journal::acquire_lock(&mut lock_connection, &self.target.address.database).await?;
-        let server = lock_connection.server.clone();
-        let uptime = ServerUptime::read(&mut lock_connection).await?;
-        {
-            let mut state = self.target.state();
-            (state.lock_connection, state.uptime) = (Some(lock_connection), Some(uptime));
-        }
-        self.target.state().source = Some(plan.server.clone());
-        let source = &plan.database;
-        let plan = &*translate::plan(plan, &server);
-        let definition = |table: &TablePlan| (table.table.name.clone(), table.table.create.clone());
-        self.target.state().definitions = plan.tables.iter().map(definition).collect();
-        self.target.create_database(&plan.database).await?;
-        if self.target.undo_log.contains(&CreatedItem::Database) {
-            let defaults = translate::database_notes(source, &plan.database, &server);
-            self.target.state().notes.extend(defaults);
-        }
-        let mut conn = self.target.ddl_session().await?;
-        self.detect_load_data(&mut conn).await?;
-        if !plan.tables.is_empty() || !plan.definitions.is_empty() {
-            // A clone without rows needs a journal too, because foreign keys are missing and events are disabled until
-            // its end. The journal of an earlier, killed clone stays when this clone is undone.
-            let is_there = journal::exists(&mut conn, &self.target.address.database).await?;
-            let create = journal::create(&mut conn, &self.target.address.database);
-            match is_there {
-                true => create.await?,
-                false => self.target.undo_log.record_creation(CreatedItem::Journal, create).await?,
-            }
-        }
-        self.target.create_tables(&mut conn, plan).await?;
-        self.target.state().ddl_sessions.push(conn);
-        Ok(ResumeState::default())
     }
 
     /// Creates everything that comes after the rows. A second call after a lost connection skips existing objects.
@@ -140,18 +84,21 @@ impl MySqlSink {
         let created = plan.tables.iter().filter(|table| table_ddl.contains_key(&table.table.name));
         notes.extend(created.flat_map(|table| generated::index_notes(&table.table)));
         notes.extend(self.target.add_foreign_keys(conn).await?);
+        if plan.tables.iter().any(|table| table.position.is_some()) {
+            notes.extend(self.target.check_foreign_keys(conn).await?);
+        }
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
         let database = &self.target.address.database;
         if let Some(original) = self.target.undo_log.original_collation() {
             conn.exec(&format!("ALTER DATABASE {} COLLATE {original}", quote_name(database))).await?;
         } else if let Some(database) = introspect::read_database(conn, database).await? {
-            self.target.undo_log.add(CreatedItem::Collation(database.collation));
+            self.target.record_item(CreatedItem::Collation(database.collation)).await?;
         }
         let rewriter = self.target.definition_rewriter(plan);
         notes.extend(create_objects::create_objects(conn, &self.target, plan, &later, &rewriter).await?);
+        self.target.record_all_objects().await?;
         notes.extend(create_events::create_events(conn, &self.target, &later, &rewriter).await?);
-        journal::remove(conn, database).await?;
         let tables: BTreeSet<String> = self.target.state().table_ddl.keys().cloned().collect();
         let known_notes: Vec<Note> = self.target.state().notes.iter().chain(&notes).cloned().collect();
         let comparison =
@@ -256,8 +203,12 @@ impl Sink for MySqlSink {
         }
     }
 
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        self.target.clone_record().await
+    }
+
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
-        match self.prepare_target(plan).await {
+        match self.target.begin(plan).await {
             Err(error) => Err(self.target.explain_lock_wait(error).await),
             ready => ready,
         }
@@ -299,7 +250,8 @@ impl Sink for MySqlSink {
             }
             self.target.state().indexed_tables.insert(name.clone());
         }
-        self.check_generated(table).await
+        self.check_generated(table).await?;
+        self.target.record_complete(table).await
     }
 
     fn reads_back(&self) -> bool {
@@ -344,8 +296,11 @@ impl Sink for MySqlSink {
         let mut state = self.target.state();
         notes.splice(..0, std::mem::take(&mut state.notes));
         self.target.undo_log.clear();
-        state.lock_connection = None;
         Ok(notes)
+    }
+
+    async fn conclude(&self) -> Result<()> {
+        self.target.conclude().await
     }
 
     fn set_undo_recorder(&self, recorder: UndoRecorder) {
@@ -353,6 +308,7 @@ impl Sink for MySqlSink {
     }
 
     fn adopt_undo_records(&self, records: Vec<Value>) {
+        self.target.state().adopts_records = true;
         self.target.undo_log.adopt(records);
     }
 

@@ -60,7 +60,8 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     let address = request.address;
     let open = async |_| connections.register(session::open_reader(address).await?).await;
     let mut readers = try_join_all((0..request.threads).map(open)).await?;
-    if request.options.no_consistency {
+    // A resume without consistency reads several moments, but what it reads now is of one.
+    if request.options.no_consistency && !request.options.resume {
         return Ok(Snapshot { readers, position: Position::unknown(SnapshotMethod::None) });
     }
     let mut locker = connections.register(session::open_control(address).await?).await?;

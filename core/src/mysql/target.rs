@@ -11,6 +11,7 @@ use super::durable_batches::{DurableBatches, ServerUptime};
 use super::generated::GeneratedColumnState;
 use super::session;
 use super::undo_log::UndoLog;
+use crate::batch::BatchId;
 use crate::catalog::{Flavor, Server};
 use crate::error::Result;
 use crate::options::{self, CloneOptions, IfExists};
@@ -24,7 +25,18 @@ pub(super) struct TargetDatabase {
     pub(super) connections: ConnectionRegistry,
     /// The items that this sink has created. An abort removes them.
     pub(super) undo_log: UndoLog,
+    /// The number of undo records in the journal. Held while records are saved, so that each is saved before its CREATE.
+    pub(super) saved_items: tokio::sync::Mutex<u32>,
     state: Mutex<TargetState>,
+}
+
+/// The access of this process to the journal.
+#[derive(Debug, Clone)]
+pub(super) struct JournalAccess {
+    /// The random name of the job.
+    pub(super) job: String,
+    /// The token of this process, which the journal has while the process may write.
+    pub(super) owner: String,
 }
 
 #[derive(Default)]
@@ -56,15 +68,25 @@ pub(super) struct TargetState {
     pub(super) durable_batches: DurableBatches,
     /// The server's uptime when the clone began.
     pub(super) uptime: Option<ServerUptime>,
-    /// The number of negative zeros that became zero, by table and column.
+    /// The number of negative zeros that became zero in durable batches, by table and column.
     pub(super) lost_zero_signs: BTreeMap<(String, String), u64>,
+    /// The same by column for each batch that is being written.
+    pub(super) losing_zero_signs: BTreeMap<BatchId, BTreeMap<String, u64>>,
+    /// The journal, once it has the job.
+    pub(super) journal: Option<JournalAccess>,
+    /// Whether the journal took the place of the one of an earlier clone, whose remains may still be there.
+    pub(super) replaced_journal: bool,
+    /// Whether the undo log has the records of another process.
+    pub(super) adopts_records: bool,
 }
 
 impl TargetDatabase {
     pub(super) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         let address = ServerAddress { lock_wait: options.lock_wait, ..address };
         let connections = ConnectionRegistry::new(address.clone());
-        Self { connections, address, options: options.clone(), undo_log: UndoLog::default(), state: Mutex::default() }
+        let options = options.clone();
+        let (undo_log, saved_items, state) = Default::default();
+        Self { connections, address, options, undo_log, saved_items, state }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::connect::Conn;
 use super::ddl::{quote_name, quote_text};
 use super::existing_objects::ExistingObjects;
+use super::journal::{self, DatabaseOrigin};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::target::TargetDatabase;
 use super::undo_log::{CreatedItem, UndoEntry};
-use super::{create_objects, journal, session};
+use super::{create_objects, introspect, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
@@ -26,6 +27,39 @@ impl TargetDatabase {
         RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
     }
 
+    /// Makes sure that no other process uses what is about to be removed.
+    async fn check_undo_right(&self, conn: &mut Conn) -> Result<()> {
+        let (journal, is_adopted) = {
+            let state = self.state();
+            (state.journal.clone(), state.adopts_records)
+        };
+        let database = &self.address.database;
+        if is_adopted {
+            journal::acquire_lock(conn, database).await?;
+        }
+        let Some(access) = journal else { return Ok(()) };
+        let is_ours = match journal::owner(conn, database).await? {
+            Some(owner) => owner == access.owner,
+            // Another process has finished the clone, or abandoned it.
+            None => introspect::read_database(conn, database).await?.is_none(),
+        };
+        if !is_ours {
+            return Err(journal::lost_ownership_error(database));
+        }
+        // A further round does not find the journal any more.
+        self.state().journal = None;
+        Ok(())
+    }
+
+    /// Marks the database as holding the remains of an earlier clone, whose journal this one replaced.
+    async fn mark_remains(&self, conn: &mut Conn) -> Result<()> {
+        let database = &self.address.database;
+        if self.state().replaced_journal && journal::exists(conn, database).await? {
+            journal::create(conn, database, "none", DatabaseOrigin::Remains).await?;
+        }
+        Ok(())
+    }
+
     async fn undo_round(&self, left: &mut Vec<UndoEntry>) -> Result<()> {
         // Running statements could create further objects.
         let killed = self.connections.kill_all().await;
@@ -37,7 +71,9 @@ impl TargetDatabase {
             Ok(mut conn) => {
                 // The next step reports a lost connection.
                 let _ = shorten_lock_wait(&mut conn).await;
-                if let Err(error) = self.drop_own_database(&mut conn, left).await {
+                if let Err(error) = self.check_undo_right(&mut conn).await {
+                    failures.add(&CreatedItem::Database, &self.address.database, error);
+                } else if let Err(error) = self.drop_own_database(&mut conn, left).await {
                     let error = self.explain_lock_wait(error).await;
                     failures.add(&CreatedItem::Database, &self.address.database, error);
                 } else {
@@ -52,6 +88,9 @@ impl TargetDatabase {
                         }
                         failures.add(&entry.item, &self.address.database, error);
                         left.insert(0, entry);
+                    }
+                    if let Err(error) = self.mark_remains(&mut conn).await {
+                        failures.add(&CreatedItem::Journal, &self.address.database, error);
                     }
                 }
             }

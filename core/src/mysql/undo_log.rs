@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::journal;
 use crate::catalog::{ObjectRef, Printable};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::sink::UndoRecorder;
 
 const INTERRUPTED: u16 = 1317;
@@ -64,6 +64,8 @@ pub(super) struct UndoEntry {
 pub(super) struct UndoLog {
     recorder: OnceLock<UndoRecorder>,
     entries: Mutex<Vec<UndoEntry>>,
+    /// The records that the journal does not have yet.
+    unsaved: Mutex<Vec<Value>>,
 }
 
 impl UndoLog {
@@ -71,21 +73,9 @@ impl UndoLog {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the statement that creates an item, and records its outcome.
-    pub(super) async fn record_creation<T>(
-        &self,
-        item: CreatedItem,
-        create: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        self.add_record(UndoRecord::Intended(item.clone()));
-        let created = create.await;
-        match &created {
-            Ok(_) => self.add_record(UndoRecord::Created(item)),
-            Err(error) if proves_no_creation(error) => self.withdraw(item),
-            // The outcome is unknown.
-            Err(_) => {}
-        }
-        created
+    /// Records that the statement that creates the item is about to run.
+    pub(super) fn intend(&self, item: CreatedItem) {
+        self.add_record(UndoRecord::Intended(item));
     }
 
     /// Records an item that exists, or that must be undone in any case.
@@ -134,17 +124,32 @@ impl UndoLog {
             .for_each(|record| self.apply_record(record));
     }
 
+    /// Takes the records that the journal does not have yet.
+    pub(super) fn take_unsaved(&self) -> Vec<Value> {
+        std::mem::take(&mut self.unsaved.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts back records that could not be saved.
+    pub(super) fn put_back_unsaved(&self, records: Vec<Value>) {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).splice(..0, records);
+    }
+
     fn add_record(&self, record: UndoRecord) {
+        let value = json!(record);
         if let Some(send) = self.recorder.get() {
-            send(json!(record));
+            send(value.clone());
         }
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(value);
         self.apply_record(record);
     }
 
     fn apply_record(&self, record: UndoRecord) {
         let mut entries = self.entries();
         match record {
-            UndoRecord::Intended(item) => entries.push(UndoEntry { item, confirmed: false }),
+            UndoRecord::Intended(item) => match entries.iter().any(|entry| entry.item == item) {
+                true => {}
+                false => entries.push(UndoEntry { item, confirmed: false }),
+            },
             UndoRecord::Created(item) => match entries.iter_mut().rev().find(|entry| entry.item == item) {
                 Some(entry) => entry.confirmed = true,
                 None => entries.push(UndoEntry { item, confirmed: true }),
@@ -158,7 +163,13 @@ impl UndoLog {
     }
 }
 
+/// The records of a database and a journal that a clone created, as [`UndoLog::adopt`] takes them.
+pub(super) fn first_records(made_database: bool) -> Vec<Value> {
+    let database = made_database.then_some(CreatedItem::Database);
+    database.into_iter().chain([CreatedItem::Journal]).map(|item| json!(UndoRecord::Created(item))).collect()
+}
+
 /// Whether the error proves that the statement created nothing. An interrupted statement proves nothing.
-fn proves_no_creation(error: &Error) -> bool {
+pub(super) fn proves_no_creation(error: &Error) -> bool {
     error.code().is_some_and(|code| code != INTERRUPTED) && error.kind() != ErrorKind::Connection
 }

@@ -8,7 +8,7 @@ use super::ddl::{Dialect, tokenize};
 use super::generated::{BatchDivision, BatchPart, SessionSettings};
 use super::load::LoadOptions;
 use super::target::TargetDatabase;
-use super::{column, journal, load, negative_zero, system_versioning};
+use super::{column, load, negative_zero, system_versioning};
 use crate::batch::Batch;
 use crate::catalog::{Flavor, Table};
 use crate::codec::row_texts;
@@ -60,7 +60,11 @@ impl TargetDatabase {
                     true => WriteMode::Lenient,
                     false => WriteMode::Strict,
                 };
+            self.state().losing_zero_signs.remove(&batch.id);
+            // Whether the rows follow is unknown after a kill: the table is then made anew.
+            self.record_batch(conn, batch).await?;
             self.load_parts(conn, table, &division, mode).await?;
+            self.state().count_lost_signs(&table.table.name, batch.id);
         }
         self.record_expected(table.number, batch, &division);
         Ok(())
@@ -120,11 +124,18 @@ impl TargetDatabase {
         mode: WriteMode<'_>,
     ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
-        if !journal::record_batch(conn, &self.address.database, batch.id).await? {
+        self.state().losing_zero_signs.remove(&batch.id);
+        if !self.record_batch(conn, batch).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
         self.load_parts(conn, table, division, mode).await?;
-        conn.exec("COMMIT").await.map(drop)
+        let lost = self.state().losing_zero_signs.get(&batch.id).cloned();
+        if let Some(lost) = lost {
+            self.record_lost_signs(conn, batch, &lost).await?;
+        }
+        conn.exec("COMMIT").await?;
+        self.state().count_lost_signs(&table.table.name, batch.id);
+        Ok(())
     }
 
     async fn load_parts(
@@ -212,7 +223,7 @@ impl TargetDatabase {
             negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
         let batch = match &encoded {
             Some((encoded, lost)) => {
-                self.state().count_lost_signs(&table.name, lost);
+                self.state().note_lost_signs(batch.id, lost);
                 encoded
             }
             None => batch,

@@ -36,6 +36,8 @@ pub(crate) struct AgentClient {
     store: Option<Arc<dyn ObjectStore>>,
     control: OnceCell<ControlConnection>,
     idle_lanes: Mutex<Vec<BatchLane>>,
+    /// The undo records that the agent's sink adopts before it aborts.
+    adopted_records: Mutex<Vec<Value>>,
 }
 
 impl AgentClient {
@@ -54,6 +56,7 @@ impl AgentClient {
             store,
             control: OnceCell::new(),
             idle_lanes: Mutex::default(),
+            adopted_records: Mutex::default(),
         }
     }
 
@@ -112,9 +115,18 @@ impl AgentClient {
         }
     }
 
+    /// Passes these records to the agent's sink before it aborts.
+    pub(super) fn adopt_undo_records(&self, records: Vec<Value>) {
+        *self.adopted_records.lock().unwrap_or_else(PoisonError::into_inner) = records;
+    }
+
     /// Aborts the sink: removes what it created. Where the agent was killed, starts another one for it.
     pub(super) async fn abort_sink(&self) -> Result<()> {
         let Some(control) = self.control.get() else { return Ok(()) };
+        let adopted = std::mem::take(&mut *self.adopted_records.lock().unwrap_or_else(PoisonError::into_inner));
+        if !adopted.is_empty() {
+            self.call_on::<()>(control, &AgentCall::AdoptUndoRecords(adopted), &()).await?;
+        }
         if control.is_open() {
             let aborted = self.call_on(control, &AgentCall::Abort, &()).await;
             if aborted.is_ok() || control.is_open() {

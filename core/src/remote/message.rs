@@ -97,10 +97,12 @@ pub(crate) enum AgentCall {
         selection: Selection,
     },
     Existing,
+    CloneRecord,
     Begin(Plan),
     Complete(TablePlan),
     Counterparts(Plan),
     Finish(Plan),
+    Conclude,
     AdoptUndoRecords(Vec<Value>),
     Abort,
     Count {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::batch_frame::BatchFrame;
 use super::client::AgentClient;
@@ -11,6 +12,7 @@ use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
 use super::source::read_chunk;
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::fidelity::FidelityIssue;
@@ -43,6 +45,10 @@ impl Sink for RemoteSink {
 
     async fn existing(&self) -> Result<Vec<ObjectRef>> {
         self.agent.call(&AgentCall::Existing).await
+    }
+
+    async fn clone_record(&self) -> Result<Option<CloneRecord>> {
+        self.agent.call(&AgentCall::CloneRecord).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
@@ -104,6 +110,14 @@ impl Sink for RemoteSink {
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         self.agent.call(&AgentCall::Finish(plan.clone())).await
+    }
+
+    async fn conclude(&self) -> Result<()> {
+        self.agent.call(&AgentCall::Conclude).await
+    }
+
+    fn adopt_undo_records(&self, records: Vec<Value>) {
+        self.agent.adopt_undo_records(records);
     }
 
     async fn abort(&self) -> Result<()> {

@@ -79,6 +79,11 @@ impl Source for RemoteSource {
         self.any_range
     }
 
+    fn is_repeatable(&self) -> bool {
+        // An agent opens a server, which reads any range, or a complete archive.
+        !self.any_range
+    }
+
     async fn notes(&self) -> Result<Vec<Note>> {
         self.agent.call(&AgentCall::Notes).await
     }

@@ -62,7 +62,7 @@ async fn a_lost_answer_to_a_commit_doubles_nothing() {
         let (cuts, mut seen) = (Arc::new(AtomicU32::new(0)), 0);
         let counted = cuts.clone();
         let cutter = BackgroundLoop::new(move |_| {
-            let committed = server.sql(&format!("SELECT COUNT(*) FROM `{name}`._dbgraft_journal"));
+            let committed = server.sql(&format!("SELECT COUNT(*) FROM `{name}`._dbgraft_journal WHERE kind = 'batch'"));
             let committed: u32 = committed.map_or(0, |count| count.trim().parse().unwrap());
             if committed > seen && counted.load(Ordering::Relaxed) == 0 {
                 seen = committed;
@@ -305,7 +305,7 @@ async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
         let (target, to) = (bench.pair.target.clone(), bench.to.clone());
         let lose = move |event: Event| {
             if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                let lines = "DELETE FROM _dbgraft_journal WHERE table_number = 0 AND chunk = 0 AND batch = 0";
+                let lines = "DELETE FROM _dbgraft_journal WHERE kind = 'batch' AND table_number = 0 AND chunk = 0 AND batch = 0";
                 target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
             }
         };

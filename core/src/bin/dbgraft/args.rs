@@ -2,6 +2,7 @@
 
 mod clone_args;
 mod common_args;
+mod target_args;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use dbgraft::Verify;
 
 pub(crate) use self::clone_args::CloneArgs;
 pub(crate) use self::common_args::{CommonArgs, ProgressMode};
+pub(crate) use self::target_args::TargetArgs;
 
 #[derive(Parser)]
 #[command(name = "dbgraft", version, about = "Clones MySQL and MariaDB databases, directly or through S3")]
@@ -45,6 +47,21 @@ pub(crate) enum Command {
         /// How to compare: counts or checksum
         #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
         verify: Verify,
+    },
+    /// Show how far the clone into TARGET is: running, or killed, of what, since when
+    #[command(after_long_help = ENDPOINTS)]
+    Status {
+        #[command(flatten)]
+        target: Box<TargetArgs>,
+        /// Write the result as JSON to standard output
+        #[arg(long, help_heading = OUTPUT)]
+        json: bool,
+    },
+    /// Remove what a killed clone has left in TARGET, its staged archive too; what was there before stays
+    #[command(after_long_help = ENDPOINTS)]
+    Abandon {
+        #[command(flatten)]
+        target: Box<TargetArgs>,
     },
     /// Run the agent of a clone on this host; a coordinator starts it over SSH
     Agent,

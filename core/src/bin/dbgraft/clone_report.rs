@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use dbgraft::{ObjectKind, ObjectReport, Printable, Report};
+use dbgraft::{ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
 
 use crate::{sections, text};
 
@@ -12,6 +12,9 @@ const MAX_TABLES: usize = 20;
 
 /// Renders the whole report.
 pub(crate) fn render(report: &Report) -> String {
+    if report.resumed.as_ref().is_some_and(|resumed| resumed.case == ResumeCase::Finished) {
+        return format!("{}: {}\n", Printable(&report.target), ResumeCase::Finished.describe());
+    }
     let rate = if report.seconds > 0.0 { report.bytes as f64 / report.seconds } else { 0.0 };
     let mut out = format!("Cloned {}\n", Printable(&report.source));
     let _ = writeln!(out, "    to {}", Printable(&report.target));
@@ -30,6 +33,7 @@ pub(crate) fn render(report: &Report) -> String {
         ("source", format!("{}, {} {}", report.server, report.database.charset, report.database.collation)),
         ("verified", report.verified.as_ref().map(sections::verified).unwrap_or_default()),
         ("moment", sections::snapshot(&report.position)),
+        ("resumed", report.resumed.as_ref().map(resumed).unwrap_or_default()),
         ("kept", report.archive.as_deref().map(|url| Printable(url).to_string()).unwrap_or_default()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
@@ -41,6 +45,15 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&report.verified.as_ref().map(sections::differences).unwrap_or_default());
     out.push_str(&warnings(report));
     out
+}
+
+/// Says what a resumed clone took over.
+fn resumed(resumed: &Resumption) -> String {
+    let Resumption { case, taken_over, continued, read_again, .. } = resumed;
+    let count = |tables: &Vec<String>| text::count(tables.len() as u64);
+    let (over, part, again) = (count(taken_over), count(continued), count(read_again));
+    let how = case.describe().trim_start_matches("resumed: ");
+    format!("{how}; tables: {over} taken over, {part} in part, {again} made in this run")
 }
 
 fn tables(objects: &[ObjectReport]) -> String {
@@ -83,6 +96,7 @@ mod tests {
             bytes: 2048 * number as u64,
             seconds: 0.5,
             warnings: if number == 3 { vec!["odd\tthing".into()] } else { Vec::new() },
+            position: None,
         };
         let omitted =
             |kind, name: &str| OmittedObject { object: ObjectRef::new(kind, name), reason: "not selected".into() };
@@ -120,6 +134,7 @@ mod tests {
             rows: 23_000,
             bytes: 1 << 20,
             seconds: 2.0,
+            resumed: None,
         }
     }
 

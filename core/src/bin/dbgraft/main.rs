@@ -10,6 +10,7 @@ mod progress;
 mod report_file;
 mod sections;
 mod signals;
+mod target_command;
 mod text;
 
 use std::io::{self, Write};
@@ -70,26 +71,14 @@ fn run() -> Result<ExitCode> {
 
 async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<ExitCode> {
     let (common, mut options) = match &command {
+        Command::Status { target, json } => return target_command::show_status(target, *json, passwords).await,
+        Command::Abandon { target } => return target_command::abandon(target, passwords).await,
         Command::Clone { request, .. } | Command::Plan { request } => (&request.common, request.options()?),
         Command::Verify { common, verify } => (&**common, CloneOptions { verify: *verify, ..common.options()? }),
         Command::Agent => return serve_agent().await.map(|()| ExitCode::SUCCESS),
     };
     let report = ReportFile::open(common)?;
-    let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = &mut options;
-    for (option, url) in [
-        ("--via", via),
-        ("--source-tunnel", source_tunnel),
-        ("--target-tunnel", target_tunnel),
-        ("--source-agent", source_agent),
-        ("--target-agent", target_agent),
-    ] {
-        if let Some(url) = url {
-            *url = passwords.restore_url(option, url);
-        }
-    }
-    if options.agent_binary.is_none() {
-        options.agent_binary = std::env::current_exe().ok();
-    }
+    complete_options(&mut options, &mut passwords);
     let job = create_job(common, options, &mut passwords)?;
     let progress = ProgressDisplay::start(common.progress);
     let cancellation = CancellationToken::new();
@@ -122,7 +111,26 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
             report.write(&comparison)?;
             Ok(exit_code(!comparison.verification.differences.is_empty()))
         }
-        Command::Agent => Ok(ExitCode::SUCCESS),
+        Command::Agent | Command::Status { .. } | Command::Abandon { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Restores the passwords of URLs, and names this executable as the agents'.
+fn complete_options(options: &mut CloneOptions, passwords: &mut HiddenPasswords) {
+    let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = options;
+    for (option, url) in [
+        ("--via", via),
+        ("--source-tunnel", source_tunnel),
+        ("--target-tunnel", target_tunnel),
+        ("--source-agent", source_agent),
+        ("--target-agent", target_agent),
+    ] {
+        if let Some(url) = url {
+            *url = passwords.restore_url(option, url);
+        }
+    }
+    if options.agent_binary.is_none() {
+        options.agent_binary = std::env::current_exe().ok();
     }
 }
 

@@ -109,7 +109,9 @@ fn other_objects(plan: &Plan) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dbgraft::{Chunk, Database, Flavor, ObjectRef, OmittedObject, Position, Server, SnapshotMethod, Table};
+    use dbgraft::{
+        Chunk, Database, Flavor, JobDescription, ObjectRef, OmittedObject, Position, Server, SnapshotMethod, Table,
+    };
 
     use super::*;
 
@@ -128,7 +130,14 @@ mod tests {
             index_bytes,
             create,
         };
-        TablePlan { number: 0, table, filter: None, chunk_key: Vec::new(), chunks: vec![Chunk::whole()] }
+        TablePlan {
+            number: 0,
+            table,
+            filter: None,
+            chunk_key: Vec::new(),
+            chunks: vec![Chunk::whole()],
+            position: None,
+        }
     }
 
     #[test]
@@ -149,6 +158,7 @@ mod tests {
             invalid: Vec::new(),
             fidelity: Vec::new(),
             warnings: vec!["careful".into()],
+            job: JobDescription::default(),
         };
         let findings = vec![Finding::note("fine"), Finding::error("local_infile is off\u{7}")];
         let (source, target) = ("mysql://u@h:3306/a".into(), "mysql://u@h:3306/b".into());

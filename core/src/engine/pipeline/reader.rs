@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Pipeline, WriteTask, send_task};
-use crate::batch::ExportEvent;
+use crate::batch::{Batch, ExportEvent};
 use crate::catalog::Printable;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,6 +58,16 @@ impl Pipeline {
         }
     }
 
+    /// Counts a batch that the sink holds already.
+    fn count_loaded(&self, batch: &Batch) {
+        let (table, bytes) = (batch.id.table, batch.data.len() as u64);
+        self.meter.add(table, batch.rows, bytes);
+        self.tables.update(table, |state| {
+            state.totals.rows += batch.rows;
+            state.totals.bytes += bytes;
+        });
+    }
+
     /// Reads a chunk from its start and sends the batches that were not sent before.
     async fn read_chunk(
         &self,
@@ -77,7 +87,9 @@ impl Pipeline {
                 Some(_) => continue,
                 None => {}
             }
-            if !self.resume.loaded.contains(&id) {
+            if self.resume.loaded.contains(&id) {
+                self.count_loaded(&batch);
+            } else {
                 self.rate_limiter.acquire(batch.data.len() as u64).await;
                 self.tables.update(table.number, |state| state.batches_unwritten += 1);
                 send_task(sender, WriteTask::Batch(batch)).await?;

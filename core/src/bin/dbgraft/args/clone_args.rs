@@ -59,6 +59,10 @@ pub(crate) struct CloneArgs {
     #[arg(long, help_heading = HOW)]
     all_or_nothing: bool,
 
+    /// Go on with a clone that was killed, by the same source, target and options
+    #[arg(long, help_heading = HOW)]
+    resume: bool,
+
     /// Stage the rows through s3://bucket/prefix or file:///dir; removed at the end
     #[arg(long, value_name = "URL", help_heading = MEANS)]
     via: Option<String>,
@@ -85,6 +89,7 @@ impl CloneArgs {
             verify: self.verify,
             skip_binlog: self.skip_binlog,
             all_or_nothing: self.all_or_nothing,
+            resume: self.resume,
             ..self.common.options()?
         })
     }

@@ -11,6 +11,7 @@ fn options(arguments: &[&str]) -> Result<CloneOptions> {
     match cli.command {
         Command::Clone { request, .. } | Command::Plan { request } => request.options(),
         Command::Verify { common, .. } => common.options(),
+        Command::Status { target, .. } | Command::Abandon { target } => Ok(target.options()),
         Command::Agent => Ok(CloneOptions::default()),
     }
 }

@@ -85,6 +85,7 @@ impl ProgressView for BarView {
                 }
                 self.show_objects();
             }
+            Event::Resumed { message } => self.show_line(&Printable(message).to_string()),
             Event::Warning { message } => self.show_line(&format!("warning: {}", Printable(message))),
             _ => {}
         }

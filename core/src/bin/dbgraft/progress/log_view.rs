@@ -49,6 +49,7 @@ impl ProgressView for LogView {
                     format_progress(now)
                 ));
             }
+            Event::Resumed { message } => crate::print_message(&Printable(message).to_string()),
             Event::Warning { message } => crate::print_message(&format!("warning: {}", Printable(message))),
             _ => {}
         }

@@ -70,14 +70,15 @@ async fn check_unfinished_clone(conn: &mut Conn, target: &TargetContext<'_>) -> 
     let incomplete = "its tables may lack rows, indexes, foreign keys and their AUTO_INCREMENT";
     if !target.selection.schema {
         return Ok(Finding::error(format!(
-            "{killed}, and {incomplete}: clone the definitions too, by --if-exists drop; or, if that clone was \
-             --data-only as well, drop table {} and say --if-exists truncate",
+            "{killed}, and {incomplete}: go on with it by --resume, undo it by `dbgraft abandon`, or clone the definitions \
+             too, by --if-exists drop; or, if that clone was --data-only as well, drop table {} and say --if-exists truncate",
             journal::TABLE_NAME
         )));
     }
     if target.options.if_exists != IfExists::Drop {
         return Ok(Finding::error(format!(
-            "{killed}, and {incomplete}: start again with --if-exists drop, or --recreate-database"
+            "{killed}, and {incomplete}: go on with it by --resume, undo it by `dbgraft abandon`, or start again with \
+             --if-exists drop, or --recreate-database"
         )));
     }
     let is_replaced =

@@ -1,0 +1,172 @@
+//! The clone that a target knows of: how far it is, and its removal.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::clone_record::{Abandoned, CloneRecord, CloneState, TargetStatus};
+use crate::endpoint::{SinkEndpoint, StagingArchive, TargetEndpoint, TargetRequest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::CloneOptions;
+use crate::retry::RetryPolicy;
+use crate::site::ExecutionSite;
+use crate::ssh::PromptCallback;
+
+/// Looks at the clone into a target, or removes what a killed one has left.
+pub struct TargetJob {
+    target: SinkEndpoint,
+    password: Option<SecretString>,
+    archive_passphrase: Option<SecretString>,
+    site: Option<ExecutionSite>,
+    prompt: Option<PromptCallback>,
+    options: CloneOptions,
+}
+
+impl TargetJob {
+    /// Creates a job on this target, which does nothing before [`status`](Self::status) or [`abandon`](Self::abandon).
+    pub fn new(target: impl Into<SinkEndpoint>) -> Self {
+        let options = CloneOptions::default();
+        Self { target: target.into(), password: None, archive_passphrase: None, site: None, prompt: None, options }
+    }
+
+    /// Sets the options. Only those of the target's site, of locks and of encryption apply.
+    #[must_use]
+    pub fn options(mut self, options: CloneOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the target's password. A password in the target's URL takes precedence.
+    #[must_use]
+    pub fn password(mut self, password: SecretString) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// Sets the passphrase of encrypted archives, for the option `encrypt`.
+    #[must_use]
+    pub fn archive_passphrase(mut self, passphrase: SecretString) -> Self {
+        self.archive_passphrase = Some(passphrase);
+        self
+    }
+
+    /// Sets the machine where the work runs. It replaces `target_tunnel` and `target_agent` of the options.
+    #[must_use]
+    pub fn site(mut self, site: ExecutionSite) -> Self {
+        self.site = Some(site);
+        self
+    }
+
+    /// Sets the callback that asks the user for SSH passwords, as [`CloneJob::on_question`](crate::CloneJob::on_question).
+    #[must_use]
+    pub fn on_question(mut self, answer: impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static) -> Self {
+        self.prompt = Some(Arc::new(answer));
+        self
+    }
+
+    /// Returns what the target knows of a clone into it. Changes nothing.
+    ///
+    /// # Errors
+    /// `Usage`, and errors of the connection.
+    pub async fn status(self) -> Result<TargetStatus> {
+        let target = self.open().await?;
+        let record = read_record(&target).await;
+        target.shutdown().await;
+        Ok(describe(&target.name, record?))
+    }
+
+    /// Removes what a killed clone has left: the objects that it created, its staging archive and its journal. What was
+    /// there before stays; tables that it had emptied stay empty.
+    ///
+    /// # Errors
+    /// `Preflight` if the clone runs, or if its record is damaged; errors of the connection. The message names what could
+    /// not be removed.
+    pub async fn abandon(self) -> Result<Abandoned> {
+        let target = self.open().await?;
+        let abandoned = abandon(&target).await;
+        target.shutdown().await;
+        abandoned
+    }
+
+    async fn open(self) -> Result<TargetEndpoint> {
+        let Self { target, password, archive_passphrase, site, prompt: ask, options } = self;
+        let options = &options;
+        TargetEndpoint::open(TargetRequest { target, password, archive_passphrase, site, ask, options }).await
+    }
+}
+
+async fn read_record(target: &TargetEndpoint) -> Result<Option<CloneRecord>> {
+    RetryPolicy::before_first_row().run(|| target.sink.clone_record(), |_| ()).await
+}
+
+fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
+    let record = record.unwrap_or_default();
+    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let message = match record.state {
+        CloneState::None => "no clone is under way: a clone that is finished leaves no trace in a server".to_owned(),
+        CloneState::Running => match &record.holder {
+            Some(holder) => format!("a clone runs, over connection {holder} of the server"),
+            None => "a clone runs".to_owned(),
+        },
+        CloneState::Dead => {
+            "a clone was killed: go on with it by `dbgraft clone … --resume`, or undo it by `dbgraft abandon`"
+                .to_owned()
+        }
+        CloneState::Unfinished => {
+            "an archive that is being written, or whose export was killed: an archive does not know which".to_owned()
+        }
+        CloneState::Damaged => format!(
+            "what is known of the clone cannot be used: {}: start again with --if-exists drop",
+            record.damage.as_deref().unwrap_or_default()
+        ),
+        CloneState::Finished => "complete".to_owned(),
+    };
+    let plan = record.plan.as_ref();
+    TargetStatus {
+        target: target.to_owned(),
+        state: record.state,
+        message,
+        source: plan.and_then(|plan| known(&plan.job.source)),
+        started: known(&record.started),
+        dbgraft: known(&record.dbgraft),
+        staging: plan.and_then(|plan| plan.job.staging.clone()),
+        complete: record.tables.iter().filter(|table| table.complete).count() as u64,
+        rows: record.tables.iter().map(|table| table.rows).sum(),
+        bytes: record.tables.iter().map(|table| table.bytes).sum(),
+        rows_total: plan.map_or(0, |plan| plan.rows_estimate()),
+        bytes_total: plan.map_or(0, |plan| plan.bytes_estimate()),
+        tables: record.tables,
+    }
+}
+
+async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
+    let name = &target.name;
+    let refused = |why: &str| Error::new(ErrorKind::Preflight, format!("nothing has been removed in {name}: {why}"));
+    let record = read_record(target).await?.unwrap_or_default();
+    match record.state {
+        CloneState::Dead | CloneState::Unfinished => {}
+        CloneState::None => {
+            let message = "no clone is under way, and nothing was removed".to_owned();
+            return Ok(Abandoned { target: name.clone(), message, ..Abandoned::default() });
+        }
+        CloneState::Running => {
+            let holder = record.holder.unwrap_or_default();
+            return Err(refused(&format!("the clone runs, over connection {holder} of the server: end it first")));
+        }
+        CloneState::Damaged => return Err(refused(&record.damage.unwrap_or_default())),
+        CloneState::Finished => return Err(refused("the archive is complete")),
+    }
+    let job = record.plan.map(|plan| plan.job).unwrap_or_default();
+    // The staging archive first: the journal names it.
+    let staging = job.staging.filter(|_| !job.keeps_staging);
+    if let Some(url) = &staging {
+        let archive = StagingArchive::recorded(url, target.archive_key.clone())?;
+        if archive.is_of_job(&record.job).await? {
+            archive.remove().await?;
+        }
+    }
+    target.sink.adopt_undo_records(record.undo_records);
+    target.sink.abort().await?;
+    let source = Some(job.source).filter(|source| !source.is_empty());
+    Ok(Abandoned { target: name.clone(), source, staging, message: "the clone was undone".to_owned() })
+}

@@ -1,0 +1,131 @@
+//! What a target knows of a clone into it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plan::Plan;
+
+/// The state of a clone, as its target knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloneState {
+    /// No clone is known. A finished clone leaves no trace in a server.
+    #[default]
+    None,
+    /// It runs.
+    Running,
+    /// It was killed.
+    Dead,
+    /// It runs or was killed: an archive does not know which.
+    Unfinished,
+    /// The target's record of it cannot be used: it was edited, or is of another version.
+    Damaged,
+    /// It is complete.
+    Finished,
+}
+
+impl fmt::Display for CloneState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Running => "running",
+            Self::Dead => "dead",
+            Self::Unfinished => "unfinished",
+            Self::Damaged => "damaged",
+            Self::Finished => "finished",
+        })
+    }
+}
+
+/// A sink's record of a clone into it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CloneRecord {
+    /// The state of the clone.
+    pub state: CloneState,
+    /// The random name of the job.
+    pub job: String,
+    /// The version of dbgraft that began it.
+    pub dbgraft: String,
+    /// When it began, by the target's clock: `2026-11-26 16:00:00`, in UTC.
+    pub started: String,
+    /// The connection of the target's server that a running clone holds.
+    pub holder: Option<String>,
+    /// Why the record is damaged.
+    pub damage: Option<String>,
+    /// The plan; `None` if the clone was killed before it recorded one.
+    pub plan: Option<Plan>,
+    /// The options that decide what is cloned, by name.
+    pub options: Value,
+    /// The tables of the plan, in its order.
+    pub tables: Vec<TableProgress>,
+    /// The undo records of what the clone has created.
+    pub undo_records: Vec<Value>,
+}
+
+/// How far a clone has come with one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableProgress {
+    /// The number of the table in the plan.
+    pub table: u32,
+    /// The name of the table.
+    pub name: String,
+    /// The rows that are durable.
+    pub rows: u64,
+    /// The bytes of row text that are durable.
+    pub bytes: u64,
+    /// Whether the table has all rows and indexes.
+    pub complete: bool,
+}
+
+impl CloneRecord {
+    /// Whether every table has all its rows and indexes.
+    pub fn has_all_rows(&self) -> bool {
+        self.plan.is_some() && self.tables.iter().all(|table| table.complete)
+    }
+}
+
+/// The result of `dbgraft status`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// The target's URL, without secrets.
+    pub target: String,
+    /// The state of the clone.
+    pub state: CloneState,
+    /// The state in one line, with what can be done.
+    pub message: String,
+    /// The source's URL, without secrets.
+    pub source: Option<String>,
+    /// When the clone began, by the target's clock, in UTC.
+    pub started: Option<String>,
+    /// The version of dbgraft that began it.
+    pub dbgraft: Option<String>,
+    /// The URL of its staging archive.
+    pub staging: Option<String>,
+    /// The number of tables that are complete.
+    pub complete: u64,
+    /// The rows that are durable.
+    pub rows: u64,
+    /// The bytes of row text that are durable.
+    pub bytes: u64,
+    /// The estimated number of all rows.
+    pub rows_total: u64,
+    /// The estimated bytes of all rows.
+    pub bytes_total: u64,
+    /// The tables.
+    pub tables: Vec<TableProgress>,
+}
+
+/// The result of `dbgraft abandon`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abandoned {
+    /// The target's URL, without secrets.
+    pub target: String,
+    /// The source's URL, without secrets; `None` if there was no clone to abandon.
+    pub source: Option<String>,
+    /// The URL of the staging archive that was removed.
+    pub staging: Option<String>,
+    /// What was done, in one line.
+    pub message: String,
+}

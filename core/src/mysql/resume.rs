@@ -1,0 +1,256 @@
+//! Continues what an earlier process of the clone has left in the target.
+//!
+//! First everything is looked at, in one snapshot of the target, and the first difference ends the resume. Only then this
+//! process becomes the owner of the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::begin::new_token;
+use super::connect::Conn;
+use super::create_objects::drop_statement;
+use super::ddl::quote_name;
+use super::journal::{self, JournalContents, Line, TableLine, TableState};
+use super::lock_wait::is_lock_wait;
+use super::record::read_parts;
+use super::remains::{FateDecision, TableFate};
+use super::target::{JournalAccess, TargetDatabase};
+use super::undo_log::{CreatedItem, first_records};
+use super::{chunk_query, session};
+use crate::catalog::{Flavor, ObjectKind, Printable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{Chunk, Plan, ResumeState, TablePlan};
+
+const UNKNOWN_TABLE: u16 = 1146;
+/// The error of a table whose definition is newer than the snapshot: an ALTER of the killed process has just ended.
+const DEFINITION_CHANGED: u16 = 1412;
+/// How often the remains are looked at while definitions change.
+const MAX_LOOKS: usize = 20;
+
+/// The tables of a plan by what a resume does with them.
+struct Fates(BTreeMap<u32, TableFate>);
+
+impl Fates {
+    fn of(decision: &FateDecision<'_>, plan: &Plan) -> Self {
+        Self(plan.tables.iter().map(|table| (table.number, decision.fate(table))).collect())
+    }
+
+    fn is(&self, table: &TablePlan, fate: TableFate) -> bool {
+        self.0.get(&table.number) == Some(&fate)
+    }
+
+    fn kept(&self) -> BTreeSet<u32> {
+        self.0.iter().filter(|(_, fate)| **fate != TableFate::MakeAnew).map(|(number, _)| *number).collect()
+    }
+}
+
+impl TargetDatabase {
+    /// Continues the clone of this plan. Returns what is there.
+    ///
+    /// # Errors
+    /// `Preflight` if the target is not as the journal says; nothing has been changed then.
+    pub(super) async fn resume(&self, source_plan: &Plan, plan: &Plan) -> Result<ResumeState> {
+        let database = &self.address.database;
+        let mut conn = self.ddl_session().await?;
+        self.detect_load_data(&mut conn).await?;
+        // The plan names the source's engines, by which the batches were written.
+        let (fates, started, previous) = self.check_remains(source_plan).await?;
+        self.wait_for_statements(&mut conn, source_plan, &fates).await?;
+        let access = JournalAccess { job: source_plan.job.id.clone(), owner: new_token() };
+        let lines = self.resumed_lines(&mut conn, source_plan, &fates, started).await?;
+        conn.exec("START TRANSACTION").await?;
+        journal::take_ownership(&mut conn, database, &access.job, &previous, &access.owner).await?;
+        journal::replace(&mut conn, database, &access.job, &lines).await?;
+        conn.exec("COMMIT").await?;
+        // Now no earlier process can write. What it has written until now counts.
+        let contents = self.read_journal(&mut conn, &source_plan.job.id).await?;
+        *self.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
+        self.undo_log.adopt(first_records(contents.origin == journal::DatabaseOrigin::Made));
+        self.undo_log.adopt(contents.items.clone());
+        self.state().journal = Some(access);
+        for table in plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew)) {
+            self.remove_begun_table(&mut conn, plan, table).await?;
+        }
+        self.create_tables(&mut conn, plan, &fates.kept()).await?;
+        self.state().ddl_sessions.push(conn);
+        Ok(self.take_over(&contents, source_plan, &fates))
+    }
+
+    /// The lines that the journal gets with its new owner.
+    async fn resumed_lines(&self, conn: &mut Conn, plan: &Plan, fates: &Fates, started: String) -> Result<Vec<Line>> {
+        let mut lines = self.job_lines(conn, plan, Some(started)).await?;
+        let anew = TableLine { state: TableState::Anew, parts: BTreeMap::new(), notes: Vec::new() };
+        let again = plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew));
+        lines.extend(again.map(|table| Line::table(table.number, &anew)));
+        Ok(lines)
+    }
+
+    /// Reads the journal of the job.
+    async fn read_journal(&self, conn: &mut Conn, job: &str) -> Result<JournalContents> {
+        let contents = journal::read(conn, &self.address.database).await?;
+        let contents = contents.ok_or_else(|| refusal("its journal is gone: somebody removed it".to_owned()))?;
+        match &contents.damage {
+            Some(damage) => Err(refusal(damage.clone())),
+            None if contents.job != job => Err(refusal("another clone has begun there meanwhile".to_owned())),
+            None => Ok(contents),
+        }
+    }
+
+    /// Compares what is there with the journal, in one snapshot. Returns what happens to each table, when the job began,
+    /// and the owner of the journal.
+    async fn check_remains(&self, plan: &Plan) -> Result<(Fates, String, String)> {
+        for _ in 0..MAX_LOOKS {
+            match self.check_remains_once(plan).await {
+                Err(error) if error.code() == Some(DEFINITION_CHANGED) => {}
+                checked => return checked,
+            }
+        }
+        Err(refusal("its tables change all the time: another session alters them".to_owned()))
+    }
+
+    async fn check_remains_once(&self, plan: &Plan) -> Result<(Fates, String, String)> {
+        let mut conn = self.connections.register(session::open_control(&self.address).await?).await?;
+        conn.exec("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
+        let contents = self.read_journal(&mut conn, &plan.job.id).await?;
+        let (Some(job), Some(owner)) = (&contents.description, &contents.owner) else {
+            return Err(refusal("it was killed before it had a plan".to_owned()));
+        };
+        let decision = FateDecision::read(&mut conn, &contents, plan.job.reads_again).await?;
+        let fates = Fates::of(&decision, plan);
+        for table in &plan.tables {
+            match fates.is(table, TableFate::MakeAnew) {
+                true => self.check_disposable(&mut conn, &contents, table).await?,
+                false => self.check_kept(&mut conn, &contents, table).await?,
+            }
+        }
+        conn.exec("COMMIT").await?;
+        self.connections.close(conn);
+        Ok((fates, job.started.clone(), owner.clone()))
+    }
+
+    /// Waits until no statement of the killed process uses the tables that are changed: its server notices only at their
+    /// end that the process is gone.
+    async fn wait_for_statements(&self, conn: &mut Conn, plan: &Plan, fates: &Fates) -> Result<()> {
+        for table in plan.tables.iter().filter(|table| !fates.is(table, TableFate::Keep)) {
+            match conn.exec(&format!("LOCK TABLES {} WRITE", quote_name(&table.table.name))).await {
+                Err(error) if error.code().is_none() || is_lock_wait(&error) => {
+                    return Err(error.with("nothing has been changed; in use is table", Printable(&table.table.name)));
+                }
+                // The table is missing, or the account may not lock it: a later statement waits.
+                Err(_) => {}
+                Ok(_) => conn.exec("UNLOCK TABLES").await.map(drop)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the definition and the rows of a table that stays with the journal.
+    async fn check_kept(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
+        let name = Printable(&table.table.name);
+        let parts = match read_parts(conn, &self.address.database, &table.table.name).await {
+            Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Err(refusal(format!("table {name} is gone"))),
+            parts => parts?,
+        };
+        let then = contents.tables.get(&table.number).map(|line| &line.parts);
+        let changed = then.into_iter().flatten().find(|(what, hash)| parts.get(*what) != Some(*hash));
+        let added = parts.keys().find(|what| {
+            // Indexes and foreign keys are added by the clone itself.
+            let is_key = ["index ", "foreign key "].iter().any(|kind| what.starts_with(kind));
+            !is_key && then.is_some_and(|then| !then.contains_key(*what))
+        });
+        if let Some(what) = changed.map(|(what, _)| what).or(added) {
+            return Err(refusal(format!("table {name} was altered: {what} is not as the clone made it")));
+        }
+        let lost_history = table.table.history && conn.server.flavor == Flavor::MySql;
+        // Events may have changed rows of a clone that had everything.
+        if table.chunks.is_empty() || lost_history || contents.has_all_objects() {
+            return Ok(());
+        }
+        let unfiltered = TablePlan { filter: None, chunk_key: Vec::new(), ..table.clone() };
+        let count = chunk_query::count_statement(&self.address.database, &unfiltered, &Chunk::whole());
+        let rows = conn.row(&count).await?.map_or(0, |row| row.number(0));
+        let recorded = contents.totals(table.number, 0).rows;
+        match rows == recorded {
+            true => Ok(()),
+            false => Err(refusal(format!(
+                "table {name} has {rows} rows, and the journal says {recorded}: somebody changed the table, or the journal"
+            ))),
+        }
+    }
+
+    /// Checks that a table that is made anew is the clone's.
+    async fn check_disposable(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
+        let is_recorded = contents.tables.contains_key(&table.number);
+        let name = quote_name(&table.table.name);
+        if is_recorded {
+            return Ok(());
+        }
+        // Killed before it took any row.
+        let intended = super::undo_log::UndoLog::default();
+        intended.adopt(contents.items.clone());
+        if !intended.contains(&CreatedItem::Object(table.table.object())) {
+            return Ok(());
+        }
+        match conn.row(&format!("SELECT 1 FROM {}.{name} LIMIT 1", quote_name(&self.address.database))).await {
+            Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(()),
+            Err(error) => Err(error),
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(refusal(format!(
+                "table {} has rows, and the clone was killed before it loaded any: somebody else made it",
+                Printable(&table.table.name)
+            ))),
+        }
+    }
+
+    /// Removes a table that is made anew, or empties it if it was there before the clone; and the clone's triggers on it.
+    async fn remove_begun_table(&self, conn: &mut Conn, plan: &Plan, table: &TablePlan) -> Result<()> {
+        let object = table.table.object();
+        let own_triggers = plan.definitions.iter().map(|definition| &definition.object).filter(|trigger| {
+            trigger.kind == ObjectKind::Trigger && trigger.table.as_deref() == Some(object.name.as_str())
+        });
+        for trigger in own_triggers.filter(|trigger| self.undo_log.contains(&CreatedItem::Object((*trigger).clone()))) {
+            conn.exec(&drop_statement(trigger)).await?;
+            self.undo_log.withdraw(CreatedItem::Object(trigger.clone()));
+        }
+        if self.undo_log.contains(&CreatedItem::Object(object.clone())) {
+            conn.exec(&drop_statement(&object)).await?;
+        } else if self.undo_log.contains(&CreatedItem::Rows(object.name.clone())) {
+            conn.exec(&format!("TRUNCATE TABLE {}", quote_name(&object.name))).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what the journal says of the tables that stay.
+    fn take_over(&self, contents: &JournalContents, plan: &Plan, fates: &Fates) -> ResumeState {
+        let mut resumed = ResumeState::default();
+        let mut state = self.state();
+        for table in plan.tables.iter().filter(|table| !fates.is(table, TableFate::MakeAnew)) {
+            let is_complete = fates.is(table, TableFate::Keep);
+            for (id, line) in contents.batches_of(table.number) {
+                state.durable_batches.add(*id);
+                for (column, count) in &line.lost_zero_signs {
+                    let place = (table.table.name.clone(), column.clone());
+                    *state.lost_zero_signs.entry(place).or_default() += count;
+                }
+                if !is_complete {
+                    resumed.loaded.insert(*id);
+                }
+            }
+            if is_complete {
+                let line = contents.tables.get(&table.number);
+                state.notes.extend(line.into_iter().flat_map(|line| line.notes.iter().cloned()));
+                state.indexed_tables.insert(table.table.name.clone());
+                resumed.complete.push(contents.totals(table.number, table.chunks.len()));
+            }
+        }
+        resumed
+    }
+}
+
+/// The error of a clone that cannot be resumed.
+fn refusal(why: String) -> Error {
+    let message = format!(
+        "the clone cannot be resumed, and nothing has been changed: {why}: undo it by `dbgraft abandon`, or start again with \
+         --if-exists drop"
+    );
+    Error::new(ErrorKind::Preflight, message)
+}
