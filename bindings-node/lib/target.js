@@ -8,7 +8,8 @@ const { splitOptions } = require('./job.js');
 async function runTargetJob(verb, target, options = {}) {
   const { engine, local } = splitOptions(options);
   const url = target instanceof URL ? target.href : String(target);
-  const outcome = JSON.parse(await addon.runTargetJob(verb, url, JSON.stringify(engine), local.targetPassword));
+  const secrets = [local.targetPassword, local.archivePassphrase];
+  const outcome = JSON.parse(await addon.runTargetJob(verb, url, JSON.stringify(engine), ...secrets));
   if ('done' in outcome) return outcome.done;
   throw errorFromJson(outcome.failed);
 }

@@ -30,8 +30,14 @@ pub fn option_names() -> Vec<String> {
 
 /// Runs `status` or `abandon` on a target; options are JSON. Returns the outcome as JSON.
 #[napi]
-pub async fn run_target_job(verb: String, target: String, options: String, password: Option<String>) -> String {
-    target::run(&verb, target, &options, password).await
+pub async fn run_target_job(
+    verb: String,
+    target: String,
+    options: String,
+    password: Option<String>,
+    archive_passphrase: Option<String>,
+) -> String {
+    target::run(&verb, target, &options, password, archive_passphrase).await
 }
 
 /// Defines a table, as JSON. `columns` alternates names and definitions.

@@ -327,10 +327,6 @@ impl CloneOptions {
                 self.data_only && self.if_exists == IfExists::Drop,
                 "--data-only needs the tables that --if-exists drop would drop: use --if-exists truncate",
             ),
-            (
-                self.resume && self.encrypt.is_some(),
-                "--resume cannot go on with an encrypted archive: use --if-exists drop to start again",
-            ),
             (self.keep_archive && self.via.is_none(), "--keep-archive needs --via: there is no archive to keep"),
             (
                 self.schema_only && self.verify != Verify::None,

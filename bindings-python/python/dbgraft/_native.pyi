@@ -82,7 +82,9 @@ class Job:
 
 def option_names() -> list[str]: ...
 def default_options() -> str: ...
-def run_target_job(verb: str, target: str, options: str, *, password: Optional[str]) -> str:
+def run_target_job(
+    verb: str, target: str, options: str, *, password: Optional[str], archive_passphrase: Optional[str]
+) -> str:
     """Run `status` or `abandon` on a target, and return the result as JSON. Blocks this thread only."""
 
 def version() -> str: ...

@@ -65,33 +65,58 @@ class Abandoned(JsonValue):
     message: str
 
 
-def _run(verb: str, target: str, password: Optional[str], options: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    verb: str, target: str, target_password: Optional[str], archive_passphrase: Optional[str], options: dict[str, Any]
+) -> dict[str, Any]:
+    secrets = {"password": target_password, "archive_passphrase": archive_passphrase}
     try:
-        result: dict[str, Any] = json.loads(
-            _native.run_target_job(verb, target, options_to_json(options), password=password)
-        )
+        result: dict[str, Any] = json.loads(_native.run_target_job(verb, target, options_to_json(options), **secrets))
     except _native.NativeError as error:
         raise exception_from(error) from None
     return result
 
 
-def status(target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]) -> TargetStatus:
+def status(
+    target: str,
+    *,
+    target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
+    **options: Unpack[Options],
+) -> TargetStatus:
     """Return what the target knows of a clone into it: how far it is, or that it was killed. Changes nothing."""
-    return TargetStatus.from_dict(_run("status", target, target_password, dict(options)))
+    return TargetStatus.from_dict(_run("status", target, target_password, archive_passphrase, dict(options)))
 
 
 async def status_async(
-    target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]
+    target: str,
+    *,
+    target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
+    **options: Unpack[Options],
 ) -> TargetStatus:
     """Look like `status`, without blocking the event loop."""
-    return TargetStatus.from_dict(await asyncio.to_thread(_run, "status", target, target_password, dict(options)))
+    secrets = (target_password, archive_passphrase)
+    return TargetStatus.from_dict(await asyncio.to_thread(_run, "status", target, *secrets, dict(options)))
 
 
-def abandon(target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]) -> Abandoned:
+def abandon(
+    target: str,
+    *,
+    target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
+    **options: Unpack[Options],
+) -> Abandoned:
     """Remove what a killed clone has left in the target, its staging archive too. What was there before stays."""
-    return Abandoned.from_dict(_run("abandon", target, target_password, dict(options)))
+    return Abandoned.from_dict(_run("abandon", target, target_password, archive_passphrase, dict(options)))
 
 
-async def abandon_async(target: str, *, target_password: Optional[str] = None, **options: Unpack[Options]) -> Abandoned:
+async def abandon_async(
+    target: str,
+    *,
+    target_password: Optional[str] = None,
+    archive_passphrase: Optional[str] = None,
+    **options: Unpack[Options],
+) -> Abandoned:
     """Remove like `abandon`, without blocking the event loop."""
-    return Abandoned.from_dict(await asyncio.to_thread(_run, "abandon", target, target_password, dict(options)))
+    secrets = (target_password, archive_passphrase)
+    return Abandoned.from_dict(await asyncio.to_thread(_run, "abandon", target, *secrets, dict(options)))

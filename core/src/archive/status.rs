@@ -9,24 +9,26 @@ use crate::batch::Receipt;
 use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Plan, TablePlan};
-use crate::store::ObjectStore;
+use crate::store::{HEADER, ObjectStore};
 
 /// What is at the location of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ArchiveStatus {
     Missing,
-    /// It has a plan and no manifest: it is being written, or its export was killed.
+    /// It has a plan or the header of an encrypted archive, and no manifest: it is being written, or its export was killed.
     Unfinished,
     Complete,
 }
 
 /// Looks for an archive.
 pub(crate) async fn status(store: &dyn ObjectStore) -> Result<ArchiveStatus> {
-    let find = |key| store.find(key, MAX_DOCUMENT_BYTES);
-    Ok(match futures::try_join!(find(PLAN), find(MANIFEST))? {
-        (None, None) => ArchiveStatus::Missing,
-        (_, Some(_)) => ArchiveStatus::Complete,
-        (_, None) => ArchiveStatus::Unfinished,
+    // Reads none of them: they may be encrypted by another key.
+    let exists = async |key: &str| store.list(key).await.map(|keys| keys.iter().any(|found| found == key));
+    let (plan, manifest, header) = futures::try_join!(exists(PLAN), exists(MANIFEST), exists(HEADER))?;
+    Ok(match (plan || header, manifest) {
+        (false, false) => ArchiveStatus::Missing,
+        (_, true) => ArchiveStatus::Complete,
+        (_, false) => ArchiveStatus::Unfinished,
     })
 }
 

@@ -16,7 +16,7 @@ use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::progress;
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
-use super::status::record;
+use super::status::{ArchiveStatus, record, status};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::Catalog;
 use crate::clone_record::CloneRecord;
@@ -27,7 +27,7 @@ use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{Sink, UndoRecorder};
 use crate::source::{BatchStream, Source as _};
-use crate::store::{HEADER, ObjectStore, temporary_name};
+use crate::store::{ObjectStore, temporary_name};
 
 /// How long the removal waits for uploads in flight: an object that arrives after it would stay.
 const UPLOAD_GRACE: Duration = Duration::from_millis(1500);
@@ -144,13 +144,10 @@ impl ArchiveWriter {
         if self.overwrite {
             return Ok(None);
         }
-        // It may be encrypted by another key.
-        let exists = async |key: &str| self.store.list(key).await.map(|keys| keys.iter().any(|found| found == key));
-        let (plan, manifest, header) = futures::try_join!(exists(PLAN), exists(MANIFEST), exists(HEADER))?;
-        let what = match (plan || header, manifest) {
-            (false, false) => return Ok(None),
-            (_, true) => "an archive",
-            (_, false) => "an unfinished archive",
+        let what = match status(&*self.store).await? {
+            ArchiveStatus::Missing => return Ok(None),
+            ArchiveStatus::Complete => "an archive",
+            ArchiveStatus::Unfinished => "an unfinished archive",
         };
         let at = self.url();
         let ways = match what {
@@ -185,7 +182,8 @@ impl Sink for ArchiveWriter {
     }
 
     async fn clone_record(&self) -> Result<Option<CloneRecord>> {
-        record(&*self.store).await
+        // One that is to be replaced does not matter. It may be encrypted by another key.
+        if self.overwrite && !self.resume { Ok(None) } else { record(&*self.store).await }
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {

@@ -55,7 +55,7 @@ impl JobRun {
         let Some(CloneRecord { state: CloneState::Dead, plan: Some(plan), .. }) = record else { return Ok(()) };
         let Some(url) = plan.job.staging.filter(|_| !plan.job.keeps_staging) else { return Ok(()) };
         let remove = async {
-            let stage = StagingArchive::recorded(&url)?;
+            let stage = StagingArchive::recorded(&url, self.ends.archive_key.clone())?;
             if stage.is_of_job(&plan.job.id).await? {
                 stage.remove().await?;
             }

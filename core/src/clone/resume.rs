@@ -78,7 +78,8 @@ impl JobRun {
         };
         let plan = usable_plan(&left, &self.ends.target_name)?;
         self.check_request(&left, &plan)?;
-        let stage = plan.job.staging.as_deref().map(StagingArchive::recorded).transpose()?;
+        let recorded = |url| StagingArchive::recorded(url, self.ends.archive_key.clone());
+        let stage = plan.job.staging.as_deref().map(recorded).transpose()?;
         let staged_source = match &stage {
             Some(stage) if !left.has_all_rows() => stage.complete_source(&plan.job.id).await?,
             _ => None,

@@ -16,6 +16,7 @@ use crate::ssh::PromptCallback;
 pub struct TargetJob {
     target: SinkEndpoint,
     password: Option<SecretString>,
+    archive_passphrase: Option<SecretString>,
     site: Option<ExecutionSite>,
     prompt: Option<PromptCallback>,
     options: CloneOptions,
@@ -25,10 +26,10 @@ impl TargetJob {
     /// Creates a job on this target, which does nothing before [`status`](Self::status) or [`abandon`](Self::abandon).
     pub fn new(target: impl Into<SinkEndpoint>) -> Self {
         let options = CloneOptions::default();
-        Self { target: target.into(), password: None, site: None, prompt: None, options }
+        Self { target: target.into(), password: None, archive_passphrase: None, site: None, prompt: None, options }
     }
 
-    /// Sets the options. Only those of the target's site and of locks apply.
+    /// Sets the options. Only those of the target's site, of locks and of encryption apply.
     #[must_use]
     pub fn options(mut self, options: CloneOptions) -> Self {
         self.options = options;
@@ -39,6 +40,13 @@ impl TargetJob {
     #[must_use]
     pub fn password(mut self, password: SecretString) -> Self {
         self.password = Some(password);
+        self
+    }
+
+    /// Sets the passphrase of encrypted archives, for the option `encrypt`.
+    #[must_use]
+    pub fn archive_passphrase(mut self, passphrase: SecretString) -> Self {
+        self.archive_passphrase = Some(passphrase);
         self
     }
 
@@ -81,8 +89,9 @@ impl TargetJob {
     }
 
     async fn open(self) -> Result<TargetEndpoint> {
-        let Self { target, password, site, prompt, options } = self;
-        TargetEndpoint::open(TargetRequest { target, password, site, ask: prompt, options: &options }).await
+        let Self { target, password, archive_passphrase, site, prompt: ask, options } = self;
+        let options = &options;
+        TargetEndpoint::open(TargetRequest { target, password, archive_passphrase, site, ask, options }).await
     }
 }
 
@@ -151,7 +160,7 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     // The staging archive first: the journal names it.
     let staging = job.staging.filter(|_| !job.keeps_staging);
     if let Some(url) = &staging {
-        let archive = StagingArchive::recorded(url)?;
+        let archive = StagingArchive::recorded(url, target.archive_key.clone())?;
         if archive.is_of_job(&record.job).await? {
             archive.remove().await?;
         }

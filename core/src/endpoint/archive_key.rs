@@ -1,13 +1,14 @@
 //! Gets the key of encrypted archives: from a key file, or a passphrase from the caller, the environment or the user.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 use super::server::secret_from_environment;
 use crate::bounded_file;
 use crate::error::{Error, Result};
-use crate::options::Encryption;
+use crate::options::{CloneOptions, Encryption};
 use crate::ssh::PromptCallback;
 use crate::store::ArchiveKey;
 
@@ -17,22 +18,35 @@ const VARIABLE: &str = "DBGRAFT_ARCHIVE_PASSPHRASE";
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
 const KEY_BYTES: usize = 32;
 
-/// Gets the key. Asks for a passphrase twice if an archive of it is kept: a typing error would lose the archive.
+/// Gets the key that the options name; `None` if archives are not encrypted. Asks for a passphrase twice if an archive of
+/// it is kept: a typing error would lose the archive.
 ///
 /// # Errors
-/// `Usage` for a key file that cannot be read or has another form, and without a passphrase.
+/// `Usage` for a key file that cannot be read or has another form, without a passphrase, and for one without a use.
 pub(super) async fn archive_key(
-    encryption: &Encryption,
+    options: &CloneOptions,
     passphrase: Option<SecretString>,
     ask: Option<PromptCallback>,
     is_kept: bool,
-) -> Result<ArchiveKey> {
-    let given = match encryption {
-        Encryption::KeyFile(path) => return read_key_file(path).map(ArchiveKey::File),
-        Encryption::Passphrase => {
-            passphrase.map_or_else(|| secret_from_environment(VARIABLE), |given| Ok(Some(given)))?
+) -> Result<Option<Arc<ArchiveKey>>> {
+    let key = match &options.encrypt {
+        Some(Encryption::Passphrase) => read_passphrase(passphrase, ask, is_kept).await.map(ArchiveKey::Passphrase)?,
+        _ if passphrase.is_some() => {
+            return Err(Error::usage("the passphrase of an archive has no effect without --encrypt passphrase"));
         }
+        Some(Encryption::KeyFile(path)) => read_key_file(path).map(ArchiveKey::File)?,
+        None => return Ok(None),
     };
+    Ok(Some(Arc::new(key)))
+}
+
+/// Gets the passphrase of the caller, of the environment or of the user.
+async fn read_passphrase(
+    given: Option<SecretString>,
+    ask: Option<PromptCallback>,
+    is_kept: bool,
+) -> Result<SecretString> {
+    let given = given.map_or_else(|| secret_from_environment(VARIABLE), |given| Ok(Some(given)))?;
     let passphrase = match given {
         Some(given) => given,
         None => ask_twice(ask, is_kept).await?,
@@ -40,7 +54,7 @@ pub(super) async fn archive_key(
     if passphrase.expose_secret().is_empty() {
         return Err(Error::usage("--encrypt passphrase: the passphrase is empty"));
     }
-    Ok(ArchiveKey::Passphrase(passphrase))
+    Ok(passphrase)
 }
 
 /// Asks the user for a passphrase, twice with `repeated`.
@@ -88,7 +102,6 @@ fn decode_hexadecimal(text: &str) -> Option<SecretSlice<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::Mutex;
 
     use super::*;
@@ -130,11 +143,8 @@ mod tests {
             let mut left = given.lock().unwrap();
             (!left.is_empty()).then(|| left.remove(0).into())
         });
-        let key = archive_key(&Encryption::Passphrase, None, Some(ask), is_kept).await;
-        let passphrase = key.map(|key| match key {
-            ArchiveKey::Passphrase(passphrase) => passphrase.expose_secret().to_owned(),
-            ArchiveKey::File(_) => panic!("a passphrase was asked for"),
-        });
+        let passphrase = read_passphrase(None, Some(ask), is_kept).await;
+        let passphrase = passphrase.map(|passphrase| passphrase.expose_secret().to_owned());
         let left = left.lock().unwrap().len();
         (passphrase, answers.len() - left)
     }

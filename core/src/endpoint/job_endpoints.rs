@@ -20,6 +20,7 @@ use crate::sink::Sink;
 use crate::site::ExecutionSite;
 use crate::source::Source;
 use crate::ssh::{PromptCallback, SshClient};
+use crate::store::ArchiveKey;
 
 /// The request of a job: its endpoints, their passwords and sites, and the options.
 pub(crate) struct JobRequest<'a> {
@@ -45,6 +46,8 @@ pub(crate) struct JobEndpoints {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) target_name: String,
     pub(crate) staging: Option<StagingArchive>,
+    /// The key of encrypted archives.
+    pub(crate) archive_key: Option<Arc<ArchiveKey>>,
     /// The agent that runs the first leg as a whole; `None` where this process runs it.
     pub(crate) first_leg_agent: Option<Arc<AgentClient>>,
     /// The agent that runs the leg from the staging archive as a whole.
@@ -66,14 +69,18 @@ impl JobEndpoints {
             #[cfg(feature = "mysql_async")]
             SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
-        let JobRequest { target, target_password, target_site, ask, .. } = request;
+        let JobRequest { target, target_password, target_site, ask, archive_passphrase, writes, .. } = request;
         let mut sink = target_spec(target, target_password, target_site, ask.clone(), options).await?;
         let mut via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
-        let is_kept = request.writes && (sink.archive().is_some() || options.keep_archive);
-        let staging = via.iter_mut().map(|(_, archive)| archive);
-        let archives = source.archive_mut().into_iter().chain(sink.archive_mut()).chain(staging).collect();
-        set_key(archives, request.archive_passphrase, ask, is_kept, options).await?;
-        assemble(&source, &sink, via.as_ref(), options)
+        let is_kept = writes && (sink.archive().is_some() || options.keep_archive);
+        let staging = via.as_mut().map(|(_, location)| location);
+        let archives: Vec<_> = source.archive_mut().into_iter().chain(sink.archive_mut()).chain(staging).collect();
+        if options.encrypt.is_some() && archives.is_empty() {
+            return Err(Error::usage("--encrypt is for archives, and there is none: name one as an end or by --via"));
+        }
+        let archive_key = archive_key(options, archive_passphrase, ask, is_kept).await?;
+        archives.into_iter().for_each(|archive| archive.key.clone_from(&archive_key));
+        Ok(Self { archive_key, ..assemble(&source, &sink, via.as_ref(), options)? })
     }
 
     /// Starts all agents concurrently.
@@ -112,8 +119,10 @@ pub(super) async fn open_target(
     site: Option<ExecutionSite>,
     ask: Option<PromptCallback>,
     options: &CloneOptions,
+    archive_key: Option<Arc<ArchiveKey>>,
 ) -> Result<(String, Arc<dyn Sink>, Option<Arc<AgentClient>>)> {
-    let spec = target_spec(target, password, site, ask, options).await?;
+    let mut spec = target_spec(target, password, site, ask, options).await?;
+    spec.archive_mut().into_iter().for_each(|archive| archive.key.clone_from(&archive_key));
     let agent = match &spec {
         EndpointSpec::AgentServer(address, host) => {
             Some(JobAgent::new(host, EndpointKind::SinkServer(address.clone()), None, options)?)
@@ -122,28 +131,6 @@ pub(super) async fn open_target(
     };
     let (name, sink) = open_sink(&spec, agent.as_ref(), None, options)?;
     Ok((name, sink, agent.map(|agent| agent.client)))
-}
-
-/// Sets the key of the job's archives if they are encrypted. `is_kept` says that the job writes one that stays.
-async fn set_key(
-    archives: Vec<&mut ArchiveLocation>,
-    passphrase: Option<SecretString>,
-    ask: Option<PromptCallback>,
-    is_kept: bool,
-    options: &CloneOptions,
-) -> Result<()> {
-    let Some(encryption) = &options.encrypt else {
-        return match passphrase {
-            Some(_) => Err(Error::usage("the passphrase of an archive has no effect without --encrypt passphrase")),
-            None => Ok(()),
-        };
-    };
-    if archives.is_empty() {
-        return Err(Error::usage("--encrypt is for archives, and there is none: name one as an end or by --via"));
-    }
-    let key = Arc::new(archive_key(encryption, passphrase, ask, is_kept).await?);
-    archives.into_iter().for_each(|archive| archive.key = Some(key.clone()));
-    Ok(())
 }
 
 /// Builds the endpoint of an agent that uses an archive.
@@ -236,7 +223,17 @@ fn assemble(
     let (target_name, sink) = open_sink(into, importing.as_ref(), archive_writer, options)?;
     let (first_leg_agent, second_leg_agent) =
         if via.is_some() { (export_leg, import_leg) } else { (export_leg.or(import_leg), None) };
-    Ok(JobEndpoints { source, source_name, sink, target_name, staging, first_leg_agent, second_leg_agent, agents })
+    Ok(JobEndpoints {
+        source,
+        source_name,
+        sink,
+        target_name,
+        staging,
+        archive_key: None,
+        first_leg_agent,
+        second_leg_agent,
+        agents,
+    })
 }
 
 /// Opens the source, and returns its name for messages. `agent` is the source's own agent, `archive_reader` the agent

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::store::{ObjectStore, temporary_name};
+use crate::store::{ArchiveKey, ObjectStore, temporary_name};
 
 /// The archive between the exporting and the importing leg.
 #[derive(Clone)]
@@ -34,9 +34,11 @@ impl StagingArchive {
         &self.location
     }
 
-    /// Opens the archive that an earlier process of the job recorded, from this host.
-    pub(crate) fn recorded(location: &str) -> Result<Self> {
-        let archive = Self::new(location.to_owned(), recorded_location(location)?.open()?);
+    /// Opens the archive that an earlier process of the job recorded, from this host. `key` is that of an encrypted one.
+    pub(crate) fn recorded(url: &str, key: Option<Arc<ArchiveKey>>) -> Result<Self> {
+        let mut location = recorded_location(url)?;
+        location.key = key;
+        let archive = Self::new(url.to_owned(), location.open()?);
         // It is ours: its removal is allowed.
         archive.sink.adopt_undo_records(vec![Value::Null]);
         Ok(archive)

@@ -132,9 +132,9 @@ async fn a_header_alone_is_an_unfinished_archive() {
     let store = Arc::new(memory::MemoryStore::default());
     encrypted(&store, 1).put(PLAN, Bytes::new()).await.unwrap();
     store.objects().remove(PLAN);
-    let findings = ArchiveWriter::new(store.clone(), false).check(&catalog(), &Selection::default()).await.unwrap();
-    assert!(findings[0].message.starts_with("an unfinished archive is already at"), "{findings:?}");
-    let writer = ArchiveWriter::new(encrypted(&store, 2), false);
-    assert_eq!(writer.begin(&plan()).await.unwrap_err().kind(), ErrorKind::Authentication);
+    for at in [store.clone() as Arc<dyn ObjectStore>, encrypted(&store, 2)] {
+        let findings = ArchiveWriter::new(at, false).check(&catalog(), &Selection::default()).await.unwrap();
+        assert!(findings[0].message.starts_with("an unfinished archive is already at"), "{findings:?}");
+    }
     ArchiveWriter::new(encrypted(&store, 2), true).begin(&plan()).await.unwrap();
 }

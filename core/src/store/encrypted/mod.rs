@@ -22,9 +22,8 @@ pub(crate) use self::cipher::is_encrypted;
 pub(crate) use self::header::HEADER;
 pub(crate) use self::key::ArchiveKey;
 
-/// A store that holds one archive, whose objects it encrypts and decrypts. The first object writes a [`HEADER`] before
-/// it; [`list`](ObjectStore::list) does not show the header, and its removal by key ends the archive. Temporary objects
-/// are not encrypted: they hold nothing.
+/// A store that holds one archive, whose objects it encrypts and decrypts. The first object writes a [`HEADER`] before it,
+/// whose removal by key ends the archive. Temporary objects are not encrypted: they hold nothing.
 #[derive(Debug)]
 pub(crate) struct EncryptedStore {
     store: Arc<dyn ObjectStore>,
@@ -117,9 +116,7 @@ impl ObjectStore for EncryptedStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let mut keys = self.store.list(prefix).await?;
-        keys.retain(|key| key != HEADER);
-        Ok(keys)
+        self.store.list(prefix).await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<()> {

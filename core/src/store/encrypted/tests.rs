@@ -25,12 +25,35 @@ async fn refusal(store: &Arc<MemoryStore>, key: ArchiveKey) -> (ErrorKind, Strin
     (error.kind(), error.to_string())
 }
 
+/// A store whose header is not listed.
+#[derive(Debug)]
+struct WithoutHeader(EncryptedStore);
+
+#[async_trait]
+impl ObjectStore for WithoutHeader {
+    async fn put(&self, key: &str, data: Bytes) -> Result<()> {
+        self.0.put(key, data).await
+    }
+    async fn find(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
+        self.0.find(key, limit).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.0.list(prefix).await?.into_iter().filter(|key| key != HEADER).collect())
+    }
+    async fn remove(&self, keys: &[String]) -> Result<()> {
+        self.0.remove(keys).await
+    }
+    fn url(&self, key: &str) -> String {
+        self.0.url(key)
+    }
+}
+
 #[tokio::test]
 async fn an_encrypted_store_fulfils_the_contract() {
     let store = Arc::new(MemoryStore::default());
-    check_contract(Arc::new(encrypted(&store, key_file(1)))).await.unwrap();
+    check_contract(Arc::new(WithoutHeader(encrypted(&store, key_file(1))))).await.unwrap();
     assert_eq!(store.objects().keys().collect::<Vec<_>>(), [HEADER]);
-    check_many_objects(Arc::new(encrypted(&store, key_file(1)))).await.unwrap();
+    check_many_objects(Arc::new(WithoutHeader(encrypted(&store, key_file(1))))).await.unwrap();
 }
 
 #[tokio::test]

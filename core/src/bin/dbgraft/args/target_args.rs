@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dbgraft::CloneOptions;
+use dbgraft::{CloneOptions, Encryption};
 
 use super::{MEANS, WHERE};
 
@@ -16,6 +16,9 @@ pub(crate) struct TargetArgs {
     /// Maximum wait for a lock of another session: 60, 5m
     #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
     lock_wait: u64,
+    /// Decrypt archives: by a passphrase, which is asked for, or by key-file=FILE
+    #[arg(long, value_name = "HOW", help_heading = MEANS)]
+    encrypt: Option<Encryption>,
 
     /// Connect to the target through this host
     #[arg(long, value_name = "ssh://USER@HOST", help_heading = WHERE)]
@@ -36,6 +39,7 @@ impl TargetArgs {
     pub(crate) fn options(&self) -> CloneOptions {
         CloneOptions {
             lock_wait: self.lock_wait,
+            encrypt: self.encrypt.clone(),
             target_tunnel: self.target_tunnel.clone(),
             target_agent: self.target_agent.clone(),
             agent_binary: self.agent_binary.clone(),
