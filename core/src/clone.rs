@@ -2,10 +2,12 @@
 
 mod comparison;
 mod execution;
+mod job_control;
 mod job_report;
 mod job_run;
 mod legs;
 mod preflight;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;
+use self::throttle::Throttle;
 use crate::endpoint::{JobEndpoints, JobRequest, SinkEndpoint, SourceEndpoint};
+use crate::engine::PauseGate;
 use crate::error::Result;
 use crate::event::{Event, EventEmitter};
 use crate::options::CloneOptions;
@@ -25,6 +29,8 @@ use crate::site::ExecutionSite;
 use crate::ssh::PromptCallback;
 use crate::verification::Comparison;
 
+pub use self::job_control::JobControl;
+
 /// A clone of a database: source, target and options. A job does nothing before [`plan`](Self::plan),
 /// [`run`](Self::run) or [`verify`](Self::verify).
 pub struct CloneJob {
@@ -32,6 +38,7 @@ pub struct CloneJob {
     target: SinkEndpoint,
     source_password: Option<SecretString>,
     target_password: Option<SecretString>,
+    replica_password: Option<SecretString>,
     source_site: Option<ExecutionSite>,
     target_site: Option<ExecutionSite>,
     prompt: Option<PromptCallback>,
@@ -39,6 +46,7 @@ pub struct CloneJob {
     selector: Option<Box<dyn ObjectSelector>>,
     events: EventEmitter,
     cancellation: CancellationToken,
+    gate: PauseGate,
 }
 
 impl CloneJob {
@@ -49,6 +57,7 @@ impl CloneJob {
             target: target.into(),
             source_password: None,
             target_password: None,
+            replica_password: None,
             source_site: None,
             target_site: None,
             prompt: None,
@@ -56,6 +65,7 @@ impl CloneJob {
             selector: None,
             events: EventEmitter::default(),
             cancellation: CancellationToken::new(),
+            gate: PauseGate::default(),
         }
     }
 
@@ -84,6 +94,13 @@ impl CloneJob {
     #[must_use]
     pub fn target_password(mut self, password: SecretString) -> Self {
         self.target_password = Some(password);
+        self
+    }
+
+    /// Sets the password of the option `replica`. A password in its URL takes precedence.
+    #[must_use]
+    pub fn replica_password(mut self, password: SecretString) -> Self {
+        self.replica_password = Some(password);
         self
     }
 
@@ -122,6 +139,11 @@ impl CloneJob {
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancellation = token;
         self
+    }
+
+    /// Returns a handle that pauses the job and lets it go on, also while it runs.
+    pub fn control(&self) -> JobControl {
+        JobControl::new(self.gate.clone())
     }
 
     /// Runs the preflight and plans the clone without writing anything.
@@ -173,12 +195,14 @@ impl CloneJob {
             target: self.target,
             source_password: self.source_password,
             target_password: self.target_password,
+            replica_password: self.replica_password,
             source_site: self.source_site,
             target_site: self.target_site,
             ask: self.prompt,
             options: &self.options,
         })
         .await?;
-        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation))
+        let throttle = Throttle::new(self.gate);
+        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, throttle))
     }
 }

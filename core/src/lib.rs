@@ -56,7 +56,7 @@ pub mod codec;
 pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
-pub use clone::CloneJob;
+pub use clone::{CloneJob, JobControl};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventQueue, LegName, LegProgress, Phase};
@@ -71,7 +71,7 @@ pub use plan::{
 pub use report::{Finding, Note, ObjectReport, PlanReport, Report};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
-pub use sink::{Sink, UndoRecorder};
+pub use sink::{ReplicaLag, Sink, UndoRecorder};
 pub use site::ExecutionSite;
 pub use source::{BatchStream, ReadObserver, Source};
 pub use tokio_util::sync::CancellationToken;

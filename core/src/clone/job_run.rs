@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::throttle::Throttle;
 use crate::endpoint::JobEndpoints;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, LegName, Phase};
@@ -22,6 +23,7 @@ pub(super) struct JobRun {
     pub(super) patterns: Option<PatternSelector>,
     pub(super) events: EventEmitter,
     cancellation: CancellationToken,
+    pub(super) throttle: Throttle,
     /// Whether the job may have created something that an error must clean up.
     needs_cleanup: AtomicBool,
 }
@@ -34,10 +36,11 @@ impl JobRun {
         patterns: Option<PatternSelector>,
         events: EventEmitter,
         cancellation: CancellationToken,
+        throttle: Throttle,
     ) -> Self {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
-        Self { ends, first_leg, options, selector, patterns, events, cancellation, needs_cleanup }
+        Self { ends, first_leg, options, selector, patterns, events, cancellation, throttle, needs_cleanup }
     }
 
     /// Runs `work` until it ends or the job is cancelled.

@@ -74,6 +74,7 @@ impl EndpointRequest {
             source_agent: None,
             target_agent: None,
             agent_binary: None,
+            replica: None,
             ..options.clone()
         };
         serde_json::to_value(Self { kind, options })

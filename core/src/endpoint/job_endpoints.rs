@@ -27,6 +27,7 @@ pub(crate) struct JobRequest<'a> {
     pub(crate) target: SinkEndpoint,
     pub(crate) source_password: Option<SecretString>,
     pub(crate) target_password: Option<SecretString>,
+    pub(crate) replica_password: Option<SecretString>,
     pub(crate) source_site: Option<ExecutionSite>,
     pub(crate) target_site: Option<ExecutionSite>,
     /// Asks the user for a password or a passphrase of SSH.
@@ -66,12 +67,15 @@ impl JobEndpoints {
         let parser = SpecParser::new(ServerRole::Target, request.ask, any_host_key);
         let (tunnel, agent) = (options.target_tunnel.as_deref(), options.target_agent.as_deref());
         let site = parser.site(request.target_site, tunnel, agent)?;
-        let sink = match request.target {
+        let mut sink = match request.target {
             SinkEndpoint::Own(own) => parser.own(own, &site)?,
             SinkEndpoint::Url(url) => parser.parse(&url, request.target_password, site)?,
             #[cfg(feature = "mysql_async")]
             SinkEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
+        if let Some(url) = &options.replica {
+            sink.set_replica(url, request.replica_password)?;
+        }
         let via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
         assemble(&source, &sink, via.as_ref(), options)
     }

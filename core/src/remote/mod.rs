@@ -19,13 +19,13 @@ pub(crate) use sink::RemoteSink;
 pub(crate) use source::RemoteSource;
 
 /// The version of the messages in [`message`]. It increases with every change of their names or fields.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The beginning of the handshake: the first line that an agent writes, after any output of the login.
 /// [`handshake_version`] and a newline follow.
 pub(crate) const HANDSHAKE_PREFIX: &str = "\ndbgraft agent ";
 
-/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 2`.
+/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 3`.
 pub(crate) fn handshake_version() -> String {
     format!("{} protocol {PROTOCOL}", env!("CARGO_PKG_VERSION"))
 }
