@@ -347,6 +347,8 @@ class Report(JsonValue):
     bytes: int
     seconds: float
     verified: Optional[Verification] = None
+    paused_seconds: float = 0.0
+    """How many of these seconds the job was paused."""
 
     def __repr__(self) -> str:
         """Format on one line."""

@@ -75,7 +75,8 @@ impl JobRun {
     async fn report_pauses(&self) {
         let mut reasons = self.throttle.gate.subscribe();
         loop {
-            let Ok(closed) = reasons.wait_for(|reasons| !reasons.is_empty()).await.map(|reasons| reasons.clone()) else {
+            let Ok(closed) = reasons.wait_for(|reasons| !reasons.is_empty()).await.map(|reasons| reasons.clone())
+            else {
                 return;
             };
             let reason = closed.into_values().collect::<Vec<_>>().join(", ");

@@ -46,7 +46,9 @@ impl<T: ?Sized> EndpointSpec<T> {
                 target.replica = Some(replica);
                 Ok(())
             }
-            EndpointLocation::Archive(_) => Err(Error::usage("--replica: an archive is no replica: give a mysql:// URL")),
+            EndpointLocation::Archive(_) => {
+                Err(Error::usage("--replica: an archive is no replica: give a mysql:// URL"))
+            }
         }
     }
 }

@@ -35,3 +35,31 @@ impl LoadMonitor {
         Ok(all.saturating_sub(own))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dbgraft_testkit::{Flavor, ServerOptions, wait_until};
+
+    use super::*;
+    use crate::mysql::connect::ServerRole;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn threads_of_the_clone_do_not_count() {
+        for flavor in [Flavor::MySql, Flavor::MariaDb] {
+            let server = ServerOptions::new(flavor).start().unwrap();
+            let account = (server.user.clone(), server.password.clone().into());
+            let address = ServerAddress::new(ServerRole::Target, (&server.host, server.port), account, String::new());
+            let (connections, monitor) = (ConnectionRegistry::new(address.clone()), LoadMonitor::default());
+            let idle = monitor.measure(&address, &connections).await.unwrap();
+            let mut own = connections.register(session::open_control(&address).await.unwrap()).await.unwrap();
+            let running = tokio::spawn(async move { own.exec("DO SLEEP(3600)").await });
+            let sleepers = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP%'";
+            assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "1"));
+            assert_eq!(monitor.measure(&address, &connections).await.unwrap(), idle, "{flavor}");
+            let _others: Vec<_> = (0..3).map(|_| server.session("DO SLEEP(3600)").unwrap()).collect();
+            assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "4"));
+            assert_eq!(monitor.measure(&address, &connections).await.unwrap(), idle + 3, "{flavor}");
+            running.abort();
+        }
+    }
+}

@@ -60,7 +60,8 @@ pub(crate) fn takes_text(option: &str) -> bool {
 
 /// Whether `option` takes a URL.
 pub(crate) fn takes_url(option: &str) -> bool {
-    matches!(option, "--via" | "--replica") || (option.starts_with("--") && (option.ends_with("-tunnel") || option.ends_with("-agent")))
+    matches!(option, "--via" | "--replica")
+        || (option.starts_with("--") && (option.ends_with("-tunnel") || option.ends_with("-agent")))
 }
 
 const WHAT: &str = "What is cloned";
