@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;
-use self::throttle::Throttle;
 use crate::endpoint::{JobEndpoints, JobRequest, SinkEndpoint, SourceEndpoint};
 use crate::engine::PauseGate;
 use crate::error::Result;
@@ -202,7 +201,6 @@ impl CloneJob {
             options: &self.options,
         })
         .await?;
-        let throttle = Throttle::new(self.gate);
-        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, throttle))
+        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, self.gate))
     }
 }

@@ -49,7 +49,7 @@ impl JobRun {
         let plan = Arc::new(self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.set_needs_cleanup(true);
         let comparison = self.leg(LegName::Verify, &plan, self.options.memory).compare();
-        let verification = self.with_throttle(comparison).await?;
+        let verification = self.throttle.run(Box::pin(comparison)).await?;
         warnings.extend(self.throttle.warnings());
         Ok((plan.as_ref().clone(), warnings, verification))
     }

@@ -33,7 +33,7 @@ impl JobRun {
         self.emit_phase(Phase::Snapshot);
         let plan = Arc::new(self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.set_needs_cleanup(true);
-        let outcome = self.with_throttle(self.run_legs(&plan)).await?;
+        let outcome = self.throttle.run(Box::pin(self.run_legs(&plan))).await?;
         Ok((plan, outcome, preflight))
     }
 }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::throttle::Throttle;
 use crate::endpoint::JobEndpoints;
+use crate::engine::PauseGate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, LegName, Phase};
 use crate::options::CloneOptions;
@@ -36,10 +37,11 @@ impl JobRun {
         patterns: Option<PatternSelector>,
         events: EventEmitter,
         cancellation: CancellationToken,
-        throttle: Throttle,
+        gate: PauseGate,
     ) -> Self {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
+        let throttle = Throttle::new(gate, &ends, &options, &events);
         Self { ends, first_leg, options, selector, patterns, events, cancellation, throttle, needs_cleanup }
     }
 

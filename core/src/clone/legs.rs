@@ -69,7 +69,7 @@ impl JobRun {
         let Some(agent) = agent else { return leg.run().await };
         let (events, staged) = (leg.events.clone(), leg.staged.clone());
         let outcome = agent.run_leg(self.leg_request(leg, false), events, staged, None);
-        self.forward_pauses(agent, outcome).await
+        self.forward_pauses(agent, Box::pin(outcome)).await
     }
 
     /// Runs the leg that reads the archive while the other leg, the origin of `feed`, writes it.
@@ -86,7 +86,7 @@ impl JobRun {
         };
         let events = leg.events.clone();
         let outcome = agent.run_leg(self.leg_request(leg, true), events, None, Some(feed));
-        self.forward_pauses(agent, outcome).await
+        self.forward_pauses(agent, Box::pin(outcome)).await
     }
 
     /// Runs `leg` on an agent, and tells the agent when the gate closes and opens.

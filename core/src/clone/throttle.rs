@@ -1,21 +1,27 @@
 //! Pauses a job while a server is too busy, and reports its pauses.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::job_run::JobRun;
+use crate::endpoint::JobEndpoints;
 use crate::engine::{PauseCause, PauseGate};
-use crate::error::Result;
-use crate::event::Event;
-use crate::sink::ReplicaLag;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventEmitter};
+use crate::options::CloneOptions;
+use crate::sink::{ReplicaLag, Sink};
+use crate::source::Source;
 
 /// The interval of the measurements.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The gate of a job, and what the report says of its pauses.
-#[derive(Default)]
+/// The gate of a job, what closes it by itself, and what the report says of its pauses.
 pub(super) struct Throttle {
     pub(super) gate: PauseGate,
+    source: Arc<dyn Source>,
+    sink: Arc<dyn Sink>,
+    max_load: Option<u64>,
+    max_lag: Option<u64>,
+    events: EventEmitter,
     log: Mutex<PauseLog>,
 }
 
@@ -26,8 +32,16 @@ struct PauseLog {
 }
 
 impl Throttle {
-    pub(super) fn new(gate: PauseGate) -> Self {
-        Self { gate, log: Mutex::default() }
+    pub(super) fn new(gate: PauseGate, ends: &JobEndpoints, options: &CloneOptions, events: &EventEmitter) -> Self {
+        Self {
+            gate,
+            source: ends.source.clone(),
+            sink: ends.sink.clone(),
+            max_load: options.max_load,
+            max_lag: options.max_lag,
+            events: events.clone(),
+            log: Mutex::default(),
+        }
     }
 
     fn log(&self) -> MutexGuard<'_, PauseLog> {
@@ -43,20 +57,9 @@ impl Throttle {
     pub(super) fn warnings(&self) -> Vec<String> {
         self.log().warnings.clone()
     }
-}
 
-/// The result of a measurement.
-enum Measurement {
-    /// There is no such number, or no limit for it.
-    None,
-    Good,
-    /// The reason for a pause.
-    Bad(String),
-}
-
-impl JobRun {
     /// Runs the legs of the job. In the meantime measures what `--max-load` and `--max-lag` limit, and reports pauses.
-    pub(super) async fn with_throttle<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let watch = async {
             tokio::join!(
                 self.report_pauses(),
@@ -67,13 +70,13 @@ impl JobRun {
         };
         tokio::select! {
             result = work => result,
-            _ = watch => Err(crate::error::Error::new(crate::error::ErrorKind::Internal, "the gate of the job is gone")),
+            _ = watch => Err(Error::new(ErrorKind::Internal, "the gate of the job is gone")),
         }
     }
 
     /// Emits an event when the gate closes, and one when it opens again.
     async fn report_pauses(&self) {
-        let mut reasons = self.throttle.gate.subscribe();
+        let mut reasons = self.gate.subscribe();
         loop {
             let Ok(closed) = reasons.wait_for(|reasons| !reasons.is_empty()).await.map(|reasons| reasons.clone())
             else {
@@ -85,7 +88,7 @@ impl JobRun {
             if reasons.wait_for(|reasons| reasons.is_empty()).await.is_err() {
                 return;
             }
-            self.throttle.log().paused += start.elapsed();
+            self.log().paused += start.elapsed();
             self.events.emit(Event::Unpaused { reason, seconds: start.elapsed().as_secs_f64() });
         }
     }
@@ -99,16 +102,16 @@ impl JobRun {
                 Ok(Measurement::None) => return,
                 Ok(Measurement::Good) => {
                     has_failed = false;
-                    self.throttle.gate.open(cause);
+                    self.gate.open(cause);
                 }
                 Ok(Measurement::Bad(reason)) => {
                     has_failed = false;
-                    self.throttle.gate.close(cause, reason);
+                    self.gate.close(cause, reason);
                 }
                 Err(error) if !has_failed => {
                     has_failed = true;
                     let message = format!("{} is unknown, and is measured again: {error}", measured(cause));
-                    self.throttle.log().warnings.push(message.clone());
+                    self.log().warnings.push(message.clone());
                     self.events.emit(Event::Warning { message });
                 }
                 Err(_) => {}
@@ -118,11 +121,11 @@ impl JobRun {
     }
 
     async fn measure(&self, cause: PauseCause) -> Result<Measurement> {
-        let (max_load, max_lag) = (self.options.max_load, self.options.max_lag);
+        let (max_load, max_lag) = (self.max_load, self.max_lag);
         Ok(match (cause, max_load, max_lag) {
-            (PauseCause::SourceLoad, Some(limit), _) => judge_load(cause, self.ends.source.load().await?, limit),
-            (PauseCause::TargetLoad, Some(limit), _) => judge_load(cause, self.ends.sink.load().await?, limit),
-            (PauseCause::ReplicaLag, _, Some(limit)) => match self.ends.sink.replica_lag().await? {
+            (PauseCause::SourceLoad, Some(limit), _) => judge_load(cause, self.source.load().await?, limit),
+            (PauseCause::TargetLoad, Some(limit), _) => judge_load(cause, self.sink.load().await?, limit),
+            (PauseCause::ReplicaLag, _, Some(limit)) => match self.sink.replica_lag().await? {
                 None => Measurement::None,
                 Some(ReplicaLag::Seconds(lag)) if lag <= limit => Measurement::Good,
                 Some(ReplicaLag::Seconds(lag)) => Measurement::Bad(format!("replica is {lag} s behind")),
@@ -131,6 +134,15 @@ impl JobRun {
             _ => Measurement::None,
         })
     }
+}
+
+/// The result of a measurement.
+enum Measurement {
+    /// There is no such number, or no limit for it.
+    None,
+    Good,
+    /// The reason for a pause.
+    Bad(String),
 }
 
 fn measured(cause: PauseCause) -> &'static str {
