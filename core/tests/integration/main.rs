@@ -27,6 +27,7 @@ mod launch;
 mod memory;
 mod names;
 mod objects;
+mod pauses;
 mod random_tables;
 mod regions;
 mod reported_differences;
