@@ -118,9 +118,10 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
 
 /// Restores the passwords of URLs, and names this executable as the agents'.
 fn complete_options(options: &mut CloneOptions, passwords: &mut HiddenPasswords) {
-    let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = options;
+    let CloneOptions { via, replica, source_tunnel, target_tunnel, source_agent, target_agent, .. } = options;
     for (option, url) in [
         ("--via", via),
+        ("--replica", replica),
         ("--source-tunnel", source_tunnel),
         ("--target-tunnel", target_tunnel),
         ("--source-agent", source_agent),
