@@ -195,7 +195,8 @@ async fn a_busy_server_pauses_the_clone() {
         let count = || threads().split_whitespace().last().unwrap().parse::<u64>().unwrap();
         assert!(wait_until(|| count() > 12), "{}", threads());
         let log = EventLog::default();
-        let options = CloneOptions { max_load: Some(8), ..slowly() };
+        // The snapshot would wait for the end of the running statements.
+        let options = CloneOptions { max_load: Some(8), lock_guard: 0, ..slowly() };
         let job = CloneJob::new(server.url_of("a"), server.url_of("b")).options(options).on_event(log.listener());
         let running = tokio::spawn(job.run());
         let (seen, database) = (log.clone(), server.database().clone());
