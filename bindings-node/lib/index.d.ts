@@ -64,6 +64,12 @@ export interface EngineOptions {
   memory?: Size;
   /** The maximum bytes of rows read per second. */
   maxRate?: Size | null;
+  /** Pause while more threads run statements at the source or at the target; the threads of this clone at that end do not count. */
+  maxLoad?: number | null;
+  /** Pause while `replica` is more than this many seconds behind the target, or does not replicate. A number, or `'5m'`. */
+  maxLag?: number | string | null;
+  /** The `mysql://` URL of the target's replica that `maxLag` is about. */
+  replica?: string | URL | null;
   /** Do not write the target's binary log. The target's replicas do not get the clone. */
   skipBinlog?: boolean;
   /** Remove the whole clone when the target refuses an object after the rows are loaded; by default the rest is kept, and the job fails with the code `INCOMPLETE`. */
@@ -114,7 +120,7 @@ export function status(target: string | URL, options?: CloneOptions): Promise<Ta
 /** Removes what a killed clone has left in the target, its staging archive too. What was there before stays. */
 export function abandon(target: string | URL, options?: CloneOptions): Promise<Abandoned>;
 
-/** A clone as a job. Each method but `cancel` starts it. */
+/** A clone as a job. Each method but `cancel`, `pause` and `unpause` starts it. */
 export class CloneJob implements AsyncIterable<Event> {
   /** @throws {CloneError} `USAGE` for invalid arguments. */
   constructor(source: SourceLike, target: TargetLike, options?: CloneOptions);
@@ -124,6 +130,12 @@ export class CloneJob implements AsyncIterable<Event> {
   wait(): Promise<Report>;
   /** Cancels the job, which fails with the code `CANCELLED`. Resolves after the clean-up. */
   cancel(): Promise<void>;
+  /** Pauses the job: it reads nothing more, writes what it has read, and keeps its connections. */
+  pause(): void;
+  /** Lets the job go on, unless `maxLoad` or `maxLag` pauses it too. */
+  unpause(): void;
+  /** Whether `pause` pauses the job. */
+  readonly isPaused: boolean;
   /** The number of events that a slow loop over the job has lost; the newest progress is never lost. */
   readonly droppedEvents: number;
   /** Iterates over the events, for one loop at a time; the first loop gets all. Throws the error of the job after the last event. Leaving the loop does not cancel the job. */
@@ -556,6 +568,8 @@ export interface Report {
   seconds: number;
   /** What a resumed clone took over from an earlier run. */
   resumed: Resumption | null;
+  /** How many of these seconds the job was paused. */
+  paused_seconds: number;
 }
 
 export interface Verification {
@@ -603,4 +617,10 @@ export type Event =
       elapsed: number; eta: number | null;
     }
   | { event: 'resumed'; message: string }
+  | {
+      event: 'paused';
+      /** `user`, or which server is too busy: `load of the source 130 > 100`, `replica is 12 s behind`. */
+      reason: string;
+    }
+  | { event: 'unpaused'; reason: string; seconds: number }
   | { event: 'warning'; message: string };

@@ -62,7 +62,7 @@ function splitOptions(options) {
   return { engine, local };
 }
 
-/** A clone as a job. Each method but `cancel` starts it. */
+/** A clone as a job. Each method but `cancel`, `pause` and `unpause` starts it. */
 class CloneJob {
   #native;
   #local;
@@ -109,6 +109,21 @@ class CloneJob {
   async cancel() {
     this.#native.cancel();
     await this.#result?.catch(() => {});
+  }
+
+  /** Pauses the job: it reads nothing more and writes what it has read. */
+  pause() {
+    this.#native.pause();
+  }
+
+  /** Lets the job go on. */
+  unpause() {
+    this.#native.unpause();
+  }
+
+  /** Whether `pause` pauses the job. */
+  get isPaused() {
+    return this.#native.isPaused();
   }
 
   /** The number of events that a slow loop has lost. */

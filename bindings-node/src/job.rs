@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dbgraft::codec::RowEncoder;
 use dbgraft::{CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Event, EventQueue, Result, SecretString};
-use dbgraft::{NamingStyle, SinkEndpoint, SourceEndpoint};
+use dbgraft::{JobControl, NamingStyle, SinkEndpoint, SourceEndpoint};
 use napi::bindgen_prelude::{Array, BigInt, Either4, Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -53,6 +53,7 @@ pub struct JobRequest {
 pub struct Job {
     job: Mutex<Option<CloneJob>>,
     token: CancellationToken,
+    control: JobControl,
     calls: Arc<CallQueue>,
     readers: Arc<ChunkReaders>,
     /// The events for the listener, and for a loop over the job.
@@ -99,7 +100,8 @@ impl Job {
                 answer.map(SecretString::from)
             });
         }
-        Ok(Self { job: Mutex::new(Some(job)), token, calls, readers, queues })
+        let control = job.control();
+        Ok(Self { job: Mutex::new(Some(job)), token, control, calls, readers, queues })
     }
 
     /// Runs the job to its end: `run`, `plan` or `verify`. Returns the outcome as JSON.
@@ -129,6 +131,24 @@ impl Job {
     #[napi]
     pub fn cancel(&self) {
         self.token.cancel();
+    }
+
+    /// Pauses the job.
+    #[napi]
+    pub fn pause(&self) {
+        self.control.pause();
+    }
+
+    /// Lets the job go on.
+    #[napi]
+    pub fn unpause(&self) {
+        self.control.unpause();
+    }
+
+    /// Whether `pause` pauses the job.
+    #[napi]
+    pub fn is_paused(&self) -> bool {
+        self.control.is_paused()
     }
 
     /// Waits for events of the listener (queue 0) or of a loop (queue 1): a JSON list, or null at the end.

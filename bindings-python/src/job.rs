@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dbgraft::{
-    CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Event, EventQueue, NamingStyle, Result, SecretString,
-    SinkEndpoint, SourceEndpoint,
+    CancellationToken, CloneJob, CloneOptions, Error, ErrorKind, Event, EventQueue, JobControl, NamingStyle, Result,
+    SecretString, SinkEndpoint, SourceEndpoint,
 };
 use pyo3::prelude::*;
 use serde::Serialize;
@@ -30,6 +30,7 @@ pub(crate) struct Job(Arc<JobState>);
 struct JobState {
     events: EventQueue,
     cancellation: CancellationToken,
+    control: JobControl,
     outcome: Mutex<Option<Result<String>>>,
     /// The callback for the next event or the end, if `armed` is set.
     wake: Option<PythonObject>,
@@ -162,6 +163,16 @@ impl Job {
         }
     }
 
+    /// Pauses the job.
+    fn pause(&self) {
+        self.0.control.pause();
+    }
+
+    /// Lets the job go on.
+    fn unpause(&self) {
+        self.0.control.unpause();
+    }
+
     /// Cancels the job, which ends after its clean-up.
     fn cancel(&self) {
         if is_ours() {
@@ -193,6 +204,7 @@ fn start(method: JobMethod, job: CloneJob, wake: Option<PythonObject>) -> Result
     let running = Arc::new(JobState {
         events: EventQueue::new(EVENT_CAPACITY),
         cancellation: CancellationToken::new(),
+        control: job.control(),
         outcome: Mutex::new(None),
         wake,
         armed: AtomicBool::new(false),

@@ -2,12 +2,14 @@
 
 mod comparison;
 mod execution;
+mod job_control;
 mod job_report;
 mod job_run;
 mod legs;
 mod preflight;
 mod resume;
 mod target_job;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +22,7 @@ pub use self::target_job::TargetJob;
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;
 use crate::endpoint::{JobEndpoints, JobRequest, SinkEndpoint, SourceEndpoint};
+use crate::engine::PauseGate;
 use crate::error::Result;
 use crate::event::{Event, EventEmitter};
 use crate::options::CloneOptions;
@@ -29,6 +32,8 @@ use crate::site::ExecutionSite;
 use crate::ssh::PromptCallback;
 use crate::verification::Comparison;
 
+pub use self::job_control::JobControl;
+
 /// A clone of a database: source, target and options. A job does nothing before [`plan`](Self::plan),
 /// [`run`](Self::run) or [`verify`](Self::verify).
 pub struct CloneJob {
@@ -37,6 +42,7 @@ pub struct CloneJob {
     source_password: Option<SecretString>,
     target_password: Option<SecretString>,
     archive_passphrase: Option<SecretString>,
+    replica_password: Option<SecretString>,
     source_site: Option<ExecutionSite>,
     target_site: Option<ExecutionSite>,
     prompt: Option<PromptCallback>,
@@ -44,6 +50,7 @@ pub struct CloneJob {
     selector: Option<Box<dyn ObjectSelector>>,
     events: EventEmitter,
     cancellation: CancellationToken,
+    gate: PauseGate,
 }
 
 impl CloneJob {
@@ -55,6 +62,7 @@ impl CloneJob {
             source_password: None,
             target_password: None,
             archive_passphrase: None,
+            replica_password: None,
             source_site: None,
             target_site: None,
             prompt: None,
@@ -62,6 +70,7 @@ impl CloneJob {
             selector: None,
             events: EventEmitter::default(),
             cancellation: CancellationToken::new(),
+            gate: PauseGate::default(),
         }
     }
 
@@ -97,6 +106,13 @@ impl CloneJob {
     #[must_use]
     pub fn archive_passphrase(mut self, passphrase: SecretString) -> Self {
         self.archive_passphrase = Some(passphrase);
+        self
+    }
+
+    /// Sets the password of the option `replica`. A password in its URL takes precedence.
+    #[must_use]
+    pub fn replica_password(mut self, password: SecretString) -> Self {
+        self.replica_password = Some(password);
         self
     }
 
@@ -136,6 +152,11 @@ impl CloneJob {
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancellation = token;
         self
+    }
+
+    /// Returns a handle that pauses the job and lets it go on, also while it runs.
+    pub fn control(&self) -> JobControl {
+        JobControl::new(self.gate.clone())
     }
 
     /// Runs the preflight and plans the clone without writing anything.
@@ -194,6 +215,7 @@ impl CloneJob {
             source_password: self.source_password,
             target_password: self.target_password,
             archive_passphrase: self.archive_passphrase,
+            replica_password: self.replica_password,
             source_site: self.source_site,
             target_site: self.target_site,
             ask: self.prompt,
@@ -201,6 +223,6 @@ impl CloneJob {
             options: &self.options,
         })
         .await?;
-        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation))
+        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, self.gate))
     }
 }

@@ -114,6 +114,18 @@ pub enum Event {
         /// The case, in one line.
         message: String,
     },
+    /// The job is paused: it reads nothing more, and writes what it has read.
+    Paused {
+        /// The reason: `user`, `load of the source 130 > 100`, `replica is 12 s behind`.
+        reason: String,
+    },
+    /// The job goes on.
+    Unpaused {
+        /// The reason of the pause.
+        reason: String,
+        /// The duration of the pause in seconds.
+        seconds: f64,
+    },
     /// A warning, which the report repeats.
     Warning {
         /// The warning, in one line.

@@ -57,7 +57,7 @@ pub mod codec;
 pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
-pub use clone::{CloneJob, TargetJob};
+pub use clone::{CloneJob, JobControl, TargetJob};
 pub use clone_record::{Abandoned, CloneRecord, CloneState, TableProgress, TargetStatus};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
@@ -75,7 +75,7 @@ pub use plan::{
 pub use report::{Finding, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
-pub use sink::{Sink, UndoRecorder};
+pub use sink::{ReplicaLag, Sink, UndoRecorder};
 pub use site::ExecutionSite;
 pub use source::{BatchStream, ReadObserver, Source};
 pub use tokio_util::sync::CancellationToken;

@@ -238,6 +238,14 @@ pub struct CloneOptions {
     /// The maximum bytes of rows read per second.
     #[serde(deserialize_with = "json::optional_size")]
     pub max_rate: Option<u64>,
+    /// Pause while more threads than this run statements at the source or at the target. The threads of this clone at
+    /// that end do not count.
+    pub max_load: Option<u64>,
+    /// Pause while `replica` is more than this many seconds behind the target, or does not replicate.
+    #[serde(deserialize_with = "json::optional_seconds")]
+    pub max_lag: Option<u64>,
+    /// The `mysql://` URL of the target's replica that `max_lag` is about.
+    pub replica: Option<String>,
     /// Do not write the target's binary log. The target's replicas do not get the clone.
     pub skip_binlog: bool,
     /// Remove the whole clone when the target refuses an object after the rows are loaded: an index, a foreign key, a
@@ -288,6 +296,9 @@ impl Default for CloneOptions {
             threads: 4,
             memory: 256 << 20,
             max_rate: None,
+            max_load: None,
+            max_lag: None,
+            replica: None,
             skip_binlog: false,
             all_or_nothing: false,
             lock_wait: 60,
@@ -342,6 +353,19 @@ impl CloneOptions {
             (self.lock_wait == 0, "--lock-wait must be at least 1 second"),
             (self.lock_wait > 31_536_000, "--lock-wait must be at most a year"),
             (self.max_rate == Some(0), "--max-rate must be at least 1 byte a second"),
+            (self.max_load == Some(0), "--max-load must be at least 1 thread"),
+            (
+                self.max_lag.is_some() && self.replica.is_none(),
+                "--max-lag needs --replica: the URL of the target's replica whose lag counts",
+            ),
+            (
+                self.replica.is_some() && self.max_lag.is_none(),
+                "--replica has no effect without --max-lag: add --max-lag SECONDS",
+            ),
+            (
+                self.replica.is_some() && self.skip_binlog,
+                "--replica does not get a clone with --skip-binlog: give one of them",
+            ),
         ];
         match wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, message)) => Err(Error::usage(message)),
@@ -368,6 +392,10 @@ mod tests {
     fn contradictory_options_are_refused() {
         assert!(CloneOptions::default().check().is_ok());
         assert!(CloneOptions { schema_only: true, data_only: true, ..CloneOptions::default() }.check().is_err());
+        let replica = || Some("mysql://u@h/d".to_owned());
+        assert!(CloneOptions { max_lag: Some(1), replica: replica(), ..CloneOptions::default() }.check().is_ok());
+        assert!(CloneOptions { max_lag: Some(1), ..CloneOptions::default() }.check().is_err());
+        assert!(CloneOptions { replica: replica(), ..CloneOptions::default() }.check().is_err());
         assert!(CloneOptions { threads: 0, ..CloneOptions::default() }.check().is_err());
     }
 }

@@ -163,6 +163,9 @@ pub struct Report {
     pub bytes: u64,
     /// The duration of the job in seconds.
     pub seconds: f64,
+    /// How many of these seconds the job was paused.
+    #[serde(default)]
+    pub paused_seconds: f64,
     /// What a resumed clone took over from an earlier run.
     #[serde(default)]
     pub resumed: Option<Resumption>,

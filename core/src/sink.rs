@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
@@ -19,6 +20,16 @@ use crate::source::{BatchStream, count, digest};
 /// Receives one undo record for each thing that a sink is about to create. A sink calls it from its tasks: it must not
 /// block.
 pub type UndoRecorder = Arc<dyn Fn(Value) + Send + Sync>;
+
+/// How far a replica is behind its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaLag {
+    /// It applies changes, and is this many seconds behind.
+    Seconds(u64),
+    /// It does not replicate: it is stopped, or not connected.
+    Stopped,
+}
 
 /// Where rows go: a MySQL-family server, an archive, a sink on another machine, or one of your own.
 ///
@@ -129,6 +140,17 @@ pub trait Sink: Send + Sync {
     /// is complete. The engine calls it again after a retryable error.
     async fn conclude(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Measures the load of the sink's server, as [`Source::load`](crate::Source::load) does.
+    async fn load(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Measures how far the replica of the option `replica` is behind. `None`, the default, means that there is none. A
+    /// job with `max_lag` calls it once a second.
+    async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
+        Ok(None)
     }
 
     /// Sets the recorder that receives an undo record before the sink creates anything. An agent's sink needs it: the

@@ -120,6 +120,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Measures the load of the source's server: the threads that run a statement, without those of this source.
+    /// `None`, the default, means that there is no such number. A job with `max_load` calls it once a second.
+    async fn load(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Returns notes about the rows that were read. Called once, after the last chunk.
     async fn notes(&self) -> Result<Vec<Note>> {
         Ok(Vec::new())

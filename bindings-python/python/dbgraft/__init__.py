@@ -5,7 +5,7 @@
     >>> report.rows  # doctest: +SKIP
 
 `clone`, `plan` and `verify` block; `clone_async`, `plan_async` and `verify_async` are for asyncio; a `CloneJob` has
-events and can be cancelled. Options are keywords with the names of the command's flags.
+events and can be paused and cancelled. Options are keywords with the names of the command's flags.
 """
 
 from __future__ import annotations
@@ -31,7 +31,17 @@ from ._errors import (
     UnsupportedError,
     UsageError,
 )
-from ._events import Event, FinishedEvent, PhaseEvent, ProgressEvent, ResumedEvent, StartedEvent, WarningEvent
+from ._events import (
+    Event,
+    FinishedEvent,
+    PausedEvent,
+    PhaseEvent,
+    ProgressEvent,
+    ResumedEvent,
+    StartedEvent,
+    UnpausedEvent,
+    WarningEvent,
+)
 from ._executable import executable
 from ._job import CloneJob, Job, Listener, Selector
 from ._native import Batch
@@ -235,6 +245,7 @@ __all__ = [
     "ObjectReport",
     "OmittedObject",
     "Options",
+    "PausedEvent",
     "PermissionDeniedError",
     "PhaseEvent",
     "Plan",
@@ -259,6 +270,7 @@ __all__ = [
     "TableProgress",
     "Tables",
     "TargetStatus",
+    "UnpausedEvent",
     "UnsupportedError",
     "UsageError",
     "Verification",

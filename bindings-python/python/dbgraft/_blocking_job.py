@@ -70,6 +70,7 @@ class BlockingJob(Generic[T]):
         self._thread: Optional[threading.Thread] = None
         self._listener_error: Optional[BaseException] = None
         self._is_result_taken = False
+        self._is_paused = False
 
     def start(self) -> Self:
         """Start the job in the background. Its listeners are called on a separate thread."""
@@ -102,6 +103,8 @@ class BlockingJob(Generic[T]):
             )
         except _native.NativeError as failure:
             raise exception_from(failure) from failure.args[1]
+        if self._is_paused:
+            self._native.pause()
         _running.add(self)
         return self._native
 
@@ -110,6 +113,23 @@ class BlockingJob(Generic[T]):
         self._is_result_taken = True  # the error of a cancelled job is not reported
         if self._native is not None:
             self._native.cancel()
+
+    def pause(self) -> None:
+        """Pause the job: it reads nothing more and writes what it has read. May be called from any thread."""
+        self._is_paused = True
+        if self._native is not None:
+            self._native.pause()
+
+    def unpause(self) -> None:
+        """Let the job go on, unless `max_load` or `max_lag` pauses it too."""
+        self._is_paused = False
+        if self._native is not None:
+            self._native.unpause()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether `pause()` pauses the job."""
+        return self._is_paused
 
     @property
     def done(self) -> bool:

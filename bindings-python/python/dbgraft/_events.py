@@ -71,6 +71,24 @@ class ResumedEvent(Event):
 
 
 @dataclass(frozen=True)
+class PausedEvent(Event):
+    """The job is paused: it reads nothing more, and writes what it has read."""
+
+    reason: str
+    """`user`, or which server is too busy: `load of the source 130 > 100`, `replica is 12 s behind`."""
+
+
+@dataclass(frozen=True)
+class UnpausedEvent(Event):
+    """The job goes on."""
+
+    reason: str
+    """The reason of the pause."""
+    seconds: float
+    """The duration of the pause."""
+
+
+@dataclass(frozen=True)
 class WarningEvent(Event):
     """A warning, which the report repeats."""
 
@@ -83,6 +101,8 @@ _EVENTS: dict[str, type[Event]] = {
     "finished": FinishedEvent,
     "progress": ProgressEvent,
     "resumed": ResumedEvent,
+    "paused": PausedEvent,
+    "unpaused": UnpausedEvent,
     "warning": WarningEvent,
 }
 

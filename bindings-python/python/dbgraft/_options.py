@@ -43,6 +43,9 @@ class Options(TypedDict, total=False):
     threads: int
     memory: Union[int, str]
     max_rate: Optional[Union[int, str]]
+    max_load: Optional[int]
+    max_lag: Optional[Union[int, str]]
+    replica: Optional[str]
     skip_binlog: bool
     all_or_nothing: bool
     lock_wait: Union[int, str]

@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 from typing import Any, Optional, Protocol
 
-from ._events import Event, PhaseEvent, ProgressEvent
+from ._events import Event, PausedEvent, PhaseEvent, ProgressEvent, UnpausedEvent
 from ._reports import format_size
 
 
@@ -103,6 +103,10 @@ class _LineDisplay:
     def show(self, event: Event) -> None:
         if isinstance(event, PhaseEvent):
             print(f"{event.leg}: {event.phase}", file=sys.stderr)
+        elif isinstance(event, PausedEvent):
+            print(f"paused: {event.reason}", file=sys.stderr)
+        elif isinstance(event, UnpausedEvent):
+            print(f"going on after {event.seconds:.1f} s: {event.reason}", file=sys.stderr)
         elif isinstance(event, ProgressEvent) and monotonic() >= self._next:
             self._next = monotonic() + 5
             share = f" of about {format_size(event.bytes_total)}" if event.bytes_total else ""

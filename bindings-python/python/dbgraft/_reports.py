@@ -386,6 +386,8 @@ class Report(JsonValue):
     verified: Optional[Verification] = None
     resumed: Optional[Resumption] = None
     """What a resumed clone took over from an earlier run."""
+    paused_seconds: float = 0.0
+    """How many of these seconds the job was paused."""
 
     def __repr__(self) -> str:
         """Format on one line."""

@@ -119,6 +119,7 @@ impl RunningCalls {
                     }
                 }
                 CoordinatorMessage::Export(event) => service.push_export_event(event),
+                CoordinatorMessage::SetPaused(paused) => service.set_paused(paused),
                 CoordinatorMessage::Reply { id } => coordinator.handle_reply(id, body),
                 CoordinatorMessage::Shutdown => return None,
                 CoordinatorMessage::KeepAlive | CoordinatorMessage::Hello | CoordinatorMessage::JoinLane(_) => {}

@@ -11,7 +11,7 @@ use super::coordinator_observer::CoordinatorObserver;
 use super::remote_signer::RemoteSigner;
 use crate::batch::ExportEvent;
 use crate::endpoint::{Endpoint, EndpointRequest, StagingArchive};
-use crate::engine::{Leg, LegOutcome};
+use crate::engine::{Leg, LegOutcome, PauseCause, PauseGate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventEmitter, LegName};
 use crate::memory::MemoryBudget;
@@ -24,6 +24,8 @@ use crate::source::Source;
 /// The endpoints that are open here, and the calls on them.
 pub(super) struct AgentService {
     coordinator: Arc<CoordinatorClient>,
+    /// Where the readers of the legs here wait while the job is paused.
+    gate: PauseGate,
     state: Mutex<ServiceState>,
 }
 
@@ -54,7 +56,7 @@ impl AgentService {
             export_sender: Some(export_sender),
             export_receiver: Some(export_receiver),
         };
-        Self { coordinator, state: Mutex::new(state) }
+        Self { coordinator, gate: PauseGate::default(), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, ServiceState> {
@@ -67,6 +69,14 @@ impl AgentService {
         match event {
             Some(event) => drop(state.export_sender.as_ref().map(|sender| sender.send(event))),
             None => state.export_sender = None,
+        }
+    }
+
+    /// Pauses the legs here, or lets them go on.
+    pub(super) fn set_paused(&self, paused: bool) {
+        match paused {
+            true => self.gate.close(PauseCause::User, "coordinator"),
+            false => self.gate.open(PauseCause::User),
         }
     }
 
@@ -136,6 +146,9 @@ impl AgentService {
             AgentCall::Conclude => to_json(self.sink()?.conclude().await),
             AgentCall::AdoptUndoRecords(records) => to_json(self.sink().map(|sink| sink.adopt_undo_records(records))),
             AgentCall::Abort => to_json(self.sink()?.abort().await),
+            AgentCall::Load(EndpointRole::Source) => to_json(self.source()?.load().await),
+            AgentCall::Load(EndpointRole::Sink) => to_json(self.sink()?.load().await),
+            AgentCall::ReplicaLag => to_json(self.sink()?.replica_lag().await),
             AgentCall::Count { role, table, chunk } => to_json(match role {
                 EndpointRole::Source => self.source()?.count(&table, &chunk, &self.memory()).await,
                 EndpointRole::Sink => self.sink()?.count(&table, &chunk, &self.memory()).await,
@@ -186,6 +199,7 @@ impl AgentService {
             threads: request.threads,
             memory: MemoryBudget::new(request.memory, request.threads),
             max_rate: request.max_rate,
+            gate: self.gate.clone(),
             verify: request.verify,
             list_rows: request.list_rows,
             retry: RetryPolicy::default(),

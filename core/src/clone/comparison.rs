@@ -23,6 +23,8 @@ impl CloneJob {
         }
         // `--if-exists skip` would omit all existing tables, which are those to compare.
         self.options.if_exists = IfExists::Fail;
+        // Nothing is written, so that no replica falls behind.
+        (self.options.max_lag, self.options.replica) = (None, None);
         let mut job = self.open(false).await?;
         job.first_leg = LegName::Verify;
         let (plan, warnings, verification) = job.finish(job.until_cancelled(job.compare()).await).await?;
@@ -41,12 +43,14 @@ impl JobRun {
         if let Some(error) = report::preflight_error(&findings) {
             return Err(error);
         }
-        let warnings: Vec<String> =
+        let mut warnings: Vec<String> =
             findings.into_iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message).collect();
         self.emit_phase(Phase::Snapshot);
         let plan = Arc::new(self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?);
         self.set_needs_cleanup(true);
-        let verification = self.leg(LegName::Verify, &plan, self.options.memory).compare().await?;
+        let comparison = self.leg(LegName::Verify, &plan, self.options.memory).compare();
+        let verification = self.throttle.run(Box::pin(comparison)).await?;
+        warnings.extend(self.throttle.warnings());
         Ok((plan.as_ref().clone(), warnings, verification))
     }
 }

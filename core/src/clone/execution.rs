@@ -45,7 +45,7 @@ impl JobRun {
         plan.job = self.describe_job(&preflight);
         let plan = Arc::new(plan);
         self.set_needs_cleanup(true);
-        let outcome = self.run_legs(&plan).await?;
+        let outcome = self.throttle.run(Box::pin(self.run_legs(&plan))).await?;
         Ok(Cloned { plan, outcome, preflight, resumption: None })
     }
 

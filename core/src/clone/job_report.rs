@@ -36,6 +36,7 @@ impl JobRun {
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
+        warnings.extend(self.throttle.warnings());
         let (mut verified, mut refused) = (outcome.verified, Vec::new());
         for note in outcome.notes {
             match note {
@@ -69,6 +70,7 @@ impl JobRun {
             warnings,
             seconds,
             resumed: resumption,
+            paused_seconds: self.throttle.paused_seconds(),
         };
         (report, refused)
     }

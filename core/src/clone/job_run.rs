@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::throttle::Throttle;
 use crate::endpoint::{JobEndpoints, StagingArchive};
+use crate::engine::PauseGate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, LegName, Phase};
 use crate::options::CloneOptions;
@@ -25,6 +27,7 @@ pub(super) struct JobRun {
     cancellation: CancellationToken,
     /// The staging archive of the clone that is resumed.
     pub(super) recorded_staging: OnceLock<StagingArchive>,
+    pub(super) throttle: Throttle,
     /// Whether the job may have created something that an error must clean up.
     needs_cleanup: AtomicBool,
 }
@@ -37,11 +40,24 @@ impl JobRun {
         patterns: Option<PatternSelector>,
         events: EventEmitter,
         cancellation: CancellationToken,
+        gate: PauseGate,
     ) -> Self {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
+        let throttle = Throttle::new(gate, &ends, &options, &events);
         let recorded_staging = OnceLock::new();
-        Self { ends, first_leg, options, selector, patterns, events, cancellation, recorded_staging, needs_cleanup }
+        Self {
+            ends,
+            first_leg,
+            options,
+            selector,
+            patterns,
+            events,
+            cancellation,
+            recorded_staging,
+            throttle,
+            needs_cleanup,
+        }
     }
 
     /// Runs `work` until it ends or the job is cancelled.

@@ -78,6 +78,7 @@ impl JobRun {
             threads: self.options.threads,
             memory: MemoryBudget::new(memory, self.options.threads),
             max_rate: self.options.max_rate,
+            gate: self.throttle.gate.clone(),
             verify: self.options.verify,
             list_rows: self.options.list_rows,
             retry: RetryPolicy::default(),
@@ -90,7 +91,8 @@ impl JobRun {
     pub(super) async fn run_leg(&self, leg: Leg, agent: Option<&AgentClient>) -> Result<LegOutcome> {
         let Some(agent) = agent else { return leg.run().await };
         let (events, staged) = (leg.events.clone(), leg.staged.clone());
-        agent.run_leg(self.leg_request(leg, false), events, staged, None).await
+        let outcome = agent.run_leg(self.leg_request(leg, false), events, staged, None);
+        self.forward_pauses(agent, Box::pin(outcome)).await
     }
 
     /// Runs the leg that reads the archive while the other leg, the origin of `feed`, writes it.
@@ -106,7 +108,28 @@ impl JobRun {
             return Leg { source, ..leg }.run().await;
         };
         let events = leg.events.clone();
-        agent.run_leg(self.leg_request(leg, true), events, None, Some(feed)).await
+        let outcome = agent.run_leg(self.leg_request(leg, true), events, None, Some(feed));
+        self.forward_pauses(agent, Box::pin(outcome)).await
+    }
+
+    /// Runs `leg` on an agent, and tells the agent when the gate closes and opens.
+    async fn forward_pauses<T>(&self, agent: &AgentClient, leg: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut reasons = self.throttle.gate.subscribe();
+        let forward = async {
+            loop {
+                let paused = !reasons.borrow_and_update().is_empty();
+                agent.set_paused(paused).await?;
+                if reasons.changed().await.is_err() {
+                    return std::future::pending::<Result<T>>().await;
+                }
+            }
+        };
+        tokio::select! {
+            // Send the state before the call.
+            biased;
+            failed = forward => failed,
+            outcome = leg => outcome,
+        }
     }
 
     fn leg_request(&self, leg: Leg, follow_export: bool) -> LegRequest {

@@ -88,6 +88,7 @@ impl EndpointRequest {
             target_agent: None,
             agent_binary: None,
             encrypt: None,
+            replica: None,
             ..options.clone()
         };
         serde_json::to_value(Self { kind, options })

@@ -41,6 +41,24 @@ impl<T: ?Sized> EndpointSpec<T> {
             _ => None,
         }
     }
+
+    /// Names the replica of a target whose lag pauses the clone. It is reached from where the target is reached.
+    pub(super) fn set_replica(&mut self, url: &str, password: Option<SecretString>) -> Result<()> {
+        let (Self::Server(target) | Self::AgentServer(target, _)) = self else {
+            return Err(Error::usage("--replica is a replica of a mysql:// target"));
+        };
+        let location = parse_location(url, ServerRole::Replica, "DBGRAFT_REPLICA_PASSWORD", password);
+        match location.map_err(|error| error.about("--replica"))? {
+            EndpointLocation::Server(mut replica) => {
+                replica.dial = target.dial.clone();
+                target.replica = Some(replica);
+                Ok(())
+            }
+            EndpointLocation::Archive(_) => {
+                Err(Error::usage("--replica: an archive is no replica: give a mysql:// URL"))
+            }
+        }
+    }
 }
 
 /// Parses the specification of the source or of the target.
@@ -58,10 +76,7 @@ impl SpecParser {
 
     /// The name of the role in options and messages.
     fn name(&self) -> &'static str {
-        match self.role {
-            ServerRole::Source => "source",
-            ServerRole::Target => "target",
-        }
+        self.role.name()
     }
 
     /// The name of an environment variable of the role.

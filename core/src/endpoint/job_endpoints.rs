@@ -29,6 +29,7 @@ pub(crate) struct JobRequest<'a> {
     pub(crate) source_password: Option<SecretString>,
     pub(crate) target_password: Option<SecretString>,
     pub(crate) archive_passphrase: Option<SecretString>,
+    pub(crate) replica_password: Option<SecretString>,
     pub(crate) source_site: Option<ExecutionSite>,
     pub(crate) target_site: Option<ExecutionSite>,
     /// Asks the user for a password or a passphrase.
@@ -69,8 +70,13 @@ impl JobEndpoints {
             #[cfg(feature = "mysql_async")]
             SourceEndpoint::MySqlAsync(driver) => parser.driver(&driver, site).await?,
         };
-        let JobRequest { target, target_password, target_site, ask, archive_passphrase, writes, .. } = request;
+        let JobRequest {
+            target, target_password, replica_password, target_site, ask, archive_passphrase, writes, ..
+        } = request;
         let mut sink = target_spec(target, target_password, target_site, ask.clone(), options).await?;
+        if let Some(url) = &options.replica {
+            sink.set_replica(url, replica_password)?;
+        }
         let mut via = options.via.as_deref().map(staging_location).transpose().map_err(|error| error.about("--via"))?;
         let is_kept = writes && (sink.archive().is_some() || options.keep_archive);
         let staging = via.as_mut().map(|(_, location)| location);

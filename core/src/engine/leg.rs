@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::pause_gate::PauseGate;
 use super::progress_meter::ProgressMeter;
 use crate::batch::ExportEvent;
 use crate::event::{Event, EventEmitter, LegName, Phase};
@@ -30,6 +31,8 @@ pub(crate) struct Leg {
     pub(crate) memory: MemoryBudget,
     /// The maximum bytes read per second.
     pub(crate) max_rate: Option<u64>,
+    /// Where readers wait while the job is paused.
+    pub(crate) gate: PauseGate,
     pub(crate) verify: Verify,
     /// Whether a comparison lists the keys of differing rows.
     pub(crate) list_rows: bool,

@@ -2,6 +2,7 @@
 
 mod concurrent_legs;
 mod leg;
+mod pause_gate;
 mod pipeline;
 mod progress_meter;
 mod rate_limiter;
@@ -10,3 +11,4 @@ mod verify;
 
 pub(crate) use concurrent_legs::run_both_legs;
 pub(crate) use leg::{Leg, LegOutcome, TableTotals};
+pub(crate) use pause_gate::{PauseCause, PauseGate};

@@ -52,6 +52,7 @@ impl Leg {
         let pipeline = Arc::new(Pipeline::new(self, resume));
         pipeline.copy_rows().await?;
         let leg = &pipeline.leg;
+        leg.gate.wait_until_open().await;
         leg.emit_progress(Phase::Objects, &pipeline.meter);
         leg.emit_phase(Phase::Objects);
         let mut notes = leg.sink.finish(&leg.plan).await?;

@@ -9,9 +9,10 @@ use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CloneOptions;
 
-/// The settings of every session. The timeouts allow a reader to wait for a slow target, and a loader for a slow source.
-const COMMON_SETTINGS: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
-                      wait_timeout = 86400, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
+/// The settings of every session. The timeouts allow a reader to wait for a slow target, a loader for a slow source, and
+/// both for the end of a pause of up to a week.
+const COMMON_SETTINGS: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 604800, net_write_timeout = 604800, \
+                      wait_timeout = 604800, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, sql_quote_show_create = 1, sql_big_selects = 1";
 
 /// Switches off limits that would end a statement or an idle session. They differ between the families and versions.
 const MYSQL_LIMITS: [&str; 1] = ["max_execution_time = 0"];

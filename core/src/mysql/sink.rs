@@ -13,6 +13,8 @@ use super::ddl::quote_name;
 use super::existing_objects::ExistingObjects;
 use super::generated;
 use super::reader_pool::{ReaderLease, ReaderPool};
+use super::replica_lag::ReplicaMonitor;
+use super::server_load::LoadMonitor;
 use super::target::TargetDatabase;
 use super::trial_database::TrialScope;
 use super::undo_log::CreatedItem;
@@ -29,7 +31,7 @@ use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::retry::RetryPolicy;
-use crate::sink::{Sink, UndoRecorder};
+use crate::sink::{ReplicaLag, Sink, UndoRecorder};
 use crate::source::{BatchStream, digest};
 
 /// The memory for rows in flight while generated columns are read back.
@@ -40,12 +42,19 @@ pub(crate) struct MySqlSink {
     target: TargetDatabase,
     /// Connections that read rows of the target.
     readers: ReaderPool,
+    load: LoadMonitor,
+    replica: Option<ReplicaMonitor>,
 }
 
 impl MySqlSink {
     /// Creates the sink. The first call connects.
     pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
-        Self { target: TargetDatabase::new(address, options), readers: ReaderPool::with_limit(options.threads) }
+        Self {
+            replica: address.replica.as_deref().cloned().map(ReplicaMonitor::new),
+            target: TargetDatabase::new(address, options),
+            readers: ReaderPool::with_limit(options.threads),
+            load: LoadMonitor::default(),
+        }
     }
 
     /// Creates everything that comes after the rows. A second call after a lost connection skips existing objects.
@@ -157,10 +166,14 @@ impl Sink for MySqlSink {
         let mut conn = session::open_control(&self.target.address).await?;
         let (catalog, _) = translate::catalog(catalog, &conn.server);
         let checked = check::target(&mut conn, &self.target.address, &catalog, selection, &self.target.options).await;
-        match checked {
-            Err(error) => Err(self.target.explain_lock_wait(error).await),
-            checked => checked,
+        let mut findings = match checked {
+            Err(error) => return Err(self.target.explain_lock_wait(error).await),
+            Ok(findings) => findings,
+        };
+        if let Err(error) = self.replica_lag().await {
+            findings.push(Finding::error(format!("the lag of the replica cannot be measured: {error}")));
         }
+        Ok(findings)
     }
 
     async fn unsupported(&self, catalog: &Catalog, selection: &Selection) -> Result<Vec<FidelityIssue>> {
@@ -301,6 +314,17 @@ impl Sink for MySqlSink {
 
     async fn conclude(&self) -> Result<()> {
         self.target.conclude().await
+    }
+
+    async fn load(&self) -> Result<Option<u64>> {
+        self.load.measure(&self.target.address, &self.target.connections).await.map(Some)
+    }
+
+    async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
+        match &self.replica {
+            Some(replica) => replica.measure().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn set_undo_recorder(&self, recorder: UndoRecorder) {

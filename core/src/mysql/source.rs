@@ -9,6 +9,7 @@ use super::connection_registry::ConnectionRegistry;
 use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::json_types::{JsonTypeCheck, JsonTypeFindings};
 use super::reader_pool::{ReaderLease, ReaderPool};
+use super::server_load::LoadMonitor;
 use super::{check, chunk, chunk_query, four_byte_text, introspect, lock_wait, session, snapshot};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
@@ -28,6 +29,7 @@ pub(crate) struct MySqlSource {
     /// The connections of the snapshot.
     snapshot_readers: Mutex<ReaderPool>,
     connections: ConnectionRegistry,
+    load: LoadMonitor,
     json_types: JsonTypeFindings,
 }
 
@@ -39,6 +41,7 @@ impl MySqlSource {
             connections: ConnectionRegistry::new(address.clone()),
             address,
             options: options.clone(),
+            load: LoadMonitor::default(),
             json_types: JsonTypeFindings::default(),
             catalog: Mutex::new(None),
             snapshot_readers: Mutex::new(ReaderPool::from_connections(Vec::new())),
@@ -207,6 +210,10 @@ impl Source for MySqlSource {
 
     fn reads_any_range(&self) -> bool {
         true
+    }
+
+    async fn load(&self) -> Result<Option<u64>> {
+        self.load.measure(&self.address, &self.connections).await.map(Some)
     }
 
     async fn notes(&self) -> Result<Vec<Note>> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -147,6 +148,13 @@ pub(super) fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     deserializer.deserialize_option(OptionalSizeVisitor)
 }
 
+/// Deserializes an optional number of seconds.
+pub(super) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Seconds(#[serde(deserialize_with = "seconds")] u64);
+    Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
+}
+
 /// Deserializes a list of strings, or one string as a list of one.
 pub(super) fn string_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(StringListVisitor)
@@ -254,10 +262,12 @@ mod tests {
 
     #[test]
     fn options_are_read_by_name_in_each_style() {
-        let snake = json!({"if_exists": "drop", "memory": "64MiB", "max_rate": 1000, "lock_wait": "1m", "include": "a*", "via": null});
-        let camel =
-            json!({"ifExists": "drop", "memory": 64 << 20, "maxRate": "1000", "lockWait": 60, "include": ["a*"]});
+        let snake = json!({"if_exists": "drop", "memory": "64MiB", "max_rate": 1000, "lock_wait": "1m", "include": "a*", "via": null, "max_lag": "2m"});
+        let camel = json!({
+            "ifExists": "drop", "memory": 64 << 20, "maxRate": "1000", "lockWait": 60, "include": ["a*"], "maxLag": 120
+        });
         let options = read(snake, NamingStyle::Snake).unwrap();
+        assert_eq!(options.max_lag, Some(120));
         assert_eq!((options.memory, options.max_rate, options.include.len()), (64 << 20, Some(1000), 1));
         assert_eq!(read(camel, NamingStyle::Camel).unwrap(), options);
     }

@@ -175,6 +175,12 @@ impl AgentClient {
         outcome
     }
 
+    /// Pauses the legs that the agent runs, or lets them go on.
+    pub(crate) async fn set_paused(&self, paused: bool) -> Result<()> {
+        self.control().await?.send(CoordinatorMessage::SetPaused(paused));
+        Ok(())
+    }
+
     /// Returns a free lane, and whether it was used before: an idle lane may have broken.
     pub(super) async fn acquire_lane(&self) -> Result<(BatchLane, bool)> {
         let idle = self.idle_lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();

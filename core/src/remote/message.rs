@@ -25,6 +25,8 @@ pub(crate) enum CoordinatorMessage {
     Cancel { id: u64 },
     /// Forwards an event of the exporting leg to the importing one; `None` after the last event.
     Export(Option<ExportEvent>),
+    /// Pauses the agent's legs, or lets them go on.
+    SetPaused(bool),
     /// Answers the agent's message of this number. The body is the `Result` of a `StoreRequest`, and empty for a
     /// `BatchRead`.
     Reply { id: u64 },
@@ -104,6 +106,8 @@ pub(crate) enum AgentCall {
     Finish(Plan),
     Conclude,
     AdoptUndoRecords(Vec<Value>),
+    Load(EndpointRole),
+    ReplicaLag,
     Abort,
     Count {
         role: EndpointRole,

@@ -25,7 +25,7 @@ const PROTOCOL: u32 = 3;
 /// [`handshake_version`] and a newline follow.
 pub(crate) const HANDSHAKE_PREFIX: &str = "\ndbgraft agent ";
 
-/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 2`.
+/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 3`.
 pub(crate) fn handshake_version() -> String {
     format!("{} protocol {PROTOCOL}", env!("CARGO_PKG_VERSION"))
 }

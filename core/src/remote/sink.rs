@@ -19,7 +19,7 @@ use crate::fidelity::FidelityIssue;
 use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::sink::Sink;
+use crate::sink::{ReplicaLag, Sink};
 use crate::source::BatchStream;
 
 /// A sink that an agent has opened. Every kind that an agent opens supports `read_back`.
@@ -106,6 +106,14 @@ impl Sink for RemoteSink {
     async fn digest(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<Digest> {
         let (table, chunk) = (table.clone(), chunk.clone());
         self.agent.call(&AgentCall::Digest { role: EndpointRole::Sink, table, chunk }).await
+    }
+
+    async fn load(&self) -> Result<Option<u64>> {
+        self.agent.call(&AgentCall::Load(EndpointRole::Sink)).await
+    }
+
+    async fn replica_lag(&self) -> Result<Option<ReplicaLag>> {
+        self.agent.call(&AgentCall::ReplicaLag).await
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {

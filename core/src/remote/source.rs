@@ -84,6 +84,10 @@ impl Source for RemoteSource {
         !self.any_range
     }
 
+    async fn load(&self) -> Result<Option<u64>> {
+        self.agent.call(&AgentCall::Load(EndpointRole::Source)).await
+    }
+
     async fn notes(&self) -> Result<Vec<Note>> {
         self.agent.call(&AgentCall::Notes).await
     }

@@ -5,6 +5,8 @@
 #![allow(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
 #![allow(unreachable_pub, reason = "what modules share is public")]
 
+#[cfg(feature = "cli")]
+mod abandon;
 mod cancel;
 mod chunks;
 #[cfg(feature = "cli")]
@@ -27,14 +29,21 @@ mod launch;
 mod memory;
 mod names;
 mod objects;
+mod pauses;
 mod random_tables;
 mod regions;
 mod reported_differences;
+#[cfg(feature = "cli")]
 mod resume;
+#[cfg(feature = "cli")]
+mod resume_exports;
+#[cfg(feature = "cli")]
+mod resume_refusals;
 mod retry;
 mod sample_database;
 mod sizes;
 mod snapshot_consistency;
+#[cfg(feature = "cli")]
 mod soak;
 mod ssh;
 mod tls;

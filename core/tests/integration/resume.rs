@@ -2,7 +2,6 @@
 //! touched.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::common::{Bench, FLAVORS, exists, quoted, wait_until};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, Report, ResumeCase, Severity, TargetJob, Verify};
@@ -36,7 +35,7 @@ pub(crate) const SLOWLY: [&str; 6] = ["--threads", "1", "--memory", "8M", "--max
 
 /// What a test waits for before it kills.
 #[derive(Clone, Copy)]
-enum Until {
+pub(crate) enum Until {
     /// The journal has this many batches.
     Batches(u32),
     /// This many tables are complete.
@@ -56,7 +55,7 @@ pub(crate) fn lines(target: &Database, to: &str, condition: &str) -> Option<u32>
 }
 
 /// Kills a running clone as soon as its target shows that it has come so far.
-fn kill_at(bench: &Bench, mut clone: Child, until: Until) {
+pub(crate) fn kill_at(bench: &Bench, mut clone: Child, until: Until) {
     let condition = |until| match until {
         Until::Batches(count) => ("kind = 'batch'", count),
         Until::Complete(count) => ("kind = 'table' AND content LIKE '%\"state\":\"complete\"%'", count),
@@ -75,10 +74,7 @@ fn kill_at(bench: &Bench, mut clone: Child, until: Until) {
 pub(crate) fn kill(bench: &Bench, mut clone: Child) {
     clone.kill().unwrap();
     clone.wait().unwrap();
-    let idle = || {
-        let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}'", bench.to);
-        bench.pair.target.sql(&sql).unwrap().trim() == "0"
-    };
+    let idle = || is_idle(&bench.pair.target, &bench.to);
     assert!(wait_until(idle), "the killed clone still has connections");
 }
 
@@ -89,7 +85,7 @@ pub(crate) fn stderr(clone: &mut Child) -> String {
     text
 }
 
-fn resume() -> CloneOptions {
+pub(crate) fn resume() -> CloneOptions {
     CloneOptions { resume: true, ..CloneOptions::default() }
 }
 
@@ -98,14 +94,14 @@ pub(crate) async fn state(bench: &Bench) -> CloneState {
 }
 
 /// An archive of the source in the bucket.
-async fn archive(bench: &Bench) -> String {
+pub(crate) async fn archive(bench: &Bench) -> String {
     let url = bench.s3(&format!("resume-{}", bench.to));
     dbgraft::CloneJob::new(bench.source_url(), url.as_str()).run().await.unwrap();
     url
 }
 
 /// An import that was killed.
-async fn killed_import(flavor: Flavor, until: Until) -> (Bench, String) {
+pub(crate) async fn killed_import(flavor: Flavor, until: Until) -> (Bench, String) {
     let bench = Bench::new(flavor, SHOP);
     let from = archive(&bench).await;
     let clone = run(&[&["clone", &from, &bench.target_url()][..], &SLOWLY].concat());
@@ -114,7 +110,7 @@ async fn killed_import(flavor: Flavor, until: Until) -> (Bench, String) {
 }
 
 /// A direct clone that was killed.
-fn killed_clone(flavor: Flavor, options: &[&str], until: Until) -> Bench {
+pub(crate) fn killed_clone(flavor: Flavor, options: &[&str], until: Until) -> Bench {
     let bench = Bench::new(flavor, SHOP);
     let clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY, options].concat());
     kill_at(&bench, clone, until);
@@ -122,14 +118,14 @@ fn killed_clone(flavor: Flavor, options: &[&str], until: Until) -> Bench {
 }
 
 /// What the target holds, to see that a refusal changed nothing.
-fn look(bench: &Bench) -> String {
+pub(crate) fn look(bench: &Bench) -> String {
     let tables = bench.target("SHOW FULL TABLES");
     let names: Vec<&str> = tables.lines().filter_map(|line| line.split('\t').next()).collect();
     let sums: Vec<String> = names.iter().map(|name| bench.target(&format!("CHECKSUM TABLE `{name}`"))).collect();
     format!("{tables}\n{}", sums.join("\n"))
 }
 
-fn case(report: &Report) -> ResumeCase {
+pub(crate) fn case(report: &Report) -> ResumeCase {
     report.resumed.as_ref().unwrap().case
 }
 
@@ -146,7 +142,7 @@ async fn an_import_that_was_killed_goes_on_exactly_where_it_was() {
             assert_eq!(report.rows, 3000);
             let resumed = report.resumed.unwrap();
             if matches!(until, Until::Batches(1)) {
-                assert_eq!(resumed.continued.len(), 1, "{resumed:?}");
+                assert!(!resumed.continued.is_empty() || !resumed.taken_over.is_empty(), "{resumed:?}");
             }
             assert_eq!(resumed.taken_over.len() + resumed.continued.len() + resumed.read_again.len(), 6, "{resumed:?}");
             bench.assert_equal();
@@ -244,7 +240,7 @@ async fn a_clone_through_an_archive_takes_the_missing_rows_from_there() {
         assert!(wait_until(staged), "the export is not complete");
         kill_quickly(clone);
         drop(lock.unwrap());
-        let idle = || state_of_lock(server, &bench.to);
+        let idle = || is_idle(server, &bench.to);
         assert!(wait_until(idle), "the killed clone is still there");
         let status = TargetJob::new(bench.target_url()).status().await.unwrap();
         assert!(status.staging.as_ref().is_some_and(|url| url.contains(&prefix)), "{status:?}");
@@ -259,151 +255,17 @@ async fn a_clone_through_an_archive_takes_the_missing_rows_from_there() {
     }
 }
 
-fn kill_quickly(mut clone: Child) {
+pub(crate) fn kill_quickly(mut clone: Child) {
     clone.kill().unwrap();
     clone.wait().unwrap();
 }
 
-/// Whether nobody holds the lock of clones into this database.
-fn state_of_lock(server: &Database, to: &str) -> bool {
+/// Whether the server has noticed that the clone into this database is gone: nobody uses it or holds its lock.
+fn is_idle(server: &Database, to: &str) -> bool {
     let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{to}'");
-    server.sql(&sql).unwrap().trim() == "0"
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_abandoned_clone_leaves_exactly_what_was_there_before() {
-    for flavor in FLAVORS {
-        // The database was made by the clone.
-        let bench = killed_clone(flavor, &[], Until::Complete(1));
-        let done = TargetJob::new(bench.target_url()).abandon().await.unwrap();
-        assert!(done.source.is_some_and(|source| source.contains(&bench.from)));
-        assert!(!bench.target_exists());
-        let again = TargetJob::new(bench.target_url()).abandon().await.unwrap();
-        assert!(again.source.is_none() && again.message.contains("no clone is under way"), "{again:?}");
-
-        // It was there, with a table of its own.
-        let bench = Bench::new(flavor, SHOP);
-        bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
-        bench.target("CREATE TABLE own (a INT); INSERT INTO own VALUES (7); CREATE VIEW own_view AS SELECT * FROM own");
-        let before = look(&bench);
-        let clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY].concat());
-        kill_at(&bench, clone, Until::Batches(2));
-        TargetJob::new(bench.target_url()).abandon().await.unwrap();
-        assert_eq!(look(&bench), before);
-
-        // With a staging archive.
-        let prefix = format!("left-{}", bench.to);
-        let via = bench.s3(&prefix);
-        let arguments = ["clone", &bench.source_url(), &bench.target_url(), "--via", &via];
-        let clone = run(&[&arguments[..], &SLOWLY].concat());
-        kill_at(&bench, clone, Until::Batches(2));
-        assert!(!s3().keys(&prefix).unwrap().is_empty());
-        let done = TargetJob::new(bench.target_url()).abandon().await.unwrap();
-        assert!(done.staging.is_some_and(|url| url.contains(&prefix)));
-        assert_eq!(look(&bench), before);
-        assert_eq!(s3().keys(&prefix).unwrap(), [""; 0]);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_clone_is_neither_resumed_nor_abandoned() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SHOP);
-        let mut clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY].concat());
-        let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
-        assert!(wait_until(flows));
-        assert_eq!(state(&bench).await, CloneState::Running);
-        let error = TargetJob::new(bench.target_url()).abandon().await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs"), "{error}");
-        let error = bench.clone(CloneOptions { no_consistency: true, ..resume() }).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs now"), "{error}");
-        let ended = clone.wait().unwrap();
-        assert!(ended.success(), "{}", stderr(&mut clone));
-        bench.assert_equal();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
-    let edits: [(&str, &str); 8] = [
-        (
-            "UPDATE _dbgraft_journal SET content = REPLACE(content, '\"rows\":', '\"rows\":1') WHERE kind = 'batch' LIMIT 1",
-            "edited",
-        ),
-        ("DELETE FROM _dbgraft_journal WHERE kind = 'batch' LIMIT 1", "rows, and the journal says"),
-        ("UPDATE _dbgraft_journal SET batch = batch + 77 WHERE kind = 'batch' LIMIT 1", "edited"),
-        ("DELETE FROM _dbgraft_journal WHERE kind = 'job'", "removed"),
-        (
-            "ALTER TABLE _dbgraft_journal COMMENT 'dbgraft: a clone is under way; layout 9, job x, database made'",
-            "layout 9",
-        ),
-        ("ALTER TABLE customers ADD COLUMN extra INT", "table customers was altered"),
-        ("DELETE FROM customers LIMIT 3", "table customers has 597 rows"),
-        ("DROP TABLE customers", "table customers is gone"),
-    ];
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SHOP);
-        let from = archive(&bench).await;
-        for (edit, named) in edits {
-            let clone = run(&[&["clone", &from, &bench.target_url()][..], &SLOWLY].concat());
-            let complete = || lines(&bench.pair.target, &bench.to, "kind = 'table' AND content LIKE '%complete%'");
-            // `customers` has few rows, and tables are complete from the largest to the smallest.
-            assert!(wait_until(|| complete().is_some_and(|lines| lines >= 2)));
-            kill(&bench, clone);
-            let is_complete = TargetJob::new(bench.target_url()).status().await.unwrap();
-            let customers = is_complete.tables.iter().find(|table| table.name == "customers").unwrap();
-            if edit.contains("customers") && !customers.complete {
-                // It is made anew then, whatever happened to it.
-                TargetJob::new(bench.target_url()).abandon().await.unwrap();
-                continue;
-            }
-            bench.target(edit);
-            let before = look(&bench);
-            let job = dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume());
-            let error = job.run().await.unwrap_err();
-            assert!(error.to_string().contains(named), "{edit}: {error}");
-            assert_eq!(look(&bench), before, "{edit}");
-            bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_source_another_option_and_another_archive_are_refused_by_name() {
-    for flavor in FLAVORS {
-        let (bench, from) = killed_import(flavor, Until::Batches(2)).await;
-        let before = look(&bench);
-        let refused = async |from: &str, options: CloneOptions| {
-            let job = dbgraft::CloneJob::new(from, bench.target_url()).options(options);
-            let error = job.run().await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Preflight, "{error}");
-            assert_eq!(look(&bench), before, "{error}");
-            error.to_string()
-        };
-        assert!(refused(&bench.source_url(), resume()).await.contains("the source was s3://"));
-        let other = CloneOptions { if_exists: IfExists::Drop, ..resume() };
-        assert!(refused(&from, other).await.contains("--if-exists"));
-        let other = CloneOptions { exclude: vec!["aged".to_owned()], ..resume() };
-        assert!(refused(&from, other).await.contains("--exclude"));
-        let replace = CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() };
-        bench.source("INSERT INTO customers (name) VALUES ('later')");
-        dbgraft::CloneJob::new(bench.source_url(), from.as_str()).options(replace).run().await.unwrap();
-        assert!(refused(&from, resume()).await.contains("the moment of the archive"));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_resumes_at_once_one_is_refused() {
-    for flavor in FLAVORS {
-        let (bench, from) = killed_import(flavor, Until::Batches(1)).await;
-        let job = || dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume()).run();
-        let (one, other) = tokio::join!(job(), job());
-        // The second may also come so late that it finds the clone finished.
-        let refused = [&one, &other].into_iter().filter_map(|result| result.as_ref().err()).collect::<Vec<_>>();
-        assert!(refused.len() <= 1 && refused.iter().all(|error| error.kind() == ErrorKind::Preflight), "{refused:?}");
-        bench.assert_equal();
-        assert_eq!(state(&bench).await, CloneState::None);
-    }
+    let status = Command::new(DBGRAFT).args(["status", &server.url_of(to), "--json"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    server.sql(&sql).unwrap().trim() == "0" && status["state"] != "running"
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -456,140 +318,5 @@ async fn what_was_there_before_is_treated_by_a_resume_as_by_the_clone() {
         TargetJob::new(bench.target_url()).abandon().await.unwrap();
         assert_eq!(bench.target("SELECT (SELECT COUNT(*) FROM orders) + (SELECT COUNT(*) FROM customers)"), "0");
         assert_eq!(state(&bench).await, CloneState::None);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_clone_that_replaces_the_remains_of_another_removes_its_staged_objects() {
-    for flavor in FLAVORS {
-        let prefix = format!("stale-{}", crate::common::unique());
-        let bench = Bench::new(flavor, SHOP);
-        let via = bench.s3(&prefix);
-        let clone = run(&[&["clone", &bench.source_url(), &bench.target_url(), "--via", &via][..], &SLOWLY].concat());
-        kill_at(&bench, clone, Until::Batches(1));
-        assert!(!s3().keys(&prefix).unwrap().is_empty());
-        bench.clone(CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() }).await.unwrap();
-        bench.assert_equal();
-        assert_eq!(s3().keys(&prefix).unwrap(), [""; 0]);
-    }
-}
-
-/// Killed between the journal's CREATE and its first line: nothing but the database can have been made.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_journal_without_lines_is_abandoned() {
-    for flavor in FLAVORS {
-        for (origin, is_left) in [("made", false), ("found", true)] {
-            let bench = killed_clone(flavor, &[], Until::Batches(1));
-            let create = bench
-                .target("SHOW CREATE TABLE _dbgraft_journal")
-                .replace("database made", &format!("database {origin}"));
-            let create = create.split_once('\t').unwrap().1.replace("\\n", "\n");
-            let to = &bench.to;
-            bench.pair.target.sql(&format!("DROP DATABASE {to}; CREATE DATABASE {to}; USE {to}; {create}")).unwrap();
-            assert_eq!(state(&bench).await, CloneState::Dead);
-            let error = bench.clone(resume()).await.unwrap_err();
-            assert!(error.to_string().contains("before it had a plan"), "{error}");
-            TargetJob::new(bench.target_url()).abandon().await.unwrap();
-            assert_eq!(bench.target_exists(), is_left);
-        }
-    }
-}
-
-/// A process whose lock was lost with its connection writes nothing once another one has taken over.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_lost_its_clone_to_a_resume_writes_no_more() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SHOP);
-        let from = archive(&bench).await;
-        let mut clone = run(&[&["clone", &from, &bench.target_url()][..], &SLOWLY].concat());
-        let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
-        assert!(wait_until(flows));
-        let status = TargetJob::new(bench.target_url()).status().await.unwrap();
-        let holder = status.message.split("connection ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-        bench.pair.target.sql(&format!("KILL {holder}")).unwrap();
-        while state(&bench).await == CloneState::Running {}
-        dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume()).run().await.unwrap();
-        assert!(!clone.wait().unwrap().success(), "the first process has not noticed");
-        let said = stderr(&mut clone);
-        assert!(said.contains("another dbgraft has resumed"), "{said}");
-        bench.assert_equal();
-    }
-}
-
-/// The state of an archive, and its complete tables.
-async fn archive_state(url: &str) -> (CloneState, Vec<String>) {
-    let status = TargetJob::new(url).status().await.unwrap();
-    let complete = status.tables.iter().filter(|table| table.complete).map(|table| table.name.clone()).collect();
-    (status.state, complete)
-}
-
-/// An export that was killed when this many tables were complete.
-async fn killed_export(bench: &Bench, url: &str, complete: usize) -> Vec<String> {
-    let mut clone = run(&[&["clone", &bench.source_url(), url][..], &SLOWLY].concat());
-    let begun = std::time::Instant::now();
-    loop {
-        let ended = clone.try_wait().unwrap();
-        assert!(ended.is_none() && begun.elapsed() < Duration::from_secs(60), "{}", stderr(&mut clone));
-        let (state, tables) = archive_state(url).await;
-        if state == CloneState::Unfinished && tables.len() >= complete {
-            break;
-        }
-    }
-    kill_quickly(clone);
-    archive_state(url).await.1
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_was_killed_keeps_its_complete_tables() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, SHOP);
-        let prefix = format!("export-{}", bench.to);
-        let url = bench.s3(&prefix);
-        let complete = killed_export(&bench, &url, 2).await;
-        let job = |options| dbgraft::CloneJob::new(bench.source_url(), url.as_str()).options(options).run();
-        let error = job(CloneOptions::default()).await.unwrap_err();
-        assert!(error.to_string().contains("--resume") && error.to_string().contains("abandon"), "{error}");
-        let error = job(resume()).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("--no-consistency"), "{error}");
-        bench.source("INSERT INTO customers (name) VALUES ('later'); INSERT INTO keyless VALUES ('later')");
-        let report = job(CloneOptions { no_consistency: true, verify: Verify::Checksum, ..resume() }).await.unwrap();
-        assert_eq!(case(&report), ResumeCase::SeveralMoments);
-        let resumed = report.resumed.as_ref().unwrap();
-        assert_eq!(resumed.taken_over, complete);
-        let old = |name: &str| complete.iter().any(|table| table == name);
-        for name in ["customers", "keyless"] {
-            let rows = report.objects.iter().find(|object| object.object.name == name).unwrap().rows;
-            assert_eq!(rows, 600 + u64::from(!old(name)), "{name}");
-        }
-        assert!(!s3().keys(&prefix).unwrap().iter().any(|key| key.contains("progress/")), "documents are left");
-        assert_eq!(archive_state(&url).await.0, CloneState::Finished);
-        assert_eq!(case(&job(CloneOptions { no_consistency: true, ..resume() }).await.unwrap()), ResumeCase::Finished);
-        let import = dbgraft::CloneJob::new(url.as_str(), bench.target_url());
-        let options = CloneOptions { verify: Verify::Checksum, ..CloneOptions::default() };
-        let imported = import.options(options).run().await.unwrap();
-        assert_eq!(imported.rows, report.rows);
-        let positions = imported.objects.iter().filter(|object| object.position.is_some()).count();
-        assert_eq!(positions, complete.len(), "each table brings its moment");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, "CREATE TABLE only (line TEXT)");
-        bench.source("INSERT INTO only WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('x', 9000) FROM n");
-        let url = bench.s3(&format!("whole-{}", bench.to));
-        killed_export(&bench, &url, 0).await;
-        bench.source("DELETE FROM only LIMIT 100");
-        let job = |options| dbgraft::CloneJob::new(bench.source_url(), url.as_str()).options(options).run();
-        assert_eq!(case(&job(resume()).await.unwrap()), ResumeCase::ReadAgain);
-        dbgraft::CloneJob::new(url.as_str(), bench.target_url()).run().await.unwrap();
-        bench.assert_equal();
-
-        let url = bench.s3(&format!("gone-{}", bench.to));
-        killed_export(&bench, &url, 0).await;
-        TargetJob::new(url.as_str()).abandon().await.unwrap();
-        assert_eq!(s3().keys(&format!("gone-{}", bench.to)).unwrap(), [""; 0]);
-        assert_eq!(archive_state(&url).await.0, CloneState::None);
     }
 }

@@ -77,7 +77,8 @@ pub(crate) fn takes_text(option: &str) -> bool {
 
 /// Whether `option` takes a URL.
 pub(crate) fn takes_url(option: &str) -> bool {
-    option == "--via" || (option.starts_with("--") && (option.ends_with("-tunnel") || option.ends_with("-agent")))
+    matches!(option, "--via" | "--replica")
+        || (option.starts_with("--") && (option.ends_with("-tunnel") || option.ends_with("-agent")))
 }
 
 const WHAT: &str = "What is cloned";
@@ -99,8 +100,11 @@ Endpoints:
       a directory in the place of S3
 
 Passwords are best left out of a URL. Then DBGRAFT_SOURCE_PASSWORD and
-DBGRAFT_TARGET_PASSWORD are used, or the [client] group of ~/.my.cnf, or you
-are asked on the terminal. So with DBGRAFT_ARCHIVE_PASSPHRASE for --encrypt.
+DBGRAFT_TARGET_PASSWORD are used (DBGRAFT_REPLICA_PASSWORD for --replica), or
+the [client] group of ~/.my.cnf, or you are asked on the terminal. So with
+DBGRAFT_ARCHIVE_PASSPHRASE for --encrypt.
+
+Signals: SIGUSR1 pauses, SIGUSR2 goes on; SIGINT, SIGTERM and SIGHUP cancel.
 
 Exit codes: 0 done; 1 failed, `plan` found a problem, or a comparison found a
 difference; 2 wrong usage, nothing was touched; 130 cancelled.

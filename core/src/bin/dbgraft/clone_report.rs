@@ -29,6 +29,7 @@ pub(crate) fn render(report: &Report) -> String {
                 text::size(rate)
             ),
         ),
+        ("paused", if report.paused_seconds > 0.0 { text::seconds(report.paused_seconds) } else { String::new() }),
         ("objects", sections::kinds(report.objects.iter().map(|object| object.object.kind))),
         ("source", format!("{}, {} {}", report.server, report.database.charset, report.database.collation)),
         ("verified", report.verified.as_ref().map(sections::verified).unwrap_or_default()),
@@ -135,6 +136,7 @@ mod tests {
             bytes: 1 << 20,
             seconds: 2.0,
             resumed: None,
+            paused_seconds: 1.5,
         }
     }
 
@@ -143,6 +145,7 @@ mod tests {
         let text = render(&report(23));
         assert!(text.contains("23,000, 1.0 MiB in 2.00 s, 512 KiB/s"), "{text}");
         assert!(text.contains("23 tables\n") && text.contains("binlog binlog.000002:157"), "{text}");
+        assert!(text.contains("paused   1.50 s\n"), "{text}");
         assert!(text.contains("and 3 more;"), "{text}");
         assert!(text.find("t23\\n").unwrap() < text.find("t22\\n").unwrap(), "{text}");
         assert!(text.contains("left out: not selected\n  2 views: v, w\n  1 event: e\n"), "{text}");

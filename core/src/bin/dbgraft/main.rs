@@ -83,6 +83,7 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
     let progress = ProgressDisplay::start(common.progress);
     let cancellation = CancellationToken::new();
     signals::cancel_on_signals(&cancellation, &progress)?;
+    signals::pause_on_signals(job.control())?;
     let job = job.on_event(progress.listener()).on_question(progress.prompter()).cancellation(cancellation);
     match command {
         Command::Clone { dry_run: true, .. } | Command::Plan { .. } => {
@@ -117,9 +118,10 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
 
 /// Restores the passwords of URLs, and names this executable as the agents'.
 fn complete_options(options: &mut CloneOptions, passwords: &mut HiddenPasswords) {
-    let CloneOptions { via, source_tunnel, target_tunnel, source_agent, target_agent, .. } = options;
+    let CloneOptions { via, replica, source_tunnel, target_tunnel, source_agent, target_agent, .. } = options;
     for (option, url) in [
         ("--via", via),
+        ("--replica", replica),
         ("--source-tunnel", source_tunnel),
         ("--target-tunnel", target_tunnel),
         ("--source-agent", source_agent),
@@ -139,6 +141,8 @@ async fn serve_agent() -> Result<()> {
     let duplicated = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map(|stream| File::from_std(stream.into()));
     let opened = duplicated(io::stdin().as_fd()).and_then(|input| Ok((input, duplicated(io::stdout().as_fd())?)));
     let (input, output) = opened.map_err(|error| Error::usage("there is no coordinator").caused_by(error))?;
+    // A signal for the coordinator that reaches its agents too does nothing there.
+    let _signals = signals::listen_for_pauses()?;
     dbgraft::serve_agent(input, output).await
 }
 
@@ -151,7 +155,14 @@ fn create_job(common: &CommonArgs, options: CloneOptions, passwords: &mut Hidden
     let (source, target) = (passwords.restore_url("", &common.source), passwords.restore_url("", &common.target));
     let source_password = password::prompt_for_url(&source, &common.source, "DBGRAFT_SOURCE_PASSWORD")?;
     let target_password = password::prompt_for_url(&target, &common.target, "DBGRAFT_TARGET_PASSWORD")?;
+    let replica_password = match &options.replica {
+        Some(url) => password::prompt_for_url(url, "the replica", "DBGRAFT_REPLICA_PASSWORD")?,
+        None => None,
+    };
     let mut job = CloneJob::new(source, target).options(options);
+    if let Some(password) = replica_password {
+        job = job.replica_password(password);
+    }
     if let Some(password) = source_password {
         job = job.source_password(password);
     }

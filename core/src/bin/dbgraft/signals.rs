@@ -1,7 +1,8 @@
-//! Handles SIGINT, SIGTERM and SIGHUP: the first cancels the job, a second SIGINT ends the process at once.
+//! Handles SIGINT, SIGTERM and SIGHUP: the first cancels the job, a second SIGINT ends the process at once. SIGUSR1 pauses
+//! the job, SIGUSR2 lets it go on.
 
-use dbgraft::{CancellationToken, Error, ErrorKind, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use dbgraft::{CancellationToken, Error, ErrorKind, JobControl, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::CANCELLED;
 use crate::progress::ProgressDisplay;
@@ -28,6 +29,29 @@ pub(crate) fn cancel_on_signals(cancellation: &CancellationToken, progress: &Pro
             }
         });
     }
+    Ok(())
+}
+
+/// Listens for SIGUSR1 and SIGUSR2, which end a process that does not.
+pub(crate) fn listen_for_pauses() -> Result<(Signal, Signal)> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").caused_by(error))
+    };
+    Ok((listen(SignalKind::user_defined1())?, listen(SignalKind::user_defined2())?))
+}
+
+/// Pauses the job on SIGUSR1, and lets it go on on SIGUSR2.
+pub(crate) fn pause_on_signals(control: JobControl) -> Result<()> {
+    let (mut pause, mut unpause) = listen_for_pauses()?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                Some(()) = pause.recv() => control.pause(),
+                Some(()) = unpause.recv() => control.unpause(),
+                else => return,
+            }
+        }
+    });
     Ok(())
 }
 

@@ -76,6 +76,7 @@ impl Pipeline {
         sent: &SentBatches,
         sender: &mpsc::Sender<WriteTask>,
     ) -> Result<()> {
+        self.leg.gate.wait_until_open().await;
         let mut stream = self.leg.source.read(table, chunk, &self.leg.memory).await?;
         let mut batches = 0;
         while let Some(batch) = stream.next().await {
@@ -95,6 +96,7 @@ impl Pipeline {
                 send_task(sender, WriteTask::Batch(batch)).await?;
             }
             sent.digests().push(digest);
+            self.leg.gate.wait_until_open().await;
         }
         if batches < sent.digests().len() { Err(changed_chunk_error(chunk)) } else { Ok(()) }
     }

@@ -46,6 +46,7 @@ impl Comparer {
         let Leg { source, sink, memory, .. } = &self.leg;
         let mut digest = Digest::default();
         for (table, chunk) in self.chunks(unit, side) {
+            self.leg.gate.wait_until_open().await;
             digest.add(&match (side, self.leg.verify) {
                 (Side::Source, Verify::Counts) => Digest::from_count(source.count(table, chunk, memory).await?),
                 (Side::Target, Verify::Counts) => Digest::from_count(sink.count(table, chunk, memory).await?),
@@ -65,6 +66,7 @@ impl Comparer {
     ) -> Result<()> {
         let memory = &self.leg.memory;
         for (table, chunk) in self.chunks(unit, side) {
+            self.leg.gate.wait_until_open().await;
             let mut batches: BatchStream<'_> = match side {
                 Side::Source => self.leg.source.read(table, chunk, memory).await?,
                 Side::Target => self.leg.sink.read_back(table, chunk, memory).await?,

@@ -98,6 +98,10 @@ pub(super) enum Capability {
     GroupByOrder,
     /// The type of a sequence in `CREATE SEQUENCE … AS`.
     TypedSequences,
+    /// `SHOW REPLICA STATUS`, whose columns name a source. Before, and in MariaDB, they name a master.
+    ReplicaStatus,
+    /// `SHOW ALL SLAVES STATUS`, which lists every replication connection.
+    AllSlavesStatus,
 }
 
 impl Capability {
@@ -126,6 +130,8 @@ impl Capability {
             Self::PartitionedMyIsam => (Until(8, 0, 0), Always),
             Self::GroupByOrder => (Until(8, 0, 13), Always),
             Self::TypedSequences => (Never, Since(11, 5, 0)),
+            Self::ReplicaStatus => (Since(8, 0, 22), Never),
+            Self::AllSlavesStatus => (Never, Always),
         }
     }
 }
@@ -151,7 +157,7 @@ const TESTED: [(Flavor, u32, u32); 5] = [
 pub(super) fn too_old(server: &Server, role: ServerRole) -> Option<String> {
     let (oldest, names) = match role {
         ServerRole::Source => (OLDEST_SOURCES, "a source is MySQL 5.6 or MariaDB 10.3 at least"),
-        ServerRole::Target => (OLDEST_TARGETS, "a target is MySQL 8.0 or MariaDB 10.6 at least"),
+        ServerRole::Target | ServerRole::Replica => (OLDEST_TARGETS, "a target is MySQL 8.0 or MariaDB 10.6 at least"),
     };
     (!is_available(oldest, server)).then(|| format!("{server} is too old: {names}"))
 }

@@ -190,6 +190,11 @@ impl Conn {
         for _ in 0..columns {
             self.stream.read_packet().await?;
         }
+        self.read_rows(columns, keep_rows).await
+    }
+
+    /// Reads a result after the definitions of its columns.
+    async fn read_rows(&mut self, columns: usize, keep_rows: bool) -> Result<Vec<Row>> {
         self.end_columns().await?;
         let (mut rows, mut bytes, longest) = (Vec::new(), 0, 4 * self.stream.max_length);
         loop {
@@ -223,6 +228,30 @@ impl Conn {
     /// Runs a statement and returns the first row, if there is one.
     pub(super) async fn row(&mut self, sql: &str) -> Result<Option<Row>> {
         Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// Runs a statement and returns one column of its rows, for results whose columns differ between releases.
+    ///
+    /// # Errors
+    /// `Unsupported` if the result has rows and no such column.
+    pub(super) async fn column(&mut self, sql: &str, name: &str) -> Result<Vec<Option<String>>> {
+        self.stream.send_command(COM_QUERY, sql.as_bytes()).await?;
+        let packet = self.stream.read_packet().await?;
+        let columns = match packet.first() {
+            Some(0x00) => return Ok(Vec::new()),
+            Some(0xFF) => return Err(server_error(packet)),
+            _ => parse_column_count(packet)?,
+        };
+        let mut found = None;
+        for index in 0..columns {
+            if parse_column_name(self.stream.read_packet().await?)?.eq_ignore_ascii_case(name.as_bytes()) {
+                found = Some(index);
+            }
+        }
+        let rows = self.read_rows(columns, true).await?;
+        let missing = || Error::new(ErrorKind::Unsupported, format!("the result of {sql} has no column {name}"));
+        let index = found.or(rows.is_empty().then_some(0)).ok_or_else(missing)?;
+        Ok(rows.iter().map(|row| row.text(index)).collect())
     }
 
     /// Runs a `LOAD DATA LOCAL INFILE` statement with `data` as its file.
@@ -266,6 +295,13 @@ pub(super) fn parse_column_count(packet: &[u8]) -> Result<usize> {
     let mut rest = ParseBuf(packet);
     let count = rest.checked_eat_lenenc_int().filter(|_| rest.is_empty()).ok_or_else(malformed_packet)?;
     usize::try_from(count).ok().filter(|count| (1..=MAX_COLUMNS).contains(count)).ok_or_else(malformed_packet)
+}
+
+/// Parses the name in the definition of a column. The catalog, the database and two names of the table precede it.
+fn parse_column_name(packet: &[u8]) -> Result<&[u8]> {
+    let mut rest = ParseBuf(packet);
+    let mut parts = std::iter::from_fn(|| rest.checked_eat_lenenc_str());
+    parts.nth(4).ok_or_else(malformed_packet)
 }
 
 /// Parses a row of the text protocol.

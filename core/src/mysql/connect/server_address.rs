@@ -81,6 +81,8 @@ impl PemFile {
 pub(crate) enum ServerRole {
     Source,
     Target,
+    /// A replica of the target.
+    Replica,
 }
 
 impl ServerRole {
@@ -89,6 +91,7 @@ impl ServerRole {
         match self {
             Self::Source => "source",
             Self::Target => "target",
+            Self::Replica => "replica",
         }
     }
 }
@@ -112,6 +115,8 @@ pub(crate) struct ServerAddress {
     pub(crate) server_key: Option<PemFile>,
     /// Whether an unverified server may receive the password.
     pub(crate) cleartext_password: bool,
+    /// The replica of a target whose lag pauses the clone.
+    pub(crate) replica: Option<Box<ServerAddress>>,
     /// Opens the byte stream to the server.
     #[serde(skip, default = "direct_dialer")]
     pub(crate) dial: Arc<dyn Dial>,
@@ -148,6 +153,7 @@ impl ServerAddress {
             tls: TlsOptions::default(),
             server_key: None,
             cleartext_password: false,
+            replica: None,
             dial: direct_dialer(),
             stall_timeout: STALL_TIMEOUT,
             lock_wait: default_lock_wait(),

@@ -161,7 +161,9 @@ struct ArchiveCounter {
 impl ArchiveCounter {
     fn to_deferred_key(&self, name: &str, item: &[Token<'_>]) -> DeferredKey {
         let (key, column) = (join_tokens(item), self.counting.trim());
-        let definition = format!("{}, MODIFY {column}, ORDER BY {}", key.trim(), quote_name(&self.name));
+        // The counter of the definition would refuse all rows below it. The sort must be the last part.
+        let definition =
+            format!("{}, MODIFY {column}, AUTO_INCREMENT = 1, ORDER BY {}", key.trim(), quote_name(&self.name));
         DeferredKey { name: name.to_owned(), kind: KeyKind::Plain, definition }
     }
 }

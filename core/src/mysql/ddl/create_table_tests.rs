@@ -170,7 +170,7 @@ fn an_archive_table_gets_its_counter_after_the_rows() {
     let [key] = ddl.deferred_keys.as_slice() else { panic!("{:?}", ddl.deferred_keys) };
     assert_eq!(
         key.definition,
-        "PRIMARY KEY (`id`), MODIFY `id` int NOT NULL AUTO_INCREMENT COMMENT 'AUTO_INCREMENT', ORDER BY `id`"
+        "PRIMARY KEY (`id`), MODIFY `id` int NOT NULL AUTO_INCREMENT COMMENT 'AUTO_INCREMENT', AUTO_INCREMENT = 1, ORDER BY `id`"
     );
     assert!(ddl.always_defers());
 }

@@ -69,6 +69,12 @@ pub(crate) struct CloneArgs {
     /// Keep the staged archive, after success and after failure
     #[arg(long, help_heading = MEANS)]
     keep_archive: bool,
+    /// Pause while the replica of --replica is further behind, or does not replicate: 10, 5m
+    #[arg(long, value_name = "SECONDS", help_heading = MEANS, value_parser = dbgraft::parse_seconds)]
+    max_lag: Option<u64>,
+    /// The replica of the target that --max-lag is about: a mysql:// URL
+    #[arg(long, value_name = "URL", help_heading = MEANS)]
+    replica: Option<String>,
 }
 
 impl CloneArgs {
@@ -77,6 +83,8 @@ impl CloneArgs {
         Ok(CloneOptions {
             via: self.via.clone(),
             keep_archive: self.keep_archive,
+            max_lag: self.max_lag,
+            replica: self.replica.clone(),
             triggers: yes_or_no(self.triggers, self.no_triggers),
             routines: yes_or_no(self.routines, self.no_routines),
             events: yes_or_no(self.events, self.no_events),

@@ -39,6 +39,9 @@ pub(crate) struct CommonArgs {
     /// Maximum bytes of rows read per second: 10M
     #[arg(long, value_name = "BYTES", help_heading = MEANS, value_parser = dbgraft::parse_size)]
     max_rate: Option<u64>,
+    /// Pause while more threads run statements at the source or the target, this clone's own aside
+    #[arg(long, value_name = "THREADS", help_heading = MEANS)]
+    max_load: Option<u64>,
     /// Read without a consistent snapshot
     #[arg(long, help_heading = MEANS)]
     no_consistency: bool,
@@ -116,6 +119,7 @@ impl CommonArgs {
             threads: self.threads,
             memory: self.memory,
             max_rate: self.max_rate,
+            max_load: self.max_load,
             no_consistency: self.no_consistency,
             lock_wait: self.lock_wait,
             lock_guard: self.lock_guard,

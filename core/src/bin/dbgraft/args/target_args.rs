@@ -1,4 +1,4 @@
-//! The arguments of `status` and `abandon`.
+//! The arguments of `status` and `abandon`, and their conversion to the library's options.
 
 use std::path::PathBuf;
 

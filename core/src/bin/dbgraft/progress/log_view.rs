@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dbgraft::{Event, LegName, Printable};
 
-use super::{ProgressView, format_progress, leg_name, phase_name};
+use super::{ProgressView, format_pause, format_progress, leg_name, phase_name};
 use crate::text;
 
 /// The minimum time between two progress lines of one leg.
@@ -50,6 +50,7 @@ impl ProgressView for LogView {
                 ));
             }
             Event::Resumed { message } => crate::print_message(&Printable(message).to_string()),
+            Event::Paused { .. } | Event::Unpaused { .. } => crate::print_message(&format_pause(event)),
             Event::Warning { message } => crate::print_message(&format!("warning: {}", Printable(message))),
             _ => {}
         }

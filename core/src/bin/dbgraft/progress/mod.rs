@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use dbgraft::{Event, LegName, LegProgress, Phase, SecretString};
+use dbgraft::{Event, LegName, LegProgress, Phase, Printable, SecretString};
 
 use crate::args::ProgressMode;
 use crate::{password, text};
@@ -136,6 +136,17 @@ fn phase_name(leg: LegName, phase: Phase) -> &'static str {
         (Phase::Objects, _) => "foreign keys, views, routines, triggers, events",
         (Phase::Done, _) => "done",
         (Phase::Cleanup, _) => "cleaning up",
+    }
+}
+
+/// Formats the begin or the end of a pause; empty for other events.
+fn format_pause(event: &Event) -> String {
+    match event {
+        Event::Paused { reason } => format!("paused: {}", Printable(reason)),
+        Event::Unpaused { reason, seconds } => {
+            format!("going on after {}: {}", text::seconds(*seconds), Printable(reason))
+        }
+        _ => String::new(),
     }
 }
 

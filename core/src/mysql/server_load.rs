@@ -1,0 +1,65 @@
+//! Measures the load of a server, over a connection of its own.
+
+use tokio::sync::Mutex;
+
+use super::connect::{Conn, ServerAddress};
+use super::connection_registry::ConnectionRegistry;
+use super::session;
+use crate::error::Result;
+
+/// Counts the threads of a server that run statements.
+#[derive(Default)]
+pub(super) struct LoadMonitor(Mutex<Option<Conn>>);
+
+impl LoadMonitor {
+    /// Returns the server's `Threads_running` without its own thread and those of the registered connections: a reader
+    /// that waits in the middle of a result is a running thread too. Threads in between two statements make the number
+    /// imprecise by a few.
+    pub(super) async fn measure(&self, address: &ServerAddress, connections: &ConnectionRegistry) -> Result<u64> {
+        let mut monitor = self.0.lock().await;
+        // A connection with an error is not used again.
+        let mut conn = match monitor.take() {
+            Some(conn) => conn,
+            None => session::open_control(address).await?,
+        };
+        let row = conn.row("SHOW GLOBAL STATUS LIKE 'Threads_running'").await?;
+        let all = row.map_or(0, |row| row.number(1));
+        let ids = connections.connection_ids(&mut conn).await?;
+        let ids: String = ids.iter().map(|id| format!(", {id}")).collect();
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+             WHERE COMMAND <> 'Sleep' AND ID IN (CONNECTION_ID(){ids})"
+        );
+        let own = conn.row(&sql).await?.map_or(0, |row| row.number(0));
+        *monitor = Some(conn);
+        Ok(all.saturating_sub(own))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dbgraft_testkit::{Flavor, ServerOptions, wait_until};
+
+    use super::*;
+    use crate::mysql::connect::ServerRole;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn threads_of_the_clone_do_not_count() {
+        for flavor in [Flavor::MySql, Flavor::MariaDb] {
+            let server = ServerOptions::new(flavor).start().unwrap();
+            let account = (server.user.clone(), server.password.clone().into());
+            let address = ServerAddress::new(ServerRole::Target, (&server.host, server.port), account, String::new());
+            let (connections, monitor) = (ConnectionRegistry::new(address.clone()), LoadMonitor::default());
+            let idle = monitor.measure(&address, &connections).await.unwrap();
+            let mut own = connections.register(session::open_control(&address).await.unwrap()).await.unwrap();
+            let running = tokio::spawn(async move { own.exec("DO SLEEP(3600)").await });
+            let sleepers = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP%'";
+            assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "1"));
+            assert_eq!(monitor.measure(&address, &connections).await.unwrap(), idle, "{flavor}");
+            let _others: Vec<_> = (0..3).map(|_| server.session("DO SLEEP(3600)").unwrap()).collect();
+            assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "4"));
+            assert_eq!(monitor.measure(&address, &connections).await.unwrap(), idle + 3, "{flavor}");
+            running.abort();
+        }
+    }
+}
