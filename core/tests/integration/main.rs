@@ -20,6 +20,8 @@ mod cross_family_conformance;
 mod cross_family_values;
 mod digests;
 mod encrypted_archives;
+#[cfg(feature = "cli")]
+mod encrypted_remains;
 mod examples;
 mod if_exists;
 mod keys;
