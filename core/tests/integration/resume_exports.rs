@@ -1,8 +1,6 @@
 //! Promise: an export that is killed keeps the tables that it had completed.
 
-use std::time::Duration;
-
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, FLAVORS, HANG_GUARD};
 use crate::resume::{SHOP, SLOWLY, case, kill_quickly, resume, run, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob, Verify};
 use dbgraft_testkit::s3;
@@ -20,7 +18,7 @@ async fn killed_export(bench: &Bench, url: &str, complete: usize) -> Vec<String>
     let begun = std::time::Instant::now();
     loop {
         let ended = clone.try_wait().unwrap();
-        assert!(ended.is_none() && begun.elapsed() < Duration::from_secs(60), "{}", stderr(&mut clone));
+        assert!(ended.is_none() && begun.elapsed() < HANG_GUARD, "{}", stderr(&mut clone));
         let (state, tables) = archive_state(url).await;
         if state == CloneState::Unfinished && tables.len() >= complete {
             break;

@@ -173,15 +173,20 @@ impl Conn {
         }
     }
 
-    /// Runs a statement and returns all its rows.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+    /// Runs a statement and returns the number of its result's columns; `None` if it has no result.
+    async fn start_query(&mut self, sql: &str) -> Result<Option<usize>> {
         self.stream.send_command(COM_QUERY, sql.as_bytes()).await?;
         let packet = self.stream.read_packet().await?;
-        let columns = match packet.first() {
-            Some(0x00) => return Ok(Vec::new()),
-            Some(0xFF) => return Err(server_error(packet)),
-            _ => parse_column_count(packet)?,
-        };
+        match packet.first() {
+            Some(0x00) => Ok(None),
+            Some(0xFF) => Err(server_error(packet)),
+            _ => parse_column_count(packet).map(Some),
+        }
+    }
+
+    /// Runs a statement and returns all its rows.
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+        let Some(columns) = self.start_query(sql).await? else { return Ok(Vec::new()) };
         self.read_result(columns, true).await
     }
 
@@ -235,13 +240,7 @@ impl Conn {
     /// # Errors
     /// `Unsupported` if the result has rows and no such column.
     pub(super) async fn column(&mut self, sql: &str, name: &str) -> Result<Vec<Option<String>>> {
-        self.stream.send_command(COM_QUERY, sql.as_bytes()).await?;
-        let packet = self.stream.read_packet().await?;
-        let columns = match packet.first() {
-            Some(0x00) => return Ok(Vec::new()),
-            Some(0xFF) => return Err(server_error(packet)),
-            _ => parse_column_count(packet)?,
-        };
+        let Some(columns) = self.start_query(sql).await? else { return Ok(Vec::new()) };
         let mut found = None;
         for index in 0..columns {
             if parse_column_name(self.stream.read_packet().await?)?.eq_ignore_ascii_case(name.as_bytes()) {
