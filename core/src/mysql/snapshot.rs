@@ -139,12 +139,13 @@ async fn acquire_lock(
     let mut next_pause = MIN_PAUSE;
     let mut recent = RecentStatements::default();
     loop {
+        let checked_at = Instant::now();
         let (why, pause) = match blocking_statement(conn, method, request.options.lock_guard).await? {
             Some(why) => {
                 recent = RecentStatements::default();
                 (why, POLL_INTERVAL)
             }
-            None if recent.are_running(conn, method, request.options.lock_guard).await? => {
+            None if recent.are_running(conn, method, request.options.lock_guard, checked_at).await? => {
                 tokio::time::sleep(POLL_INTERVAL).await;
                 continue;
             }
@@ -182,11 +183,17 @@ struct RecentStatements {
 }
 
 impl RecentStatements {
-    /// Checks whether any of the statements still runs. After `guard` seconds the rest are long statements, or equal ones
-    /// that started later.
+    /// Checks whether any of the statements still runs. A check for long statements that began at `checked_at`, `guard`
+    /// seconds after the first call or later, has found the long ones: the rest are equal ones that started later.
     ///
     /// Only MySQL keeps tables blocked after a failed try, so MariaDB is not checked.
-    async fn are_running(&mut self, conn: &mut Conn, method: SnapshotMethod, guard: u64) -> Result<bool> {
+    async fn are_running(
+        &mut self,
+        conn: &mut Conn,
+        method: SnapshotMethod,
+        guard: u64,
+        checked_at: Instant,
+    ) -> Result<bool> {
         if method != SnapshotMethod::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
             return Ok(false);
         }
@@ -202,7 +209,7 @@ impl RecentStatements {
             true => self.statements = now,
             false => self.statements.retain(|statement| now.contains(statement)),
         }
-        Ok(!self.statements.is_empty() && since.elapsed() < Duration::from_secs(guard))
+        Ok(!self.statements.is_empty() && checked_at.saturating_duration_since(since) < Duration::from_secs(guard))
     }
 }
 
