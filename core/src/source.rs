@@ -6,14 +6,18 @@ use futures::stream::BoxStream;
 
 use crate::batch::Batch;
 use crate::catalog::Catalog;
+use crate::change::{LogEvent, LogPosition};
 use crate::codec::Digest;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
 
 /// The batches of one chunk, numbered from 0 without a gap. Dropping it ends the reading.
 pub type BatchStream<'a> = BoxStream<'a, Result<Batch>>;
+
+/// The changes of a source in the order of their commits. It never ends by itself. Dropping it ends the reading.
+pub type ChangeStream<'a> = BoxStream<'a, Result<LogEvent>>;
 
 /// Counts the rows of a stream; reads it to its end.
 pub(crate) async fn count(batches: BatchStream<'_>) -> Result<u64> {
@@ -113,6 +117,20 @@ pub trait Source: Send + Sync {
     /// Whether [`read`](Self::read) accepts any range of keys, not only the chunks of the source's own plan.
     fn reads_any_range(&self) -> bool {
         false
+    }
+
+    /// Streams the changes that were committed after `from` in the tables of the plan, by the source's names. After a
+    /// retryable error the caller asks again, from the last place that it passed.
+    ///
+    /// # Errors
+    /// `Unsupported` where a source records no changes, which is the default.
+    async fn changes<'a>(
+        &'a self,
+        _plan: &'a Plan,
+        _from: &'a LogPosition,
+        _memory: &'a MemoryBudget,
+    ) -> Result<ChangeStream<'a>> {
+        Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
     }
 
     /// Whether a later process can read the same rows in the same batches again, as those of an archive.
