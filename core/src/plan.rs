@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
+use crate::change::LogPosition;
 use crate::codec::Digest;
 use crate::fidelity::FidelityIssue;
 
@@ -248,6 +249,17 @@ impl Plan {
             warnings: Vec::new(),
             job: JobDescription::default(),
         }
+    }
+
+    /// The position of the snapshot in the source's log; `None` if it is not known.
+    pub(crate) fn log_position(&self) -> Option<LogPosition> {
+        let Position { binlog_file, binlog_position, gtid, .. } = &self.position;
+        Some(LogPosition {
+            server: self.server.identity.clone(),
+            file: binlog_file.clone()?,
+            offset: (*binlog_position)?,
+            gtids: gtid.clone(),
+        })
     }
 
     /// The estimated number of rows to read.

@@ -107,6 +107,22 @@ pub(super) async fn open_writer(address: &ServerAddress, options: &CloneOptions)
     Ok(conn)
 }
 
+/// Opens a session that applies changes. Each of its statements is part of a transaction.
+pub(super) async fn open_applier(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
+    let mut conn = open_writer(address, options).await?;
+    if conn.server.flavor == Flavor::MariaDb {
+        // The source may hold rows that are older than a check.
+        conn.try_set_each(&["check_constraint_checks = 0"]).await?;
+    }
+    // Without locks on gaps, appliers of different rows do not wait for each other. A log of statements does not allow it.
+    let format = conn.row("SELECT @@GLOBAL.log_bin = 0 OR @@SESSION.binlog_format = 'ROW'").await;
+    if format.is_ok_and(|row| row.is_some_and(|row| row.number(0) == 1)) {
+        conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    }
+    conn.exec("SET SESSION autocommit = 0").await?;
+    Ok(conn)
+}
+
 /// Opens a session that runs DDL. It accepts definitions that the source accepted, even if the target is stricter.
 pub(super) async fn open_ddl(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     let mut conn = open_writer(address, options).await?;
