@@ -62,6 +62,10 @@ class Position(JsonValue):
     binlog_position: Optional[int] = None
     gtid: Optional[str] = None
     writers_waited_ms: Optional[int] = None
+    log_server: Optional[str] = None
+    """The identity of the server that wrote the binary log."""
+    before_snapshot: bool = False
+    """Whether the position was read before the snapshot began, because no lock could hold both together."""
     """The milliseconds that writing statements may have waited for the snapshot's lock."""
 
 

@@ -60,11 +60,13 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     let address = request.address;
     let open = async |_| connections.register(session::open_reader(address).await?).await;
     let mut readers = try_join_all((0..request.threads).map(open)).await?;
+    let mut locker = connections.register(session::open_control(address).await?).await?;
     // A resume without consistency reads several moments, but what it reads now is of one.
     if request.options.no_consistency && !request.options.resume {
-        return Ok(Snapshot { readers, position: Position::unknown(SnapshotMethod::None) });
+        let position = read_early_position(&mut locker, SnapshotMethod::None).await?;
+        connections.close(locker);
+        return Ok(Snapshot { readers, position });
     }
-    let mut locker = connections.register(session::open_control(address).await?).await?;
     let limits =
         format!("SET SESSION lock_wait_timeout = {LOCK_TRY_SECONDS}, SESSION wait_timeout = {LOCK_IDLE_SECONDS}");
     locker.exec(&limits).await?;
@@ -89,11 +91,12 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
         position.refused = refused;
         return Ok(Snapshot { readers, position });
     }
-    // Without a lock, several connections would see different states.
+    // Without a lock, several connections would see different states, and the position has to be read first.
+    let position = read_early_position(&mut locker, SnapshotMethod::SingleTransaction).await?;
     connections.close(locker);
     readers.drain(1..).for_each(|reader| connections.close(reader));
     try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
-    let mut position = Position { refused, ..Position::unknown(SnapshotMethod::SingleTransaction) };
+    let mut position = Position { refused, ..position };
     position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
     Ok(Snapshot { readers, position })
 }
@@ -275,6 +278,12 @@ async fn unlock_tables(conn: &mut Conn) -> Result<()> {
     .await
 }
 
+/// Reads the position from which the log holds all changes that rows read later may lack.
+async fn read_early_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
+    let position = read_position(conn, method).await?;
+    Ok(Position { before_snapshot: position.binlog_file.is_some(), ..position })
+}
+
 /// Reads the current position in the binary log, if the server has one and the account may see it.
 async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
     let mut position = Position::unknown(method);
@@ -297,5 +306,17 @@ async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Positi
     {
         position.gtid = row.text(0).filter(|gtid| !gtid.is_empty());
     }
+    if position.binlog_file.is_some() {
+        position.log_server = Some(log_server(conn).await?);
+    }
     Ok(position)
+}
+
+/// Reads the identity of the server that writes the binary log.
+pub(super) async fn log_server(conn: &mut Conn) -> Result<String> {
+    let sql = match conn.server.flavor {
+        Flavor::MySql => "SELECT @@GLOBAL.server_uuid",
+        Flavor::MariaDb => "SELECT CONCAT(@@GLOBAL.server_id, '@', @@GLOBAL.hostname, ':', @@GLOBAL.port)",
+    };
+    Ok(conn.row(sql).await?.map(|row| row.string(0)).unwrap_or_default())
 }

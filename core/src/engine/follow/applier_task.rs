@@ -10,7 +10,6 @@ use crate::change::{LogPosition, RowChanges};
 use crate::change_applier::ChangeApplier;
 use crate::checkpoint::LogPlace;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::MemoryLease;
 
 /// The most rows and bytes that are applied in one target transaction, unless one transaction has more.
 const MAX_GROUP_ROWS: u64 = 2_000;
@@ -26,8 +25,6 @@ pub(super) struct QueuedTransaction {
     pub(super) changes: Vec<RowChanges>,
     pub(super) rows: u64,
     pub(super) bytes: usize,
-    /// Holds the reservation of the bytes.
-    pub(super) _leases: Vec<MemoryLease>,
 }
 
 /// One applier.

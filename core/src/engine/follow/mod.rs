@@ -28,7 +28,6 @@ use crate::change_applier::ChangeApplier;
 use crate::checkpoint::{Checkpoint, CutOver, CutOverState, LogPlace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, FollowProgress};
-use crate::memory::MemoryBudget;
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::retry::RetryPolicy;
@@ -169,7 +168,6 @@ impl Follower {
             queues,
             ahead: start.ahead.clone(),
             conflicts: Conflicts::default(),
-            memory: MemoryBudget::new(self.memory / 4 * 3, self.threads),
             rate_limiter: RateLimiter::new(self.max_rate),
         };
         let work = async {
@@ -270,11 +268,6 @@ impl Follower {
         let cut_over = CutOver { state, position, refused: refused.collect(), is_awaited };
         retry.run(|| self.applier.end_cut_over(&cut_over), warn).await?;
         Ok(FollowOutcome { end: FollowEnd::CutOver(notes), checkpoint, rows })
-    }
-
-    /// The memory of the source's reader.
-    fn source_memory(&self) -> MemoryBudget {
-        MemoryBudget::new(self.memory / 4, 1)
     }
 
     /// The bytes of a transaction that is streamed.

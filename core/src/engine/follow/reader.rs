@@ -15,7 +15,7 @@ use crate::change_applier::TargetTransaction;
 use crate::checkpoint::{Checkpoint, LogPlace};
 use crate::engine::rate_limiter::RateLimiter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{MemoryBudget, MemoryLease};
+use crate::memory::MemoryBudget;
 
 /// The most transactions after the low-water mark. The lines of the appliers list them.
 const MAX_ENTRIES: usize = 2_000;
@@ -28,7 +28,6 @@ pub(super) struct LogReader<'a> {
     /// The transactions of the log that are applied already.
     pub(super) ahead: BTreeSet<LogPlace>,
     pub(super) conflicts: Conflicts,
-    pub(super) memory: MemoryBudget,
     pub(super) rate_limiter: RateLimiter,
 }
 
@@ -36,7 +35,6 @@ pub(super) struct LogReader<'a> {
 #[derive(Default)]
 struct OpenTransaction {
     changes: Vec<RowChanges>,
-    leases: Vec<MemoryLease>,
     rows: u64,
     bytes: usize,
     /// The target transaction of one that does not fit into the memory.
@@ -47,7 +45,8 @@ impl LogReader<'_> {
     /// Reads until a statement changes a definition.
     pub(super) async fn run(mut self, start: &LogPosition) -> Result<Definition> {
         let follower = self.follower;
-        let budget = follower.source_memory();
+        // The reservation of rows ends when they are applied.
+        let budget = MemoryBudget::new(follower.memory, follower.threads);
         let mut events = follower.source.changes(&follower.plan, start, &budget).await?;
         let mut open = None;
         loop {
@@ -60,6 +59,11 @@ impl LogReader<'_> {
                 LogEvent::Rows(changes) => {
                     let transaction = open.get_or_insert_with(OpenTransaction::default);
                     self.add(transaction, changes).await?;
+                }
+                LogEvent::Rollback => {
+                    if let Some(streamed) = open.take().and_then(|open: OpenTransaction| open.streamed) {
+                        streamed.rollback().await;
+                    }
                 }
                 LogEvent::Commit { end, committed_at_ms } => {
                     self.give(open.take().unwrap_or_default(), end, committed_at_ms).await?;
@@ -84,7 +88,6 @@ impl LogReader<'_> {
         open.rows += changes.rows;
         open.bytes += bytes;
         if open.streamed.is_none() {
-            open.leases.push(self.memory.reserve(bytes).await);
             open.changes.push(changes);
             // Whether a transaction is applied already is known at its end.
             if open.bytes < self.follower.huge_bytes() || !self.ahead.is_empty() {
@@ -94,7 +97,6 @@ impl LogReader<'_> {
             let (number, is_careful) = (self.follower.stream_number(), self.follower.is_careful());
             open.streamed = Some(self.follower.applier.begin(number, is_careful).await?);
             let changes = std::mem::take(&mut open.changes);
-            open.leases.clear();
             for changes in &changes {
                 self.stream(open, changes).await?;
             }
@@ -115,7 +117,7 @@ impl LogReader<'_> {
             self.tracker.add_applied(end, committed_at_ms, 0);
             return Ok(());
         }
-        let OpenTransaction { changes, leases, rows, bytes, streamed } = open;
+        let OpenTransaction { changes, rows, bytes, streamed } = open;
         if let Some(streamed) = streamed {
             let low = self.tracker.checkpoint();
             let transactions = low.transactions + 1;
@@ -135,7 +137,7 @@ impl LogReader<'_> {
         let applier = self.choose_applier(&keys).await;
         let number = self.tracker.add(end.clone(), committed_at_ms, applier);
         self.conflicts.record(&keys, number, applier, |number| self.tracker.is_open(number));
-        let queued = QueuedTransaction { number, end, changes, rows, bytes, _leases: leases };
+        let queued = QueuedTransaction { number, end, changes, rows, bytes };
         let queue = self.queues.get(applier);
         // An applier stops after an error, which ends the session.
         queue.map(|queue| queue.send(queued));

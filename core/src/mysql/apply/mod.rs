@@ -138,7 +138,7 @@ impl MySqlApplier {
 
     /// The position of the snapshot in the source's log.
     fn snapshot_position(&self) -> Result<LogPosition> {
-        self.plan.log_position().ok_or_else(|| {
+        self.plan.position.log_position().ok_or_else(|| {
             Error::new(ErrorKind::Preflight, "the position of the snapshot in the source's binary log is not known")
         })
     }
