@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::change::LogPosition;
 use crate::checkpoint::FollowRecord;
 use crate::plan::Plan;
 
@@ -126,6 +127,19 @@ pub struct TargetStatus {
     pub tables: Vec<TableProgress>,
     /// What is applied of the source's changes, if the clone follows them.
     pub following: Option<FollowRecord>,
+}
+
+/// The result of `dbgraft cutover`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CutOverReport {
+    /// The target's URL, without secrets.
+    pub target: String,
+    /// The source's URL, without secrets.
+    pub source: String,
+    /// The position in the source's log up to which the target has its changes.
+    pub position: LogPosition,
+    /// The duration in seconds.
+    pub seconds: f64,
 }
 
 /// The result of `dbgraft abandon`.

@@ -30,6 +30,8 @@ pub enum Phase {
     Objects,
     /// The leg has ended.
     Done,
+    /// Applying the changes of the source.
+    Following,
     /// Removing the objects of an unfinished job.
     Cleanup,
 }

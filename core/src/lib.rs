@@ -64,7 +64,7 @@ pub use change::{ChangeKind, LogEvent, LogPosition, RowChanges, RowImages};
 pub use change_applier::{ChangeApplier, ConflictKey, TargetTransaction};
 pub use checkpoint::{Checkpoint, CutOver, CutOverState, FollowRecord};
 pub use clone::{CloneJob, JobControl, TargetJob};
-pub use clone_record::{Abandoned, CloneRecord, CloneState, TableProgress, TargetStatus};
+pub use clone_record::{Abandoned, CloneRecord, CloneState, CutOverReport, TableProgress, TargetStatus};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventQueue, FollowProgress, LegName, LegProgress, Phase};
@@ -78,7 +78,7 @@ pub use plan::{
     Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,
     SnapshotMethod, TablePlan,
 };
-pub use report::{Finding, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
+pub use report::{Finding, Followed, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{ReplicaLag, Sink, UndoRecorder};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use crate::checkpoint::{Checkpoint, FollowRecord};
 use crate::clone_record::{Abandoned, CloneRecord, CloneState, TargetStatus};
 use crate::endpoint::{SinkEndpoint, StagingArchive, TargetEndpoint, TargetRequest};
 use crate::error::{Error, ErrorKind, Result};
@@ -88,7 +89,7 @@ impl TargetJob {
         abandoned
     }
 
-    async fn open(self) -> Result<TargetEndpoint> {
+    pub(super) async fn open(self) -> Result<TargetEndpoint> {
         let Self { target, password, archive_passphrase, site, prompt: ask, options } = self;
         let options = &options;
         TargetEndpoint::open(TargetRequest { target, password, archive_passphrase, site, ask, options }).await
@@ -112,6 +113,17 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
             "a clone was killed: go on with it by `dbgraft clone … --resume`, or undo it by `dbgraft abandon`"
                 .to_owned()
         }
+        CloneState::Following => match &record.following {
+            Some(following) => format!("complete, and a process follows the source: {}", lag(following)),
+            None => "complete, and a process follows the source".to_owned(),
+        },
+        CloneState::NotFollowing => match &record.following {
+            Some(following) if following.is_cutting_over => {
+                "the cut-over has begun, and its process has ended: end it by `dbgraft follow`".to_owned()
+            }
+            _ => "complete, and no process follows the source now: go on by `dbgraft follow`, or undo it by `dbgraft abandon`"
+                .to_owned(),
+        },
         CloneState::Unfinished => {
             "an archive that is being written, or whose export was killed: an archive does not know which".to_owned()
         }
@@ -136,6 +148,16 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
         rows_total: plan.map_or(0, |plan| plan.rows_estimate()),
         bytes_total: plan.map_or(0, |plan| plan.bytes_estimate()),
         tables: record.tables,
+        following: record.following,
+    }
+}
+
+/// Describes how far a target is behind.
+fn lag(following: &FollowRecord) -> String {
+    let Checkpoint { applied, lag_ms, .. } = &following.checkpoint;
+    match lag_ms {
+        0 => format!("everything up to {} is applied", applied.describe()),
+        lag => format!("{:.1} s behind, at {}", *lag as f64 / 1e3, applied.describe()),
     }
 }
 
@@ -144,12 +166,12 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     let refused = |why: &str| Error::new(ErrorKind::Preflight, format!("nothing has been removed in {name}: {why}"));
     let record = read_record(target).await?.unwrap_or_default();
     match record.state {
-        CloneState::Dead | CloneState::Unfinished => {}
+        CloneState::Dead | CloneState::Unfinished | CloneState::NotFollowing => {}
         CloneState::None => {
             let message = "no clone is under way, and nothing was removed".to_owned();
             return Ok(Abandoned { target: name.clone(), message, ..Abandoned::default() });
         }
-        CloneState::Running => {
+        CloneState::Running | CloneState::Following => {
             let holder = record.holder.unwrap_or_default();
             return Err(refused(&format!("the clone runs, over connection {holder} of the server: end it first")));
         }

@@ -103,7 +103,8 @@ impl MySqlSink {
         }
         // Triggers would fire for each change that is applied.
         let waits = |definition: &Definition| self.target.options.follow && is_active(definition.object.kind);
-        let made = Plan { definitions: plan.definitions.iter().filter(|d| !waits(d)).cloned().collect(), ..plan.clone() };
+        let made =
+            Plan { definitions: plan.definitions.iter().filter(|d| !waits(d)).cloned().collect(), ..plan.clone() };
         let plan = &made;
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();

@@ -185,7 +185,10 @@ impl TargetDatabase {
             for index in 0..tried {
                 conn.exec("SAVEPOINT dbgraft_part").await?;
                 let Some(settings) = candidates.get(index).cloned() else { break };
-                match self.load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings, ..LoadOptions::default() }).await {
+                match self
+                    .load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings, ..LoadOptions::default() })
+                    .await
+                {
                     Err(error) if is_rule_violation(&error) => {
                         conn.exec("ROLLBACK TO SAVEPOINT dbgraft_part").await?;
                         refusal = refusal.or(Some(error));
@@ -210,7 +213,13 @@ impl TargetDatabase {
     }
 
     /// Loads rows in the current transaction.
-    pub(super) async fn load_rows(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, options: &LoadOptions) -> Result<()> {
+    pub(super) async fn load_rows(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        batch: &Batch,
+        options: &LoadOptions,
+    ) -> Result<()> {
         let database = &self.address.database;
         let (can_load_data, max_allowed_packet) = {
             let state = self.state();

@@ -91,9 +91,9 @@ pub(crate) struct FollowOutcome {
 /// How a session has ended.
 enum SessionEnd {
     Stopped,
-    /// Everything up to the position of the cut-over is applied; whether its request is recorded.
+    /// Everything up to the position of the cut-over is applied; whether another process waits.
     ReadyToCutOver {
-        is_requested: bool,
+        is_awaited: bool,
     },
     Definition(Definition),
 }

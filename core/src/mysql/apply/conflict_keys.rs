@@ -153,9 +153,8 @@ pub(super) fn hashers(tables: &[(&Table, &TableKeys)]) -> Vec<ConflictHasher> {
 
 /// Whether a key of these columns tells the rows of a table apart: none of them can be NULL.
 pub(super) fn is_row_identity(table: &Table, columns: &[Option<String>]) -> bool {
-    let is_plain = |name: &str| {
-        table.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name) && !c.nullable && !c.generated)
-    };
+    let is_plain =
+        |name: &str| table.columns.iter().any(|c| c.name.eq_ignore_ascii_case(name) && !c.nullable && !c.generated);
     columns.iter().all(|column| column.as_deref().is_some_and(is_plain))
 }
 
@@ -221,9 +220,7 @@ enum KeyUse {
 impl HashedKey {
     /// Whether an image has a column of the key.
     fn is_part_of(&self, images: &Option<RowImages>) -> bool {
-        let has = |images: &RowImages| {
-            self.columns.iter().flatten().any(|(column, _)| images.columns.contains(column))
-        };
+        let has = |images: &RowImages| self.columns.iter().flatten().any(|(column, _)| images.columns.contains(column));
         images.as_ref().is_some_and(has)
     }
 
@@ -313,9 +310,7 @@ mod tests {
     }
 
     fn conflict(one: &BTreeSet<ConflictKey>, other: &BTreeSet<ConflictKey>) -> bool {
-        one.iter().any(|key| {
-            other.iter().any(|there| there.hash == key.hash && !(there.is_shared && key.is_shared))
-        })
+        one.iter().any(|key| other.iter().any(|there| there.hash == key.hash && !(there.is_shared && key.is_shared)))
     }
 
     fn hashers_of(tables: &[&Table]) -> Vec<ConflictHasher> {
@@ -339,10 +334,8 @@ mod tests {
     #[test]
     fn a_row_conflicts_with_its_parent_and_not_with_its_siblings() {
         let parent = table("Parent", ",\n  PRIMARY KEY (`id`)");
-        let child = table(
-            "child",
-            ",\n  PRIMARY KEY (`id`),\n  CONSTRAINT `f` FOREIGN KEY (`p`) REFERENCES `parent` (`id`)",
-        );
+        let child =
+            table("child", ",\n  PRIMARY KEY (`id`),\n  CONSTRAINT `f` FOREIGN KEY (`p`) REFERENCES `parent` (`id`)");
         let [parents, children] = &hashers_of(&[&parent, &child])[..] else { panic!() };
         let row = |hasher, text: &str| used(hasher, text);
         assert!(conflict(&row(parents, "1\t\\N\t\\N"), &row(children, "7\t\\N\t1")));

@@ -113,7 +113,9 @@ impl MySqlApplier {
     async fn take_ownership(&self, conn: &mut Conn, first: Checkpoint) -> Result<Checkpoint> {
         let target = &self.state.target;
         let database = &target.address.database;
-        let previous = match target.state().journal.clone() {
+        let own = target.state().journal.clone();
+        let is_adopted = own.is_none();
+        let previous = match own {
             Some(access) => Some(access.owner),
             None => journal::owner(conn, database).await?,
         };
@@ -122,7 +124,6 @@ impl MySqlApplier {
         conn.exec("START TRANSACTION").await?;
         journal::replace_owner(conn, database, &access.job, &previous, &access.owner).await?;
         let checkpoint = journal::take_up_appliers(conn, database, &access.job, first).await?;
-        let is_adopted = target.state().journal.is_none();
         if is_adopted {
             let contents = journal::read(conn, database).await?.unwrap_or_default();
             *target.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
@@ -146,7 +147,8 @@ impl MySqlApplier {
     /// Runs work on the connection that holds the lock. An error loses the lock, until the target is taken up again.
     async fn on_lock_connection<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
         let mut held = self.lock_connection.lock().await;
-        let lost = || Error::new(ErrorKind::Connection, "the connection that holds the target's lock is lost").retryable();
+        let lost =
+            || Error::new(ErrorKind::Connection, "the connection that holds the target's lock is lost").retryable();
         let mut conn = held.take().ok_or_else(lost)?;
         let done = work(&mut conn).await?;
         *held = Some(conn);

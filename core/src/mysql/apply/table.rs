@@ -66,12 +66,13 @@ impl AppliedTable {
         match &self.locator {
             Some(key) => {
                 let places: Option<Vec<usize>> = key.iter().map(place).collect();
-                let missing = || self.error("the source's log does not have the key of a row: set binlog_row_image to FULL");
+                let missing =
+                    || self.error("the source's log does not have the key of a row: set binlog_row_image to FULL");
                 Ok((places.ok_or_else(missing)?, true))
             }
-            None if !self.is_full(images) => {
-                Err(self.error("the table has no key, and the source's log has only a part of a row: set binlog_row_image to FULL"))
-            }
+            None if !self.is_full(images) => Err(self.error(
+                "the table has no key, and the source's log has only a part of a row: set binlog_row_image to FULL",
+            )),
             None => {
                 let is_loaded = |(_, column): &(usize, &u32)| {
                     self.columns.get(**column as usize).is_some_and(|column| !column.generated)

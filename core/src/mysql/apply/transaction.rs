@@ -16,9 +16,9 @@ use crate::codec::{Field, row_texts, split_fields};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::{Conn, OkPacket};
 use crate::mysql::ddl::quote_name;
+use crate::mysql::journal;
 use crate::mysql::load::{self, LoadOptions};
 use crate::mysql::negative_zero;
-use crate::mysql::journal;
 use crate::plan::TablePlan;
 
 /// The most rows and bytes of one statement, unless one row has more.
@@ -160,10 +160,8 @@ impl AppliedTransaction {
         if let [place] = places
             && let Some(column) = columns.get(*place)
         {
-            let literals: Option<Vec<String>> = lines
-                .iter()
-                .map(|line| key_literal(column, split_fields(line).nth(*place)?, flavor))
-                .collect();
+            let literals: Option<Vec<String>> =
+                lines.iter().map(|line| key_literal(column, split_fields(line).nth(*place)?, flavor)).collect();
             if let Some(literals) = literals {
                 sql.extend_from_slice(format!("{} IN ({})", quote_name(&column.name), literals.join(",")).as_bytes());
                 return sql;
@@ -185,7 +183,13 @@ impl AppliedTransaction {
     }
 
     /// Updates one row where it is. Returns false if that needs another way.
-    async fn update(&mut self, table: &AppliedTable, number: u32, before: &RowImages, after: &RowImages) -> Result<bool> {
+    async fn update(
+        &mut self,
+        table: &AppliedTable,
+        number: u32,
+        before: &RowImages,
+        after: &RowImages,
+    ) -> Result<bool> {
         let (places, is_key) = table.locator_places(before)?;
         let flavor = self.conn.server.flavor;
         if !is_key || flavor == Flavor::MariaDb && has_negative_zero(table, after)? {
@@ -319,7 +323,9 @@ impl TargetTransaction for AppliedTransaction {
                         continue;
                     }
                     if !is_whole {
-                        return Err(table.error("the source's log has only a part of a row: set binlog_row_image to FULL"));
+                        return Err(
+                            table.error("the source's log has only a part of a row: set binlog_row_image to FULL")
+                        );
                     }
                     self.add(number, false, &before.columns, old).await?;
                     self.add(number, true, &after.columns, new).await?;

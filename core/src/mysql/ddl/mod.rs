@@ -48,7 +48,7 @@ pub(crate) use definition_header::{DefinitionHeader, correct_header};
 pub(crate) use event_status::{EventStatus, disable_event};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lexer::{Token, TokenKind, join_tokens, tokenize};
-pub(crate) use table_keys::{TableKeys, UniqueKey, table_keys};
+pub(crate) use table_keys::{TableKeys, table_keys};
 pub(crate) use table_parts::{TableParts, table_parts};
 pub(crate) use temporary_table::{generated_columns, temporary_table};
 pub(crate) use token_cursor::{TokenCursor, slice_tokens, split_at_commas};

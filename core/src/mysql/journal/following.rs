@@ -110,8 +110,12 @@ pub(in crate::mysql) async fn cut_over(conn: &mut Conn, database: &str, job: &st
 /// Withdraws the request of a cut-over that has not begun. Returns false if there is none.
 pub(in crate::mysql) async fn withdraw_cut_over(conn: &mut Conn, database: &str) -> Result<bool> {
     let line = Line::cut_over(&CutOver::requested());
-    let sql =
-        format!("DELETE FROM {} WHERE {} AND content = {}", quoted_table(database), line.place(""), literal(&line.content));
+    let sql = format!(
+        "DELETE FROM {} WHERE {} AND content = {}",
+        quoted_table(database),
+        line.place(""),
+        literal(&line.content)
+    );
     match conn.exec(&sql).await {
         Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(false),
         done => Ok(done?.affected > 0),

@@ -40,8 +40,7 @@ pub(in crate::mysql) enum LineKind {
 }
 
 impl LineKind {
-    const ALL: [Self; 7] =
-        [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch, Self::Applier, Self::CutOver];
+    const ALL: [Self; 7] = [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch, Self::Applier, Self::CutOver];
 
     fn name(self) -> &'static str {
         match self {
