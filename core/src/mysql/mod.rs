@@ -1,6 +1,7 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod begin;
+mod binlog;
 mod capability;
 mod catalog_comparison;
 mod check;
@@ -28,6 +29,7 @@ mod json_types;
 mod key_value;
 mod load;
 mod lock_wait;
+mod log_position;
 mod negative_zero;
 mod prepare;
 mod reader_pool;
