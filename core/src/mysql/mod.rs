@@ -2,6 +2,7 @@
 
 mod apply;
 mod begin;
+mod binlog;
 mod capability;
 mod catalog_comparison;
 mod check;
@@ -29,6 +30,7 @@ mod json_types;
 mod key_value;
 mod load;
 mod lock_wait;
+mod log_position;
 mod negative_zero;
 mod prepare;
 mod reader_pool;

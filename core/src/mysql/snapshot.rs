@@ -15,7 +15,7 @@ use super::capability::{self, Capability};
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
-use super::session;
+use super::{log_position, session};
 use crate::catalog::{Flavor, Printable, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
@@ -84,7 +84,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
         readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
         // An answer proves that the connection has held the lock until now.
-        let mut position = read_position(&mut locker, method).await?;
+        let mut position = log_position::read_position(&mut locker, method).await?;
         unlock_tables(&mut locker).await?;
         connections.close(locker);
         position.writers_waited_ms = Some(milliseconds(waited + requested_at.elapsed()));
@@ -280,43 +280,6 @@ async fn unlock_tables(conn: &mut Conn) -> Result<()> {
 
 /// Reads the position from which the log holds all changes that rows read later may lack.
 async fn read_early_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
-    let position = read_position(conn, method).await?;
+    let position = log_position::read_position(conn, method).await?;
     Ok(Position { before_snapshot: position.binlog_file.is_some(), ..position })
-}
-
-/// Reads the current position in the binary log, if the server has one and the account may see it.
-async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
-    let mut position = Position::unknown(method);
-    // The statement was renamed in MySQL 8.2; MariaDB keeps the old name.
-    for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
-        match conn.row(sql).await {
-            Ok(Some(row)) => {
-                position.binlog_file = row.text(0);
-                position.binlog_position = Some(row.number(1));
-                position.gtid = row.text(4).filter(|gtid| !gtid.is_empty());
-                break;
-            }
-            Ok(None) => break,
-            Err(error) if error.code().is_none() => return Err(error),
-            Err(_) => {}
-        }
-    }
-    if conn.server.flavor == Flavor::MariaDb
-        && let Ok(Some(row)) = conn.row("SELECT @@gtid_binlog_pos").await
-    {
-        position.gtid = row.text(0).filter(|gtid| !gtid.is_empty());
-    }
-    if position.binlog_file.is_some() {
-        position.log_server = Some(log_server(conn).await?);
-    }
-    Ok(position)
-}
-
-/// Reads the identity of the server that writes the binary log.
-pub(super) async fn log_server(conn: &mut Conn) -> Result<String> {
-    let sql = match conn.server.flavor {
-        Flavor::MySql => "SELECT @@GLOBAL.server_uuid",
-        Flavor::MariaDb => "SELECT CONCAT(@@GLOBAL.server_id, '@', @@GLOBAL.hostname, ':', @@GLOBAL.port)",
-    };
-    Ok(conn.row(sql).await?.map(|row| row.string(0)).unwrap_or_default())
 }
