@@ -163,7 +163,7 @@ pub trait Sink: Send + Sync {
         Ok(None)
     }
 
-    /// Removes the record of a cut-over that has ended, as the requester has read it.
+    /// Records that the requester has read the end of the cut-over.
     async fn acknowledge_cut_over(&self, _job: &str) -> Result<()> {
         Ok(())
     }

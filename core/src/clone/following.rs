@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, Phase};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::Plan;
-use crate::report::{Finding, Followed, Note};
+use crate::report::{Finding, Followed, Note, ResumeCase};
 
 impl CloneJob {
     /// Follows the source of a clone that is complete in its target, from what is applied, until the cut-over. Only the
@@ -43,6 +43,10 @@ impl CloneJob {
 impl JobRun {
     /// Follows the source of a clone that was copied by this job.
     pub(super) async fn follow_copy(&self, mut cloned: Cloned) -> Result<Cloned> {
+        if cloned.resumption.as_ref().is_some_and(|resumed| resumed.case == ResumeCase::Finished) {
+            let message = "the clone is complete and follows no source any more: nothing has been changed";
+            return Err(Error::new(ErrorKind::Preflight, message));
+        }
         // From here on the clone is kept, whatever happens.
         self.set_needs_cleanup(false);
         if let Err(error) = self.ends.source.close().await {

@@ -9,6 +9,8 @@ use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CloneOptions;
 
+const UNKNOWN_VARIABLE: u16 = 1193;
+
 /// The settings of every session. The timeouts allow a reader to wait for a slow target, a loader for a slow source, and
 /// both for the end of a pause of up to a week.
 const COMMON_SETTINGS: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 604800, net_write_timeout = 604800, \
@@ -121,7 +123,12 @@ pub(super) async fn open_applier(address: &ServerAddress, options: &CloneOptions
     }
     // Without locks on gaps, appliers of different rows do not wait for each other. A log of statements does not allow it.
     let format = conn.row("SELECT @@GLOBAL.log_bin = 0 OR @@SESSION.binlog_format = 'ROW'").await;
-    if format.is_ok_and(|row| row.is_some_and(|row| row.number(0) == 1)) {
+    let has_rows = match format {
+        // Later releases log rows only.
+        Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => true,
+        format => format?.is_some_and(|row| row.number(0) == 1),
+    };
+    if has_rows {
         conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
     }
     conn.exec("SET SESSION autocommit = 0").await?;

@@ -334,7 +334,7 @@ impl Sink for MySqlSink {
         let (mut conn, database) = (session::open_control(&self.target.address).await?, &self.target.address.database);
         match is_withdrawn {
             true => journal::withdraw_cut_over(&mut conn, database).await,
-            false => journal::cut_over(&mut conn, database, job, &CutOver::requested()).await.map(|()| true),
+            false => journal::request_cut_over(&mut conn, database, job).await.map(|()| true),
         }
     }
 
@@ -343,9 +343,9 @@ impl Sink for MySqlSink {
         journal::read_cut_over(&mut conn, &self.target.address.database, job).await
     }
 
-    async fn acknowledge_cut_over(&self, _job: &str) -> Result<()> {
+    async fn acknowledge_cut_over(&self, job: &str) -> Result<()> {
         let mut conn = session::open_control(&self.target.address).await?;
-        journal::remove_cut_over(&mut conn, &self.target.address.database).await
+        journal::acknowledge_cut_over(&mut conn, &self.target.address.database, job).await
     }
 
     async fn conclude(&self) -> Result<()> {

@@ -129,6 +129,7 @@ impl Follower {
                     }
                 }
                 Ok((checkpoint, Some(SessionEnd::Stopped), _)) => {
+                    self.applier.close().await;
                     return Ok(FollowOutcome { end: FollowEnd::Stopped, checkpoint, rows });
                 }
                 Ok((checkpoint, Some(SessionEnd::Definition(definition)), _)) => {

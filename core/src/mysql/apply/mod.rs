@@ -81,6 +81,7 @@ impl MySqlApplier {
     pub(super) async fn new(target: Arc<TargetDatabase>, plan: &Plan) -> Result<Self> {
         let mut conn = session::open_control(&target.address).await?;
         target.detect_load_data(&mut conn).await?;
+        target.state().source.get_or_insert_with(|| plan.server.clone());
         let tables = read_tables(&mut conn, &target.address.database, plan).await?;
         let tables = tables.into_iter().map(Arc::new).collect();
         let lock_connection = tokio::sync::Mutex::new(target.state().lock_connection.take());
@@ -104,7 +105,10 @@ impl MySqlApplier {
         }
         *held = None;
         let mut conn = session::open_control(&target.address).await?;
-        journal::acquire_lock(&mut conn, &target.address.database).await?;
+        // The server may not have noticed yet that this process has lost the connection that held the lock.
+        let had_it = target.state().journal.is_some();
+        let lock = journal::acquire_lock(&mut conn, &target.address.database).await;
+        lock.map_err(|error| if had_it { error.retryable() } else { error })?;
         *held = Some(conn);
         Ok(())
     }
@@ -211,7 +215,8 @@ impl ChangeApplier for MySqlApplier {
         self.on_lock_connection(async |conn| {
             journal::replace(conn, database, &job, &[Line::cut_over(cut_over)]).await?;
             for _ in 0..ANSWER_TIMEOUT.as_millis() / ANSWER_INTERVAL.as_millis() {
-                if !cut_over.is_awaited || journal::read_cut_over(conn, database, &job).await?.is_none() {
+                let left = journal::read_cut_over(conn, database, &job).await?;
+                if !left.is_some_and(|left| left.is_awaited) {
                     break;
                 }
                 tokio::time::sleep(ANSWER_INTERVAL).await;

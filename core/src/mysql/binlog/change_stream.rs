@@ -68,7 +68,8 @@ impl ChangeReader<'_> {
         let event = match packet.split_first() {
             Some((0, event)) => self.reader.parse(event)?,
             Some((0xFE, _)) => {
-                let message = "the server ended its binary log: it shuts down, or another replica has the same server ID";
+                let message =
+                    "the server ended its binary log: it shuts down, or another replica has the same server ID";
                 return Err(self.reader.locate(Error::new(ErrorKind::Connection, message).retryable()));
             }
             _ => return Err(explain_error(server_error(packet), self.from)),

@@ -312,7 +312,8 @@ impl<'a> LogReader<'a> {
             }
             StatementKind::Definition => {
                 if text.is_none() {
-                    let message = format!("a statement is in a character set that cannot be read: {}", first_words(&sql));
+                    let message =
+                        format!("a statement is in a character set that cannot be read: {}", first_words(&sql));
                     return Err(self.unsupported(message));
                 }
                 self.define(event, sql, query)?;
@@ -383,7 +384,8 @@ impl<'a> LogReader<'a> {
     fn roll_back(&mut self, event: Event<'_>) -> Result<()> {
         let Some(transaction) = &mut self.transaction else { return Err(self.malformed("rollback")) };
         if let Some(table) = transaction.untransactional_table {
-            let name = self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
+            let name =
+                self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
             let message = format!(
                 "a transaction was rolled back that changed table {}, whose engine has no transactions and keeps the \
                  change: clone anew",
@@ -455,10 +457,8 @@ impl<'a> LogReader<'a> {
         }
         let table = self.table(number).ok_or_else(|| self.malformed("table map"))?;
         let matched = LoggedTable::match_columns(number, table, map).map_err(|difference| {
-            let message = format!(
-                "table {} is not as it was planned: {difference}: clone anew",
-                Printable(&table.name)
-            );
+            let message =
+                format!("table {} is not as it was planned: {difference}: clone anew", Printable(&table.name));
             self.locate(Error::new(ErrorKind::Changed, message))
         })?;
         let matched = Arc::new(matched);

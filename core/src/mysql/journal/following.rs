@@ -102,6 +102,12 @@ pub(in crate::mysql) async fn read_cut_over(conn: &mut Conn, database: &str, job
     parse_row(&row, job).and_then(parse).map(Some).map_err(damage)
 }
 
+/// Asks for the cut-over, unless one is recorded already.
+pub(in crate::mysql) async fn request_cut_over(conn: &mut Conn, database: &str, job: &str) -> Result<()> {
+    let line = Line::cut_over(&CutOver::requested());
+    conn.exec(&format!("INSERT IGNORE INTO {} SELECT {}", quoted_table(database), line.values(job))).await.map(drop)
+}
+
 /// Records the cut-over, whoever is the owner. Replaces an earlier record.
 pub(in crate::mysql) async fn cut_over(conn: &mut Conn, database: &str, job: &str, content: &CutOver) -> Result<()> {
     super::replace(conn, database, job, &[Line::cut_over(content)]).await
@@ -122,12 +128,15 @@ pub(in crate::mysql) async fn withdraw_cut_over(conn: &mut Conn, database: &str)
     }
 }
 
-/// Removes the record of a cut-over that has ended.
-pub(in crate::mysql) async fn remove_cut_over(conn: &mut Conn, database: &str) -> Result<()> {
-    let sql = format!("DELETE FROM {} WHERE kind = 'cutover'", quoted_table(database));
-    match conn.exec(&sql).await {
-        Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(()),
-        done => done.map(drop),
+/// Records that the requester has read the end of the cut-over. The record stays until the journal is removed: whoever
+/// takes the journal up must not apply anything more.
+pub(in crate::mysql) async fn acknowledge_cut_over(conn: &mut Conn, database: &str, job: &str) -> Result<()> {
+    match read_cut_over(conn, database, job).await? {
+        Some(ended) => match cut_over(conn, database, job, &CutOver { is_awaited: false, ..ended }).await {
+            Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(()),
+            done => done,
+        },
+        None => Ok(()),
     }
 }
 

@@ -105,7 +105,12 @@ async fn compare(database: &LoggedDatabase) -> (Vec<String>, usize) {
         let bulk = expected.remove(&planned.number).unwrap_or_default();
         count += bulk.len();
         if logged.len() != bulk.len() {
-            differences.push(format!("{}: {} rows in the log, {} in batches", planned.table.name, logged.len(), bulk.len()));
+            differences.push(format!(
+                "{}: {} rows in the log, {} in batches",
+                planned.table.name,
+                logged.len(),
+                bulk.len()
+            ));
         }
         let first = bulk.iter().zip(&logged).find(|(bulk, logged)| bulk != logged);
         if let Some((bulk, logged)) = first {

@@ -67,7 +67,9 @@ impl LoggedDatabase {
         let mut events = Vec::new();
         while let Some(event) = changes.try_next().await? {
             let end = match &event {
-                LogEvent::Commit { end, .. } | LogEvent::Definition { end, .. } | LogEvent::Idle { end, .. } => Some(end.clone()),
+                LogEvent::Commit { end, .. } | LogEvent::Definition { end, .. } | LogEvent::Idle { end, .. } => {
+                    Some(end.clone())
+                }
                 LogEvent::Begin { .. } | LogEvent::Rows(_) | LogEvent::Rollback => None,
             };
             if !matches!(event, LogEvent::Idle { .. }) {

@@ -4,7 +4,8 @@ use super::{FLAVORS, LoggedDatabase, describe};
 use crate::change::LogEvent;
 use crate::mysql::log_position;
 
-const TABLES: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE u (id INT PRIMARY KEY) ENGINE=InnoDB";
+const TABLES: &str =
+    "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE u (id INT PRIMARY KEY) ENGINE=InnoDB";
 
 #[tokio::test]
 async fn a_transaction_is_between_its_begin_and_its_commit() {
@@ -15,15 +16,8 @@ async fn a_transaction_is_between_its_begin_and_its_commit() {
                           ROLLBACK TO s; UPDATE t SET v = 'b', id = 3 WHERE id = 1; COMMIT; DELETE FROM t WHERE id = 2; \
                           BEGIN; INSERT INTO u VALUES (8); ROLLBACK";
         let events = database.changes_of(&plan, statements).await.unwrap();
-        let expected = [
-            "begin",
-            r"insert t 1,a|2,\\n",
-            "update t 1,a => 3,b",
-            "commit",
-            "begin",
-            r"delete t 2,\\n",
-            "commit",
-        ];
+        let expected =
+            ["begin", r"insert t 1,a|2,\\n", "update t 1,a => 3,b", "commit", "begin", r"delete t 2,\\n", "commit"];
         assert_eq!(describe(&plan, &events), expected, "{flavor}");
     }
 }
@@ -33,8 +27,14 @@ async fn reading_goes_on_after_each_commit() {
     for flavor in FLAVORS {
         let database = LoggedDatabase::with_tables(flavor, TABLES);
         let plan = database.snapshot().await;
-        let all = database.changes_of(&plan, "INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'b'); FLUSH BINARY LOGS; \
-                                               INSERT INTO u VALUES (3); INSERT INTO u VALUES (4)").await.unwrap();
+        let all = database
+            .changes_of(
+                &plan,
+                "INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'b'); FLUSH BINARY LOGS; \
+                                               INSERT INTO u VALUES (3); INSERT INTO u VALUES (4)",
+            )
+            .await
+            .unwrap();
         let all = describe(&plan, &all);
         assert_eq!(all.len(), 12, "{all:?}");
         let from = plan.position.log_position().unwrap();
