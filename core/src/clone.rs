@@ -1,5 +1,6 @@
 //! A clone job: its configuration and its three entry points `plan`, `run` and `verify`.
 
+mod changed_definitions;
 mod comparison;
 mod cut_over;
 mod execution;

@@ -69,7 +69,11 @@ impl JobRun {
             let plan = followed_plan(record.unwrap_or_default(), &self.ends.target_name)?;
             self.check_source(&plan)?;
             self.check_options(&plan)?;
-            Ok(Arc::new(plan.1))
+            let (record, plan) = plan;
+            Ok(Arc::new(match self.skipped_statement {
+                Some(_) => self.plan_anew(&record, plan).await?,
+                None => plan,
+            }))
         };
         let plan = self.until_cancelled(look).await?;
         let outcome = self.follow_plan(&plan).await?;

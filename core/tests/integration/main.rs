@@ -23,6 +23,7 @@ mod encrypted_archives;
 #[cfg(feature = "cli")]
 mod encrypted_remains;
 mod examples;
+mod follow;
 mod follow_custom;
 mod if_exists;
 mod keys;

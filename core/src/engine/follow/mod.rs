@@ -206,7 +206,7 @@ impl Follower {
     /// Reports progress, and waits for the end of following.
     async fn watch(&self, tracker: &Tracker) -> Result<SessionEnd> {
         let mut ticker = interval(TICK);
-        let (mut written, mut written_at) = (tracker.checkpoint().applied, Instant::now());
+        let (mut written, mut written_at) = (tracker.checkpoint(), Instant::now());
         let (mut rows, mut seen_at) = (tracker.rows(), Instant::now());
         let mut goal: Option<LogPosition> = None;
         loop {
@@ -234,9 +234,11 @@ impl Follower {
                 }
                 (true, Some(_)) => {}
             }
-            if written_at.elapsed() > CHECKPOINT_INTERVAL && written != checkpoint.applied {
+            let has_changed =
+                written.applied != checkpoint.applied || (written.lag_ms == 0) != (checkpoint.lag_ms == 0);
+            if written_at.elapsed() > CHECKPOINT_INTERVAL && has_changed {
                 self.write_checkpoint(tracker).await?;
-                (written, written_at) = (checkpoint.applied, Instant::now());
+                (written, written_at) = (checkpoint, Instant::now());
             }
         }
     }

@@ -17,7 +17,7 @@ use self::transaction::AppliedTransaction;
 use super::begin::new_token;
 use super::connect::Conn;
 use super::connection_registry::ConnectionRegistry;
-use super::journal::{self, Line};
+use super::journal::{self, JobLine, Line};
 use super::session;
 use super::target::{JournalAccess, TargetDatabase};
 use super::undo_log::first_records;
@@ -129,7 +129,11 @@ impl MySqlApplier {
         journal::replace_owner(conn, database, &access.job, &previous, &access.owner).await?;
         let checkpoint = journal::take_up_appliers(conn, database, &access.job, first).await?;
         if is_adopted {
-            let contents = journal::read(conn, database).await?.unwrap_or_default();
+            let mut contents = journal::read(conn, database).await?.unwrap_or_default();
+            if let Some(job) = contents.description.take().filter(|job| job.plan != self.plan) {
+                let job = JobLine { plan: self.plan.clone(), ..job };
+                journal::replace_plan(conn, database, &access.job, &job).await?;
+            }
             *target.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
             target.undo_log.adopt(first_records(contents.origin == journal::DatabaseOrigin::Made));
             target.undo_log.adopt(contents.items);

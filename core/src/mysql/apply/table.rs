@@ -1,11 +1,13 @@
 //! The tables that changes are applied to: how their rows are found, and which changes depend on each other.
 
+use std::collections::BTreeSet;
+
 use super::conflict_keys::{ConflictHasher, hashers, is_row_identity};
 use crate::catalog::{Column, Printable, Table};
 use crate::change::RowImages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::Conn;
-use crate::mysql::ddl::{TableKeys, quote_name, table_keys};
+use crate::mysql::ddl::{TableKeys, quote_name, table_keys, table_parts};
 use crate::plan::{Plan, TablePlan};
 
 /// A table that changes are applied to.
@@ -27,13 +29,30 @@ pub(super) async fn read_tables(conn: &mut Conn, database: &str, plan: &Plan) ->
     for planned in &plan.tables {
         let name = format!("{}.{}", quote_name(database), quote_name(&planned.table.name));
         let row = conn.row(&format!("SHOW CREATE TABLE {name}")).await?;
-        keys.push((name, table_keys(&row.map(|row| row.string(1)).unwrap_or_default())));
+        let create = row.map(|row| row.string(1)).unwrap_or_default();
+        check_columns(&planned.table, &create)?;
+        keys.push((name, table_keys(&create)));
     }
     let pairs: Vec<(&Table, &TableKeys)> =
         plan.tables.iter().map(|planned| &planned.table).zip(keys.iter().map(|(_, keys)| keys)).collect();
     let hashers = hashers(&pairs);
     let tables = plan.tables.iter().zip(&keys).zip(hashers);
     Ok(tables.map(|((planned, (name, keys)), hasher)| applied_table(planned, name, keys, hasher)).collect())
+}
+
+/// Compares the columns of a table with those that the target has.
+fn check_columns(table: &Table, create: &str) -> Result<()> {
+    let parts = table_parts(create).unwrap_or_default();
+    let found: BTreeSet<String> =
+        parts.keys().filter_map(|part| Some(part.strip_prefix("column ")?.to_lowercase())).collect();
+    let wanted: BTreeSet<String> = table.columns.iter().map(|column| column.name.to_lowercase()).collect();
+    let Some(column) = wanted.symmetric_difference(&found).next() else { return Ok(()) };
+    let (there, missing) = if found.contains(column) { ("target", "source") } else { ("source", "target") };
+    let message = format!(
+        "column {} is at the {there} and not at the {missing}: run at the target what was run at the source",
+        Printable(column)
+    );
+    Err(Error::new(ErrorKind::Preflight, message).with("table", Printable(&table.name)))
 }
 
 fn applied_table(planned: &TablePlan, name: &str, keys: &TableKeys, hasher: ConflictHasher) -> AppliedTable {

@@ -93,6 +93,7 @@ impl LoggedType {
                 | code::FLOAT
                 | code::DOUBLE
                 | code::NEWDECIMAL
+                | code::YEAR
         )
     }
 

@@ -1,7 +1,9 @@
 //! The lines of a clone that follows its source.
 
+use std::collections::BTreeMap;
+
 use super::contents::parse_row;
-use super::line::{Line, literal};
+use super::line::{JobLine, Line, TableLine, TableState, literal};
 use super::{UNKNOWN_TABLE, lost_ownership_error, quoted_table};
 use crate::checkpoint::{Checkpoint, CutOver};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +34,24 @@ pub(in crate::mysql) async fn replace_owner(
         Err(error) if error.code() == Some(UNKNOWN_TABLE) => Err(lost_ownership_error(database)),
         done => done.map(drop),
     }
+}
+
+/// Replaces the plan of a clone that is complete, in the current transaction.
+pub(in crate::mysql) async fn replace_plan(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+    content: &JobLine,
+) -> Result<()> {
+    let lines = Line::job(content)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the plan cannot be compressed").caused_by(error))?;
+    // The numbers of tables are those of the plan.
+    let sql = format!("DELETE FROM {} WHERE kind IN ('job', 'batch', 'table')", quoted_table(database));
+    conn.exec(&sql).await?;
+    let done = TableLine { state: TableState::Complete, parts: BTreeMap::new(), notes: Vec::new() };
+    let tables = content.plan.tables.iter().map(|table| Line::table(table.number, &done));
+    let lines: Vec<Line> = lines.into_iter().chain(tables).chain([Line::all_tables()]).collect();
+    super::replace(conn, database, job, &lines).await
 }
 
 /// Joins the lines of all appliers into one, in the current transaction, and returns it. Without any, it is `first`.

@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(super) use self::contents::{JournalContents, read};
 pub(super) use self::following::{
-    acknowledge_cut_over, begin_cut_over, read_cut_over, replace_owner, request_cut_over, take_up_appliers,
-    withdraw_cut_over, write_checkpoint,
+    acknowledge_cut_over, begin_cut_over, read_cut_over, replace_owner, replace_plan, request_cut_over,
+    take_up_appliers, withdraw_cut_over, write_checkpoint,
 };
 pub(super) use self::line::{BatchLine, JobLine, Line, TableLine, TableState};
 use super::connect::{Conn, Row};
