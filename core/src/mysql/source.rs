@@ -10,7 +10,9 @@ use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::json_types::{JsonTypeCheck, JsonTypeFindings};
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::server_load::LoadMonitor;
-use super::{binlog, check, chunk, chunk_query, four_byte_text, introspect, lock_wait, log_position, session, snapshot};
+use super::{
+    binlog, check, chunk, chunk_query, four_byte_text, introspect, lock_wait, log_position, session, snapshot,
+};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
 use crate::change::LogPosition;

@@ -11,10 +11,8 @@ pub(super) fn inet4_text(raw: &[u8]) -> Option<String> {
 
 /// The text of an IPv6 address: its longest run of zeros, the first one of several, is `::`.
 pub(super) fn inet6_text(raw: &[u8]) -> Option<String> {
-    let words: Vec<u16> = raw
-        .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |word, byte| word << 8 | u16::from(*byte)))
-        .collect();
+    let words: Vec<u16> =
+        raw.chunks_exact(2).map(|pair| pair.iter().fold(0, |word, byte| word << 8 | u16::from(*byte))).collect();
     let words: [u16; 8] = words.try_into().ok()?;
     let (gap, length) = longest_zeros(&words);
     let embeds_inet4 = gap == 0 && (length == 6 || length == 5 && words.get(5) == Some(&0xFFFF));

@@ -68,15 +68,17 @@ impl ChangeReader<'_> {
         let event = match packet.split_first() {
             Some((0, event)) => self.reader.parse(event)?,
             Some((0xFE, _)) => {
-                let message = "the server ended its binary log: it shuts down, or another replica has the same server ID";
+                let message =
+                    "the server ended its binary log: it shuts down, or another replica has the same server ID";
                 return Err(self.reader.locate(Error::new(ErrorKind::Connection, message).retryable()));
             }
             _ => return Err(explain_error(server_error(packet), self.from)),
         };
         if event.kind == kind::TRANSACTION_PAYLOAD {
             self.reader.pass_payload(event.log_position);
-            // The packet and a copy of it.
-            lease.grow(2 * event.body.len()).await;
+            // A transaction that held more of the budget could wait for what its own rows need.
+            lease.grow(event.body.len().min(self.memory.batch_bytes())).await;
+            lease.shrink(self.memory.batch_bytes());
             let payload = PayloadReader::open(event.body, lease);
             self.payload = Some(payload.ok_or_else(|| self.reader.malformed("compressed"))?);
         } else {

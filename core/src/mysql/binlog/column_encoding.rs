@@ -17,32 +17,62 @@ use crate::codec::BatchBuilder;
 /// The encoding of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnEncoding {
-    Integer { bytes: usize, unsigned: bool },
+    Integer {
+        bytes: usize,
+        unsigned: bool,
+    },
     Float,
     Double,
-    Decimal { precision: u8, scale: u8, zero_fill: bool },
-    Year { two_digits: bool },
+    Decimal {
+        precision: u8,
+        scale: u8,
+        zero_fill: bool,
+    },
+    Year {
+        two_digits: bool,
+    },
     Date,
     OldTime,
-    Time { decimals: u8 },
+    Time {
+        decimals: u8,
+    },
     OldDatetime,
-    Datetime { decimals: u8 },
+    Datetime {
+        decimals: u8,
+    },
     OldTimestamp,
-    Timestamp { decimals: u8 },
+    Timestamp {
+        decimals: u8,
+    },
     /// BIT: its bytes.
-    Bit { bytes: usize },
+    Bit {
+        bytes: usize,
+    },
     /// The number of an ENUM's member, or the bits of a SET.
-    Member { bytes: usize },
+    Member {
+        bytes: usize,
+    },
     /// The bytes of the value, after their length.
-    Bytes { length_bytes: usize },
+    Bytes {
+        length_bytes: usize,
+    },
     /// BINARY: the log leaves out its last zeros.
-    Padded { length_bytes: usize, width: usize },
+    Padded {
+        length_bytes: usize,
+        width: usize,
+    },
     Inet4,
     Inet6,
-    Uuid { old: bool },
-    Json { length_bytes: usize },
+    Uuid {
+        old: bool,
+    },
+    Json {
+        length_bytes: usize,
+    },
     /// A COMPRESSED column of MariaDB.
-    Compressed { length_bytes: usize },
+    Compressed {
+        length_bytes: usize,
+    },
 }
 
 impl ColumnEncoding {

@@ -93,6 +93,7 @@ impl LoggedType {
                 | code::FLOAT
                 | code::DOUBLE
                 | code::NEWDECIMAL
+                | code::YEAR
         )
     }
 
@@ -164,7 +165,8 @@ impl LoggedType {
             code::FLOAT => kind == "float",
             code::DOUBLE => kind == "double",
             code::NEWDECIMAL => {
-                kind == "decimal" && matches!(parameters(&declared).as_deref(), Some([precision, scale])
+                kind == "decimal"
+                    && matches!(parameters(&declared).as_deref(), Some([precision, scale])
                     if (*precision, *scale) == (usize::from(first), usize::from(second)))
             }
             code::YEAR => kind == "year",
@@ -206,7 +208,8 @@ impl LoggedType {
             }
             (ColumnEncoding::Year { .. }, _) => ColumnEncoding::Year { two_digits: declared.starts_with("year(2)") },
             (_, "binary") => {
-                let width = parameters(&declared).and_then(|parameters| parameters.first().copied()).ok_or_else(wrong)?;
+                let width =
+                    parameters(&declared).and_then(|parameters| parameters.first().copied()).ok_or_else(wrong)?;
                 ColumnEncoding::Padded { length_bytes, width }
             }
             (_, "inet4") => ColumnEncoding::Inet4,

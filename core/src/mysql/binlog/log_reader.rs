@@ -28,8 +28,8 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// The largest number of tables of one statement, and of prepared XA transactions.
 const MAX_TABLES: usize = 1 << 14;
 const MAX_PREPARED: usize = 1 << 16;
-/// The bytes of text that a byte of small rows takes, at most.
-const TEXT_EXPANSION: usize = 4;
+/// The bytes that are reserved for each byte of rows: for the packet and for the text of most values.
+const TEXT_EXPANSION: usize = 2;
 
 /// A statement that changes a definition, while its transaction is open.
 #[derive(Debug)]
@@ -312,7 +312,8 @@ impl<'a> LogReader<'a> {
             }
             StatementKind::Definition => {
                 if text.is_none() {
-                    let message = format!("a statement is in a character set that cannot be read: {}", first_words(&sql));
+                    let message =
+                        format!("a statement is in a character set that cannot be read: {}", first_words(&sql));
                     return Err(self.unsupported(message));
                 }
                 self.define(event, sql, query)?;
@@ -383,7 +384,8 @@ impl<'a> LogReader<'a> {
     fn roll_back(&mut self, event: Event<'_>) -> Result<()> {
         let Some(transaction) = &mut self.transaction else { return Err(self.malformed("rollback")) };
         if let Some(table) = transaction.untransactional_table {
-            let name = self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
+            let name =
+                self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
             let message = format!(
                 "a transaction was rolled back that changed table {}, whose engine has no transactions and keeps the \
                  change: clone anew",
@@ -455,10 +457,8 @@ impl<'a> LogReader<'a> {
         }
         let table = self.table(number).ok_or_else(|| self.malformed("table map"))?;
         let matched = LoggedTable::match_columns(number, table, map).map_err(|difference| {
-            let message = format!(
-                "table {} is not as it was planned: {difference}: clone anew",
-                Printable(&table.name)
-            );
+            let message =
+                format!("table {} is not as it was planned: {difference}: clone anew", Printable(&table.name));
             self.locate(Error::new(ErrorKind::Changed, message))
         })?;
         let matched = Arc::new(matched);
@@ -488,10 +488,12 @@ impl<'a> LogReader<'a> {
             false => Some(rows.rows.len()),
         };
         let length = length.ok_or_else(|| self.malformed("compressed rows"))?;
+        let wanted = length.saturating_mul(TEXT_EXPANSION);
         // A large packet has reserved room for its text already.
-        if lease.bytes() < length {
-            lease = self.memory.reserve(length.saturating_mul(TEXT_EXPANSION)).await;
+        if lease.bytes() == 0 {
+            lease = self.memory.reserve(wanted.min(self.memory.batch_bytes())).await;
         }
+        lease.grow(wanted).await;
         let decompressed;
         let bytes = match rows.is_compressed {
             true => {

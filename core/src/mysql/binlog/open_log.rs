@@ -178,7 +178,14 @@ pub(super) fn explain_error(error: Error, from: &LogPosition) -> Error {
     let text = error.to_string();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match error.code() {
-        Some(FATAL_ERROR_READING_LOG) if says(&["purged", "Could not find first log file", "could not find next log", "is not in the master's binlog"]) => {
+        Some(FATAL_ERROR_READING_LOG)
+            if says(&[
+                "purged",
+                "Could not find first log file",
+                "could not find next log",
+                "is not in the master's binlog",
+            ]) =>
+        {
             let message = format!(
                 "the source has no binary log from {place} on any more: clone anew, and let it keep its log for longer \
                  (binlog_expire_logs_seconds, expire_logs_days)"

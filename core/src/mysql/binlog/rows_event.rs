@@ -161,7 +161,11 @@ struct RowReader<'r> {
 
 impl RowReader<'_> {
     /// Adds the image to the text, and returns its JSON values.
-    fn write<'a>(&mut self, rest: &mut ByteCursor<'a>, text: &mut BatchBuilder) -> Result<Vec<Option<&'a [u8]>>, RowsError> {
+    fn write<'a>(
+        &mut self,
+        rest: &mut ByteCursor<'a>,
+        text: &mut BatchBuilder,
+    ) -> Result<Vec<Option<&'a [u8]>>, RowsError> {
         let count = present(self.table, self.bitmap).count();
         let nulls = rest.take(count.div_ceil(8)).ok_or(RowsError::Malformed)?;
         let mut values = Vec::new();

@@ -47,13 +47,33 @@ const OBJECTS: [(&str, ObjectKind); 9] = [
     (TABLE, ObjectKind::Table),
 ];
 /// What they change outside of databases.
-const OUTSIDE: [&str; 10] = [
-    "USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE", "UNDO", "RESOURCE", "INSTANCE", "REFERENCE", "PREPARE",
-];
+const OUTSIDE: [&str; 10] =
+    ["USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE", "UNDO", "RESOURCE", "INSTANCE", "REFERENCE", "PREPARE"];
 /// Statements that change neither rows nor definitions.
 const HARMLESS: [&str; 23] = [
-    "SAVEPOINT", "RELEASE", "GRANT", "REVOKE", "SET", "FLUSH", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM",
-    "INSTALL", "UNINSTALL", "CHANGE", "RESET", "KILL", "PURGE", "USE", "SHOW", "LOCK", "UNLOCK", "STOP", "CACHE", "DEALLOCATE",
+    "SAVEPOINT",
+    "RELEASE",
+    "GRANT",
+    "REVOKE",
+    "SET",
+    "FLUSH",
+    "OPTIMIZE",
+    "REPAIR",
+    "CHECK",
+    "CHECKSUM",
+    "INSTALL",
+    "UNINSTALL",
+    "CHANGE",
+    "RESET",
+    "KILL",
+    "PURGE",
+    "USE",
+    "SHOW",
+    "LOCK",
+    "UNLOCK",
+    "STOP",
+    "CACHE",
+    "DEALLOCATE",
 ];
 
 impl<'a> FollowedNames<'a> {
@@ -114,7 +134,8 @@ impl<'a> FollowedNames<'a> {
             return statement.definition(first, cursor);
         }
         // MariaDB's ANALYZE of another statement runs it.
-        let analyzes_tables = cursor.peek().is_some_and(|next| next.is_any_word(&[TABLE, "LOCAL", "NO_WRITE_TO_BINLOG"]));
+        let analyzes_tables =
+            cursor.peek().is_some_and(|next| next.is_any_word(&[TABLE, "LOCAL", "NO_WRITE_TO_BINLOG"]));
         if first.is_any_word(&HARMLESS) || first.is_word("ANALYZE") && analyzes_tables {
             return StatementKind::Other;
         }
@@ -188,7 +209,9 @@ impl Statement<'_, '_> {
                 skip_condition(cursor);
                 // ALTER DATABASE without a name changes the current one.
                 let name = cursor.clone().eat_name()?;
-                return Some(self.names.is_database(&name) || verb.is_word("ALTER") && self.names.is_database(self.database));
+                return Some(
+                    self.names.is_database(&name) || verb.is_word("ALTER") && self.names.is_database(self.database),
+                );
             }
             if token.is_word("INDEX") {
                 while !cursor.next()?.is_word("ON") {}
@@ -214,7 +237,8 @@ impl Statement<'_, '_> {
         if verb.is_word("ALTER") && kind == ObjectKind::Table {
             // It may take its table to another name, or change its rows for those of another table.
             while let Some(token) = cursor.next() {
-                let is_rename = token.is_word("RENAME") && !cursor.peek()?.is_any_word(&["COLUMN", "INDEX", "KEY", "CONSTRAINT"]);
+                let is_rename =
+                    token.is_word("RENAME") && !cursor.peek()?.is_any_word(&["COLUMN", "INDEX", "KEY", "CONSTRAINT"]);
                 if is_rename {
                     cursor.next_if(|token| token.is_any_word(&["TO", "AS"]) || token.is_punct("="));
                 }
@@ -324,7 +348,12 @@ mod tests {
         ] {
             assert_eq!(kind(sql, "shop"), StatementKind::Definition, "{sql}");
         }
-        for sql in ["DROP DATABASE shop", "TRUNCATE TABLE `shop`.`orders`", "RENAME TABLE other.a TO shop.a", "ALTER TABLE t RENAME shop.t"] {
+        for sql in [
+            "DROP DATABASE shop",
+            "TRUNCATE TABLE `shop`.`orders`",
+            "RENAME TABLE other.a TO shop.a",
+            "ALTER TABLE t RENAME shop.t",
+        ] {
             assert_eq!(kind(sql, "other"), StatementKind::Definition, "{sql}");
         }
     }

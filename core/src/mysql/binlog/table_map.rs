@@ -93,9 +93,9 @@ impl LoggedTable {
                 columns.push(LoggedColumn { encoding, is_json: logged.is_json(), stored: None });
                 continue;
             };
-            let encoding = logged
-                .encoding_of(column)
-                .map_err(|found| format!("column {} is {} in the plan, and {found}", column.name, column.column_type))?;
+            let encoding = logged.encoding_of(column).map_err(|found| {
+                format!("column {} is {} in the plan, and {found}", column.name, column.column_type)
+            })?;
             if logged.is_numeric() {
                 // The bits run from the upper one down.
                 let unsigned = map.unsigned.get(numeric / 8).map(|byte| has_bit(&[byte.reverse_bits()], numeric % 8));
@@ -104,7 +104,10 @@ impl LoggedTable {
                     && unsigned != planned
                 {
                     let sign = if unsigned { "unsigned" } else { "signed" };
-                    return Err(format!("column {} is {} in the plan, and {sign} in the log", column.name, column.column_type));
+                    return Err(format!(
+                        "column {} is {} in the plan, and {sign} in the log",
+                        column.name, column.column_type
+                    ));
                 }
             }
             let is_stored = !column.generated || column.stored;
@@ -154,8 +157,36 @@ mod tests {
 
     /// A map of d.t with an INT, a DECIMAL(5,2) and an unsigned TINYINT.
     const MAP: [u8; 30] = [
-        9, 0, 0, 0, 0, 0, 1, 0, 1, b'd', 0, 1, b't', 0, 3, 3, 246, 1, 2, 5, 2, 0, METADATA_SIGNEDNESS, 1, 0b0010_0000, 2, 3,
-        b'x', b'y', b'z',
+        9,
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0,
+        1,
+        b'd',
+        0,
+        1,
+        b't',
+        0,
+        3,
+        3,
+        246,
+        1,
+        2,
+        5,
+        2,
+        0,
+        METADATA_SIGNEDNESS,
+        1,
+        0b0010_0000,
+        2,
+        3,
+        b'x',
+        b'y',
+        b'z',
     ];
 
     #[test]

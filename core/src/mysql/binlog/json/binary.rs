@@ -195,9 +195,7 @@ mod tests {
     #[test]
     fn containers_and_scalars_are_written_as_text() {
         // {"a": [1, "x", true]}, made by a server.
-        let raw = [
-            0, 1, 0, 27, 0, 11, 0, 1, 0, 2, 12, 0, b'a', 3, 0, 15, 0, 5, 1, 0, 12, 13, 0, 4, 1, 0, 1, b'x',
-        ];
+        let raw = [0, 1, 0, 27, 0, 11, 0, 1, 0, 2, 12, 0, b'a', 3, 0, 15, 0, 5, 1, 0, 12, 13, 0, 4, 1, 0, 1, b'x'];
         assert_eq!(json_text(&raw).unwrap(), br#"{"a": [1, "x", true]}"#);
         assert_eq!(json_text(&[]).unwrap(), b"null");
         assert_eq!(json_text(&[STRING, 3, b'"', 1, b'\n']).unwrap(), br#""\"\u0001\n""#);

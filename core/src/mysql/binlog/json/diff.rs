@@ -129,9 +129,7 @@ mod tests {
     #[test]
     fn changes_replace_insert_and_remove() {
         // {"a": [1, "x", true]}
-        let raw = [
-            0, 1, 0, 27, 0, 11, 0, 1, 0, 2, 12, 0, b'a', 3, 0, 15, 0, 5, 1, 0, 12, 13, 0, 4, 1, 0, 1, b'x',
-        ];
+        let raw = [0, 1, 0, 27, 0, 11, 0, 1, 0, 2, 12, 0, b'a', 3, 0, 15, 0, 5, 1, 0, 12, 13, 0, 4, 1, 0, 1, b'x'];
         let seven: &[u8] = &[5, 7, 0];
         let text = |diffs: &[Vec<u8>]| apply_diffs(&raw, &diffs.concat()).map(|text| String::from_utf8(text).unwrap());
         assert_eq!(text(&[diff(REPLACE, "$.a[1]", Some(seven))]).unwrap(), r#"{"a": [1, 7, true]}"#);
