@@ -76,8 +76,9 @@ impl ChangeReader<'_> {
         };
         if event.kind == kind::TRANSACTION_PAYLOAD {
             self.reader.pass_payload(event.log_position);
-            // The packet and a copy of it.
-            lease.grow(2 * event.body.len()).await;
+            // A transaction that held more of the budget could wait for what its own rows need.
+            lease.grow(event.body.len().min(self.memory.batch_bytes())).await;
+            lease.shrink(self.memory.batch_bytes());
             let payload = PayloadReader::open(event.body, lease);
             self.payload = Some(payload.ok_or_else(|| self.reader.malformed("compressed"))?);
         } else {

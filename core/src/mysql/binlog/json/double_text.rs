@@ -7,7 +7,11 @@ const MAX_PLAIN: i32 = 15;
 ///
 /// Source: `my_gcvt` in `dtoa.cc` of MySQL.
 pub(super) fn double_text(value: f64) -> Option<String> {
-    let text = format!("{value:e}");
+    // Of two texts that are equally short and equally near, the server takes the one with the even last digit. So the
+    // number of digits is that of the shortest text, and the digits are those of a rounded one.
+    let shortest = format!("{value:e}");
+    let precision = shortest.split_once('e')?.0.trim_start_matches('-').len().saturating_sub(2);
+    let text = format!("{value:.precision$e}");
     let (digits, exponent) = text.split_once('e')?;
     let exponent: i32 = exponent.parse().ok()?;
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
@@ -52,6 +56,9 @@ mod tests {
             (1e-16, "1e-16"),
             (f64::MAX, "1.7976931348623157e308"),
             (5e-324, "5e-324"),
+            // Exactly between two texts of 16 digits.
+            (722_277_139_054_869.0 / 8.0, "90284642381858.62"),
+            (722_277_139_054_871.0 / 8.0, "90284642381858.88"),
         ] {
             assert_eq!(double_text(value).unwrap(), text);
         }

@@ -1,6 +1,10 @@
 //! The log of real servers, each test with a database of its own.
 
 mod every_type;
+mod forms;
+mod hostile;
+mod positions;
+mod statements;
 mod transactions;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +24,10 @@ use crate::selector::{PatternSelector, select_objects};
 use crate::source::Source as _;
 
 const FLAVORS: [testkit::Flavor; 2] = [testkit::Flavor::MySql, testkit::Flavor::MariaDb];
+
+/// Two tables for most tests.
+const TABLES: &str =
+    "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE u (id INT PRIMARY KEY) ENGINE=InnoDB";
 
 /// A database whose changes are read, dropped with the test.
 struct LoggedDatabase {

@@ -1,11 +1,9 @@
-//! Transactions, definitions and positions.
+//! Transactions, definitions and statements.
 
-use super::{FLAVORS, LoggedDatabase, describe};
+use dbgraft_testkit::Flavor;
+
+use super::{FLAVORS, LoggedDatabase, TABLES, describe};
 use crate::change::LogEvent;
-use crate::mysql::log_position;
-
-const TABLES: &str =
-    "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE u (id INT PRIMARY KEY) ENGINE=InnoDB";
 
 #[tokio::test]
 async fn a_transaction_is_between_its_begin_and_its_commit() {
@@ -19,36 +17,6 @@ async fn a_transaction_is_between_its_begin_and_its_commit() {
         let expected =
             ["begin", r"insert t 1,a|2,\\n", "update t 1,a => 3,b", "commit", "begin", r"delete t 2,\\n", "commit"];
         assert_eq!(describe(&plan, &events), expected, "{flavor}");
-    }
-}
-
-#[tokio::test]
-async fn reading_goes_on_after_each_commit() {
-    for flavor in FLAVORS {
-        let database = LoggedDatabase::with_tables(flavor, TABLES);
-        let plan = database.snapshot().await;
-        let all = database
-            .changes_of(
-                &plan,
-                "INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'b'); FLUSH BINARY LOGS; \
-                                               INSERT INTO u VALUES (3); INSERT INTO u VALUES (4)",
-            )
-            .await
-            .unwrap();
-        let all = describe(&plan, &all);
-        assert_eq!(all.len(), 12, "{all:?}");
-        let from = plan.position.log_position().unwrap();
-        let mut events = database.changes_after(&plan, &from).await.unwrap();
-        for number in 1..=4 {
-            let LogEvent::Commit { end, committed_at_ms } = &events[2] else { panic!("{events:?}") };
-            assert!(*committed_at_ms > 1_700_000_000_000, "{committed_at_ms}");
-            let end = end.clone();
-            events = database.changes_after(&plan, &end).await.unwrap();
-            assert_eq!(describe(&plan, &events), all[3 * number..], "{flavor} from {end:?}");
-        }
-        let mut conn = crate::mysql::session::open_control(&database.address).await.unwrap();
-        let method = plan.position.rung;
-        assert!(log_position::read_position(&mut conn, method).await.unwrap().log_server.is_some());
     }
 }
 
@@ -90,4 +58,16 @@ async fn statements_instead_of_rows_end_the_stream_only_in_the_followed_database
         let error = database.changes_of(&plan, statement).await.unwrap_err().to_string();
         assert!(error.contains("INSERT INTO t VALUES (1, 'a')") && error.contains("position binlog."), "{error}");
     }
+}
+
+#[tokio::test]
+async fn cascades_of_mysql_are_in_the_log() {
+    let tables = "CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES p \
+                  (id) ON DELETE CASCADE); INSERT INTO p VALUES (1); INSERT INTO c VALUES (5, 1)";
+    let database = LoggedDatabase::with_tables(Flavor::MySql, tables);
+    let plan = database.snapshot().await;
+    let events = database.changes_of(&plan, "DELETE FROM p").await.unwrap();
+    let mut found = describe(&plan, &events);
+    found.sort();
+    assert_eq!(found, ["begin", "commit", "delete c 5,1", "delete p 1"]);
 }
