@@ -52,7 +52,7 @@ impl Random {
     }
 
     fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len() as u64) as usize]
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }
 }
 

@@ -26,9 +26,13 @@ const TOTAL: i64 = 1000 * 20;
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn amount(&mut self) -> i64 {
+        i64::try_from(self.below(100)).unwrap()
     }
 }
 
@@ -79,8 +83,8 @@ impl Model {
     /// Two accounts that are there, the first one before the second.
     fn two(&self, random: &mut Random) -> (u32, u32) {
         let ids: Vec<u32> = self.accounts.keys().copied().collect();
-        let first = random.below(ids.len() as u64 - 1) as usize;
-        let second = first + 1 + random.below((ids.len() - first - 1) as u64) as usize;
+        let first = random.below(ids.len() - 1);
+        let second = first + 1 + random.below(ids.len() - first - 1);
         (ids[first], ids[second])
     }
 
@@ -100,7 +104,7 @@ impl Model {
             0 => {
                 // Moved into a new account, whose name differs from an earlier one by its case only.
                 let id = self.accounts.keys().last().unwrap() + 1;
-                let (before, amount) = (self.row(one), random.below(50) as i64);
+                let (before, amount) = (self.row(one), random.amount());
                 self.accounts.get_mut(&one).unwrap().1 -= amount;
                 self.made += 1;
                 self.accounts.insert(id, (format!("NEW {}", self.made), amount));
@@ -124,28 +128,28 @@ impl Model {
             }
             3 => {
                 // The key of an account changes.
-                let id = self.accounts.keys().last().unwrap() + 1 + random.below(3) as u32;
+                let id = self.accounts.keys().last().unwrap() + 1 + u32::try_from(random.below(3)).unwrap();
                 let before = self.row(one);
                 let account = self.accounts.remove(&one).unwrap();
                 self.accounts.insert(id, account);
                 self.change(ACCOUNTS, ChangeKind::Update, vec![before], vec![self.row(id)]);
             }
             4 => {
-                let line = ["a", "A", "\u{e4}", "it's\t\\"][random.below(4) as usize].to_owned();
+                let line = ["a", "A", "\u{e4}", "it's\t\\"][random.below(4)].to_owned();
                 self.lines.extend([line.clone(), line.clone()]);
                 self.change(LINES, ChangeKind::Insert, vec![], vec![vec![line.clone()], vec![line]]);
             }
             5 if !self.lines.is_empty() => {
-                let line = self.lines.swap_remove(random.below(self.lines.len() as u64) as usize);
+                let line = self.lines.swap_remove(random.below(self.lines.len()));
                 self.change(LINES, ChangeKind::Delete, vec![vec![line]], vec![]);
             }
             6 if !self.lines.is_empty() => {
-                let place = random.below(self.lines.len() as u64) as usize;
+                let place = random.below(self.lines.len());
                 let line = std::mem::replace(&mut self.lines[place], "changed".into());
                 self.change(LINES, ChangeKind::Update, vec![vec![line]], vec![vec!["changed".into()]]);
             }
             _ => {
-                let (before, amount) = (vec![self.row(one), self.row(other)], random.below(100) as i64);
+                let (before, amount) = (vec![self.row(one), self.row(other)], random.amount());
                 self.accounts.get_mut(&one).unwrap().1 -= amount;
                 self.accounts.get_mut(&other).unwrap().1 += amount;
                 self.change(ACCOUNTS, ChangeKind::Update, before, vec![self.row(one), self.row(other)]);

@@ -280,6 +280,11 @@ pub(super) fn generated_columns_only(plan: &TablePlan) -> Option<TablePlan> {
     (!only.table.columns.is_empty()).then_some(only)
 }
 
+/// Whether the stored generated columns of a table depend on settings of the session that writes a row.
+pub(super) fn depends_on_settings(table: &Table) -> bool {
+    stored_generated_columns(table).next().is_some() && !dependencies::column_dependencies(table, true, true).is_empty()
+}
+
 /// The message that generated columns differ from the expected values in `wrong` of `all` chunks.
 pub(super) fn mismatch_message(table: &Table, wrong: usize, all: usize) -> String {
     let names: Vec<String> =

@@ -52,11 +52,9 @@ impl ProgressView for LogView {
                     format_progress(now)
                 ));
             }
-            Event::Following(now) => {
-                if self.last_following.is_none_or(|last| last.elapsed() > FOLLOWING_INTERVAL) {
-                    self.last_following = Some(Instant::now());
-                    crate::print_message(&format_following(now));
-                }
+            Event::Following(now) if self.last_following.is_none_or(|last| last.elapsed() > FOLLOWING_INTERVAL) => {
+                self.last_following = Some(Instant::now());
+                crate::print_message(&format_following(now));
             }
             Event::Resumed { message } => crate::print_message(&Printable(message).to_string()),
             Event::Paused { .. } | Event::Unpaused { .. } => crate::print_message(&format_pause(event)),

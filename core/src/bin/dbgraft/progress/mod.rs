@@ -115,9 +115,9 @@ impl ProgressView for NullView {
 
 /// Describes how far a follower is.
 fn format_following(now: &FollowProgress) -> String {
-    let (rows, rate) = (crate::text::count(now.rows), crate::text::count(now.rows_per_second as u64));
+    let rows = crate::text::count(now.rows);
     let lag = if now.lag_seconds > 0.0 { format!("{:.1} s behind", now.lag_seconds) } else { "up to date".to_owned() };
-    format!("following: {lag} at {}, {rows} rows, {rate}/s", Printable(&now.position))
+    format!("following: {lag} at {}, {rows} rows, {:.0}/s", Printable(&now.position), now.rows_per_second)
 }
 
 fn leg_name(leg: LegName) -> &'static str {

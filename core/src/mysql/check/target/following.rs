@@ -2,6 +2,7 @@
 
 use super::TargetContext;
 use crate::catalog::{ObjectKind, Printable};
+use crate::mysql::generated;
 use crate::mysql::write::is_transactional;
 use crate::report::Finding;
 
@@ -19,6 +20,12 @@ pub(super) fn check(target: &TargetContext<'_>) -> Vec<Finding> {
             findings.push(Finding::error(format!(
                 "--follow: table {name} has the engine {engine}, which has no transactions, so that a change could be applied \
                  twice: {remedy}"
+            )));
+        }
+        if generated::depends_on_settings(table) {
+            findings.push(Finding::error(format!(
+                "--follow: stored generated columns of table {name} depend on the settings of the session that writes a row, \
+                 which the source's log does not hold: {remedy}"
             )));
         }
         if table.history {
