@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::connect::Conn;
 use super::ddl::{quote_name, table_parts};
 use super::journal::{self, BatchLine, Line, TableLine, TableState};
+use super::negative_zero::LostZeroSigns;
 use super::target::{JournalAccess, TargetDatabase};
 use super::undo_log::{CreatedItem, proves_no_creation};
 use crate::batch::Batch;
@@ -76,8 +77,7 @@ impl TargetDatabase {
                 Ok(done)
             }
             Err(error) => {
-                // If KILL fails too, the next try reports it.
-                let _ = self.connections.kill(conn).await;
+                self.discard(conn).await;
                 Err(error)
             }
         }
@@ -91,12 +91,7 @@ impl TargetDatabase {
     }
 
     /// Records the negative zeros that the batch has lost, in the current transaction.
-    pub(super) async fn record_lost_signs(
-        &self,
-        conn: &mut Conn,
-        batch: &Batch,
-        lost: &BTreeMap<String, u64>,
-    ) -> Result<()> {
+    pub(super) async fn record_lost_signs(&self, conn: &mut Conn, batch: &Batch, lost: &LostZeroSigns) -> Result<()> {
         let JournalAccess { job, .. } = self.journal()?;
         let content = BatchLine { lost_zero_signs: lost.clone(), ..BatchLine::of(batch) };
         journal::update_batch(conn, &self.address.database, &job, batch.id, &content).await

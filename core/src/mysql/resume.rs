@@ -227,10 +227,7 @@ impl TargetDatabase {
             let is_complete = fates.is(table, TableFate::Keep);
             for (id, line) in contents.batches_of(table.number) {
                 state.durable_batches.add(*id);
-                for (column, count) in &line.lost_zero_signs {
-                    let place = (table.table.name.clone(), column.clone());
-                    *state.lost_zero_signs.entry(place).or_default() += count;
-                }
+                state.add_lost_signs(*id, &line.lost_zero_signs);
                 if !is_complete {
                     resumed.loaded.insert(*id);
                 }

@@ -9,6 +9,7 @@ use super::ddl::{self, TableDdl, quote_name};
 use super::definition_rewriter::DefinitionRewriter;
 use super::durable_batches::{DurableBatches, ServerUptime};
 use super::generated::GeneratedColumnState;
+use super::negative_zero::LostZeroSigns;
 use super::session;
 use super::undo_log::UndoLog;
 use crate::batch::BatchId;
@@ -68,10 +69,10 @@ pub(super) struct TargetState {
     pub(super) durable_batches: DurableBatches,
     /// The server's uptime when the clone began.
     pub(super) uptime: Option<ServerUptime>,
-    /// The number of negative zeros that became zero in durable batches, by table and column.
-    pub(super) lost_zero_signs: BTreeMap<(String, String), u64>,
-    /// The same by column for each batch that is being written.
-    pub(super) losing_zero_signs: BTreeMap<BatchId, BTreeMap<String, u64>>,
+    /// The negative zeros that durable batches have lost, by the numbers of table and chunk.
+    pub(super) lost_zero_signs: BTreeMap<(u32, u32), LostZeroSigns>,
+    /// The same for each batch that is being written.
+    pub(super) losing_zero_signs: BTreeMap<BatchId, LostZeroSigns>,
     /// The journal, once it has the job.
     pub(super) journal: Option<JournalAccess>,
     /// Whether the journal took the place of the one of an earlier clone, whose remains may still be there.
@@ -124,6 +125,14 @@ impl TargetDatabase {
                 Ok(conn)
             }
         }
+    }
+
+    /// Ends a session that failed: its statement may still run. Idle sessions are closed too, because whatever broke this one
+    /// may have broken them. If KILL fails too, the next try reports it.
+    pub(super) async fn discard(&self, conn: Conn) {
+        let idle = std::mem::take(&mut self.state().load_sessions);
+        idle.into_iter().for_each(|conn| self.connections.close(conn));
+        let _ = self.connections.kill(conn).await;
     }
 
     pub(super) fn definition_rewriter(&self, plan: &Plan) -> DefinitionRewriter {

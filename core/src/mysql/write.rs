@@ -64,7 +64,7 @@ impl TargetDatabase {
             // Whether the rows follow is unknown after a kill: the table is then made anew.
             self.record_batch(conn, batch).await?;
             self.load_parts(conn, table, &division, mode).await?;
-            self.state().count_lost_signs(&table.table.name, batch.id);
+            self.state().count_lost_signs(batch.id);
         }
         self.record_expected(table.number, batch, &division);
         Ok(())
@@ -134,7 +134,7 @@ impl TargetDatabase {
             self.record_lost_signs(conn, batch, &lost).await?;
         }
         conn.exec("COMMIT").await?;
-        self.state().count_lost_signs(&table.table.name, batch.id);
+        self.state().count_lost_signs(batch.id);
         Ok(())
     }
 
@@ -221,19 +221,16 @@ impl TargetDatabase {
         let batch = ended.as_ref().unwrap_or(batch);
         let encoded =
             negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
-        let batch = match &encoded {
-            Some((encoded, lost)) => {
-                self.state().note_lost_signs(batch.id, lost);
-                encoded
-            }
-            None => batch,
-        };
+        let (batch, lost) = encoded.as_ref().map_or((batch, None), |(encoded, lost)| (encoded, Some(lost)));
         let put = match can_load_data && column::supports_load_data(table) {
             true => load::load_data(conn, database, table, batch, options).await,
             false => load::insert_rows(conn, database, table, batch, max_allowed_packet, options).await,
         };
         if put.as_ref().is_err_and(is_row_refusal) {
             options.reset_session(conn, true).await?;
+        }
+        if let Some(lost) = lost.filter(|_| put.is_ok()) {
+            self.state().note_lost_signs(batch.id, lost);
         }
         put
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::region::{Region, kill};
-use crate::common::{Account, Bench, FLAVORS, no_hang, unique, wait_until};
+use crate::common::{Account, Bench, no_hang, on_each_flavor, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, ExecutionSite, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
@@ -36,9 +36,9 @@ fn staged(prefix: &str) -> Vec<String> {
     s3().keys(prefix).unwrap()
 }
 
-#[tokio::test]
-async fn the_database_is_reached_through_a_tunnel() {
-    for flavor in FLAVORS {
+#[test]
+fn the_database_is_reached_through_a_tunnel() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 3), Region::new(), Region::new());
         let options = CloneOptions {
             source_tunnel: Some(near.url()),
@@ -49,12 +49,12 @@ async fn the_database_is_reached_through_a_tunnel() {
         let report = bench.clone(options).await.unwrap();
         assert!(near.carried() > report.bytes && far.carried() > report.bytes, "{flavor}: not through the tunnels");
         bench.assert_equal();
-    }
+    });
 }
 
-#[tokio::test]
-async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
-    for flavor in FLAVORS {
+#[test]
+fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
         let prefix = format!("regions-{}", unique());
         let options = CloneOptions { via: Some(bench.s3(&prefix)), verify: Verify::Checksum, ..agents(&near, &far) };
@@ -66,12 +66,12 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordina
         assert_eq!(staged(&prefix), [""; 0]);
         near.assert_no_agent();
         far.assert_no_agent();
-    }
+    });
 }
 
-#[tokio::test]
-async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
-    for flavor in FLAVORS {
+#[test]
+fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
         let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
         let report = bench.clone(options).await.unwrap();
@@ -84,7 +84,7 @@ async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() 
         assert!(near.line.accepted() > 2, "one connection for everything");
         near.assert_no_agent();
         far.assert_no_agent();
-    }
+    });
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Databases of every size: empty ones, rows of 64 MiB, a thousand tables.
 
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, FLAVORS, on_each_flavor};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, Server, ServerOptions, compare};
 
@@ -20,9 +20,9 @@ async fn an_empty_database_and_empty_tables() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_tables() {
-    for flavor in FLAVORS {
+#[test]
+fn a_thousand_tables() {
+    on_each_flavor(async |flavor| {
         let tables: String = (0..1000)
             .map(|n| match n % 10 {
                 0 => format!("CREATE TABLE t{n} (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t{n} VALUES (1, 'a'), (2, 'b');"),
@@ -35,7 +35,7 @@ async fn a_thousand_tables() {
         let names =
             "SELECT COUNT(*), SUM(CRC32(TABLE_NAME)) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
         assert_eq!(bench.source(names), bench.target(names));
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,9 +69,9 @@ fn large(flavor: Flavor, more: &[&str]) -> Server {
     more.iter().fold(options, |options, arg| options.arg(*arg)).start().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
-    for flavor in FLAVORS {
+#[test]
+fn rows_of_64_mib_and_rows_around_the_largest_packet() {
+    on_each_flavor(async |flavor| {
         let (source, target) = (large(flavor, &[]), large(flavor, &[]));
         source.sql("CREATE DATABASE d").unwrap();
         let edge = 0xFF_FFFF_u32;
@@ -96,5 +96,5 @@ async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
         let options = CloneOptions { memory: 256 << 20, via, ..CloneOptions::default() };
         CloneJob::new(source.url_of("d"), target.url_of("d")).options(options).run().await.unwrap();
         compare(&source, "d", &target, "d").unwrap();
-    }
+    });
 }

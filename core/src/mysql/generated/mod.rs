@@ -167,8 +167,7 @@ impl TargetDatabase {
             let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
             match flushed {
                 Err(error) if error.code().is_none() => {
-                    // If KILL fails too, the next try reports it.
-                    let _ = self.connections.kill(conn).await;
+                    self.discard(conn).await;
                     return Err(error);
                 }
                 flushed => {
