@@ -44,14 +44,14 @@ pub(crate) struct ArchiveWriter {
     reader: ArchiveReader,
     /// Receives a record before the first object is stored.
     recorder: OnceLock<UndoRecorder>,
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// Held during the removal, so that a second caller returns only after its end.
     removing: tokio::sync::Mutex<()>,
 }
 
 /// The state of the archive that is being written.
 #[derive(Debug, Default)]
-struct State {
+struct WriterState {
     status: WriterStatus,
     /// The uploads in flight: they outlive the futures that started them.
     puts: JoinSet<()>,
@@ -111,7 +111,7 @@ impl ArchiveWriter {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -26,6 +26,7 @@ mod introspect;
 mod journal;
 mod json_types;
 mod key_value;
+mod late_timestamps;
 mod load;
 mod lock_wait;
 mod negative_zero;

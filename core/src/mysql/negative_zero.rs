@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::target::TargetState;
+use super::target::SinkState;
 use crate::batch::{Batch, BatchId};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::codec::{BatchBuilder, Digest, Field, row_texts, split_fields, split_rows};
@@ -95,7 +95,7 @@ pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Bat
     Some((encoded.finish(batch.id), lost))
 }
 
-impl TargetState {
+impl SinkState {
     /// Notes the negative zeros of a batch, or of a part of it, that the target has not stored.
     pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
         if !lost.is_empty() {

@@ -236,7 +236,7 @@ impl Sink for MySqlSink {
             // Without transactions half of the batch may be stored, and the next try would duplicate it.
             return Err(match is_transactional(&table.table) {
                 true => error,
-                false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
+                false => error.not_retryable().with("not tried again:", "the table's engine has no transactions"),
             });
         }
         let mut state = self.target.state();

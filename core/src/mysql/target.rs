@@ -28,7 +28,7 @@ pub(super) struct TargetDatabase {
     pub(super) undo_log: UndoLog,
     /// The number of undo records in the journal. Held while records are saved, so that each is saved before its CREATE.
     pub(super) saved_items: tokio::sync::Mutex<u32>,
-    state: Mutex<TargetState>,
+    state: Mutex<SinkState>,
 }
 
 /// The access of this process to the journal.
@@ -41,7 +41,7 @@ pub(super) struct JournalAccess {
 }
 
 #[derive(Default)]
-pub(super) struct TargetState {
+pub(super) struct SinkState {
     /// Holds the lock that excludes other clones from the database.
     pub(super) lock_connection: Option<Conn>,
     /// Idle sessions that load rows.
@@ -90,7 +90,7 @@ impl TargetDatabase {
         Self { connections, address, options, undo_log, saved_items, state }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,8 +1,8 @@
 //! A comparison finds every difference, and no difference between equal databases.
 
 use dbgraft_testkit::{
-    CompareOptions, Database, Release, SampleSize, ServerPair, compare, compare_with, dump, mariadb_pair, mysql_pair, sample,
-    source_of, target_of,
+    CompareOptions, Database, Release, SampleSize, ServerPair, compare, compare_with, dump, mariadb_pair, mysql_pair,
+    sample, source_of, target_of,
 };
 
 /// Creates the sample database on both servers, and checks that each change of the second is found.

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 use super::super::message_format::display_name;
-use super::{TargetContext, can_set_variable};
+use super::{PreflightContext, can_set_variable};
 use crate::catalog::Printable;
 use crate::error::Result;
 use crate::mysql::connect::{Conn, OkPacket, ServerAddress};
@@ -17,7 +17,7 @@ use crate::report::Finding;
 pub(super) async fn check(
     conn: &mut Conn,
     address: &ServerAddress,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
 ) -> Result<Option<Finding>> {
     let Some(database) = target.stored_name.as_deref().filter(|_| !target.options.recreate_database) else {
         return Ok(None);
