@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::ended_clone::read_ended_clone;
 use crate::clone_record::{Abandoned, CloneRecord, CloneState, TargetStatus};
 use crate::endpoint::{SinkEndpoint, StagingArchive, TargetEndpoint, TargetRequest};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,7 +71,7 @@ impl TargetJob {
     /// `Usage`, and errors of the connection.
     pub async fn status(self) -> Result<TargetStatus> {
         let target = self.open().await?;
-        let record = read_record(&target).await;
+        let record = RetryPolicy::before_first_row().run(|| target.sink.clone_record(), |_| ()).await;
         target.shutdown().await;
         Ok(describe(&target.name, record?))
     }
@@ -93,10 +94,6 @@ impl TargetJob {
         let options = &options;
         TargetEndpoint::open(TargetRequest { target, password, archive_passphrase, site, ask, options }).await
     }
-}
-
-async fn read_record(target: &TargetEndpoint) -> Result<Option<CloneRecord>> {
-    RetryPolicy::before_first_row().run(|| target.sink.clone_record(), |_| ()).await
 }
 
 fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
@@ -142,7 +139,8 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
 async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     let name = &target.name;
     let refused = |why: &str| Error::new(ErrorKind::Preflight, format!("nothing has been removed in {name}: {why}"));
-    let record = read_record(target).await?.unwrap_or_default();
+    let read = || read_ended_clone(&*target.sink);
+    let record = RetryPolicy::before_first_row().run(read, |_| ()).await?.unwrap_or_default();
     match record.state {
         CloneState::Dead | CloneState::Unfinished => {}
         CloneState::None => {

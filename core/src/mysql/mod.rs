@@ -11,6 +11,7 @@ mod connect;
 mod connection_registry;
 mod create_events;
 mod create_objects;
+mod database_lock;
 mod ddl;
 mod deferred_keys;
 mod define;
@@ -21,6 +22,8 @@ mod existing_objects;
 mod foreign_key_check;
 mod foreign_key_defects;
 mod four_byte_text;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod generated;
 mod introspect;
 mod journal;
