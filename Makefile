@@ -69,7 +69,7 @@ test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, an
 
 soak: tools ## Kill clones in every phase, resume or abandon them, and compare (KILLS=200, SEED=1)
 	cargo build --workspace --bins
-	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --mysql --mariadb --s3 -- \
+	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --s3 -- \
 		cargo test --workspace --test integration -- --ignored --nocapture --test-threads 1 soak::
 
 lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python

@@ -67,7 +67,12 @@ pub(super) async fn record(store: &dyn ObjectStore) -> Result<Option<CloneRecord
         };
         let tables = plan.iter().flat_map(|plan| &plan.tables).map(table).collect();
         let job = plan.as_ref().map(|plan| plan.job.id.clone()).unwrap_or_default();
-        Ok(CloneRecord { state, job, plan, tables, undo_records: vec![Value::Null], ..CloneRecord::default() })
+        let last_write = match state {
+            CloneState::Unfinished => store.last_modified().await?,
+            _ => None,
+        };
+        let undo_records = vec![Value::Null];
+        Ok(CloneRecord { state, job, plan, tables, undo_records, last_write, ..CloneRecord::default() })
     };
     read.await.or_else(damaged).map(Some)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::throttle::Throttle;
-use crate::clone_record::TableProgress;
+use crate::clone_record::{CloneState, TableProgress};
 use crate::endpoint::{JobEndpoints, StagingArchive};
 use crate::engine::PauseGate;
 use crate::error::{Error, ErrorKind, Result};
@@ -150,7 +150,8 @@ impl JobRun {
         if let Some(stage) = self.recorded_staging.get()
             && !self.options.keep_archive
             // A refused resume leaves all as it was.
-            && let Ok(None) = self.ends.sink.clone_record().await
+            && let Ok(record) = self.ends.sink.clone_record().await
+            && record.is_none_or(|record| record.state == CloneState::None)
             && let Err(error) = stage.remove().await
         {
             left.push(error.to_string());

@@ -70,7 +70,7 @@ impl JobRun {
         self.with_retries("connecting", || self.ends.connect()).await?;
         let left = self.with_retries("looking for the clone", || read_ended_clone(&*self.ends.sink)).await?;
         let left = match left {
-            None => return self.check_finished().await,
+            None | Some(CloneRecord { state: CloneState::None, .. }) => return self.check_finished().await,
             // A complete archive.
             Some(CloneRecord { state: CloneState::Finished, plan: Some(plan), started, .. }) => {
                 return Ok(ResumeDecision { case: ResumeCase::Finished, plan, started, staged_source: None });

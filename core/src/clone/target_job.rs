@@ -1,6 +1,7 @@
 //! The clone that a target knows of: how far it is, and its removal.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 
@@ -98,8 +99,14 @@ impl TargetJob {
 
 fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
     let record = record.unwrap_or_default();
+    let age = |time| SystemTime::now().duration_since(time).unwrap_or_default().as_secs();
+    let last_write_age = record.last_write.map(age);
     let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let message = match record.state {
+        CloneState::None if !record.undo_records.is_empty() => {
+            "no clone is under way; one that was killed in its preflight has left what `dbgraft abandon` removes"
+                .to_owned()
+        }
         CloneState::None => "no clone is under way: a clone that is finished leaves no trace in a server".to_owned(),
         CloneState::Running => match &record.holder {
             Some(holder) => format!("a clone runs, over connection {holder} of the server"),
@@ -110,7 +117,8 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
                 .to_owned()
         }
         CloneState::Unfinished => {
-            "an archive that is being written, or whose export was killed: an archive does not know which".to_owned()
+            let age = last_write_age.map(|age| format!(", but its newest object is {age} s old")).unwrap_or_default();
+            format!("an archive that is being written, or whose export was killed: an archive does not know which{age}")
         }
         CloneState::Damaged => format!(
             "what is known of the clone cannot be used: {}: start again with --if-exists drop",
@@ -127,6 +135,7 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
         started: known(&record.started),
         dbgraft: known(&record.dbgraft),
         staging: plan.and_then(|plan| plan.job.staging.clone()),
+        last_write_age,
         complete: record.tables.iter().filter(|table| table.complete).count() as u64,
         rows: record.tables.iter().map(|table| table.rows).sum(),
         bytes: record.tables.iter().map(|table| table.bytes).sum(),
@@ -144,8 +153,13 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     match record.state {
         CloneState::Dead | CloneState::Unfinished => {}
         CloneState::None => {
-            let message = "no clone is under way, and nothing was removed".to_owned();
-            return Ok(Abandoned { target: name.clone(), message, ..Abandoned::default() });
+            let message = match record.undo_records.is_empty() {
+                true => "no clone is under way, and nothing was removed",
+                false => "no clone is under way; what one that was killed in its preflight had left was removed",
+            };
+            target.sink.adopt_undo_records(record.undo_records);
+            target.sink.abort().await?;
+            return Ok(Abandoned { target: name.clone(), message: message.to_owned(), ..Abandoned::default() });
         }
         CloneState::Running => {
             let holder = record.holder.unwrap_or_default();

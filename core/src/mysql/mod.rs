@@ -32,6 +32,7 @@ mod key_value;
 mod load;
 mod lock_wait;
 mod negative_zero;
+mod preflight_remains;
 mod prepare;
 mod reader_pool;
 mod record;

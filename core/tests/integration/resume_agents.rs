@@ -55,11 +55,12 @@ impl Regions {
         self.far.assert_no_agent();
     }
 
-    /// Resumes with tables of several moments; the source stands still. Compares.
+    /// Resumes, if need be with tables of several moments; the source stands still. Compares.
     async fn assert_resumes(&self) {
         let options = CloneOptions { no_consistency: true, resume: true, ..self.options() };
         let report = self.bench.clone(options).await.unwrap();
-        assert_eq!(case(&report), ResumeCase::SeveralMoments);
+        // An export may have been complete.
+        assert!(matches!(case(&report), ResumeCase::SeveralMoments | ResumeCase::OneMoment), "{report:?}");
         assert!(!report.resumed.unwrap().taken_over.is_empty());
         self.bench.assert_equal();
         assert_eq!(state(&self.bench).await, CloneState::None);
