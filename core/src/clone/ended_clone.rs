@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::sink::Sink;
 
 /// How long a server or an agent may take to notice that the process of a clone was killed.
-const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Returns the sink's record of a clone. If the clone seems to run, waits some seconds for its end: perhaps it was killed a

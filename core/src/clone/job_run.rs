@@ -135,7 +135,9 @@ impl JobRun {
     async fn suspend(&self) -> Vec<String> {
         let mut failures = Vec::new();
         failures.extend(self.ends.sink.suspend().await.err());
-        if let Some(stage) = &self.ends.staging {
+        if let Some(stage) = &self.ends.staging
+            && !self.options.keep_archive
+        {
             failures.extend(stage.suspend().await.err());
         }
         failures.iter().map(Error::to_string).collect()

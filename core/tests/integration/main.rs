@@ -42,6 +42,8 @@ mod resume_agents;
 #[cfg(feature = "cli")]
 mod resume_exports;
 #[cfg(feature = "cli")]
+mod resume_moments;
+#[cfg(feature = "cli")]
 mod resume_refusals;
 mod retry;
 mod sample_database;
