@@ -100,7 +100,8 @@ pub(super) async fn complete_tables(store: &dyn ObjectStore) -> Result<BTreeMap<
     let mut tables = BTreeMap::new();
     for key in store.list(PROGRESS).await? {
         let Some(table) = progress_table(&key) else { continue };
-        let document = store.get(&key, MAX_DOCUMENT_BYTES).await?;
+        // An export that ends meanwhile removes them.
+        let Some(document) = store.find(&key, MAX_DOCUMENT_BYTES).await? else { continue };
         tables.insert(table, decode(&document, &store.url(&key))?.content);
     }
     Ok(tables)

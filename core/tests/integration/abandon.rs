@@ -117,7 +117,7 @@ async fn what_a_killed_preflight_has_left_is_abandoned_and_what_others_made_stay
     let left = server.sql("SHOW DATABASES").unwrap();
     let is_left = |name: &str| left.lines().any(|line| line == name);
     assert!(!is_left(&trial) && is_left(&unmarked) && is_left(&held) && is_left(to), "{left}");
-    assert_eq!(server.sql_in(to, "SHOW TABLES").unwrap(), "own\n");
+    assert_eq!(server.sql_in(to, "SHOW TABLES").unwrap(), "own");
     assert!(!status().await.message.contains("abandon"), "{:?}", status().await);
     drop(holder);
     server.sql(&format!("DROP DATABASE {unmarked}; DROP DATABASE {held}; DROP DATABASE {to}")).unwrap();

@@ -18,7 +18,7 @@ fn source(bench: &Bench, more: &str) -> Server {
 fn counters(server: &Database) -> Vec<(String, u64)> {
     let names = ["Connections", "Com_select", "Handler_read%", "Innodb_rows_read", "Com_show_create_table"];
     let read = |name: &&str| server.sql(&format!("SHOW GLOBAL STATUS LIKE '{name}'")).unwrap();
-    let text: String = names.iter().map(read).collect();
+    let text = names.iter().map(read).collect::<Vec<_>>().join("\n");
     let parse = |line: &str| line.split_once('\t').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
     text.lines().filter_map(parse).collect()
 }

@@ -8,7 +8,7 @@ mod lab;
 use std::collections::BTreeMap;
 
 use self::lab::{Lab, Outcome, Victim, Way};
-use crate::common::{FLAVORS, wait_until};
+use crate::common::FLAVORS;
 use dbgraft::CloneState;
 
 /// Random numbers of a seed.
@@ -95,7 +95,7 @@ async fn soak(labs: &mut [Lab], small: u32, seed: u64, kills: u32) -> Figures {
             Some(true) => {
                 figures.count(killed);
                 // A resume may be killed too.
-                while random.below(3) == 0 && is_dead(lab).await {
+                while random.below(3) == 0 && lab.state_after_kill().await == CloneState::Dead {
                     let at = moment(&mut random, tables);
                     let again = ["--resume", "--no-consistency"];
                     match lab.start_and_kill(way, Victim::Coordinator, &again, at, 0) {
@@ -109,14 +109,6 @@ async fn soak(labs: &mut [Lab], small: u32, seed: u64, kills: u32) -> Figures {
         lab.assert_complete().await;
     }
     figures
-}
-
-/// Whether a killed clone has left something, once its server has noticed.
-async fn is_dead(lab: &Lab) -> bool {
-    let runtime = tokio::runtime::Handle::current();
-    let ended = || runtime.block_on(lab.state()) != CloneState::Running;
-    assert!(tokio::task::block_in_place(|| wait_until(ended)), "the killed clone still has a connection");
-    lab.state().await == CloneState::Dead
 }
 
 async fn labs(small: u32, doublings: u32) -> Vec<Lab> {
