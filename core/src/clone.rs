@@ -1,6 +1,7 @@
 //! A clone job: its configuration and its three entry points `plan`, `run` and `verify`.
 
 mod comparison;
+mod ended_clone;
 mod execution;
 mod job_control;
 mod job_report;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::connect::Conn;
+use super::database_lock::DatabaseLock;
 use super::ddl::{quote_name, table_parts};
 use super::journal::{self, BatchLine, Line, TableLine, TableState};
 use super::negative_zero::LostZeroSigns;
@@ -16,9 +17,14 @@ use crate::plan::TablePlan;
 use crate::report::Note;
 
 impl TargetDatabase {
-    /// The journal of this clone.
+    /// The access to the journal.
+    ///
+    /// # Errors
+    /// `Changed` if another process took the lock of the database.
     fn journal(&self) -> Result<JournalAccess> {
-        let access = self.state().journal.clone();
+        let state = self.state();
+        state.lock.as_ref().map_or(Ok(()), DatabaseLock::check)?;
+        let access = state.journal.clone();
         access.ok_or_else(|| Error::new(ErrorKind::Internal, "the journal is used before it is created"))
     }
 

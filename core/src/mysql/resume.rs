@@ -66,7 +66,7 @@ impl TargetDatabase {
         *self.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
         self.undo_log.adopt(first_records(contents.origin == journal::DatabaseOrigin::Made));
         self.undo_log.adopt(contents.items.clone());
-        self.state().journal = Some(access);
+        self.set_journal(access);
         for table in plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew)) {
             self.remove_begun_table(&mut conn, plan, table).await?;
         }

@@ -339,11 +339,15 @@ impl Sink for MySqlSink {
     }
 
     fn adopt_undo_records(&self, records: Vec<Value>) {
-        self.target.state().adopts_records = true;
+        self.target.state().cleanup_needs_lock = true;
         self.target.undo_log.adopt(records);
     }
 
     async fn abort(&self) -> Result<()> {
         self.target.undo_all().await
+    }
+
+    async fn suspend(&self) -> Result<()> {
+        self.target.suspend().await
     }
 }

@@ -1,10 +1,11 @@
 //! The target database: the address, the sessions and the state that all steps of writing share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
+use super::database_lock::DatabaseLock;
 use super::ddl::{self, TableDdl, quote_name};
 use super::definition_rewriter::DefinitionRewriter;
 use super::durable_batches::{DurableBatches, ServerUptime};
@@ -23,7 +24,7 @@ use crate::report::Note;
 pub(super) struct TargetDatabase {
     pub(super) address: ServerAddress,
     pub(super) options: CloneOptions,
-    pub(super) connections: ConnectionRegistry,
+    pub(super) connections: Arc<ConnectionRegistry>,
     /// The items that this sink has created. An abort removes them.
     pub(super) undo_log: UndoLog,
     /// The number of undo records in the journal. Held while records are saved, so that each is saved before its CREATE.
@@ -42,8 +43,8 @@ pub(super) struct JournalAccess {
 
 #[derive(Default)]
 pub(super) struct SinkState {
-    /// Holds the lock that excludes other clones from the database.
-    pub(super) lock_connection: Option<Conn>,
+    /// Excludes other clones from the database.
+    pub(super) lock: Option<DatabaseLock>,
     /// Idle sessions that load rows.
     pub(super) load_sessions: Vec<Conn>,
     /// Idle sessions that run DDL.
@@ -77,14 +78,14 @@ pub(super) struct SinkState {
     pub(super) journal: Option<JournalAccess>,
     /// Whether the journal took the place of the one of an earlier clone, whose remains may still be there.
     pub(super) replaced_journal: bool,
-    /// Whether the undo log has the records of another process.
-    pub(super) adopts_records: bool,
+    /// Whether the clean-up must take the lock first: the undo log has the records of another process, or the lock is lost.
+    pub(super) cleanup_needs_lock: bool,
 }
 
 impl TargetDatabase {
     pub(super) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         let address = ServerAddress { lock_wait: options.lock_wait, ..address };
-        let connections = ConnectionRegistry::new(address.clone());
+        let connections = Arc::new(ConnectionRegistry::new(address.clone()));
         let options = options.clone();
         let (undo_log, saved_items, state) = Default::default();
         Self { connections, address, options, undo_log, saved_items, state }

@@ -2,8 +2,7 @@
 
 #![cfg(feature = "cli")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -292,28 +291,4 @@ fn a_region_may_have_credentials_that_the_coordinator_lacks() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     bench.assert_equal();
     assert_eq!(staged(&prefix), [""; 0]);
-}
-
-#[test]
-fn the_agents_of_a_killed_coordinator_clean_up_and_end() {
-    for via_s3 in [true, false] {
-        let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
-        let prefix = format!("killed-{}", unique());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));
-        command.args(["clone", &bench.source_url(), &bench.target_url(), "--progress=json", "--max-rate=2M"]);
-        command.args(["--threads=2", "--memory=8M", "--source-agent", &near.url(), "--target-agent", &far.url()]);
-        if via_s3 {
-            command.args(["--via", &bench.s3(&prefix)]);
-        }
-        let mut coordinator = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let events = BufReader::new(coordinator.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let flowing = |event: &String| event.contains("\"progress\"") && !event.contains("\"rows\":0,");
-        assert!(events.into_iter().any(|event| flowing(&event)), "no rows came");
-        coordinator.kill().unwrap();
-        coordinator.wait().unwrap();
-        near.assert_no_agent();
-        far.assert_no_agent();
-        let gone = wait_until(|| !bench.target_exists() && staged(&prefix).is_empty());
-        assert!(gone, "database {}, {:?}", bench.target_exists(), staged(&prefix));
-    }
 }

@@ -35,6 +35,8 @@ fn an_export_that_was_killed_keeps_its_complete_tables() {
         let prefix = format!("export-{}", bench.to);
         let url = bench.s3(&prefix);
         let complete = killed_export(&bench, &url, 2).await;
+        let status = TargetJob::new(url.as_str()).status().await.unwrap();
+        assert!(status.last_write_age.is_some() && status.message.contains("newest object"), "{status:?}");
         let job = |options| dbgraft::CloneJob::new(bench.source_url(), url.as_str()).options(options).run();
         let error = job(CloneOptions::default()).await.unwrap_err();
         assert!(error.to_string().contains("--resume") && error.to_string().contains("abandon"), "{error}");

@@ -1,5 +1,6 @@
 //! Promise: what cannot be resumed exactly is refused by name, and stays as it is.
 
+use crate::common::region::kill as signal;
 use crate::common::{Bench, FLAVORS, on_each_flavor, wait_until};
 use crate::resume::{SHOP, SLOWLY, Until, archive, kill, killed_import, lines, look, resume, run, state, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
@@ -11,11 +12,14 @@ fn a_running_clone_is_neither_resumed_nor_abandoned() {
         let mut clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY].concat());
         let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
         assert!(wait_until(flows));
+        // Paused, so that it does not end meanwhile.
+        signal("USR1", clone.id());
         assert_eq!(state(&bench).await, CloneState::Running);
         let error = TargetJob::new(bench.target_url()).abandon().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs"), "{error}");
         let error = bench.clone(CloneOptions { no_consistency: true, ..resume() }).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs now"), "{error}");
+        signal("USR2", clone.id());
         let ended = clone.wait().unwrap();
         assert!(ended.success(), "{}", stderr(&mut clone));
         bench.assert_equal();
