@@ -391,6 +391,10 @@ export interface Position {
   gtid: string | null;
   /** The milliseconds that writing statements may have waited for the snapshot's lock; null without a lock. */
   writers_waited_ms: number | null;
+  /** The identity of the server that wrote the binary log. */
+  log_server: string | null;
+  /** Whether the position was read before the snapshot began, because no lock could hold both together. */
+  before_snapshot: boolean;
 }
 
 /** A key range of one table. */

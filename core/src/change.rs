@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// A place between two transactions in the source's binary log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {
-    /// The identity of the server that wrote the log: `@@server_uuid` (MySQL), or its server ID and host (MariaDB). File and
-    /// offset have a meaning only there.
+    /// The identity of the server that wrote the log: `@@server_uuid` (MySQL), or its server ID, host and port (MariaDB). File
+    /// and offset have a meaning only there.
     pub server: String,
     /// The binary log file.
     pub file: String,
@@ -38,7 +38,10 @@ pub enum LogEvent {
         /// When it was committed, in milliseconds since 1970, by the source's clock.
         committed_at_ms: u64,
     },
-    /// A statement that changes the definition of a followed table, or makes one. It is a transaction by itself, without
+    /// The transaction was rolled back: its rows count for nothing. Rare: the log keeps such a transaction only if it made
+    /// temporary tables or changed tables without transactions.
+    Rollback,
+    /// A statement that changes the definition of a followed table or of another object of the database, or makes one. It is a transaction by itself, without
     /// `Begin` and `Commit`.
     Definition {
         /// The statement.
@@ -51,6 +54,8 @@ pub enum LogEvent {
         start: LogPosition,
         /// The place after it.
         end: LogPosition,
+        /// Whether the statement filled the table too (`CREATE TABLE … SELECT`). These rows are not part of the stream.
+        with_rows: bool,
     },
     /// Nothing that is followed happened up to here. Sent at the end of the log, and from time to time while other
     /// databases change.
@@ -94,6 +99,7 @@ pub struct RowImages {
     /// The columns that the log holds, as indexes into [`Table::stored_columns`](crate::catalog::Table::stored_columns), in
     /// order. A minimal image holds the key, or what changed.
     pub columns: Vec<u32>,
-    /// A line for each row, with a field for each of these columns.
+    /// A line for each row, with a field for each of these columns. Where a source reserved memory for the bytes, dropping
+    /// the last clone of them releases it.
     pub text: Bytes,
 }

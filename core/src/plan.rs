@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, ObjectKind, ObjectRef, Server, Table};
+use crate::change::LogPosition;
 use crate::codec::Digest;
 use crate::fidelity::FidelityIssue;
 
@@ -111,6 +112,13 @@ pub struct Position {
     /// to its release, failed attempts included. `None` if no lock was requested.
     #[serde(default)]
     pub writers_waited_ms: Option<u64>,
+    /// The identity of the server that wrote the binary log, as in [`LogPosition::server`].
+    #[serde(default)]
+    pub log_server: Option<String>,
+    /// Whether the position was read before the snapshot began, because no lock could hold both together: the snapshot may
+    /// contain some transactions that follow in the log.
+    #[serde(default)]
+    pub before_snapshot: bool,
 }
 
 impl Position {
@@ -123,7 +131,19 @@ impl Position {
             binlog_position: None,
             gtid: None,
             writers_waited_ms: None,
+            log_server: None,
+            before_snapshot: false,
         }
+    }
+
+    /// The place in the binary log from which the changes after the snapshot can be read; `None` if it is not known.
+    pub fn log_position(&self) -> Option<LogPosition> {
+        Some(LogPosition {
+            server: self.log_server.clone()?,
+            file: self.binlog_file.clone()?,
+            offset: self.binlog_position?,
+            gtids: self.gtid.clone(),
+        })
     }
 }
 

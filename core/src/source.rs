@@ -133,6 +133,14 @@ pub trait Source: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
     }
 
+    /// The position after the last transaction that is committed now.
+    ///
+    /// # Errors
+    /// `Unsupported` where a source records no changes, which is the default.
+    async fn log_end(&self) -> Result<LogPosition> {
+        Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
+    }
+
     /// Whether a later process can read the same rows in the same batches again, as those of an archive.
     fn is_repeatable(&self) -> bool {
         false

@@ -172,7 +172,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["verification", "catalog", "error", "fidelity", "plan"]),
     ("verification", &["options", "catalog", "plan"]),
     ("options", &["error"]),
-    ("plan", &["batch", "catalog", "codec", "fidelity"]),
+    ("plan", &["batch", "catalog", "change", "codec", "fidelity"]),
     ("change", &[]),
     ("fidelity", &["catalog"]),
     ("event", &["catalog"]),

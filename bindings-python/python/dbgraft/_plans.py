@@ -61,6 +61,20 @@ class Position(JsonValue):
     gtid: Optional[str] = None
     writers_waited_ms: Optional[int] = None
     """The milliseconds that writing statements may have waited for the snapshot's lock."""
+    log_server: Optional[str] = None
+    """The identity of the server that wrote the binary log."""
+    before_snapshot: bool = False
+    """Whether the position was read before the snapshot began, because no lock could hold both together."""
+
+
+@dataclass(frozen=True)
+class LogPosition(JsonValue):
+    """A place in a source's binary log."""
+
+    server: str
+    file: str
+    offset: int
+    gtids: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 //! Servers of the MySQL family as sources and sinks.
 
 mod begin;
+mod binlog;
 mod capability;
 mod catalog_comparison;
 mod check;
@@ -32,6 +33,7 @@ mod key_value;
 mod late_timestamps;
 mod load;
 mod lock_wait;
+mod log_position;
 mod negative_zero;
 mod preflight_remains;
 mod prepare;

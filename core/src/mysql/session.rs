@@ -90,6 +90,11 @@ pub(super) async fn open_reader(address: &ServerAddress) -> Result<Conn> {
     Ok(conn)
 }
 
+/// Opens a session that reads the binary log.
+pub(super) async fn open_log_reader(address: &ServerAddress) -> Result<Conn> {
+    open_with(address, TrafficClass::Bulk, &format!("NAMES utf8mb4, sql_mode = '{READ_MODES}'")).await
+}
+
 /// Opens a session that loads rows.
 pub(super) async fn open_writer(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
     // In MariaDB, unique_checks=0 with foreign_key_checks=0 locks the whole table, and is slower.

@@ -15,7 +15,7 @@ use super::capability::{self, Capability};
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
-use super::session;
+use super::{log_position, session};
 use crate::catalog::{Flavor, Printable, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
@@ -60,11 +60,13 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     let address = request.address;
     let open = async |_| connections.register(session::open_reader(address).await?).await;
     let mut readers = try_join_all((0..request.threads).map(open)).await?;
+    let mut locker = connections.register(session::open_control(address).await?).await?;
     // A resume without consistency reads several moments, but what it reads now is of one.
     if request.options.no_consistency && !request.options.resume {
-        return Ok(Snapshot { readers, position: Position::unknown(SnapshotMethod::None) });
+        let position = read_early_position(&mut locker, SnapshotMethod::None).await?;
+        connections.close(locker);
+        return Ok(Snapshot { readers, position });
     }
-    let mut locker = connections.register(session::open_control(address).await?).await?;
     let limits =
         format!("SET SESSION lock_wait_timeout = {LOCK_TRY_SECONDS}, SESSION wait_timeout = {LOCK_IDLE_SECONDS}");
     locker.exec(&limits).await?;
@@ -82,18 +84,19 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
         try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
         readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
         // An answer proves that the connection has held the lock until now.
-        let mut position = read_position(&mut locker, method).await?;
+        let mut position = log_position::read_position(&mut locker, method).await?;
         unlock_tables(&mut locker).await?;
         connections.close(locker);
         position.writers_waited_ms = Some(milliseconds(waited + requested_at.elapsed()));
         position.refused = refused;
         return Ok(Snapshot { readers, position });
     }
-    // Without a lock, several connections would see different states.
+    // Without a lock, several connections would see different states, and the position has to be read first.
+    let position = read_early_position(&mut locker, SnapshotMethod::SingleTransaction).await?;
     connections.close(locker);
     readers.drain(1..).for_each(|reader| connections.close(reader));
     try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
-    let mut position = Position { refused, ..Position::unknown(SnapshotMethod::SingleTransaction) };
+    let mut position = Position { refused, ..position };
     position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
     Ok(Snapshot { readers, position })
 }
@@ -275,27 +278,8 @@ async fn unlock_tables(conn: &mut Conn) -> Result<()> {
     .await
 }
 
-/// Reads the current position in the binary log, if the server has one and the account may see it.
-async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
-    let mut position = Position::unknown(method);
-    // The statement was renamed in MySQL 8.2; MariaDB keeps the old name.
-    for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
-        match conn.row(sql).await {
-            Ok(Some(row)) => {
-                position.binlog_file = row.text(0);
-                position.binlog_position = Some(row.number(1));
-                position.gtid = row.text(4).filter(|gtid| !gtid.is_empty());
-                break;
-            }
-            Ok(None) => break,
-            Err(error) if error.code().is_none() => return Err(error),
-            Err(_) => {}
-        }
-    }
-    if conn.server.flavor == Flavor::MariaDb
-        && let Ok(Some(row)) = conn.row("SELECT @@gtid_binlog_pos").await
-    {
-        position.gtid = row.text(0).filter(|gtid| !gtid.is_empty());
-    }
-    Ok(position)
+/// Reads the position from which the log holds all changes that rows read later may lack.
+async fn read_early_position(conn: &mut Conn, method: SnapshotMethod) -> Result<Position> {
+    let position = log_position::read_position(conn, method).await?;
+    Ok(Position { before_snapshot: position.binlog_file.is_some(), ..position })
 }

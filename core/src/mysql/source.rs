@@ -10,16 +10,19 @@ use super::ddl::{Dialect, quote_name, quote_text, split_table};
 use super::json_types::{JsonTypeCheck, JsonTypeFindings};
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::server_load::LoadMonitor;
-use super::{check, chunk, chunk_query, four_byte_text, introspect, lock_wait, session, snapshot};
+use super::{
+    binlog, check, chunk, chunk_query, four_byte_text, introspect, lock_wait, log_position, session, snapshot,
+};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
+use crate::change::LogPosition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::memory::MemoryBudget;
 use crate::options::CloneOptions;
 use crate::plan::{Chunk, Plan, Position, Selection, SnapshotMethod, TablePlan};
 use crate::report::{Finding, Note};
-use crate::source::{BatchStream, Source};
+use crate::source::{BatchStream, ChangeStream, Source};
 
 /// Reads one database of a server.
 pub(crate) struct MySqlSource {
@@ -210,6 +213,26 @@ impl Source for MySqlSource {
 
     fn reads_any_range(&self) -> bool {
         true
+    }
+
+    async fn changes<'a>(
+        &'a self,
+        plan: &'a Plan,
+        from: &'a LogPosition,
+        memory: &'a MemoryBudget,
+    ) -> Result<ChangeStream<'a>> {
+        let conn = self.connections.register(session::open_log_reader(&self.address).await?).await?;
+        binlog::open_changes(conn, plan, from, memory).await
+    }
+
+    async fn log_end(&self) -> Result<LogPosition> {
+        let mut conn = session::open_control(&self.address).await?;
+        let position = log_position::read_position(&mut conn, SnapshotMethod::None).await?;
+        position.log_position().ok_or_else(|| {
+            let message = "the source has no binary log, or the account may not see its position: set log_bin, and GRANT \
+                           REPLICATION CLIENT (MariaDB: BINLOG MONITOR) ON *.* TO the account";
+            Error::new(ErrorKind::Unsupported, message)
+        })
     }
 
     async fn load(&self) -> Result<Option<u64>> {

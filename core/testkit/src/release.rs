@@ -51,7 +51,7 @@ impl Release {
     /// What its servers have of their own.
     pub(crate) fn profile(self) -> Profile {
         let mariadb = Profile {
-            args: &["--innodb-log-file-size=96M"],
+            args: &["--innodb-log-file-size=96M", "--binlog-format=ROW"],
             unsynced: &["--innodb-flush-method=nosync", "--debug-no-sync"],
             tls: TlsSupport::GivenCertificates,
             without_tls: "--skip-ssl",
@@ -62,7 +62,7 @@ impl Release {
         };
         match self {
             Self::MySql56 => Profile {
-                args: &["--innodb-log-file-size=96M"],
+                args: &["--innodb-log-file-size=96M", "--binlog-format=ROW"],
                 unsynced: &["--innodb-flush-method=nosync"],
                 tls: TlsSupport::None,
                 without_tls: "--skip-ssl",

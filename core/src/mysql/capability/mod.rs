@@ -100,6 +100,9 @@ pub(super) enum Capability {
     TypedSequences,
     /// `SHOW REPLICA STATUS`, whose columns name a source. Before, and in MariaDB, they name a master.
     ReplicaStatus,
+    /// The binary log holds what foreign keys change by `CASCADE` and `SET NULL`. Source: "Changes in MySQL 9.6"
+    /// (<https://dev.mysql.com/doc/relnotes/mysql/9.6/en/news-9-6-0.html>).
+    LoggedCascades,
     /// `SHOW ALL SLAVES STATUS`, which lists every replication connection.
     AllSlavesStatus,
 }
@@ -131,6 +134,7 @@ impl Capability {
             Self::GroupByOrder => (Until(8, 0, 13), Always),
             Self::TypedSequences => (Never, Since(11, 5, 0)),
             Self::ReplicaStatus => (Since(8, 0, 22), Never),
+            Self::LoggedCascades => (Since(9, 6, 0), Never),
             Self::AllSlavesStatus => (Never, Always),
         }
     }

@@ -4,6 +4,7 @@
 //! Each problem is one line that names the object, the cause and the remedy.
 
 mod account;
+mod binary_log;
 mod condition;
 mod connections;
 mod existing_objects;
@@ -38,6 +39,12 @@ pub(super) async fn source(
     options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
     source::check(conn, catalog, selection, options).await
+}
+
+/// Finds problems that would prevent the changes of this selection from being followed.
+#[cfg_attr(not(test), expect(dead_code, reason = "the option to follow does not exist yet"))]
+pub(super) async fn binary_log(conn: &mut Conn, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
+    binary_log::check(conn, catalog, selection).await
 }
 
 /// Finds problems that would prevent this selection from being written into the address's database. Leaves no change

@@ -47,7 +47,8 @@ fn check_single_reader(
         return None;
     }
     Some(Finding::warning(format!(
-        "the account may take no lock, so only one connection reads, and no binary log position is known: {}",
+        "the account may take no lock, so only one connection reads, and the binary log position, if the account may \
+         see one, is of a moment before the rows: {}",
         account.suggest_grant("RELOAD", "*.*")
     )))
 }

@@ -11,11 +11,16 @@ pub(super) struct SystemVariables(BTreeMap<String, String>);
 
 impl SystemVariables {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 26] = [
+        const NAMES: [&str; 31] = [
+            "binlog_expire_logs_seconds",
+            "binlog_format",
+            "binlog_row_image",
+            "binlog_row_value_options",
             "datadir",
             "disabled_storage_engines",
             "enforce_storage_engine",
             "event_scheduler",
+            "expire_logs_days",
             "hostname",
             "innodb_force_primary_key",
             "innodb_read_only",

@@ -72,6 +72,11 @@ impl PacketStream {
         }
     }
 
+    /// From now on, the server sends something at all times.
+    pub(crate) fn expect_heartbeats(&mut self) {
+        self.stall_detector.expect_heartbeats();
+    }
+
     /// Sends a command. Its packets are numbered from 0.
     pub(crate) async fn send_command(&mut self, command: u8, payload: &[u8]) -> Result<()> {
         self.sequence = 0;

@@ -45,6 +45,8 @@ pub(super) struct StallDetector {
     /// The number of inspections in a row without a result, and its limit.
     unknown: u32,
     max_unknown: u32,
+    /// Whether the server sends something within the timeout at all times, so that a silent one is gone.
+    has_heartbeats: bool,
     /// The server and the connection's number; `None` before the login.
     connection: Option<(Box<ServerAddress>, u32)>,
 }
@@ -69,6 +71,7 @@ impl StallDetector {
             stuck: 0,
             unknown: 0,
             max_unknown: MAX_UNKNOWN_CONTROL,
+            has_heartbeats: false,
             connection: None,
         }
     }
@@ -83,6 +86,11 @@ impl StallDetector {
     pub(super) fn enable_inspection(&mut self, address: &ServerAddress, traffic: TrafficClass, id: u32) {
         self.connection = Some((Box::new(address.clone()), id));
         self.max_unknown = if traffic == TrafficClass::Control { MAX_UNKNOWN_CONTROL } else { MAX_UNKNOWN_BULK };
+    }
+
+    /// Takes every byte for progress, and silence for a lost connection.
+    pub(super) fn expect_heartbeats(&mut self) {
+        self.has_heartbeats = true;
     }
 
     /// Begins the timeout anew. Each statement does so.
@@ -106,10 +114,13 @@ impl StallDetector {
                 let moved = moved.map_err(|error| self.broken_by(error))?;
                 self.moved_bytes += moved;
                 self.remaining = self.remaining.saturating_sub(start.elapsed());
-                if self.moved_bytes >= PROGRESS_BYTES {
+                if self.moved_bytes >= PROGRESS_BYTES || self.has_heartbeats {
                     self.restart();
                 }
                 return Ok(moved);
+            }
+            if self.has_heartbeats {
+                return Err(self.stalled("and it sends something each second while the connection is good"));
             }
             let max_stuck = match (self.inspect().await?, direction) {
                 (StatementState::Running, _) => {

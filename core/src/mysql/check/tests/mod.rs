@@ -1,5 +1,6 @@
 //! The checks against real servers, each test with databases and accounts of its own.
 
+mod binary_log;
 mod rows;
 mod source;
 mod special;

@@ -1,0 +1,46 @@
+//! Reads the changes of a source from its binary log.
+//!
+//! The log is parsed here and not by `mysql_common::binlog`: its values lose what the codec keeps (the scale of a time, the
+//! lines of Base64), it copies each of them several times, it knows no event of MariaDB, and it trusts the metadata of a
+//! server.
+//!
+//! | file | verb |
+//! | --- | --- |
+//! | [`open_log`] | ask the server for its log from a position on |
+//! | [`change_stream`] | read the packets of the log as a stream of changes |
+//! | [`log_reader`] | turn events into changes, transaction by transaction |
+//! | [`log_place`] | keep the place in the log |
+//! | [`gtid_set`] | add to the GTIDs up to a place |
+//! | [`event`] | split a packet into header, body and checksum |
+//! | [`gtid_event`] [`query_event`] | parse what begins a transaction, and statements |
+//! | [`statement`] | decide what a statement does |
+//! | [`table_map`] [`column_type`] | match the columns of the log with those of the plan |
+//! | [`rows_event`] | write rows as text |
+//! | [`column_encoding`] | write a value as text; `temporal_text`, `decimal_text`, `address_text`, `json` some of them |
+//! | [`payload_reader`] [`compressed_value`] | decompress transactions, events and values |
+//! | [`byte_cursor`] | read bytes, never beyond their end |
+
+mod address_text;
+mod byte_cursor;
+mod change_stream;
+mod column_encoding;
+mod column_type;
+mod compressed_value;
+mod decimal_text;
+mod event;
+mod gtid_event;
+mod gtid_set;
+mod json;
+mod log_place;
+mod log_reader;
+mod open_log;
+mod payload_reader;
+mod query_event;
+mod rows_event;
+mod statement;
+mod table_map;
+mod temporal_text;
+#[cfg(test)]
+mod tests;
+
+pub(super) use change_stream::open_changes;
