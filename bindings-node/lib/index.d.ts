@@ -82,6 +82,8 @@ export interface EngineOptions {
   noConsistency?: boolean;
   /** Go on with a clone that was killed, by the same source, target and options. */
   resume?: boolean;
+  /** After the copy, apply every change of the source until the cut-over. */
+  follow?: boolean;
 }
 
 /** The engine's options, and those of this package. */
@@ -132,6 +134,8 @@ export class CloneJob implements AsyncIterable<Event> {
   cancel(): Promise<void>;
   /** Pauses the job: it reads nothing more, writes what it has read, and keeps its connections. */
   pause(): void;
+  /** Cuts over a job that follows: everything that the source has committed until now is applied, and the job ends. */
+  cutOver(): void;
   /** Lets the job go on, unless `maxLoad` or `maxLag` pauses it too. */
   unpause(): void;
   /** Whether `pause` pauses the job. */
@@ -574,8 +578,32 @@ export interface Report {
   seconds: number;
   /** What a resumed clone took over from an earlier run. */
   resumed: Resumption | null;
+  /** What was applied after the copy, with the option `follow`. */
+  followed: Followed | null;
   /** How many of these seconds the job was paused. */
   paused_seconds: number;
+}
+
+/** A place in a source's binary log. */
+export interface LogPosition {
+  server: string;
+  file: string;
+  offset: number;
+  gtids: string | null;
+}
+
+/** What was applied of a source's changes until the cut-over. */
+export interface Followed {
+  source: string;
+  target: string;
+  /** The position up to which the target has the source's changes. */
+  position: LogPosition;
+  /** The number of transactions that were applied, from the snapshot on. */
+  transactions: number;
+  rows: number;
+  fidelity: FidelityIssue[];
+  warnings: string[];
+  seconds: number;
 }
 
 export interface Verification {
@@ -606,7 +634,7 @@ export interface Comparison extends Verification {
 }
 
 export type LegName = 'clone' | 'export' | 'import' | 'verify';
-export type Phase = 'preflight' | 'snapshot' | 'tables' | 'rows' | 'indexes' | 'verify' | 'objects' | 'done' | 'cleanup';
+export type Phase = 'preflight' | 'snapshot' | 'tables' | 'rows' | 'indexes' | 'verify' | 'objects' | 'done' | 'following' | 'cleanup';
 
 /** An event of a running job. */
 export type Event =
@@ -621,6 +649,14 @@ export type Event =
       rate: number;
       /** Seconds. */
       elapsed: number; eta: number | null;
+    }
+  | {
+      event: 'following'; position: string; lag_seconds: number; transactions: number; rows: number;
+      rows_per_second: number;
+    }
+  | {
+      event: 'following'; position: string; lag_seconds: number; transactions: number; rows: number;
+      rows_per_second: number;
     }
   | { event: 'resumed'; message: string }
   | {

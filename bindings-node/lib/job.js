@@ -116,6 +116,11 @@ class CloneJob {
     this.#native.pause();
   }
 
+  /** Cuts over a job that follows its source. */
+  cutOver() {
+    this.#native.cutOver();
+  }
+
   /** Lets the job go on. */
   unpause() {
     this.#native.unpause();

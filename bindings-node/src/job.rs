@@ -139,6 +139,12 @@ impl Job {
         self.control.pause();
     }
 
+    /// Cuts over a job that follows.
+    #[napi]
+    pub fn cut_over(&self) {
+        self.control.cut_over();
+    }
+
     /// Lets the job go on.
     #[napi]
     pub fn unpause(&self) {

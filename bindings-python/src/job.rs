@@ -168,6 +168,11 @@ impl Job {
         self.0.control.pause();
     }
 
+    /// Cuts over a job that follows.
+    fn cut_over(&self) {
+        self.0.control.cut_over();
+    }
+
     /// Lets the job go on.
     fn unpause(&self) {
         self.0.control.unpause();

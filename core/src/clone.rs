@@ -1,8 +1,11 @@
 //! A clone job: its configuration and its three entry points `plan`, `run` and `verify`.
 
+mod changed_definitions;
 mod comparison;
+mod cut_over;
 mod ended_clone;
 mod execution;
+mod following;
 mod job_control;
 mod job_report;
 mod job_run;
@@ -22,9 +25,10 @@ pub use self::target_job::TargetJob;
 
 use self::job_run::JobRun;
 use self::preflight::PreflightResult;
+use crate::checkpoint::LogPlace;
 use crate::endpoint::{JobEndpoints, JobRequest, SinkEndpoint, SourceEndpoint};
 use crate::engine::PauseGate;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, EventEmitter};
 use crate::options::CloneOptions;
 use crate::report::{PlanReport, Report};
@@ -33,6 +37,7 @@ use crate::site::ExecutionSite;
 use crate::ssh::PromptCallback;
 use crate::verification::Comparison;
 
+use self::job_control::FollowControl;
 pub use self::job_control::JobControl;
 
 /// A clone of a database: source, target and options. A job does nothing before [`plan`](Self::plan),
@@ -52,6 +57,8 @@ pub struct CloneJob {
     events: EventEmitter,
     cancellation: CancellationToken,
     gate: PauseGate,
+    follow_control: FollowControl,
+    skipped_statement: Option<LogPlace>,
 }
 
 impl CloneJob {
@@ -72,6 +79,8 @@ impl CloneJob {
             events: EventEmitter::default(),
             cancellation: CancellationToken::new(),
             gate: PauseGate::default(),
+            follow_control: FollowControl::default(),
+            skipped_statement: None,
         }
     }
 
@@ -155,9 +164,22 @@ impl CloneJob {
         self
     }
 
-    /// Returns a handle that pauses the job and lets it go on, also while it runs.
+    /// Lets [`follow`](Self::follow) go on after the statement at this place of the source's log, `binlog.000012:1234`,
+    /// before which following has ended: it was run at the target by hand.
+    ///
+    /// # Errors
+    /// `Usage` for any other text.
+    pub fn skip_statement(mut self, place: &str) -> Result<Self> {
+        let parsed = place.rsplit_once(':').and_then(|(file, offset)| Some((file.to_owned(), offset.parse().ok()?)));
+        let wrong =
+            || Error::usage(format!("`{place}` is no place of a log: give FILE:OFFSET, as the error has named it"));
+        self.skipped_statement = Some(parsed.ok_or_else(wrong)?);
+        Ok(self)
+    }
+
+    /// Returns a handle that pauses the job and lets it go on, and that cuts over a clone that follows, also while it runs.
     pub fn control(&self) -> JobControl {
-        JobControl::new(self.gate.clone())
+        JobControl::new(self.gate.clone(), self.follow_control.clone())
     }
 
     /// Runs the preflight and plans the clone without writing anything.
@@ -173,7 +195,8 @@ impl CloneJob {
         Ok(PlanReport { source, target, plan, fidelity, findings })
     }
 
-    /// Makes the clone.
+    /// Makes the clone. With the option `follow`, then follows the source until the cut-over; a cancellation after the copy
+    /// keeps the clone, which [`follow`](Self::follow) takes up.
     ///
     /// # Errors
     /// After an error the job removes everything that it created, as far as the servers still answer; the message names
@@ -188,7 +211,12 @@ impl CloneJob {
                 false => job.clone_all().await,
             }
         };
-        let cloned = job.finish(job.until_cancelled(work).await).await?;
+        let copied = job.until_cancelled(work).await;
+        let cloned = match copied {
+            Ok(copied) if job.options.follow => job.follow_copy(copied).await,
+            copied => copied,
+        };
+        let cloned = job.finish(cloned).await?;
         let (report, refused) = job.report(cloned, started.elapsed().as_secs_f64());
         report.into_result(&refused)
     }
@@ -224,6 +252,7 @@ impl CloneJob {
             options: &self.options,
         })
         .await?;
-        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, self.gate))
+        Ok(JobRun::new(ends, self.options, self.selector, patterns, self.events, self.cancellation, self.gate)
+            .with_follow_control(self.follow_control, self.skipped_statement))
     }
 }

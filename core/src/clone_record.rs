@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::change::LogPosition;
+use crate::checkpoint::FollowRecord;
 use crate::plan::Plan;
 
 /// The state of a clone, as its target knows it.
@@ -19,6 +21,10 @@ pub enum CloneState {
     Running,
     /// It was killed.
     Dead,
+    /// It is complete, and a process applies the changes of its source.
+    Following,
+    /// It is complete, and no process applies the changes of its source now.
+    NotFollowing,
     /// It runs or was killed: an archive does not know which.
     Unfinished,
     /// The target's record of it cannot be used: it was edited, or is of another version.
@@ -33,6 +39,8 @@ impl fmt::Display for CloneState {
             Self::None => "none",
             Self::Running => "running",
             Self::Dead => "dead",
+            Self::Following => "following",
+            Self::NotFollowing => "not following",
             Self::Unfinished => "unfinished",
             Self::Damaged => "damaged",
             Self::Finished => "finished",
@@ -65,6 +73,8 @@ pub struct CloneRecord {
     pub tables: Vec<TableProgress>,
     /// The undo records of what the clone has created.
     pub undo_records: Vec<Value>,
+    /// What is applied of the source's changes, if the clone follows them.
+    pub following: Option<FollowRecord>,
 }
 
 /// How far a clone has come with one table.
@@ -121,6 +131,21 @@ pub struct TargetStatus {
     pub bytes_total: u64,
     /// The tables.
     pub tables: Vec<TableProgress>,
+    /// What is applied of the source's changes, if the clone follows them.
+    pub following: Option<FollowRecord>,
+}
+
+/// The result of `dbgraft cutover`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CutOverReport {
+    /// The target's URL, without secrets.
+    pub target: String,
+    /// The source's URL, without secrets.
+    pub source: String,
+    /// The position in the source's log up to which the target has its changes.
+    pub position: LogPosition,
+    /// The duration in seconds.
+    pub seconds: f64,
 }
 
 /// The result of `dbgraft abandon`.

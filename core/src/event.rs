@@ -30,6 +30,8 @@ pub enum Phase {
     Objects,
     /// The leg has ended.
     Done,
+    /// Applying the changes of the source.
+    Following,
     /// Removing the objects of an unfinished job.
     Cleanup,
 }
@@ -65,6 +67,21 @@ pub struct LegProgress {
     pub elapsed: f64,
     /// The estimated remaining seconds; `None` while the rate is 0.
     pub eta: Option<f64>,
+}
+
+/// The progress of following.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FollowProgress {
+    /// The position in the source's log up to which everything is applied: `binlog.000012:1234`.
+    pub position: String,
+    /// The seconds since the last applied commit at the source; 0 if everything is applied.
+    pub lag_seconds: f64,
+    /// The number of transactions that are applied, from the snapshot on.
+    pub transactions: u64,
+    /// The rows that this process has applied since its last connection.
+    pub rows: u64,
+    /// The rows applied per second.
+    pub rows_per_second: f64,
 }
 
 /// An event of a running job.
@@ -109,6 +126,8 @@ pub enum Event {
         #[serde(flatten)]
         amount: LegProgress,
     },
+    /// The progress of following; twice a second.
+    Following(FollowProgress),
     /// How a clone is resumed.
     Resumed {
         /// The case, in one line.

@@ -29,6 +29,8 @@ mod batch;
 mod bounded_file;
 mod catalog;
 mod change;
+mod change_applier;
+mod checkpoint;
 mod clone;
 mod clone_record;
 mod dial;
@@ -62,11 +64,13 @@ pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
 pub use change::{ChangeKind, LogEvent, LogPosition, RowChanges, RowImages};
+pub use change_applier::{ChangeApplier, ConflictKey, TargetTransaction};
+pub use checkpoint::{Checkpoint, CutOver, CutOverState, FollowRecord};
 pub use clone::{CloneJob, JobControl, TargetJob};
-pub use clone_record::{Abandoned, CloneRecord, CloneState, TableProgress, TargetStatus};
+pub use clone_record::{Abandoned, CloneRecord, CloneState, CutOverReport, TableProgress, TargetStatus};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
-pub use event::{Event, EventQueue, LegName, LegProgress, Phase};
+pub use event::{Event, EventQueue, FollowProgress, LegName, LegProgress, Phase};
 pub use fidelity::{FidelityIssue, Severity};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use options::{
@@ -77,7 +81,7 @@ pub use plan::{
     Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,
     SnapshotMethod, TablePlan,
 };
-pub use report::{Finding, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
+pub use report::{Finding, Followed, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{ReplicaLag, Sink, UndoRecorder};

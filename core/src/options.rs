@@ -106,6 +106,8 @@ pub struct CloneOptions {
     pub no_consistency: bool,
     /// Go on with a clone that was killed, by the same source, target and options.
     pub resume: bool,
+    /// After the copy, apply every change of the source until the cut-over.
+    pub follow: bool,
 }
 
 impl Default for CloneOptions {
@@ -147,6 +149,7 @@ impl Default for CloneOptions {
             lock_guard: 2,
             no_consistency: false,
             resume: false,
+            follow: false,
         }
     }
 }
@@ -188,6 +191,26 @@ impl CloneOptions {
             (
                 self.list_rows && self.verify == Verify::None,
                 "--list-rows lists the rows of a comparison: add --verify checksum",
+            ),
+            (
+                self.follow && (self.schema_only || self.data_only),
+                "--follow needs a whole clone: give it without --schema-only and --data-only",
+            ),
+            (
+                self.follow && !self.filters.is_empty(),
+                "--where does not say which later changes belong to the clone: give it without --follow",
+            ),
+            (
+                self.follow && self.no_consistency,
+                "--follow begins at the moment of the snapshot, and --no-consistency takes none: give one of them",
+            ),
+            (
+                self.follow && self.if_exists == IfExists::Truncate,
+                "--follow makes its tables: use --if-exists drop in the place of --if-exists truncate",
+            ),
+            (
+                self.follow && self.all_or_nothing,
+                "--all-or-nothing would remove a clone that has followed for long: give it without --follow",
             ),
             (self.threads == 0, "--threads must be at least 1"),
             (self.threads > 256, "--threads must be at most 256"),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Database, ObjectRef, Server};
+use crate::change::LogPosition;
 use crate::error::{Error, ErrorKind};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::plan::{OmittedObject, Plan, Position};
@@ -169,6 +170,30 @@ pub struct Report {
     /// What a resumed clone took over from an earlier run.
     #[serde(default)]
     pub resumed: Option<Resumption>,
+    /// What was applied after the copy, with the option `follow`.
+    #[serde(default)]
+    pub followed: Option<Followed>,
+}
+
+/// What was applied of a source's changes until the cut-over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Followed {
+    /// The source's URL, without secrets.
+    pub source: String,
+    /// The target's URL, without secrets.
+    pub target: String,
+    /// The position in the source's log up to which the target has its changes.
+    pub position: LogPosition,
+    /// The number of transactions that were applied, from the snapshot on.
+    pub transactions: u64,
+    /// The number of rows that this process has applied.
+    pub rows: u64,
+    /// The differences of triggers and events.
+    pub fidelity: Vec<FidelityIssue>,
+    /// Warnings.
+    pub warnings: Vec<String>,
+    /// The duration in seconds.
+    pub seconds: f64,
 }
 
 /// How a clone was resumed.

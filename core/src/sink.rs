@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::change_applier::ChangeApplier;
+use crate::checkpoint::CutOver;
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -135,6 +137,36 @@ pub trait Sink: Send + Sync {
 
     /// Adds foreign keys, views, routines, triggers and events after all rows. Returns notes for the report.
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
+
+    /// Returns what applies the changes of the plan's source, after [`finish`](Self::finish) of a job with the option
+    /// `follow`, or in a later process. It shares the sink's connections and locks.
+    ///
+    /// # Errors
+    /// `Unsupported` where a sink cannot apply changes, which is the default.
+    async fn change_applier(&self, _plan: &Plan) -> Result<Arc<dyn ChangeApplier>> {
+        Err(Error::new(ErrorKind::Unsupported, "this target cannot apply changes: it cannot follow"))
+    }
+
+    /// Whether [`change_applier`](Self::change_applier) works. Where it does not, a clone that follows is refused.
+    fn applies_changes(&self) -> bool {
+        false
+    }
+
+    /// Asks the process that follows for the cut-over, or withdraws the request. Returns false if there was no request to
+    /// withdraw: the cut-over has begun.
+    async fn request_cut_over(&self, _job: &str, _is_withdrawn: bool) -> Result<bool> {
+        Err(Error::new(ErrorKind::Unsupported, "this target cannot apply changes: it cannot follow"))
+    }
+
+    /// Reads how far the cut-over of a job is; `None` without one, and after its end.
+    async fn read_cut_over(&self, _job: &str) -> Result<Option<CutOver>> {
+        Ok(None)
+    }
+
+    /// Records that the requester has read the end of the cut-over.
+    async fn acknowledge_cut_over(&self, _job: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Forgets the job, after [`finish`](Self::finish) and after the removal of a staging archive: from here on the clone
     /// is complete. The engine calls it again after a retryable error.

@@ -121,6 +121,14 @@ class BlockingJob(Generic[T]):
         if self._native is not None:
             self._native.pause()
 
+    def cut_over(self) -> None:
+        """Cut over a job that follows: everything that the source has committed until now is applied, and the job ends.
+
+        Has no effect before the job runs.
+        """
+        if self._native is not None:
+            self._native.cut_over()
+
     def unpause(self) -> None:
         """Let the job go on, unless `max_load` or `max_lag` pauses it too."""
         self._is_paused = False

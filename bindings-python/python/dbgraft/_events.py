@@ -64,6 +64,20 @@ class ProgressEvent(Event):
 
 
 @dataclass(frozen=True)
+class FollowingEvent(Event):
+    """The progress of following; twice a second."""
+
+    position: str
+    """The position in the source's log up to which everything is applied: `binlog.000012:1234`."""
+    lag_seconds: float
+    """The seconds since the last applied commit at the source; 0 if everything is applied."""
+    transactions: int
+    """The number of transactions that are applied, from the snapshot on."""
+    rows: int
+    rows_per_second: float
+
+
+@dataclass(frozen=True)
 class ResumedEvent(Event):
     """How a clone is resumed."""
 
@@ -100,6 +114,7 @@ _EVENTS: dict[str, type[Event]] = {
     "started": StartedEvent,
     "finished": FinishedEvent,
     "progress": ProgressEvent,
+    "following": FollowingEvent,
     "resumed": ResumedEvent,
     "paused": PausedEvent,
     "unpaused": UnpausedEvent,

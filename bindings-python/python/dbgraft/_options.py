@@ -52,6 +52,7 @@ class Options(TypedDict, total=False):
     lock_guard: Union[int, str]
     no_consistency: bool
     resume: bool
+    follow: bool
 
 
 def options_to_json(options: Mapping[str, Any]) -> str:

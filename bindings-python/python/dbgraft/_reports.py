@@ -137,6 +137,32 @@ class Resumption(JsonValue):
 
 
 @dataclass(frozen=True)
+class LogPosition(JsonValue):
+    """A place in a source's binary log."""
+
+    server: str
+    file: str
+    offset: int
+    gtids: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Followed(JsonValue):
+    """What was applied of a source's changes until the cut-over."""
+
+    source: str
+    target: str
+    position: LogPosition
+    """The position up to which the target has the source's changes."""
+    transactions: int
+    """The number of transactions that were applied, from the snapshot on."""
+    rows: int
+    fidelity: tuple[FidelityIssue, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Report(JsonValue):
     """The result of a clone."""
 
@@ -158,6 +184,8 @@ class Report(JsonValue):
     verified: Optional[Verification] = None
     resumed: Optional[Resumption] = None
     """What a resumed clone took over from an earlier run."""
+    followed: Optional[Followed] = None
+    """What was applied after the copy, with the option `follow`."""
     paused_seconds: float = 0.0
     """How many of these seconds the job was paused."""
 

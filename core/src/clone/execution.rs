@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use super::following::check_position;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
 use crate::clone_record::{CloneRecord, CloneState};
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::event::{Event, Phase};
 use crate::fidelity::Severity;
 use crate::plan::{JobDescription, Plan};
-use crate::report::{self, Finding, Resumption};
+use crate::report::{self, Finding, Followed, Resumption};
 
 impl JobRun {
     /// Runs the preflight and plans the clone.
@@ -42,11 +43,14 @@ impl JobRun {
         self.remove_stale_staging().await?;
         self.emit_phase(Phase::Snapshot);
         let mut plan = self.with_retries("taking the snapshot", || self.ends.source.snapshot(&selection)).await?;
+        if self.options.follow {
+            check_position(&plan)?;
+        }
         plan.job = self.describe_job(&preflight);
         let plan = Arc::new(plan);
         self.set_needs_cleanup(true);
         let outcome = self.throttle.run(Box::pin(self.run_legs(&plan))).await?;
-        Ok(Cloned { plan, outcome, preflight, resumption: None })
+        Ok(Cloned { plan, outcome, preflight, resumption: None, followed: None })
     }
 
     /// Removes the staging archive of a killed clone whose place this one takes: its journal alone names it.
@@ -97,4 +101,6 @@ pub(super) struct Cloned {
     pub(super) preflight: PreflightResult,
     /// What a resumed clone took over; `None` for one that was made in one run.
     pub(super) resumption: Option<Resumption>,
+    /// What was applied after the copy.
+    pub(super) followed: Option<Followed>,
 }

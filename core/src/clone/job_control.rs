@@ -1,6 +1,18 @@
-//! A handle that pauses a running job.
+//! A handle that pauses a running job, and cuts it over.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::engine::{PauseCause, PauseGate};
+use crate::event::FollowProgress;
+
+/// What the handle of a job shares with its follower.
+#[derive(Clone, Default)]
+pub(super) struct FollowControl {
+    pub(super) cut_over: Arc<watch::Sender<bool>>,
+    pub(super) progress: Arc<watch::Sender<Option<FollowProgress>>>,
+}
 
 /// Pauses a job and lets it go on, from any thread, before and while it runs.
 ///
@@ -19,25 +31,39 @@ use crate::engine::{PauseCause, PauseGate};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct JobControl(PauseGate);
+pub struct JobControl {
+    gate: PauseGate,
+    follow: FollowControl,
+}
 
 impl JobControl {
-    pub(super) fn new(gate: PauseGate) -> Self {
-        Self(gate)
+    pub(super) fn new(gate: PauseGate, follow: FollowControl) -> Self {
+        Self { gate, follow }
+    }
+
+    /// Cuts over a clone that follows: the job applies everything that the source has committed until now, makes triggers and
+    /// events, and ends. During the copy, the cut-over comes as soon as everything is applied.
+    pub fn cut_over(&self) {
+        self.follow.cut_over.send_replace(true);
+    }
+
+    /// The progress of following; `None` before it begins.
+    pub fn follow_progress(&self) -> Option<FollowProgress> {
+        self.follow.progress.borrow().clone()
     }
 
     /// Pauses the job. Pausing a paused job has no effect.
     pub fn pause(&self) {
-        self.0.close(PauseCause::User, "user");
+        self.gate.close(PauseCause::User, "user");
     }
 
     /// Lets the job go on, unless `max_load` or `max_lag` pauses it too.
     pub fn unpause(&self) {
-        self.0.open(PauseCause::User);
+        self.gate.open(PauseCause::User);
     }
 
     /// Whether [`pause`](Self::pause) pauses the job.
     pub fn is_paused(&self) -> bool {
-        self.0.is_closed_by(PauseCause::User)
+        self.gate.is_closed_by(PauseCause::User)
     }
 }

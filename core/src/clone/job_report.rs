@@ -21,7 +21,8 @@ impl JobRun {
 
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
     pub(super) fn report(&self, cloned: Cloned, seconds: f64) -> (Report, Vec<FidelityIssue>) {
-        let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption } = cloned;
+        let Cloned { plan, outcome, preflight: PreflightResult { findings, mut fidelity }, resumption, followed } =
+            cloned;
         let mut objects: Vec<ObjectReport> = Vec::new();
         for (table, totals) in plan.tables.iter().zip(&outcome.tables) {
             let TableTotals { rows, bytes, seconds } = *totals;
@@ -70,6 +71,7 @@ impl JobRun {
             warnings,
             seconds,
             resumed: resumption,
+            followed,
             paused_seconds: self.throttle.paused_seconds(),
         };
         (report, refused)

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::job_control::FollowControl;
 use super::throttle::Throttle;
+use crate::checkpoint::LogPlace;
 use crate::clone_record::{CloneState, TableProgress};
 use crate::endpoint::{JobEndpoints, StagingArchive};
 use crate::engine::PauseGate;
@@ -25,10 +27,13 @@ pub(super) struct JobRun {
     pub(super) selector: Option<Box<dyn ObjectSelector>>,
     pub(super) patterns: Option<PatternSelector>,
     pub(super) events: EventEmitter,
-    cancellation: CancellationToken,
+    pub(super) cancellation: CancellationToken,
     /// The staging archive of the clone that is resumed.
     pub(super) recorded_staging: OnceLock<StagingArchive>,
     pub(super) throttle: Throttle,
+    pub(super) follow_control: FollowControl,
+    /// The place of the statement that was run at the target by hand.
+    pub(super) skipped_statement: Option<LogPlace>,
     /// Whether the job may have created something that an error must clean up.
     needs_cleanup: AtomicBool,
 }
@@ -57,8 +62,15 @@ impl JobRun {
             cancellation,
             recorded_staging,
             throttle,
+            follow_control: FollowControl::default(),
+            skipped_statement: None,
             needs_cleanup,
         }
+    }
+
+    /// Shares the control of the follower with the job's handle.
+    pub(super) fn with_follow_control(self, follow_control: FollowControl, skipped: Option<LogPlace>) -> Self {
+        Self { follow_control, skipped_statement: skipped, ..self }
     }
 
     /// Runs `work` until it ends or the job is cancelled.

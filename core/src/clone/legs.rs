@@ -28,8 +28,16 @@ impl JobRun {
             }
             Some(stage) => self.run_through_archive(stage, plan).await?,
         };
-        self.ends.sink.conclude().await?;
+        self.conclude().await?;
         Ok(outcome)
+    }
+
+    /// Forgets the job, unless the clone follows its source.
+    pub(super) async fn conclude(&self) -> Result<()> {
+        match self.options.follow {
+            true => Ok(()),
+            false => self.ends.sink.conclude().await,
+        }
     }
 
     /// Runs two legs through an archive, and removes the archive unless `--keep-archive` is set.

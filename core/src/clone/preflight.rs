@@ -57,6 +57,9 @@ impl JobRun {
         if self.options.verify != Verify::None && !self.ends.sink.reads_back() {
             findings.push(Finding::error("this target cannot be read back: omit --verify"));
         }
+        if self.options.follow {
+            findings.extend(self.check_following(selection.tables.iter().any(|table| table.filter.is_some())).await);
+        }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(PreflightResult { findings, fidelity })
     }

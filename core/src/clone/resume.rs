@@ -41,7 +41,7 @@ impl JobRun {
             _ => self.run_missing_leg(&plan, staged_source).await?,
         };
         let resumption = Some(resumption(case, started, &plan, &outcome));
-        Ok(Cloned { plan, outcome, preflight, resumption })
+        Ok(Cloned { plan, outcome, preflight, resumption, followed: None })
     }
 
     /// Runs the leg that writes what is missing, and removes the staging archive.
@@ -60,7 +60,7 @@ impl JobRun {
         {
             stage.remove().await?;
         }
-        self.ends.sink.conclude().await?;
+        self.conclude().await?;
         Ok(outcome)
     }
 
@@ -224,6 +224,11 @@ fn usable_plan(left: &CloneRecord, target: &str) -> Result<Plan> {
             let damage = left.damage.as_deref().unwrap_or_default();
             return refused(format!(
                 "the clone into {target} cannot be resumed: {damage}: start again with --if-exists drop"
+            ));
+        }
+        CloneState::Following | CloneState::NotFollowing => {
+            return refused(format!(
+                "the clone into {target} is complete and follows its source: go on by `dbgraft follow`"
             ));
         }
         // Whether an export runs is not known: who asks for a resume says that it does not.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use secrecy::SecretString;
 
 use super::ended_clone::read_ended_clone;
+use crate::checkpoint::{Checkpoint, FollowRecord};
 use crate::clone_record::{Abandoned, CloneRecord, CloneState, TargetStatus};
 use crate::endpoint::{SinkEndpoint, StagingArchive, TargetEndpoint, TargetRequest};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +91,7 @@ impl TargetJob {
         abandoned
     }
 
-    async fn open(self) -> Result<TargetEndpoint> {
+    pub(super) async fn open(self) -> Result<TargetEndpoint> {
         let Self { target, password, archive_passphrase, site, prompt: ask, options } = self;
         let options = &options;
         TargetEndpoint::open(TargetRequest { target, password, archive_passphrase, site, ask, options }).await
@@ -116,6 +117,17 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
             "a clone was killed: go on with it by `dbgraft clone … --resume`, or undo it by `dbgraft abandon`"
                 .to_owned()
         }
+        CloneState::Following => match &record.following {
+            Some(following) => format!("complete, and a process follows the source: {}", lag(following)),
+            None => "complete, and a process follows the source".to_owned(),
+        },
+        CloneState::NotFollowing => match &record.following {
+            Some(following) if following.is_cutting_over => {
+                "the cut-over has begun, and its process has ended: end it by `dbgraft follow`".to_owned()
+            }
+            _ => "complete, and no process follows the source now: go on by `dbgraft follow`, or undo it by `dbgraft abandon`"
+                .to_owned(),
+        },
         CloneState::Unfinished => {
             let age = last_write_age.map(|age| format!(", but its newest object is {age} s old")).unwrap_or_default();
             format!("an archive that is being written, or whose export was killed: an archive does not know which{age}")
@@ -142,6 +154,16 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
         rows_total: plan.map_or(0, |plan| plan.rows_estimate()),
         bytes_total: plan.map_or(0, |plan| plan.bytes_estimate()),
         tables: record.tables,
+        following: record.following,
+    }
+}
+
+/// Describes how far a target is behind.
+fn lag(following: &FollowRecord) -> String {
+    let Checkpoint { applied, lag_ms, .. } = &following.checkpoint;
+    match lag_ms {
+        0 => format!("everything up to {} is applied", applied.describe()),
+        lag => format!("{:.1} s behind, at {}", *lag as f64 / 1e3, applied.describe()),
     }
 }
 
@@ -151,7 +173,7 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     let read = || read_ended_clone(&*target.sink);
     let record = RetryPolicy::before_first_row().run(read, |_| ()).await?.unwrap_or_default();
     match record.state {
-        CloneState::Dead | CloneState::Unfinished => {}
+        CloneState::Dead | CloneState::Unfinished | CloneState::NotFollowing => {}
         CloneState::None => {
             let message = match record.undo_records.is_empty() {
                 true => "no clone is under way, and nothing was removed",
@@ -161,7 +183,7 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
             target.sink.abort().await?;
             return Ok(Abandoned { target: name.clone(), message: message.to_owned(), ..Abandoned::default() });
         }
-        CloneState::Running => {
+        CloneState::Running | CloneState::Following => {
             let holder = record.holder.unwrap_or_default();
             return Err(refused(&format!("the clone runs, over connection {holder} of the server: end it first")));
         }

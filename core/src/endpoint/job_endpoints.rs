@@ -94,6 +94,11 @@ impl JobEndpoints {
         futures::future::try_join_all(self.agents.iter().map(|agent| agent.connect())).await.map(drop)
     }
 
+    /// Whether an end is at an agent.
+    pub(crate) fn uses_agents(&self) -> bool {
+        !self.agents.is_empty()
+    }
+
     /// Shuts the agents down after the job.
     pub(crate) async fn shutdown(&self) {
         futures::future::join_all(self.agents.iter().map(|agent| agent.shutdown())).await;

@@ -19,7 +19,7 @@ use crate::report::Note;
 use crate::retry::RetryPolicy;
 
 /// The options that decide what is cloned, and how it looks at the target.
-const DECIDING_OPTIONS: [&str; 14] = [
+const DECIDING_OPTIONS: [&str; 15] = [
     "via",
     "include",
     "exclude",
@@ -34,6 +34,7 @@ const DECIDING_OPTIONS: [&str; 14] = [
     "definer",
     "on_unsupported",
     "skip_binlog",
+    "follow",
 ];
 
 impl TargetDatabase {

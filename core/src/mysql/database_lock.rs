@@ -22,7 +22,7 @@ const MAX_TRIES: usize = 5;
 /// The lock of a database. Dropping it releases the lock.
 pub(super) struct DatabaseLock {
     shared: Arc<LockState>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
 }
 
 struct LockState {
@@ -58,7 +58,7 @@ impl DatabaseLock {
         });
         let mut task = JoinSet::new();
         task.spawn(shared.clone().keep());
-        Ok(Self { shared, _task: task })
+        Ok(Self { shared, task })
     }
 
     /// Sets the token that the journal must have when the lock is taken again.
@@ -71,6 +71,12 @@ impl DatabaseLock {
     pub(super) async fn was_lost(&self) -> bool {
         let mut conn = self.shared.conn.lock().await;
         self.shared.was_lost.load(Ordering::Relaxed) || conn.exec("DO 1").await.is_err()
+    }
+
+    /// Returns the connection that holds the lock, which nobody keeps any more.
+    pub(super) async fn into_connection(mut self) -> Option<Conn> {
+        self.task.shutdown().await;
+        Arc::into_inner(self.shared).map(|state| state.conn.into_inner())
     }
 
     /// # Errors

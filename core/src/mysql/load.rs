@@ -20,6 +20,8 @@ pub(super) struct LoadOptions {
     /// Accepts warnings. Only for rows that are known to fit, so that the warnings come from expressions that the server
     /// computes.
     pub(super) lenient: bool,
+    /// Loads by INSERT, also where LOAD DATA works: for few rows.
+    pub(super) by_insert: bool,
     /// The session settings on which generated columns depend.
     pub(super) settings: SessionSettings,
 }
@@ -91,7 +93,7 @@ fn count_error_values(table: &Table, batch: &Batch) -> u64 {
 }
 
 /// Parses the numbers in `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
-fn parse_counts(info: &str) -> Vec<u64> {
+pub(super) fn parse_counts(info: &str) -> Vec<u64> {
     info.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
 
@@ -143,7 +145,7 @@ fn is_auto_increment(table: &Table, name: &str) -> bool {
 /// Fails unless all warnings are those of ENUM error values that were read from the source, one for each.
 ///
 /// The server may not store the text of every warning, but it counts them all.
-async fn check_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u64) -> Result<()> {
+pub(super) async fn check_warnings(conn: &mut Conn, table: &Table, count: u64, expected: u64) -> Result<()> {
     if count == 0 && expected == 0 {
         return Ok(());
     }
@@ -237,22 +239,27 @@ fn push_row<'a>(
         if index > 0 {
             sql.push(b',');
         }
-        wrong += u64::from(field == ERROR_VALUE && column::warns_of_error_value(column));
-        match (field, options.load_expression(column, "\0")) {
-            (Field::Null, _) => sql.extend_from_slice(b"NULL"),
-            (Field::Escaped(text), None) => push_literal(sql, text),
-            (Field::Escaped(text), Some(expression)) => {
-                for (index, part) in expression.split('\0').enumerate() {
-                    if index > 0 {
-                        push_literal(sql, text);
-                    }
-                    sql.extend_from_slice(part.as_bytes());
-                }
-            }
-        }
+        wrong += push_value(sql, column, field, options);
     }
     sql.push(b')');
     wrong
+}
+
+/// Adds the expression of a field's value. Returns 1 for an ENUM's error value, otherwise 0.
+pub(super) fn push_value(sql: &mut Vec<u8>, column: &Column, field: Field<'_>, options: &LoadOptions) -> u64 {
+    match (field, options.load_expression(column, "\0")) {
+        (Field::Null, _) => sql.extend_from_slice(b"NULL"),
+        (Field::Escaped(text), None) => push_literal(sql, text),
+        (Field::Escaped(text), Some(expression)) => {
+            for (index, part) in expression.split('\0').enumerate() {
+                if index > 0 {
+                    push_literal(sql, text);
+                }
+                sql.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    u64::from(field == ERROR_VALUE && column::warns_of_error_value(column))
 }
 
 /// Adds a string literal. It has the escapes of LOAD DATA, and needs escaped quotes as well.

@@ -1,5 +1,6 @@
 //! Servers of the MySQL family as sources and sinks.
 
+mod apply;
 mod begin;
 mod binlog;
 mod capability;

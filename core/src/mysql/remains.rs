@@ -7,6 +7,7 @@ use super::target::TargetDatabase;
 use super::undo_log::{created_records, first_records};
 use super::write::is_transactional;
 use super::{generated, preflight_remains, session};
+use crate::checkpoint::{Checkpoint, CutOverState, FollowRecord};
 use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::Result;
 use crate::plan::TablePlan;
@@ -80,7 +81,12 @@ impl TargetDatabase {
         undo_records.append(&mut contents.items);
         undo_records.append(&mut preflights);
         let job = contents.description.take();
+        let checkpoint = Checkpoint::join(std::mem::take(&mut contents.appliers));
+        let is_cutting_over = contents.cut_over.is_some_and(|cut_over| cut_over.state != CutOverState::Requested);
+        let following = checkpoint.map(|checkpoint| FollowRecord { checkpoint, is_cutting_over });
         let state = match (&holder, &contents.damage) {
+            (Some(_), None) if following.is_some() => CloneState::Following,
+            (None, None) if following.is_some() => CloneState::NotFollowing,
             (Some(_), _) => CloneState::Running,
             (None, Some(_)) => CloneState::Damaged,
             (None, None) => CloneState::Dead,
@@ -92,6 +98,7 @@ impl TargetDatabase {
             damage: contents.damage,
             tables,
             undo_records,
+            following,
             ..match job {
                 None => CloneRecord::default(),
                 Some(job) => CloneRecord {

@@ -9,6 +9,8 @@ use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::CloneOptions;
 
+const UNKNOWN_VARIABLE: u16 = 1193;
+
 /// The settings of every session. The timeouts allow a reader to wait for a slow target, a loader for a slow source, and
 /// both for the end of a pause of up to a week.
 const COMMON_SETTINGS: &str = "autocommit = 1, time_zone = '+00:00', net_read_timeout = 604800, net_write_timeout = 604800, \
@@ -109,6 +111,27 @@ pub(super) async fn open_writer(address: &ServerAddress, options: &CloneOptions)
     if options.skip_binlog {
         conn.exec("SET SESSION sql_log_bin = 0").await?;
     }
+    Ok(conn)
+}
+
+/// Opens a session that applies changes. Each of its statements is part of a transaction.
+pub(super) async fn open_applier(address: &ServerAddress, options: &CloneOptions) -> Result<Conn> {
+    let mut conn = open_writer(address, options).await?;
+    if conn.server.flavor == Flavor::MariaDb {
+        // The source may hold rows that are older than a check.
+        conn.try_set_each(&["check_constraint_checks = 0"]).await?;
+    }
+    // Without locks on gaps, appliers of different rows do not wait for each other. A log of statements does not allow it.
+    let format = conn.row("SELECT @@GLOBAL.log_bin = 0 OR @@SESSION.binlog_format = 'ROW'").await;
+    let has_rows = match format {
+        // Later releases log rows only.
+        Err(error) if error.code() == Some(UNKNOWN_VARIABLE) => true,
+        format => format?.is_some_and(|row| row.number(0) == 1),
+    };
+    if has_rows {
+        conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+    }
+    conn.exec("SET SESSION autocommit = 0").await?;
     Ok(conn)
 }
 

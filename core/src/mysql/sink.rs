@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
+use super::apply::{MySqlApplier, is_active};
 use super::catalog_comparison::CatalogComparison;
 use super::connect::{Conn, ServerAddress};
 use super::ddl::quote_name;
 use super::existing_objects::ExistingObjects;
 use super::generated;
+use super::journal;
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::replica_lag::ReplicaMonitor;
 use super::server_load::LoadMonitor;
@@ -22,6 +25,8 @@ use super::write::is_transactional;
 use super::{check, chunk_query, create_events, create_objects, introspect, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
+use crate::change_applier::ChangeApplier;
+use crate::checkpoint::CutOver;
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,7 +44,7 @@ const READ_BACK_MEMORY: u64 = 16 << 20;
 
 /// Writes into one database of a server.
 pub(crate) struct MySqlSink {
-    target: TargetDatabase,
+    target: Arc<TargetDatabase>,
     /// Connections that read rows of the target.
     readers: ReaderPool,
     load: LoadMonitor,
@@ -51,7 +56,7 @@ impl MySqlSink {
     pub(crate) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         Self {
             replica: address.replica.as_deref().cloned().map(ReplicaMonitor::new),
-            target: TargetDatabase::new(address, options),
+            target: Arc::new(TargetDatabase::new(address, options)),
             readers: ReaderPool::with_limit(options.threads),
             load: LoadMonitor::default(),
         }
@@ -98,6 +103,11 @@ impl MySqlSink {
         if plan.tables.iter().any(|table| table.position.is_some()) {
             notes.extend(self.target.check_foreign_keys(conn).await?);
         }
+        // Triggers would fire for each change that is applied.
+        let waits = |definition: &Definition| self.target.options.follow && is_active(definition.object.kind);
+        let made =
+            Plan { definitions: plan.definitions.iter().filter(|d| !waits(d)).cloned().collect(), ..plan.clone() };
+        let plan = &made;
         let later: Vec<Definition> =
             plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
         let database = &self.target.address.database;
@@ -317,6 +327,32 @@ impl Sink for MySqlSink {
         notes.splice(..0, std::mem::take(&mut state.notes));
         self.target.undo_log.clear();
         Ok(notes)
+    }
+
+    fn applies_changes(&self) -> bool {
+        true
+    }
+
+    async fn change_applier(&self, plan: &Plan) -> Result<Arc<dyn ChangeApplier>> {
+        Ok(Arc::new(MySqlApplier::new(self.target.clone(), plan).await?))
+    }
+
+    async fn request_cut_over(&self, job: &str, is_withdrawn: bool) -> Result<bool> {
+        let (mut conn, database) = (session::open_control(&self.target.address).await?, &self.target.address.database);
+        match is_withdrawn {
+            true => journal::withdraw_cut_over(&mut conn, database).await,
+            false => journal::request_cut_over(&mut conn, database, job).await.map(|()| true),
+        }
+    }
+
+    async fn read_cut_over(&self, job: &str) -> Result<Option<CutOver>> {
+        let mut conn = session::open_control(&self.target.address).await?;
+        journal::read_cut_over(&mut conn, &self.target.address.database, job).await
+    }
+
+    async fn acknowledge_cut_over(&self, job: &str) -> Result<()> {
+        let mut conn = session::open_control(&self.target.address).await?;
+        journal::acknowledge_cut_over(&mut conn, &self.target.address.database, job).await
     }
 
     async fn conclude(&self) -> Result<()> {

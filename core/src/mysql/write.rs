@@ -158,7 +158,8 @@ impl TargetDatabase {
                 self.load_with_search(conn, table, group, candidates).await?;
                 continue;
             }
-            let options = LoadOptions { lenient: mode == WriteMode::Lenient, settings: group.settings.clone() };
+            let lenient = mode == WriteMode::Lenient;
+            let options = LoadOptions { lenient, settings: group.settings.clone(), ..LoadOptions::default() };
             self.load_rows(conn, table, &group.batch, &options).await?;
         }
         Ok(())
@@ -182,7 +183,10 @@ impl TargetDatabase {
             for index in 0..tried {
                 conn.exec("SAVEPOINT dbgraft_part").await?;
                 let Some(settings) = candidates.get(index).cloned() else { break };
-                match self.load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings }).await {
+                match self
+                    .load_rows(conn, table, &batch, &LoadOptions { lenient: true, settings, ..LoadOptions::default() })
+                    .await
+                {
                     Err(error) if is_rule_violation(&error) => {
                         conn.exec("ROLLBACK TO SAVEPOINT dbgraft_part").await?;
                         refusal = refusal.or(Some(error));
@@ -206,7 +210,14 @@ impl TargetDatabase {
         Ok(())
     }
 
-    async fn load_rows(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch, options: &LoadOptions) -> Result<()> {
+    /// Loads rows in the current transaction.
+    pub(super) async fn load_rows(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        batch: &Batch,
+        options: &LoadOptions,
+    ) -> Result<()> {
         let database = &self.address.database;
         let (can_load_data, max_allowed_packet) = {
             let state = self.state();
@@ -220,7 +231,7 @@ impl TargetDatabase {
         let encoded =
             negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
         let (batch, lost) = encoded.as_ref().map_or((batch, None), |(encoded, lost)| (encoded, Some(lost)));
-        let put = match can_load_data && column::supports_load_data(table) {
+        let put = match can_load_data && !options.by_insert && column::supports_load_data(table) {
             true => load::load_data(conn, database, table, batch, options).await,
             false => load::insert_rows(conn, database, table, batch, max_allowed_packet, options).await,
         };

@@ -25,6 +25,8 @@ mod encrypted_archives;
 #[cfg(feature = "cli")]
 mod encrypted_remains;
 mod examples;
+mod follow;
+mod follow_custom;
 mod if_exists;
 mod keys;
 mod launch;

@@ -23,7 +23,9 @@ async fn an_empty_database_and_empty_tables() {
 #[test]
 fn a_thousand_tables() {
     on_each_flavor(async |flavor| {
-        let tables: String = (0..1000)
+        // A thousand on one family are enough to find what grows with their number.
+        let count: u32 = if flavor == Flavor::MariaDb { 1000 } else { 250 };
+        let tables: String = (0..count)
             .map(|n| match n % 10 {
                 0 => format!("CREATE TABLE t{n} (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t{n} VALUES (1, 'a'), (2, 'b');"),
                 _ => format!("CREATE TABLE t{n} (id INT PRIMARY KEY);"),
@@ -31,7 +33,7 @@ fn a_thousand_tables() {
             .collect();
         let bench = Bench::new(flavor, &tables);
         let report = bench.clone(CloneOptions::default()).await.unwrap();
-        assert_eq!((report.objects.len(), report.rows), (count, count as u64 / 5));
+        assert_eq!((report.objects.len(), report.rows), (count as usize, u64::from(count) / 5));
         let names =
             "SELECT COUNT(*), SUM(CRC32(TABLE_NAME)) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
         assert_eq!(bench.source(names), bench.target(names));

@@ -8,7 +8,7 @@ mod tests;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use dbgraft::Verify;
+use dbgraft::{Definer, Verify};
 
 pub(crate) use self::clone_args::CloneArgs;
 pub(crate) use self::common_args::{CommonArgs, ProgressMode};
@@ -48,7 +48,34 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HOW", default_value = "checksum", help_heading = HOW, value_parser = comparison())]
         verify: Verify,
     },
-    /// Show how far the clone into TARGET is: running, or killed, of what, since when
+    /// Apply the changes of SOURCE to TARGET, which `dbgraft clone --follow` has made, until `dbgraft cutover`
+    #[command(after_long_help = ENDPOINTS)]
+    Follow {
+        #[command(flatten)]
+        common: Box<CommonArgs>,
+        /// The definer of triggers and events, as at the clone: strip, keep or USER@HOST
+        #[arg(long, default_value = "strip", help_heading = HOW)]
+        definer: Definer,
+        /// Do not write the target's binary log, as at the clone
+        #[arg(long, help_heading = HOW)]
+        skip_binlog: bool,
+        /// Go on after the statement at this place of the log, which was run at the target by hand
+        #[arg(long, value_name = "FILE:OFFSET", help_heading = HOW)]
+        skip_ddl: Option<String>,
+    },
+    /// Let the process that follows into TARGET apply what the source has committed, make triggers and events, and end
+    #[command(name = "cutover", after_long_help = ENDPOINTS)]
+    CutOver {
+        #[command(flatten)]
+        target: Box<TargetArgs>,
+        /// Refuse if the target is further behind: 5s, 1m
+        #[arg(long, value_name = "SECONDS", help_heading = HOW, value_parser = dbgraft::parse_seconds)]
+        max_lag: Option<u64>,
+        /// Withdraw the request if the rest is not applied in this time
+        #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = HOW, value_parser = dbgraft::parse_seconds)]
+        timeout: u64,
+    },
+    /// Show how far the clone into TARGET is: running, killed or following, of what, since when
     #[command(after_long_help = ENDPOINTS)]
     Status {
         #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use dbgraft::{ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
+use dbgraft::{Followed, ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
 
 use crate::{sections, text};
 
@@ -35,6 +35,7 @@ pub(crate) fn render(report: &Report) -> String {
         ("verified", report.verified.as_ref().map(sections::verified).unwrap_or_default()),
         ("moment", sections::snapshot(&report.position)),
         ("resumed", report.resumed.as_ref().map(resumed).unwrap_or_default()),
+        ("followed", report.followed.as_ref().map(followed).unwrap_or_default()),
         ("kept", report.archive.as_deref().map(|url| Printable(url).to_string()).unwrap_or_default()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
@@ -46,6 +47,23 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&report.verified.as_ref().map(sections::differences).unwrap_or_default());
     out.push_str(&warnings(report));
     out
+}
+
+/// Renders what was applied until the cut-over.
+pub(crate) fn render_followed(followed: &Followed) -> String {
+    let mut out = format!("{} takes the place of {}\n", Printable(&followed.target), Printable(&followed.source));
+    let _ = writeln!(out, "  {}", self::followed(followed));
+    out.push_str(&sections::fidelity(&followed.fidelity));
+    for warning in &followed.warnings {
+        let _ = writeln!(out, "  warning: {}", Printable(warning));
+    }
+    out
+}
+
+/// Says what was applied after the copy.
+fn followed(followed: &Followed) -> String {
+    let (transactions, position) = (text::count(followed.transactions), &followed.position);
+    format!("{transactions} transactions applied, up to {}:{}", Printable(&position.file), position.offset)
 }
 
 /// Says what a resumed clone took over.
@@ -136,6 +154,7 @@ mod tests {
             bytes: 1 << 20,
             seconds: 2.0,
             resumed: None,
+            followed: None,
             paused_seconds: 1.5,
         }
     }

@@ -1,10 +1,11 @@
-//! `dbgraft status` and `dbgraft abandon`.
+//! `dbgraft status`, `dbgraft cutover` and `dbgraft abandon`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use dbgraft::{Abandoned, Error, ErrorKind, Printable, Result, TargetJob, TargetStatus};
+use dbgraft::{Abandoned, CutOverReport, Error, ErrorKind, Printable, Result, TargetJob, TargetStatus};
 
 use crate::args::TargetArgs;
 use crate::hidden_passwords::HiddenPasswords;
@@ -23,6 +24,28 @@ pub(crate) async fn show_status(arguments: &TargetArgs, json: bool, passwords: H
         false => render(&status),
     };
     // Ignores a closed pipe.
+    let _ = io::stdout().write_all(shown.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the process that follows end at the current position of the source.
+pub(crate) async fn cut_over(
+    arguments: &TargetArgs,
+    max_lag: Option<u64>,
+    timeout: u64,
+    passwords: HiddenPasswords,
+) -> Result<ExitCode> {
+    let job = create_job(arguments, passwords)?;
+    let CutOverReport { target, source, position, seconds } =
+        job.cut_over(max_lag, Duration::from_secs(timeout)).await?;
+    let shown = format!(
+        "{} takes the place of {}: it has every change up to {}:{} ({})\n",
+        Printable(&target),
+        Printable(&source),
+        Printable(&position.file),
+        position.offset,
+        text::seconds(seconds)
+    );
     let _ = io::stdout().write_all(shown.as_bytes());
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@
 //! | [`definition_header`] | correct the header of a routine, trigger or event |
 //! | [`event_status`] | disable an event |
 //! | [`inherited_collation`] | remove a column's collation that the table has too |
+//! | [`table_keys`] | read the unique and foreign keys of a table |
 //! | [`table_parts`] | split a table into named parts, to compare it |
 //! | [`decode`] | decode a definition with literals in other character sets |
 //! | [`unknown_options`] | uncomment options that the engine does not know |
@@ -31,6 +32,7 @@ mod event_status;
 mod inherited_collation;
 mod key;
 mod lexer;
+mod table_keys;
 mod table_options;
 mod table_parts;
 mod temporary_table;
@@ -46,6 +48,7 @@ pub(crate) use definition_header::{DefinitionHeader, correct_header};
 pub(crate) use event_status::{EventStatus, disable_event};
 pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
 pub(crate) use lexer::{Token, TokenKind, join_tokens, tokenize};
+pub(crate) use table_keys::{TableKeys, table_keys};
 pub(crate) use table_parts::{TableParts, table_parts};
 pub(crate) use temporary_table::{generated_columns, temporary_table};
 pub(crate) use token_cursor::{TokenCursor, slice_tokens, split_at_commas};

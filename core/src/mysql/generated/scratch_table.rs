@@ -106,7 +106,9 @@ impl ScratchTable {
         batch: &Batch,
         settings: &SessionSettings,
     ) -> Result<()> {
-        let filled = self.fill(target, batch, &LoadOptions { lenient: true, settings: settings.clone() }).await;
+        let filled = self
+            .fill(target, batch, &LoadOptions { lenient: true, settings: settings.clone(), ..LoadOptions::default() })
+            .await;
         if filled.as_ref().is_err_and(|error| error.code().is_some()) {
             self.conn.exec(&format!("SET SESSION {}", settings.default_assignments(session::STRICT_MODES))).await?;
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::line::{BatchLine, JobLine, Line, LineKind, TableLine};
 use super::{DatabaseOrigin, LAYOUT, TABLE_NAME, quoted_table, read_comment};
 use crate::batch::BatchId;
+use crate::checkpoint::{Checkpoint, CutOver};
 use crate::error::Result;
 use crate::mysql::connect::{Conn, Row};
 use crate::plan::CompleteTable;
@@ -25,6 +26,9 @@ pub(in crate::mysql) struct JournalContents {
     pub(in crate::mysql) items: Vec<Value>,
     pub(in crate::mysql) tables: BTreeMap<u32, TableLine>,
     pub(in crate::mysql) batches: BTreeMap<BatchId, BatchLine>,
+    /// What the appliers have applied, each by its own line.
+    pub(in crate::mysql) appliers: Vec<Checkpoint>,
+    pub(in crate::mysql) cut_over: Option<CutOver>,
 }
 
 /// Reads the journal of a database; `None` if there is none.
@@ -98,6 +102,8 @@ impl JournalContents {
                 LineKind::Batch => {
                     self.batches.insert(line.batch_id(), line.parse().ok_or_else(edited)?);
                 }
+                LineKind::Applier => self.appliers.push(line.parse().ok_or_else(edited)?),
+                LineKind::CutOver => self.cut_over = Some(line.parse().ok_or_else(edited)?),
             }
         }
         if !job.is_empty() {
@@ -136,7 +142,7 @@ impl JournalContents {
     }
 }
 
-fn parse_row(row: &Row, job: &str) -> Result<Line, String> {
+pub(super) fn parse_row(row: &Row, job: &str) -> Result<Line, String> {
     let number = |index| row.text(index).and_then(|text| text.parse::<u32>().ok());
     let parse = || {
         let kind = LineKind::from_name(&row.string(0))?;
@@ -159,10 +165,10 @@ mod tests {
             let mut contents = JournalContents::default();
             contents.read_comment(comment).map(|()| (contents.job, contents.origin))
         };
-        let good = "dbgraft: a clone is under way; layout 1, job a1, database made";
+        let good = "dbgraft: a clone is under way; layout 2, job a1, database made";
         assert_eq!(read(good), Ok(("a1".to_owned(), DatabaseOrigin::Made)));
         assert_eq!(read(&good.replace("made", "found")), Ok(("a1".to_owned(), DatabaseOrigin::Found)));
-        assert!(read(&good.replace("layout 1", "layout 2")).unwrap_err().contains("has layout 2"));
+        assert!(read(&good.replace("layout 2", "layout 1")).unwrap_err().contains("has layout 1"));
         assert!(read("dbgraft: a clone is under way").unwrap_err().contains("no layout"));
         assert!(read(&good.replace("made", "x")).unwrap_err().contains("edited"));
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, BatchId};
+use crate::checkpoint::{Checkpoint, CutOver};
 use crate::codec::{Digest, compress, decompress};
 use crate::mysql::negative_zero::LostZeroSigns;
 use crate::plan::Plan;
@@ -33,10 +34,14 @@ pub(in crate::mysql) enum LineKind {
     Table,
     /// A batch that is stored.
     Batch,
+    /// What an applier has applied of the source's changes.
+    Applier,
+    /// The cut-over.
+    CutOver,
 }
 
 impl LineKind {
-    const ALL: [Self; 5] = [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch];
+    const ALL: [Self; 7] = [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch, Self::Applier, Self::CutOver];
 
     fn name(self) -> &'static str {
         match self {
@@ -45,6 +50,8 @@ impl LineKind {
             Self::Item => "item",
             Self::Table => "table",
             Self::Batch => "batch",
+            Self::Applier => "applier",
+            Self::CutOver => "cutover",
         }
     }
 
@@ -136,6 +143,16 @@ impl Line {
 
     pub(in crate::mysql) fn batch(id: BatchId, content: &BatchLine) -> Self {
         Self { kind: LineKind::Batch, numbers: [id.table, id.chunk, id.batch], content: json(content) }
+    }
+
+    /// The line of an applier; without a number, of earlier processes.
+    pub(in crate::mysql) fn applier(number: Option<u32>, content: &Checkpoint) -> Self {
+        let number = number.unwrap_or(NONE);
+        Self { kind: LineKind::Applier, numbers: [NONE, NONE, number], content: json(content) }
+    }
+
+    pub(in crate::mysql) fn cut_over(content: &CutOver) -> Self {
+        Self { kind: LineKind::CutOver, numbers: [NONE; 3], content: json(content) }
     }
 
     /// The lines of a job: its content, compressed and in pieces.

@@ -8,6 +8,7 @@
 //! is the owner of the journal.
 
 mod contents;
+mod following;
 mod line;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(super) use self::contents::{JournalContents, read};
+pub(super) use self::following::{
+    acknowledge_cut_over, begin_cut_over, read_cut_over, replace_owner, replace_plan, request_cut_over,
+    take_up_appliers, withdraw_cut_over, write_checkpoint,
+};
 pub(super) use self::line::{BatchLine, JobLine, Line, TableLine, TableState};
 use super::connect::{Conn, Row};
 use super::ddl::quote_name;
@@ -26,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The name of the journal's table. The preflight refuses a source that has a table of this name.
 pub(super) const TABLE_NAME: &str = "_dbgraft_journal";
 /// The version of the layout, which the table's comment names.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 const DUPLICATE: u16 = 1062;
 const UNKNOWN_TABLE: u16 = 1146;
 /// The length after which no further line is added to a statement.
@@ -112,7 +117,7 @@ impl DatabaseOrigin {
 pub(super) async fn create(conn: &mut Conn, database: &str, job: &str, origin: DatabaseOrigin) -> Result<()> {
     remove(conn, database).await?;
     let sql = format!(
-        "CREATE TABLE {} (kind ENUM('job', 'owner', 'item', 'table', 'batch') CHARACTER SET ascii NOT NULL, \
+        "CREATE TABLE {} (kind ENUM('job', 'owner', 'item', 'table', 'batch', 'applier', 'cutover') CHARACTER SET ascii NOT NULL, \
          table_number INT UNSIGNED NOT NULL, chunk INT UNSIGNED NOT NULL, batch INT UNSIGNED NOT NULL, \
          content LONGBLOB NOT NULL, checksum BIGINT UNSIGNED NOT NULL, \
          PRIMARY KEY (kind, table_number, chunk, batch)) ENGINE=InnoDB \
@@ -195,17 +200,8 @@ pub(super) async fn take_ownership(
     previous: &str,
     owner: &str,
 ) -> Result<()> {
-    let (table, line) = (quoted_table(database), Line::owner(owner));
-    let sql = format!(
-        "UPDATE {table} SET {} WHERE {} AND content = {}",
-        line.assignments(job),
-        line.place(""),
-        line::literal(previous.as_bytes())
-    );
-    if conn.exec(&sql).await?.affected == 0 {
-        return Err(lost_ownership_error(database));
-    }
-    conn.exec(&format!("DELETE FROM {table} WHERE kind = 'job'")).await.map(drop)
+    replace_owner(conn, database, job, previous, owner).await?;
+    conn.exec(&format!("DELETE FROM {} WHERE kind = 'job'", quoted_table(database))).await.map(drop)
 }
 
 /// Removes the lines of tables and of their batches.

@@ -62,6 +62,9 @@ pub(crate) struct CloneArgs {
     /// Go on with a clone that was killed, by the same source, target and options
     #[arg(long, help_heading = HOW)]
     resume: bool,
+    /// After the copy, apply every change of the source until `dbgraft cutover`
+    #[arg(long, help_heading = HOW)]
+    follow: bool,
 
     /// Stage the rows through s3://bucket/prefix or file:///dir; removed at the end
     #[arg(long, value_name = "URL", help_heading = MEANS)]
@@ -98,6 +101,7 @@ impl CloneArgs {
             skip_binlog: self.skip_binlog,
             all_or_nothing: self.all_or_nothing,
             resume: self.resume,
+            follow: self.follow,
             ..self.common.options()?
         })
     }

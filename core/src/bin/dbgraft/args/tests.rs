@@ -10,6 +10,7 @@ fn options(arguments: &[&str]) -> Result<CloneOptions> {
     let cli = Cli::try_parse_from(start.iter().chain(arguments)).map_err(|error| Error::usage(error.to_string()))?;
     match cli.command {
         Command::Clone { request, .. } | Command::Plan { request } => request.options(),
+        Command::Follow { .. } | Command::CutOver { .. } => panic!("no options of a clone"),
         Command::Verify { common, .. } => common.options(),
         Command::Status { target, .. } | Command::Abandon { target } => Ok(target.options()),
         Command::Agent => Ok(CloneOptions::default()),

@@ -4,16 +4,19 @@ use std::time::{Duration, Instant};
 
 use dbgraft::{Event, LegName, Printable};
 
-use super::{ProgressView, format_pause, format_progress, leg_name, phase_name};
+use super::{ProgressView, format_following, format_pause, format_progress, leg_name, phase_name};
 use crate::text;
 
 /// The minimum time between two progress lines of one leg.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// The minimum time between two lines about following.
+const FOLLOWING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Prints a line at each change of phase, and progress lines in between.
 #[derive(Default)]
 pub(super) struct LogView {
     last_lines: Vec<(LegName, Instant)>,
+    last_following: Option<Instant>,
 }
 
 impl LogView {
@@ -48,6 +51,12 @@ impl ProgressView for LogView {
                     rows,
                     format_progress(now)
                 ));
+            }
+            Event::Following(now) => {
+                if self.last_following.is_none_or(|last| last.elapsed() > FOLLOWING_INTERVAL) {
+                    self.last_following = Some(Instant::now());
+                    crate::print_message(&format_following(now));
+                }
             }
             Event::Resumed { message } => crate::print_message(&Printable(message).to_string()),
             Event::Paused { .. } | Event::Unpaused { .. } => crate::print_message(&format_pause(event)),

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use dbgraft::{Event, LegName, LegProgress, Phase, Printable, SecretString};
+use dbgraft::{Event, FollowProgress, LegName, LegProgress, Phase, Printable, SecretString};
 
 use crate::args::ProgressMode;
 use crate::{password, text};
@@ -113,6 +113,13 @@ impl ProgressView for NullView {
     fn show_event(&mut self, _event: &Event) {}
 }
 
+/// Describes how far a follower is.
+fn format_following(now: &FollowProgress) -> String {
+    let (rows, rate) = (crate::text::count(now.rows), crate::text::count(now.rows_per_second as u64));
+    let lag = if now.lag_seconds > 0.0 { format!("{:.1} s behind", now.lag_seconds) } else { "up to date".to_owned() };
+    format!("following: {lag} at {}, {rows} rows, {rate}/s", Printable(&now.position))
+}
+
 fn leg_name(leg: LegName) -> &'static str {
     match leg {
         LegName::Clone => "clone",
@@ -135,6 +142,7 @@ fn phase_name(leg: LegName, phase: Phase) -> &'static str {
         (Phase::Verify, _) => "comparing the last tables with what was read",
         (Phase::Objects, _) => "foreign keys, views, routines, triggers, events",
         (Phase::Done, _) => "done",
+        (Phase::Following, _) => "following the source",
         (Phase::Cleanup, _) => "cleaning up",
     }
 }

@@ -4,6 +4,7 @@ mod column_match;
 mod compatibility;
 mod conflicts;
 mod create_probe;
+mod following;
 mod object_names;
 mod privileges;
 mod row_loading;
@@ -64,6 +65,7 @@ pub(super) async fn check(
     findings.extend(row_loading::check_writable(conn, &target));
     findings.extend(privileges::check(&target));
     findings.extend(object_names::check(&target));
+    findings.extend(following::check(&target));
     findings.extend(conflicts::check(conn, &target).await?);
     if selection.schema {
         findings.extend(server_features::check(conn, &target).await?);

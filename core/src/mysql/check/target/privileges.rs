@@ -56,6 +56,7 @@ fn needed_privileges(target: &PreflightContext<'_>) -> Vec<&'static str> {
         ("SELECT", rows || creates_views || creates_sequences),
         ("INSERT", rows || creates_sequences),
         ("DELETE", rows),
+        ("UPDATE", target.options.follow),
         ("CREATE VIEW", creates_views),
         ("TRIGGER", creates(|kind| kind == ObjectKind::Trigger)),
         ("CREATE ROUTINE", creates(ObjectKind::is_routine)),

@@ -1,0 +1,127 @@
+//! Conditions that find the rows of a change. The server compares the values.
+
+use crate::catalog::{Column, Flavor};
+use crate::codec::Field;
+use crate::mysql::ddl::quote_name;
+
+/// How a condition compares texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextComparison {
+    /// By the collation of the column, as its keys do.
+    Collation,
+    /// By their bytes.
+    Bytes,
+}
+
+/// Adds the condition that the column has the value of the field.
+pub(super) fn push_condition(
+    sql: &mut Vec<u8>,
+    column: &Column,
+    field: Field<'_>,
+    texts: TextComparison,
+    flavor: Flavor,
+) {
+    let name = quote_name(&column.name);
+    let Some(value) = field.unescape() else {
+        return sql.extend_from_slice(format!("{name} IS NULL").as_bytes());
+    };
+    let condition = match literal(column, &value, texts, flavor) {
+        Literal::OfColumn(literal) => format!("{name} = {literal}"),
+        Literal::OfBytes => format!("CAST({name} AS BINARY) = x'{}'", hex(&value)),
+        Literal::OfHex => format!("HEX({name}) = '{}'", hex(&value).to_uppercase()),
+    };
+    sql.extend_from_slice(condition.as_bytes());
+}
+
+/// The literal of a key's value. Returns `None` for NULL, and for a value that only a condition compares.
+pub(super) fn key_literal(column: &Column, field: Field<'_>, flavor: Flavor) -> Option<String> {
+    match literal(column, &field.unescape()?, TextComparison::Collation, flavor) {
+        Literal::OfColumn(literal) => Some(literal),
+        Literal::OfBytes | Literal::OfHex => None,
+    }
+}
+
+enum Literal {
+    /// A literal that the server compares as a value of the column.
+    OfColumn(String),
+    /// The bytes are compared.
+    OfBytes,
+    /// The hexadecimal form is compared, where the type allows nothing else.
+    OfHex,
+}
+
+fn literal(column: &Column, value: &[u8], texts: TextComparison, flavor: Flavor) -> Literal {
+    let text = String::from_utf8_lossy(value);
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let is_time = text.bytes().all(|byte| byte.is_ascii_digit() || b"-:. ".contains(&byte));
+    match column.data_type.as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" | "float" | "double" | "enum"
+        | "set"
+            if is_number =>
+        {
+            Literal::OfColumn(text.into_owned())
+        }
+        "date" | "datetime" | "timestamp" | "time" if is_time => Literal::OfColumn(format!("'{text}'")),
+        "bit" => {
+            let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            Literal::OfColumn(number.to_string())
+        }
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+            Literal::OfColumn(format!("x'{}'", hex(value)))
+        }
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => match column.charset.as_deref() {
+            None | Some("binary") => Literal::OfColumn(format!("x'{}'", hex(value))),
+            Some(charset) if texts == TextComparison::Collation => {
+                // The column's collation takes precedence over a literal's.
+                Literal::OfColumn(format!("_{charset} x'{}'", hex(value)))
+            }
+            Some(_) => Literal::OfBytes,
+        },
+        "json" if flavor == Flavor::MySql => {
+            Literal::OfColumn(format!("CAST(CONVERT(x'{}' USING utf8mb4) AS JSON)", hex(value)))
+        }
+        "uuid" | "inet4" | "inet6" => Literal::OfColumn(format!("CONVERT(x'{}' USING ascii)", hex(value))),
+        "json" => Literal::OfBytes,
+        _ => Literal::OfHex,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(data_type: &str, charset: Option<&str>, value: &[u8], texts: TextComparison) -> String {
+        let column = Column {
+            name: "a`".to_owned(),
+            data_type: data_type.to_owned(),
+            column_type: data_type.to_owned(),
+            charset: charset.map(str::to_owned),
+            collation: None,
+            nullable: true,
+            generated: false,
+            stored: false,
+        };
+        let mut sql = Vec::new();
+        push_condition(&mut sql, &column, Field::Escaped(value), texts, Flavor::MySql);
+        String::from_utf8(sql).unwrap()
+    }
+
+    #[test]
+    fn values_become_literals_of_the_column() {
+        let of = |data_type, value| condition(data_type, None, value, TextComparison::Collation);
+        assert_eq!(of("bigint", b"-9223372036854775808"), "`a``` = -9223372036854775808");
+        assert_eq!(of("int", b"1 OR 1"), "HEX(`a```) = '31204F522031'");
+        assert_eq!(of("bit", b"\x01\x02"), "`a``` = 258");
+        assert_eq!(of("datetime", b"2024-02-30 00:00:00.5"), "`a``` = '2024-02-30 00:00:00.5'");
+        assert_eq!(of("varbinary", br"\\t"), "`a``` = x'5c74'");
+        assert_eq!(of("geometry", b"\x00"), "HEX(`a```) = '00'");
+        let text = |texts| condition("varchar", Some("latin1"), b"A'", texts);
+        assert_eq!(text(TextComparison::Collation), "`a``` = _latin1 x'4127'");
+        assert_eq!(text(TextComparison::Bytes), "CAST(`a``` AS BINARY) = x'4127'");
+        assert!(condition("json", None, b"{}", TextComparison::Bytes).contains("AS JSON"));
+    }
+}
