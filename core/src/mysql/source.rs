@@ -172,7 +172,11 @@ impl Source for MySqlSource {
         let catalog = self.selected_catalog().await?;
         let mut conn = session::open_control(&self.address).await?;
         let checked = check::source(&mut conn, &self.address, &catalog, selection, &self.options).await;
-        self.explain_lock_wait(checked).await
+        let mut findings = self.explain_lock_wait(checked).await?;
+        if self.options.follow {
+            findings.extend(check::binary_log(&mut conn, &catalog, selection).await?);
+        }
+        Ok(findings)
     }
 
     async fn plan(&self, selection: &Selection) -> Result<Plan> {

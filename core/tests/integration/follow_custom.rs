@@ -12,7 +12,7 @@ use dbgraft::codec::BatchBuilder;
 use dbgraft::{
     Batch, BatchId, BatchStream, CancellationToken, Catalog, ChangeKind, ChangeStream, Chunk, CloneJob, CloneOptions,
     CloneState, Error, ErrorKind, LogEvent, LogPosition, MemoryBudget, Plan, Position, Result, RowChanges, RowImages,
-    Selection, SnapshotMethod, Source, Table, TablePlan, TargetJob,
+    Selection, SnapshotMethod, Source, SourceEndpoint, Table, TablePlan, TargetJob,
 };
 use futures::{StreamExt as _, stream};
 
@@ -39,6 +39,8 @@ struct Model {
     lines: Vec<String>,
     log: Vec<LogEvent>,
     transactions: u64,
+    /// The number of accounts that were ever made.
+    made: u32,
 }
 
 fn images(columns: u32, rows: &[Vec<String>]) -> Option<RowImages> {
@@ -100,7 +102,8 @@ impl Model {
                 let id = self.accounts.keys().last().unwrap() + 1;
                 let (before, amount) = (self.row(one), random.below(50) as i64);
                 self.accounts.get_mut(&one).unwrap().1 -= amount;
-                self.accounts.insert(id, (format!("NEW {id}"), amount));
+                self.made += 1;
+                self.accounts.insert(id, (format!("NEW {}", self.made), amount));
                 self.change(ACCOUNTS, ChangeKind::Update, vec![before], vec![self.row(one)]);
                 self.change(ACCOUNTS, ChangeKind::Insert, vec![], vec![self.row(id)]);
             }
@@ -241,6 +244,10 @@ impl Source for LogSource {
     }
 }
 
+fn own(source: LogSource) -> SourceEndpoint {
+    SourceEndpoint::Own(Arc::new(source))
+}
+
 fn options(threads: usize) -> CloneOptions {
     CloneOptions { follow: true, threads, ..CloneOptions::default() }
 }
@@ -279,7 +286,7 @@ async fn each_transaction_is_applied_once_although_the_stream_breaks() {
             (0..1500).for_each(|_| model.transact(&mut random));
             let bench = Bench::names(flavor);
             let source = LogSource::new(&model, 3);
-            let job = CloneJob::new(source.clone(), bench.target_url()).options(options(threads));
+            let job = CloneJob::new(own(source.clone()), bench.target_url()).options(options(threads));
             let control = job.control();
             let sum = watch_sum(&bench);
             let running = tokio::spawn(job.run());
@@ -313,7 +320,7 @@ async fn following_is_taken_up_where_it_ended() {
         let (mut before, mut round) = (0, 0);
         loop {
             let token = CancellationToken::new();
-            let job = CloneJob::new(source.clone(), bench.target_url()).options(options(1 + round % 4));
+            let job = CloneJob::new(own(source.clone()), bench.target_url()).options(options(1 + round % 4));
             let job = job.cancellation(token.clone());
             let control = job.control();
             let running = match round {
@@ -352,7 +359,7 @@ async fn a_change_that_finds_no_row_ends_following_and_names_the_row() {
         model.change(ACCOUNTS, ChangeKind::Delete, vec![vec!["77".into(), "x".into(), "1".into()]], vec![]);
         model.log.push(LogEvent::Commit { end: position(1), committed_at_ms: 1 });
         model.transactions = 1;
-        let job = CloneJob::new(LogSource::new(&model, 0), bench.target_url()).options(options(2));
+        let job = CloneJob::new(own(LogSource::new(&model, 0)), bench.target_url()).options(options(2));
         let error = job.run().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data, "{error}");
         let message = error.to_string();
@@ -384,7 +391,7 @@ async fn a_transaction_larger_than_the_memory_is_streamed() {
         (0..20).for_each(|_| model.transact(&mut random));
         let bench = Bench::names(flavor);
         let small = CloneOptions { memory: 8 << 20, ..options(4) };
-        let job = CloneJob::new(LogSource::new(&model, 0), bench.target_url()).options(small);
+        let job = CloneJob::new(own(LogSource::new(&model, 0)), bench.target_url()).options(small);
         job.control().cut_over();
         let followed = job.run().await.unwrap().followed.unwrap();
         assert_eq!(followed.transactions, model.transactions);

@@ -138,9 +138,10 @@ impl LogReader<'_> {
         let number = self.tracker.add(end.clone(), committed_at_ms, applier);
         self.conflicts.record(&keys, number, applier, |number| self.tracker.is_open(number));
         let queued = QueuedTransaction { number, end, changes, rows, bytes };
-        let queue = self.queues.get(applier);
-        // An applier stops after an error, which ends the session.
-        queue.map(|queue| queue.send(queued));
+        if let Some(queue) = self.queues.get(applier) {
+            // An applier stops after an error, which ends the session.
+            let _ = queue.send(queued);
+        }
         Ok(())
     }
 

@@ -26,9 +26,9 @@ pub(super) fn push_condition(
         return sql.extend_from_slice(format!("{name} IS NULL").as_bytes());
     };
     let condition = match literal(column, &value, texts, flavor) {
-        Literal::OfColumn(literal) => format!("{name} = {literal}"),
-        Literal::OfBytes => format!("CAST({name} AS BINARY) = x'{}'", hex(&value)),
-        Literal::OfHex => format!("HEX({name}) = '{}'", hex(&value).to_uppercase()),
+        Literal::Column(literal) => format!("{name} = {literal}"),
+        Literal::Bytes => format!("CAST({name} AS BINARY) = x'{}'", hex(&value)),
+        Literal::Hex => format!("HEX({name}) = '{}'", hex(&value).to_uppercase()),
     };
     sql.extend_from_slice(condition.as_bytes());
 }
@@ -36,18 +36,18 @@ pub(super) fn push_condition(
 /// The literal of a key's value. Returns `None` for NULL, and for a value that only a condition compares.
 pub(super) fn key_literal(column: &Column, field: Field<'_>, flavor: Flavor) -> Option<String> {
     match literal(column, &field.unescape()?, TextComparison::Collation, flavor) {
-        Literal::OfColumn(literal) => Some(literal),
-        Literal::OfBytes | Literal::OfHex => None,
+        Literal::Column(literal) => Some(literal),
+        Literal::Bytes | Literal::Hex => None,
     }
 }
 
 enum Literal {
     /// A literal that the server compares as a value of the column.
-    OfColumn(String),
+    Column(String),
     /// The bytes are compared.
-    OfBytes,
+    Bytes,
     /// The hexadecimal form is compared, where the type allows nothing else.
-    OfHex,
+    Hex,
 }
 
 fn literal(column: &Column, value: &[u8], texts: TextComparison, flavor: Flavor) -> Literal {
@@ -59,30 +59,30 @@ fn literal(column: &Column, value: &[u8], texts: TextComparison, flavor: Flavor)
         | "set"
             if is_number =>
         {
-            Literal::OfColumn(text.into_owned())
+            Literal::Column(text.into_owned())
         }
-        "date" | "datetime" | "timestamp" | "time" if is_time => Literal::OfColumn(format!("'{text}'")),
+        "date" | "datetime" | "timestamp" | "time" if is_time => Literal::Column(format!("'{text}'")),
         "bit" => {
             let number = value.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-            Literal::OfColumn(number.to_string())
+            Literal::Column(number.to_string())
         }
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
-            Literal::OfColumn(format!("x'{}'", hex(value)))
+            Literal::Column(format!("x'{}'", hex(value)))
         }
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => match column.charset.as_deref() {
-            None | Some("binary") => Literal::OfColumn(format!("x'{}'", hex(value))),
+            None | Some("binary") => Literal::Column(format!("x'{}'", hex(value))),
             Some(charset) if texts == TextComparison::Collation => {
                 // The column's collation takes precedence over a literal's.
-                Literal::OfColumn(format!("_{charset} x'{}'", hex(value)))
+                Literal::Column(format!("_{charset} x'{}'", hex(value)))
             }
-            Some(_) => Literal::OfBytes,
+            Some(_) => Literal::Bytes,
         },
         "json" if flavor == Flavor::MySql => {
-            Literal::OfColumn(format!("CAST(CONVERT(x'{}' USING utf8mb4) AS JSON)", hex(value)))
+            Literal::Column(format!("CAST(CONVERT(x'{}' USING utf8mb4) AS JSON)", hex(value)))
         }
-        "uuid" | "inet4" | "inet6" => Literal::OfColumn(format!("CONVERT(x'{}' USING ascii)", hex(value))),
-        "json" => Literal::OfBytes,
-        _ => Literal::OfHex,
+        "uuid" | "inet4" | "inet6" => Literal::Column(format!("CONVERT(x'{}' USING ascii)", hex(value))),
+        "json" => Literal::Bytes,
+        _ => Literal::Hex,
     }
 }
 

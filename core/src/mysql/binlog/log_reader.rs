@@ -1,35 +1,32 @@
 //! Turns the events of a log into changes, transaction by transaction.
 
+mod rows;
+mod statements;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::byte_cursor::ByteCursor;
-use super::compressed_value::{decompress_event, event_length};
+use super::compressed_value::decompress_event;
 use super::event::{Checksum, Event, EventError, kind};
 use super::gtid_event::GtidEvent;
 use super::gtid_set::Gtid;
 use super::log_place::LogPlace;
 use super::query_event::QueryEvent;
-use super::rows_event::{ImageText, RowsError, RowsEvent, holds_rows};
-use super::statement::{FollowedNames, StatementKind};
-use super::table_map::{LoggedTable, TableMap};
-use crate::batch::BatchId;
-use crate::catalog::{Printable, Table};
-use crate::change::{ChangeKind, LogEvent, LogPosition, RowChanges, RowImages};
+use super::rows_event::holds_rows;
+use super::statement::FollowedNames;
+use super::table_map::LoggedTable;
+use crate::catalog::Printable;
+use crate::change::{LogEvent, LogPosition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryBudget, MemoryLease};
 use crate::plan::Plan;
 
 /// The interval at which the stream tells its position while nothing that is followed changes.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// The largest number of tables of one statement, and of prepared XA transactions.
-const MAX_TABLES: usize = 1 << 14;
+/// The largest number of prepared XA transactions.
 const MAX_PREPARED: usize = 1 << 16;
-/// The bytes that are reserved for each byte of rows: for the packet and for the text of most values.
-const TEXT_EXPANSION: usize = 2;
 
 /// A statement that changes a definition, while its transaction is open.
 #[derive(Debug)]
@@ -81,18 +78,6 @@ pub(super) struct LogReader<'a> {
     /// What was read and not yet taken.
     pub(super) events: VecDeque<LogEvent>,
     last_event: Instant,
-}
-
-/// Row text that holds its reservation.
-struct LeasedText {
-    text: Bytes,
-    _lease: Arc<MemoryLease>,
-}
-
-impl AsRef<[u8]> for LeasedText {
-    fn as_ref(&self) -> &[u8] {
-        &self.text
-    }
 }
 
 impl<'a> LogReader<'a> {
@@ -278,80 +263,6 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    fn read_query(&mut self, event: Event<'_>, query: Option<QueryEvent<'_>>) -> Result<()> {
-        let query = query.ok_or_else(|| self.malformed("query"))?;
-        let text = query.text();
-        let sql = text.clone().unwrap_or_else(|| String::from_utf8_lossy(query.sql).into_owned());
-        let updated = query.session.updated_databases.as_deref();
-        let statement = self.names.classify(&sql, query.session.dialect, &query.database, updated);
-        // Before MySQL 5.7, transactions without GTIDs have no event of their own.
-        let transaction = self.transaction.get_or_insert_default();
-        match statement {
-            StatementKind::Begin => transaction.has_end = true,
-            StatementKind::XaStart => {
-                transaction.has_end = true;
-                transaction.xa = Some(xa_name(&sql));
-            }
-            StatementKind::Commit => self.commit(event)?,
-            StatementKind::Rollback => self.roll_back(event)?,
-            StatementKind::RollbackToSavepoint if transaction.has_begun => {
-                let message = "a transaction that changed tables without transactions was rolled back in part: clone anew, \
-                               and keep such tables out of transactions";
-                return Err(self.unsupported(message));
-            }
-            StatementKind::XaCommit | StatementKind::XaRollback => {
-                if !self.prepared.remove(&xa_name(&sql)) {
-                    let message = format!(
-                        "{} ends a transaction that XA PREPARE left open before the position from which the log is read: \
-                         clone anew while no transaction is prepared",
-                        first_words(&sql)
-                    );
-                    return Err(self.unsupported(message));
-                }
-                self.end_statement(event);
-            }
-            StatementKind::Definition => {
-                if text.is_none() {
-                    let message =
-                        format!("a statement is in a character set that cannot be read: {}", first_words(&sql));
-                    return Err(self.unsupported(message));
-                }
-                self.define(event, sql, query)?;
-            }
-            StatementKind::Rows => {
-                let message = format!(
-                    "the binary log has a statement instead of the rows that it changes: set binlog_format = ROW at the \
-                     source, for all sessions, and clone anew: {}",
-                    first_words(&sql)
-                );
-                return Err(self.unsupported(message));
-            }
-            StatementKind::RollbackToSavepoint | StatementKind::Other => self.end_statement(event),
-        }
-        Ok(())
-    }
-
-    fn define(&mut self, event: Event<'_>, sql: String, query: QueryEvent<'_>) -> Result<()> {
-        let mut settings = query.session.settings;
-        settings.push(format!("timestamp = {}", event.timestamp));
-        let definition = PendingDefinition { sql, database: query.database, settings };
-        let Some(transaction) = &mut self.transaction else { return Err(self.malformed("query")) };
-        if transaction.has_begun {
-            let message = format!("a transaction changes rows and a definition: {}", first_words(&definition.sql));
-            return Err(self.unsupported(message));
-        }
-        transaction.definition = Some(definition);
-        self.end_statement(event);
-        Ok(())
-    }
-
-    /// Ends the transaction if it is one statement.
-    fn end_statement(&mut self, event: Event<'_>) {
-        if self.transaction.as_ref().is_some_and(|transaction| !transaction.has_end) {
-            self.end_transaction(event);
-        }
-    }
-
     fn commit(&mut self, event: Event<'_>) -> Result<()> {
         if self.transaction.is_none() {
             return Err(self.malformed("commit"));
@@ -428,135 +339,4 @@ impl<'a> LogReader<'a> {
         self.end_transaction(event);
         Ok(())
     }
-
-    fn map_table(&mut self, body: &[u8]) -> Result<()> {
-        let map = TableMap::parse(body).ok_or_else(|| self.malformed("table map"))?;
-        if self.tables.len() >= MAX_TABLES {
-            return Err(self.malformed("table map"));
-        }
-        let number = match self.names.is_database(&String::from_utf8_lossy(map.database)) {
-            true => self.names.table_number(&String::from_utf8_lossy(map.table)),
-            false => None,
-        };
-        let mapped = match number {
-            Some(number) => MappedTable::Followed(self.match_table(number, &map, body)?),
-            None => MappedTable::Other,
-        };
-        self.tables.insert(map.id, mapped);
-        Ok(())
-    }
-
-    fn match_table(&mut self, number: u32, map: &TableMap<'_>, body: &[u8]) -> Result<Arc<LoggedTable>> {
-        /// The bytes of the number, which changes when the server opens the table again.
-        const ID_LENGTH: usize = 6;
-        let layout = body.get(ID_LENGTH..).unwrap_or_default();
-        if let Some((known, table)) = self.matched.get(&number)
-            && known == layout
-        {
-            return Ok(table.clone());
-        }
-        let table = self.table(number).ok_or_else(|| self.malformed("table map"))?;
-        let matched = LoggedTable::match_columns(number, table, map).map_err(|difference| {
-            let message =
-                format!("table {} is not as it was planned: {difference}: clone anew", Printable(&table.name));
-            self.locate(Error::new(ErrorKind::Changed, message))
-        })?;
-        let matched = Arc::new(matched);
-        self.matched.insert(number, (layout.to_vec(), matched.clone()));
-        Ok(matched)
-    }
-
-    fn table(&self, number: u32) -> Option<&'a Table> {
-        self.plan.tables.iter().find(|planned| planned.number == number).map(|planned| &planned.table)
-    }
-
-    async fn read_rows(&mut self, event: Event<'_>, mut lease: MemoryLease) -> Result<()> {
-        let rows = RowsEvent::parse(event.kind, event.body).ok_or_else(|| self.malformed("rows"))?;
-        if rows.has_no_table() {
-            return Ok(());
-        }
-        let (table, transaction) = match (self.tables.get(&rows.table), &mut self.transaction) {
-            (Some(MappedTable::Followed(table)), Some(transaction)) => (table.clone(), transaction),
-            (Some(MappedTable::Other), Some(_)) => return Ok(()),
-            _ => return Err(self.malformed("rows")),
-        };
-        if transaction.definition.is_some() {
-            return Ok(());
-        }
-        let length = match rows.is_compressed {
-            true => event_length(rows.rows).and_then(|(length, _)| usize::try_from(length).ok()),
-            false => Some(rows.rows.len()),
-        };
-        let length = length.ok_or_else(|| self.malformed("compressed rows"))?;
-        let wanted = length.saturating_mul(TEXT_EXPANSION);
-        // A large packet has reserved room for its text already.
-        if lease.bytes() == 0 {
-            lease = self.memory.reserve(wanted.min(self.memory.batch_bytes())).await;
-        }
-        lease.grow(wanted).await;
-        let decompressed;
-        let bytes = match rows.is_compressed {
-            true => {
-                decompressed = decompress_event(rows.rows).ok_or_else(|| self.malformed("compressed rows"))?;
-                &decompressed
-            }
-            false => rows.rows,
-        };
-        let written = rows.write(bytes, &table);
-        let (count, before, after) = written.map_err(|error| match error {
-            RowsError::Malformed => self.malformed("rows"),
-            RowsError::NoJsonBefore => self.unsupported(
-                "the binary log has a part of a JSON value without the value before: set binlog_row_image = FULL or \
-                 binlog_row_value_options = '' at the source, and clone anew",
-            ),
-        })?;
-        self.send_rows(table.number, rows.change, count, (before, after), lease);
-        Ok(())
-    }
-
-    fn send_rows(
-        &mut self,
-        table: u32,
-        kind: ChangeKind,
-        rows: u64,
-        (before, after): (Option<ImageText>, Option<ImageText>),
-        mut lease: MemoryLease,
-    ) {
-        let has_transactions = self.table(table).is_some_and(|table| has_transactions(&table.engine));
-        let Some(transaction) = &mut self.transaction else { return };
-        if !has_transactions {
-            transaction.untransactional_table = Some(table);
-        }
-        if !std::mem::replace(&mut transaction.has_begun, true) {
-            let gtid = transaction.gtid.as_ref().map(ToString::to_string);
-            self.send(LogEvent::Begin { gtid });
-        }
-        let length = |image: &Option<ImageText>| image.as_ref().map_or(0, |image| image.text.len());
-        lease.shrink(length(&before) + length(&after));
-        let lease = Arc::new(lease);
-        let finish = |image: ImageText| {
-            let batch = image.text.finish(BatchId { table, chunk: 0, batch: 0 });
-            let text = Bytes::from_owner(LeasedText { text: batch.data, _lease: lease.clone() });
-            RowImages { columns: image.columns, text }
-        };
-        let (before, after) = (before.map(finish), after.map(finish));
-        self.send(LogEvent::Rows(RowChanges { table, kind, rows, before, after }));
-    }
-}
-
-/// Whether a rollback undoes the changes of the engine's tables.
-fn has_transactions(engine: &str) -> bool {
-    ["InnoDB", "ROCKSDB", "TokuDB", "ndbcluster"].iter().any(|name| engine.eq_ignore_ascii_case(name))
-}
-
-/// The name in a statement on an XA transaction: what follows its second word.
-fn xa_name(sql: &str) -> String {
-    sql.split_whitespace().skip(2).collect::<Vec<_>>().join(" ")
-}
-
-/// The beginning of a statement, for messages.
-fn first_words(sql: &str) -> String {
-    const LENGTH: usize = 80;
-    let shown: String = sql.chars().take(LENGTH).collect();
-    Printable(&shown).to_string()
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`open_log`] | ask the server for its log from a position on |
 //! | [`change_stream`] | read the packets of the log as a stream of changes |
-//! | [`log_reader`] | turn events into changes, transaction by transaction |
+//! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
 //! | [`event`] | split a packet into header, body and checksum |

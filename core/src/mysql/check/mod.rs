@@ -42,7 +42,6 @@ pub(super) async fn source(
 }
 
 /// Finds problems that would prevent the changes of this selection from being followed.
-#[cfg_attr(not(test), expect(dead_code, reason = "the option to follow does not exist yet"))]
 pub(super) async fn binary_log(conn: &mut Conn, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
     binary_log::check(conn, catalog, selection).await
 }

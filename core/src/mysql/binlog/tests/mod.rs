@@ -4,6 +4,7 @@ mod every_type;
 mod forms;
 mod hostile;
 mod positions;
+mod statements;
 mod transactions;
 
 use std::sync::atomic::{AtomicU32, Ordering};
