@@ -15,8 +15,10 @@ DEMO ?= mysql
 # The kills of the soak test, and the first seed.
 KILLS ?= 200
 SEED ?= 1
+# The seconds for each fuzz target.
+SECONDS ?= 60
 
-.PHONY: help demo demo-regions test test-rust test-python test-node test-versions soak lint bench bench-regions agent wheel npm browser tools releases compiler python nodejs
+.PHONY: help demo demo-regions test test-rust test-python test-node test-versions soak fuzz lint bench bench-regions agent wheel npm browser tools releases compiler python nodejs
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -69,8 +71,20 @@ test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, an
 
 soak: tools ## Kill clones in every phase, resume or abandon them, and compare (KILLS=200, SEED=1)
 	cargo build --workspace --bins
-	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --mysql --mariadb --s3 -- \
+	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --s3 -- \
 		cargo test --workspace --test integration -- --ignored --nocapture --test-threads 1 soak::
+
+# Each target begins with its seeds, which are in the repository, and with what it has found before, which is in target/.
+fuzz: FUZZ = PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" cargo +nightly fuzz
+fuzz: compiler ## Feed changed bytes to each parser of what another side sends (SECONDS=60 for each target)
+	@rustc +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@test -x target/fuzz-tools/bin/cargo-fuzz || cargo install --quiet --locked --root target/fuzz-tools cargo-fuzz
+	cd core && $(FUZZ) build --target-dir ../target/fuzz
+	cd core && for target in $$($(FUZZ) list); do \
+		mkdir -p ../target/fuzz/corpus/$$target; \
+		$(FUZZ) run --target-dir ../target/fuzz $$target ../target/fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-fork=0 -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	done
 
 lint: compiler python ## Check the code: format, clippy, documentation, and the benchmark's Python
 	cargo fmt --check

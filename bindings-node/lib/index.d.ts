@@ -524,6 +524,8 @@ export interface TargetStatus {
   dbgraft: string | null;
   /** The URL of the staging archive. */
   staging: string | null;
+  /** How many seconds ago the newest object of an unfinished archive was stored. */
+  last_write_age: number | null;
   /** The number of tables that are complete. */
   complete: number;
   rows: number;

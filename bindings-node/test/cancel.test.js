@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { CloneError, CloneJob, clone, fromRows } from 'dbgraft';
 
-import { exists, pair, script, sql, table, waitUntil } from './setup.js';
+import { exists, pair, script, shop, sql, table, waitUntil } from './setup.js';
 
 /** Rows without end. */
 const endless = {
@@ -141,4 +141,18 @@ test('several jobs run at once, and one that is cancelled does not disturb the o
   assert.equal((await jobs[2].wait()).rows, 2000);
   await assert.rejects(jobs[1].wait(), { code: 'CANCELLED' });
   await assertGone(all[1]);
+});
+
+test('a paused job reads nothing until it goes on', async () => {
+  const names = shop('MYSQL');
+  const seen = [];
+  const onEvent = ({ event, phase, rows }) => event === 'progress' && phase === 'rows' && seen.push(rows);
+  const job = new CloneJob(names.source, names.target, { onEvent });
+  job.pause();
+  job.start();
+  await waitUntil(() => seen.length > 5, 'a paused job');
+  assert.ok(job.isPaused && seen.every((rows) => rows === 0), `${seen}`);
+  job.unpause();
+  assert.ok((await job.wait()).rows > 0);
+  assert.equal(job.isPaused, false);
 });

@@ -54,7 +54,7 @@ class Bench:
 
     def sample(self) -> Bench:
         """Fill the source with a small shop."""
-        subprocess.run([TESTKIT, "sample", self.source_server, self.name], check=True, capture_output=True)
+        subprocess.run([TESTKIT, "sample", "--small", self.source_server, self.name], check=True, capture_output=True)
         return self
 
     def small(self) -> Bench:

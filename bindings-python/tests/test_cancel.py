@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 
 import dbgraft
 import pytest
@@ -199,3 +200,39 @@ def test_a_program_that_ends_leaves_nothing(mysql: Bench) -> None:
     code, _, err = script.end()
     assert code == 0 and err == ""
     assert_clean(mysql)
+
+
+def test_ctrl_c_ends_status_and_abandon() -> None:
+    for verb in ["status", "abandon"]:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            script = Script(
+                f"""
+                import sys, dbgraft
+                print("asks", flush=True)
+                dbgraft.{verb}(sys.argv[1])
+                """,
+                f"mysql://u:p@127.0.0.1:{silent.getsockname()[1]}/d",
+            )
+            script.read_until("asks")
+            connection, _ = silent.accept()
+            script.process.send_signal(signal.SIGINT)
+            code, _, err = script.end()
+            connection.close()
+        assert code == -signal.SIGINT and "KeyboardInterrupt" in err, err
+
+
+def test_a_paused_job_reads_nothing_until_it_goes_on(bench: Bench) -> None:
+    bench.small()
+    rows: list[int] = []
+
+    def on_event(event: dbgraft.Event) -> None:
+        if isinstance(event, dbgraft.ProgressEvent) and event.phase == "rows":
+            rows.append(event.rows)
+
+    job = dbgraft.CloneJob(bench.source, bench.target, on_event=on_event)
+    job.pause()
+    job.start()
+    wait_until(lambda: len(rows) > 5)
+    assert set(rows) == {0} and job.is_paused and not job.done
+    job.unpause()
+    assert job.wait().rows > 0 and not job.is_paused

@@ -19,7 +19,7 @@ def test_a_clone_is_the_same_database_and_its_report_counts_it(bench: Bench) -> 
     bench.sample()
     report = dbgraft.clone(bench.source, bench.target, threads=2, verify="checksum")
     bench.assert_equal()
-    assert report.rows == sum(done.rows for done in report.objects) > 100_000
+    assert report.rows == sum(done.rows for done in report.objects) > 10_000
     assert report.fidelity == () and report.verified is not None and report.verified.differences == ()
     assert report.server.flavor == bench.flavor and report.database.name == bench.name
     with pytest.raises(AttributeError):
@@ -32,7 +32,7 @@ def test_a_clone_is_the_same_database_and_its_report_counts_it(bench: Bench) -> 
 def test_a_clone_that_is_killed_is_known_to_its_target_and_is_undone(bench: Bench) -> None:
     bench.sample()
     command = [sys.executable, "-m", "dbgraft", "clone", bench.source, bench.target]
-    with subprocess.Popen([*command, "--max-rate=200K", "--progress=none"]) as running:
+    with subprocess.Popen([*command, "--max-rate=50K", "--progress=none"]) as running:
         while dbgraft.status(bench.target).rows == 0:
             assert running.poll() is None
         running.kill()

@@ -3,6 +3,7 @@
 mod changed_definitions;
 mod comparison;
 mod cut_over;
+mod ended_clone;
 mod execution;
 mod following;
 mod job_control;

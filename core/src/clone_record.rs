@@ -1,6 +1,7 @@
 //! What a target knows of a clone into it.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,6 +61,8 @@ pub struct CloneRecord {
     pub started: String,
     /// The connection of the target's server that a running clone holds.
     pub holder: Option<String>,
+    /// When the newest object of an unfinished archive was stored, by the store's clock.
+    pub last_write: Option<SystemTime>,
     /// Why the record is damaged.
     pub damage: Option<String>,
     /// The plan; `None` if the clone was killed before it recorded one.
@@ -113,6 +116,9 @@ pub struct TargetStatus {
     pub dbgraft: Option<String>,
     /// The URL of its staging archive.
     pub staging: Option<String>,
+    /// How long ago the newest object of an unfinished archive was stored, in seconds; by the clocks of its store and of
+    /// this host.
+    pub last_write_age: Option<u64>,
     /// The number of tables that are complete.
     pub complete: u64,
     /// The rows that are durable.

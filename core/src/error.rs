@@ -76,7 +76,7 @@ impl Error {
 
     /// Marks the error as not retryable: a retry would do harm.
     #[must_use]
-    pub(crate) fn final_word(mut self) -> Self {
+    pub(crate) fn not_retryable(mut self) -> Self {
         self.retryable = false;
         self
     }

@@ -39,6 +39,9 @@ mod engine;
 mod error;
 mod event;
 mod fidelity;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod mysql;
 mod options;

@@ -37,8 +37,8 @@ pub enum ReplicaLag {
 ///
 /// Order of calls: [`check`](Self::check), any number of times; then [`begin`](Self::begin) once; then
 /// [`write`](Self::write) for each batch, several at a time and in any order; [`complete`](Self::complete) once for
-/// each table after its last batch; and finally either [`finish`](Self::finish) and [`conclude`](Self::conclude) or
-/// [`abort`](Self::abort).
+/// each table after its last batch; and finally either [`finish`](Self::finish) and [`conclude`](Self::conclude), or
+/// [`abort`](Self::abort), or [`suspend`](Self::suspend).
 ///
 /// With `--verify` the engine calls [`count`](Self::count) or [`digest`](Self::digest) for the chunks of complete
 /// tables while other tables load. `dbgraft verify` calls [`counterparts`](Self::counterparts), then only these, then
@@ -196,6 +196,12 @@ pub trait Sink: Send + Sync {
     /// of [`begin`](Self::begin) or [`counterparts`](Self::counterparts), also while other calls run or after their
     /// futures were dropped; and after the future of [`unsupported`](Self::unsupported) was dropped.
     async fn abort(&self) -> Result<()>;
+
+    /// Stops the running statements, and leaves what a later process can resume; removes the rest. The job calls it in the
+    /// place of [`abort`](Self::abort) when a lost connection ends it. The default removes everything.
+    async fn suspend(&self) -> Result<()> {
+        self.abort().await
+    }
 }
 
 fn no_read_back() -> Error {

@@ -48,35 +48,28 @@ from ._job import CloneJob, Job, Listener, Selector
 from ._native import Batch
 from ._native import version as _version
 from ._options import Options
-from ._reports import (
+from ._plans import (
     Catalog,
     Chunk,
     Column,
-    Comparison,
     Database,
     Definition,
-    Difference,
-    DifferingRow,
     FidelityIssue,
     Finding,
     Followed,
     JobDescription,
     LogPosition,
     ObjectRef,
-    ObjectReport,
     OmittedObject,
     Plan,
-    PlanReport,
     Position,
-    Report,
-    Resumption,
     SelectedTable,
     Selection,
     Server,
     Table,
     TablePlan,
-    Verification,
 )
+from ._reports import Comparison, Difference, DifferingRow, ObjectReport, PlanReport, Report, Resumption, Verification
 from ._rows import Rows, Tables
 from ._target import Abandoned, TableProgress, TargetStatus, abandon, abandon_async, status, status_async
 from ._values import decode

@@ -20,8 +20,9 @@ from ._errors import UsageError, exception_from
 from ._events import Event, FinishedEvent, PhaseEvent, WarningEvent, read_event
 from ._json_value import JsonValue
 from ._options import Options, options_to_json
+from ._plans import ObjectRef
 from ._progress import ProgressDisplay, create_display
-from ._reports import ObjectRef, Report
+from ._reports import Report
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack

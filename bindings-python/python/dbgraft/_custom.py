@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, Union
 from . import _native
 from ._json_value import JsonValue
 from ._native import Batch
-from ._reports import Catalog, Chunk, FidelityIssue, Finding, ObjectRef, Plan, Selection, TablePlan
+from ._plans import Catalog, Chunk, FidelityIssue, Finding, ObjectRef, Plan, Selection, TablePlan
 from ._values import to_sql
 
 Row = Union[Sequence[Any], Mapping[str, Any], Batch]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ._json_value import JsonValue
-from ._reports import ObjectRef
+from ._plans import ObjectRef
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, Union
 
 from ._custom import Columns, Row, Source, catalog_of
 from ._errors import UsageError
-from ._reports import Catalog, Chunk, TablePlan
+from ._plans import Catalog, Chunk, TablePlan
 
 _BLOCK = 10_000
 

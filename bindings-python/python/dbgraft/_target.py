@@ -43,6 +43,8 @@ class TargetStatus(JsonValue):
     dbgraft: Optional[str]
     staging: Optional[str]
     """The URL of the staging archive."""
+    last_write_age: Optional[int]
+    """How many seconds ago the newest object of an unfinished archive was stored."""
     complete: int
     """The number of tables that are complete."""
     rows: int

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from ._native import Batch
-from ._reports import Column, TablePlan
+from ._plans import Column, TablePlan
 
 
 def to_sql(value: Any) -> Any:

@@ -26,16 +26,16 @@ use crate::remote::frame::{FrameReader, FrameWriter, json_body};
 use crate::remote::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress};
 use crate::remote::{HANDSHAKE_PREFIX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_TIMEOUT, handshake_version};
 
-/// How long the rollback may take after the coordinator was lost.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the end of the work may take after the coordinator was lost.
+const SUSPEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of each buffer between a lane and its SSH connection, in bytes.
 const RELAY_BUFFER: usize = 256 << 10;
 
 /// Serves the coordinator at the other end of `input` and `output` (standard input and output of `dbgraft agent`) until
-/// it shuts the agent down or is lost. After a loss the agent rolls back what the job has created.
+/// it shuts the agent down or is lost. After a loss the agent leaves what another process can resume, and removes the rest.
 ///
 /// # Errors
-/// `Connection` when the coordinator was lost, after the rollback; `Usage` when the peer is no coordinator.
+/// `Connection` when the coordinator was lost, after the work has ended; `Usage` when the peer is no coordinator.
 pub async fn serve_agent(
     input: impl AsyncRead + Send + Sync + Unpin + 'static,
     mut output: impl AsyncWrite + Send + Sync + Unpin + 'static,
@@ -84,9 +84,9 @@ async fn serve_job(mut reader: FrameReader, writer: FrameWriter) -> Result<()> {
     calls.cancel_all().await;
     coordinator.disconnect();
     let Some(loss) = loss else { return Ok(()) };
-    let rolled_back = timeout(ROLLBACK_TIMEOUT, service.roll_back()).await;
+    let suspended = timeout(SUSPEND_TIMEOUT, service.suspend()).await;
     write_task.abort();
-    match rolled_back {
+    match suspended {
         Ok(Ok(())) => Err(loss),
         Ok(Err(error)) => Err(loss.with("not cleaned up:", error)),
         Err(_) => Err(loss.with("not cleaned up:", "it took too long")),
@@ -149,7 +149,7 @@ impl RunningCalls {
     }
 }
 
-/// Cancels a call and waits for its end: a rollback must not meet its work.
+/// Cancels a call and waits for its end: the end of the sink must not meet its work.
 async fn cancel(call: JoinHandle<()>) {
     call.abort();
     let _ = call.await;

@@ -80,8 +80,8 @@ impl AgentService {
         }
     }
 
-    /// Closes the source, and aborts the sink: removes what it created.
-    pub(super) async fn roll_back(&self) -> Result<()> {
+    /// Closes the source, and suspends the sink: what a later process can resume stays.
+    pub(super) async fn suspend(&self) -> Result<()> {
         let (source, sink) = {
             let mut state = self.state();
             (state.source.take(), state.sink.take())
@@ -92,14 +92,14 @@ impl AgentService {
                 None => Ok(()),
             }
         };
-        let abort = async {
+        let suspend = async {
             match sink {
-                Some(sink) => sink.abort().await,
+                Some(sink) => sink.suspend().await,
                 None => Ok(()),
             }
         };
-        let (closed, aborted) = tokio::join!(close, abort);
-        aborted.and(closed)
+        let (closed, suspended) = tokio::join!(close, suspend);
+        suspended.and(closed)
     }
 
     pub(super) fn memory(&self) -> MemoryBudget {
@@ -146,6 +146,7 @@ impl AgentService {
             AgentCall::Conclude => to_json(self.sink()?.conclude().await),
             AgentCall::AdoptUndoRecords(records) => to_json(self.sink().map(|sink| sink.adopt_undo_records(records))),
             AgentCall::Abort => to_json(self.sink()?.abort().await),
+            AgentCall::Suspend => to_json(self.sink()?.suspend().await),
             AgentCall::Load(EndpointRole::Source) => to_json(self.source()?.load().await),
             AgentCall::Load(EndpointRole::Sink) => to_json(self.sink()?.load().await),
             AgentCall::ReplicaLag => to_json(self.sink()?.replica_lag().await),

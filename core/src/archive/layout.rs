@@ -277,7 +277,7 @@ pub(super) fn encode<T: Serialize>(content: &T) -> Result<Bytes> {
 /// one.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<ParsedDocument<T>> {
     #[derive(Deserialize)]
-    struct Head {
+    struct FormatHeader {
         format: u32,
         #[serde(default)]
         dbgraft: String,
@@ -287,7 +287,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], url: &str) -> Result<Par
     }
     let damaged = |error| Error::new(ErrorKind::Data, format!("{url} is no document of an archive")).caused_by(error);
     // The content of another format may have any form: check the number first.
-    let Head { format, dbgraft } = serde_json::from_slice(bytes).map_err(damaged)?;
+    let FormatHeader { format, dbgraft } = serde_json::from_slice(bytes).map_err(damaged)?;
     if format != FORMAT {
         let remedy = match format {
             0 => "no dbgraft writes that",

@@ -67,7 +67,12 @@ pub(super) async fn record(store: &dyn ObjectStore) -> Result<Option<CloneRecord
         };
         let tables = plan.iter().flat_map(|plan| &plan.tables).map(table).collect();
         let job = plan.as_ref().map(|plan| plan.job.id.clone()).unwrap_or_default();
-        Ok(CloneRecord { state, job, plan, tables, undo_records: vec![Value::Null], ..CloneRecord::default() })
+        let last_write = match state {
+            CloneState::Unfinished => store.last_modified().await?,
+            _ => None,
+        };
+        let undo_records = vec![Value::Null];
+        Ok(CloneRecord { state, job, plan, tables, undo_records, last_write, ..CloneRecord::default() })
     };
     read.await.or_else(damaged).map(Some)
 }
@@ -95,7 +100,8 @@ pub(super) async fn complete_tables(store: &dyn ObjectStore) -> Result<BTreeMap<
     let mut tables = BTreeMap::new();
     for key in store.list(PROGRESS).await? {
         let Some(table) = progress_table(&key) else { continue };
-        let document = store.get(&key, MAX_DOCUMENT_BYTES).await?;
+        // An export that ends meanwhile removes them.
+        let Some(document) = store.find(&key, MAX_DOCUMENT_BYTES).await? else { continue };
         tables.insert(table, decode(&document, &store.url(&key))?.content);
     }
     Ok(tables)

@@ -44,19 +44,21 @@ pub(crate) struct ArchiveWriter {
     reader: ArchiveReader,
     /// Receives a record before the first object is stored.
     recorder: OnceLock<UndoRecorder>,
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// Held during the removal, so that a second caller returns only after its end.
     removing: tokio::sync::Mutex<()>,
 }
 
 /// The state of the archive that is being written.
 #[derive(Debug, Default)]
-struct State {
+struct WriterState {
     status: WriterStatus,
     /// The uploads in flight: they outlive the futures that started them.
     puts: JoinSet<()>,
     /// The batches that are durable.
     receipts: BTreeMap<BatchId, Receipt>,
+    /// Whether a later process can use what is there: the archive is complete, or one of its tables is recorded.
+    is_resumable: bool,
 }
 
 /// The status of the archive.
@@ -90,20 +92,28 @@ impl ArchiveWriter {
         self.store.url("")
     }
 
-    /// Removes the archive, complete or not. Does nothing before [`begin`](Sink::begin); may be called again.
-    pub(crate) async fn remove(&self) -> Result<()> {
-        let _removing = self.removing.lock().await;
+    /// Accepts no more objects, and ends the uploads in flight. Returns whether the archive is of this writer.
+    async fn close(&self) -> bool {
         let mut puts = {
             let mut state = self.state();
             if state.status == WriterStatus::New {
-                return Ok(());
+                return false;
             }
             state.status = WriterStatus::Closed;
             std::mem::take(&mut state.puts)
         };
-        // An object that arrives after the removal would stay: wait for the uploads in flight.
         let _ = tokio::time::timeout(UPLOAD_GRACE, async { while puts.join_next().await.is_some() {} }).await;
         puts.shutdown().await;
+        true
+    }
+
+    /// Removes the archive, complete or not. Does nothing before [`begin`](Sink::begin); may be called again.
+    pub(crate) async fn remove(&self) -> Result<()> {
+        let _removing = self.removing.lock().await;
+        // An object that arrived after the removal would stay.
+        if !self.close().await {
+            return Ok(());
+        }
         match remove(&*self.store).await {
             // The signer of the store may be lost; the store can remove its own objects without it.
             Err(error) => self.store.remove_orphans().await.map_err(|_| error),
@@ -111,7 +121,7 @@ impl ArchiveWriter {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -190,6 +200,7 @@ impl Sink for ArchiveWriter {
         let mut resumed = ResumeState::default();
         if self.resume {
             let (complete, receipts) = progress::take_over(&*self.store, plan).await?;
+            self.state().is_resumable = !complete.is_empty();
             resumed.complete = complete;
             self.state().receipts = receipts;
         } else if let Some(existing) = self.existing_archive().await? {
@@ -218,7 +229,9 @@ impl Sink for ArchiveWriter {
             return Ok(());
         }
         let (store, table, receipts) = (self.store.clone(), table.clone(), self.state().receipts.clone());
-        self.tracked(async move { progress::record_table(&*store, &table, &receipts).await }).await
+        self.tracked(async move { progress::record_table(&*store, &table, &receipts).await }).await?;
+        self.state().is_resumable = true;
+        Ok(())
     }
 
     fn reads_back(&self) -> bool {
@@ -250,6 +263,7 @@ impl Sink for ArchiveWriter {
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         let manifest = Manifest::new(plan, &self.state().receipts)?;
         self.put_document(MANIFEST, encode(&manifest)?).await?;
+        self.state().is_resumable = true;
         if self.records_progress {
             progress::remove(&*self.store).await?;
         }
@@ -269,6 +283,15 @@ impl Sink for ArchiveWriter {
 
     async fn abort(&self) -> Result<()> {
         self.remove().await
+    }
+
+    async fn suspend(&self) -> Result<()> {
+        let is_resumable = self.state().is_resumable;
+        if !is_resumable {
+            return self.remove().await;
+        }
+        self.close().await;
+        Ok(())
     }
 }
 

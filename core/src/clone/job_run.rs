@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::job_control::FollowControl;
 use super::throttle::Throttle;
 use crate::checkpoint::LogPlace;
+use crate::clone_record::{CloneState, TableProgress};
 use crate::endpoint::{JobEndpoints, StagingArchive};
 use crate::engine::PauseGate;
 use crate::error::{Error, ErrorKind, Result};
@@ -100,7 +101,7 @@ impl JobRun {
         self.events.emit(Event::Phase { leg: self.first_leg, phase });
     }
 
-    /// Closes both ends. After an error, first removes what the job created.
+    /// Closes both ends. After an error, first removes what the job created, or leaves it for a resume.
     pub(super) async fn finish<T>(&self, result: Result<T>) -> Result<T> {
         let result = match result {
             Err(error) if self.needs_cleanup.load(Ordering::Relaxed) => Err(self.clean_up(error).await),
@@ -116,9 +117,46 @@ impl JobRun {
         result
     }
 
-    /// Removes what the job created. Adds to the error what could not be removed.
+    /// Removes what the job created. After a lost connection, leaves it instead if a resume would keep a part of it. Adds to
+    /// the error what was left.
     async fn clean_up(&self, error: Error) -> Error {
         self.emit_phase(Phase::Cleanup);
+        let keeps = error.kind() == ErrorKind::Connection && self.is_worth_resuming().await;
+        let left = if keeps { self.suspend().await } else { self.remove_all().await };
+        let error = match keeps {
+            true => error.with("what is loaded was left: go on by --resume, or undo it by", "dbgraft abandon"),
+            false => error,
+        };
+        if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
+    }
+
+    /// Whether a resume would take rows over: those of complete tables, or all durable ones if the source can be read again.
+    async fn is_worth_resuming(&self) -> bool {
+        let record = match self.ends.sink.clone_record().await {
+            Ok(Some(record)) => record,
+            Ok(None) => return false,
+            // The sink is lost, so that nobody knows.
+            Err(_) => return true,
+        };
+        let is_repeatable = self.ends.source.is_repeatable();
+        let is_kept = |table: &TableProgress| table.rows > 0 && (table.complete || is_repeatable);
+        record.plan.is_some() && record.tables.iter().any(is_kept)
+    }
+
+    /// Ends the sink, and leaves what a resume can take over. Returns what failed.
+    async fn suspend(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        failures.extend(self.ends.sink.suspend().await.err());
+        if let Some(stage) = &self.ends.staging
+            && !self.options.keep_archive
+        {
+            failures.extend(stage.suspend().await.err());
+        }
+        failures.iter().map(Error::to_string).collect()
+    }
+
+    /// Removes what the job created. Returns what could not be removed.
+    async fn remove_all(&self) -> Vec<String> {
         let mut left = Vec::new();
         if let Err(error) = self.ends.sink.abort().await {
             left.push(error.to_string());
@@ -126,7 +164,8 @@ impl JobRun {
         if let Some(stage) = self.recorded_staging.get()
             && !self.options.keep_archive
             // A refused resume leaves all as it was.
-            && let Ok(None) = self.ends.sink.clone_record().await
+            && let Ok(record) = self.ends.sink.clone_record().await
+            && record.is_none_or(|record| record.state == CloneState::None)
             && let Err(error) = stage.remove().await
         {
             left.push(error.to_string());
@@ -137,6 +176,6 @@ impl JobRun {
         {
             left.push(error.to_string());
         }
-        if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
+        left
     }
 }

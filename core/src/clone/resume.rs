@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::ended_clone::read_ended_clone;
 use super::execution::Cloned;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
@@ -67,9 +68,9 @@ impl JobRun {
     pub(super) async fn decide(&self, snapshot: bool) -> Result<ResumeDecision> {
         self.emit_phase(Phase::Preflight);
         self.with_retries("connecting", || self.ends.connect()).await?;
-        let left = self.with_retries("looking for the clone", || self.ends.sink.clone_record()).await?;
+        let left = self.with_retries("looking for the clone", || read_ended_clone(&*self.ends.sink)).await?;
         let left = match left {
-            None => return self.check_finished().await,
+            None | Some(CloneRecord { state: CloneState::None, .. }) => return self.check_finished().await,
             // A complete archive.
             Some(CloneRecord { state: CloneState::Finished, plan: Some(plan), started, .. }) => {
                 return Ok(ResumeDecision { case: ResumeCase::Finished, plan, started, staged_source: None });

@@ -1,9 +1,11 @@
 //! The clone that a target knows of: how far it is, and its removal.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 
+use super::ended_clone::read_ended_clone;
 use crate::checkpoint::{Checkpoint, FollowRecord};
 use crate::clone_record::{Abandoned, CloneRecord, CloneState, TargetStatus};
 use crate::endpoint::{SinkEndpoint, StagingArchive, TargetEndpoint, TargetRequest};
@@ -71,7 +73,7 @@ impl TargetJob {
     /// `Usage`, and errors of the connection.
     pub async fn status(self) -> Result<TargetStatus> {
         let target = self.open().await?;
-        let record = read_record(&target).await;
+        let record = RetryPolicy::before_first_row().run(|| target.sink.clone_record(), |_| ()).await;
         target.shutdown().await;
         Ok(describe(&target.name, record?))
     }
@@ -96,14 +98,16 @@ impl TargetJob {
     }
 }
 
-async fn read_record(target: &TargetEndpoint) -> Result<Option<CloneRecord>> {
-    RetryPolicy::before_first_row().run(|| target.sink.clone_record(), |_| ()).await
-}
-
 fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
     let record = record.unwrap_or_default();
+    let age = |time| SystemTime::now().duration_since(time).unwrap_or_default().as_secs();
+    let last_write_age = record.last_write.map(age);
     let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let message = match record.state {
+        CloneState::None if !record.undo_records.is_empty() => {
+            "no clone is under way; one that was killed in its preflight has left what `dbgraft abandon` removes"
+                .to_owned()
+        }
         CloneState::None => "no clone is under way: a clone that is finished leaves no trace in a server".to_owned(),
         CloneState::Running => match &record.holder {
             Some(holder) => format!("a clone runs, over connection {holder} of the server"),
@@ -125,7 +129,8 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
                 .to_owned(),
         },
         CloneState::Unfinished => {
-            "an archive that is being written, or whose export was killed: an archive does not know which".to_owned()
+            let age = last_write_age.map(|age| format!(", but its newest object is {age} s old")).unwrap_or_default();
+            format!("an archive that is being written, or whose export was killed: an archive does not know which{age}")
         }
         CloneState::Damaged => format!(
             "what is known of the clone cannot be used: {}: start again with --if-exists drop",
@@ -142,6 +147,7 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
         started: known(&record.started),
         dbgraft: known(&record.dbgraft),
         staging: plan.and_then(|plan| plan.job.staging.clone()),
+        last_write_age,
         complete: record.tables.iter().filter(|table| table.complete).count() as u64,
         rows: record.tables.iter().map(|table| table.rows).sum(),
         bytes: record.tables.iter().map(|table| table.bytes).sum(),
@@ -164,12 +170,18 @@ fn lag(following: &FollowRecord) -> String {
 async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     let name = &target.name;
     let refused = |why: &str| Error::new(ErrorKind::Preflight, format!("nothing has been removed in {name}: {why}"));
-    let record = read_record(target).await?.unwrap_or_default();
+    let read = || read_ended_clone(&*target.sink);
+    let record = RetryPolicy::before_first_row().run(read, |_| ()).await?.unwrap_or_default();
     match record.state {
         CloneState::Dead | CloneState::Unfinished | CloneState::NotFollowing => {}
         CloneState::None => {
-            let message = "no clone is under way, and nothing was removed".to_owned();
-            return Ok(Abandoned { target: name.clone(), message, ..Abandoned::default() });
+            let message = match record.undo_records.is_empty() {
+                true => "no clone is under way, and nothing was removed",
+                false => "no clone is under way; what one that was killed in its preflight had left was removed",
+            };
+            target.sink.adopt_undo_records(record.undo_records);
+            target.sink.abort().await?;
+            return Ok(Abandoned { target: name.clone(), message: message.to_owned(), ..Abandoned::default() });
         }
         CloneState::Running | CloneState::Following => {
             let holder = record.holder.unwrap_or_default();

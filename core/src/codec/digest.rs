@@ -41,6 +41,11 @@ impl Digest {
         self.sum = self.sum.wrapping_add(hash_row(row));
     }
 
+    /// Replaces a row by another one.
+    pub(crate) fn replace_row(&mut self, old: &[u8], new: &[u8]) {
+        self.sum = self.sum.wrapping_sub(hash_row(old)).wrapping_add(hash_row(new));
+    }
+
     /// Adds the rows of another digest.
     pub fn add(&mut self, other: &Self) {
         self.rows += other.rows;

@@ -71,6 +71,11 @@ impl BatchBuilder {
         self.fields = 0;
     }
 
+    /// The text of the current row so far.
+    pub(crate) fn row_text(&self) -> &[u8] {
+        self.text.get(self.row_start..).unwrap_or_default()
+    }
+
     /// Reserves memory for a long value.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);

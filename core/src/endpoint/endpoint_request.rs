@@ -81,7 +81,6 @@ impl EndpointRequest {
     /// Creates a request in JSON, without the options that the agent does not use.
     pub(super) fn to_json(kind: EndpointKind, options: &CloneOptions) -> Result<Value> {
         let options = CloneOptions {
-            via: None,
             source_tunnel: None,
             target_tunnel: None,
             source_agent: None,

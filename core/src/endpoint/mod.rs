@@ -6,6 +6,8 @@ mod archive_location;
 mod driver_options;
 mod endpoint_request;
 mod endpoint_spec;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod job_endpoints;
 mod location;
 mod option_file;

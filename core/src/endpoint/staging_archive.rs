@@ -78,6 +78,14 @@ impl StagingArchive {
         Arc::new(ArchiveReader::follow(self.store.clone(), plan.as_ref().clone(), events))
     }
 
+    /// Leaves a complete archive, from which a later process can read, and removes an incomplete one.
+    pub(crate) async fn suspend(&self) -> Result<()> {
+        match status(&*self.store).await? {
+            ArchiveStatus::Complete => Ok(()),
+            ArchiveStatus::Missing | ArchiveStatus::Unfinished => self.remove().await,
+        }
+    }
+
     /// Removes the archive, complete or not.
     pub(crate) async fn remove(&self) -> Result<()> {
         match self.sink.abort().await {

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use serde_json::Value;
 
 use super::connect::Conn;
+use super::database_lock::DatabaseLock;
 use super::durable_batches::ServerUptime;
 use super::journal::{self, DatabaseOrigin, JobLine, Line};
 use super::target::{JournalAccess, TargetDatabase};
@@ -39,15 +40,15 @@ const DECIDING_OPTIONS: [&str; 15] = [
 impl TargetDatabase {
     /// Creates the database and the tables, or continues what an earlier process of this clone has left.
     pub(super) async fn begin(&self, source_plan: &Plan) -> Result<ResumeState> {
-        let mut lock_connection = self.connections.register(session::open_control(&self.address).await?).await?;
-        journal::acquire_lock(&mut lock_connection, &self.address.database).await?;
-        let server = lock_connection.server.clone();
-        let uptime = ServerUptime::read(&mut lock_connection).await?;
+        let mut conn = self.connections.register(session::open_control(&self.address).await?).await?;
+        let server = conn.server.clone();
+        let uptime = ServerUptime::read(&mut conn).await?;
+        let lock = DatabaseLock::acquire(conn, &self.address, &self.connections).await?;
         let plan = &*translate::plan(source_plan, &server);
         let definitions = plan.tables.iter().map(|table| (table.table.name.clone(), table.table.create.clone()));
         {
             let mut state = self.state();
-            (state.lock_connection, state.uptime) = (Some(lock_connection), Some(uptime));
+            (state.lock, state.uptime) = (Some(lock), Some(uptime));
             state.source = Some(source_plan.server.clone());
             state.definitions = definitions.collect();
         }
@@ -121,8 +122,15 @@ impl TargetDatabase {
         conn.exec("START TRANSACTION").await?;
         journal::replace(conn, database, &job, &lines).await?;
         conn.exec("COMMIT").await?;
-        self.state().journal = Some(JournalAccess { job, owner });
+        self.set_journal(JournalAccess { job, owner });
         self.save_undo_records().await
+    }
+
+    /// Sets the access of this process, which is the owner of the journal now.
+    pub(super) fn set_journal(&self, access: JournalAccess) {
+        let mut state = self.state();
+        state.lock.iter().for_each(|lock| lock.set_owner(&access.owner));
+        state.journal = Some(access);
     }
 
     /// The lines that describe the job. `started` is when an earlier process began it.
@@ -148,7 +156,7 @@ impl TargetDatabase {
         RetryPolicy::default().run(remove, |_| ()).await.map_err(|error| {
             error.with("the clone is complete, but its journal could not be removed: run it again with", "--resume")
         })?;
-        self.state().lock_connection = None;
+        self.state().lock = None;
         Ok(())
     }
 }

@@ -69,6 +69,11 @@ impl ConnectionRegistry {
         self.kill_each(conn.lock.clone()).await
     }
 
+    /// Does the same for a connection that stays with the caller.
+    pub(super) async fn kill_lock(&self, conn: &Conn) -> Result<()> {
+        self.kill_each(conn.lock.clone()).await
+    }
+
     /// Kills all registered connections. Closing the sockets alone would let their statements run on.
     pub(super) async fn kill_all(&self) -> Result<()> {
         let locks = self.locks().clone();

@@ -52,15 +52,15 @@ impl TargetDatabase {
     /// Whether the server was restarted since the clone began: its uptime shows it, and the first connection is lost.
     async fn was_restarted(&self, conn: &mut Conn) -> Result<bool> {
         let now = ServerUptime::read(conn).await?;
-        let (begun, lock_connection) = {
+        let (begun, lock) = {
             let mut state = self.state();
-            (state.uptime, state.lock_connection.take())
+            (state.uptime, state.lock.take())
         };
-        let Some(mut lock_connection) = lock_connection else { return Ok(false) };
+        let Some(lock) = lock else { return Ok(false) };
         // A clock that was set back looks like a restart, but a restart always breaks the connection.
-        let alive = lock_connection.exec("DO 1").await.is_ok();
-        self.state().lock_connection = Some(lock_connection);
-        Ok(!alive && begun.is_some_and(|begun| begun.shows_restart(&now)))
+        let was_lost = lock.was_lost().await;
+        self.state().lock = Some(lock);
+        Ok(was_lost && begun.is_some_and(|begun| begun.shows_restart(&now)))
     }
 }
 

@@ -14,7 +14,7 @@ const FOUR_BYTE_CHARSETS: [&str; 6] = ["utf8mb4", "utf16", "utf16le", "utf32", "
 
 /// The position of a text with a `?` in a column's definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ColumnText {
+enum TextPosition {
     /// The member with this number, from 1.
     Member(usize),
     Default,
@@ -27,13 +27,13 @@ pub(super) async fn restore_definition(conn: &mut Conn, table: &mut Table) -> Re
             continue;
         };
         let restored = match text {
-            ColumnText::Member(number) => ddl::replace_member(&table.create, &column.name, number, &meant),
-            ColumnText::Default => ddl::replace_default(&table.create, &column.name, &meant),
+            TextPosition::Member(number) => ddl::replace_member(&table.create, &column.name, number, &meant),
+            TextPosition::Default => ddl::replace_default(&table.create, &column.name, &meant),
         };
         // All other characters must be equal. Otherwise the text found is a different one.
         let Some(restored) = restored.filter(|_| is_printed_as(&meant, &printed)) else { continue };
         table.create = restored;
-        if let (ColumnText::Member(number), Some(column)) =
+        if let (TextPosition::Member(number), Some(column)) =
             (text, table.columns.iter_mut().find(|other| other.name == column.name))
             && let Some(kind) = ddl::replace_member_in_type(&column.column_type, number, &meant)
         {
@@ -49,8 +49,8 @@ pub(super) async fn find_unproven(conn: &mut Conn, table: &Table) -> Result<Vec<
     for (column, text, printed) in doubtful_texts(table, conn.server.flavor) {
         if look_up_text(conn, table, &column, text).await?.is_none() {
             let what = match text {
-                ColumnText::Member(number) => format!("member {number} of column {}", Printable(&column.name)),
-                ColumnText::Default => format!("default of column {}", Printable(&column.name)),
+                TextPosition::Member(number) => format!("member {number} of column {}", Printable(&column.name)),
+                TextPosition::Default => format!("default of column {}", Printable(&column.name)),
             };
             found.push(FidelityIssue {
                 object: table.object(),
@@ -67,40 +67,40 @@ pub(super) async fn find_unproven(conn: &mut Conn, table: &Table) -> Result<Vec<
     Ok(found)
 }
 
-fn doubtful_texts(table: &Table, flavor: Flavor) -> Vec<(Column, ColumnText, String)> {
+fn doubtful_texts(table: &Table, flavor: Flavor) -> Vec<(Column, TextPosition, String)> {
     let mut found = Vec::new();
     let wide =
         |column: &&Column| column.charset.as_deref().is_some_and(|charset| FOUR_BYTE_CHARSETS.contains(&charset));
     for column in table.columns.iter().filter(wide) {
         for (number, member) in (1..).zip(column.members()).filter(|(_, member)| member.contains('?')) {
-            found.push((column.clone(), ColumnText::Member(number), member));
+            found.push((column.clone(), TextPosition::Member(number), member));
         }
         let default = if flavor == Flavor::MariaDb { ddl::literal_default(&table.create, &column.name) } else { None };
         if let Some(default) = default.filter(|default| default.contains('?')) {
-            found.push((column.clone(), ColumnText::Default, default));
+            found.push((column.clone(), TextPosition::Default, default));
         }
     }
     found
 }
 
 /// Reads the real text from a row or the default; `None` if neither has it, or if the account may not read the table.
-async fn look_up_text(conn: &mut Conn, table: &Table, column: &Column, text: ColumnText) -> Result<Option<String>> {
+async fn look_up_text(conn: &mut Conn, table: &Table, column: &Column, text: TextPosition) -> Result<Option<String>> {
     let (from, name) = (quote_name(&table.name), quote_name(&column.name));
     let hex_and_number = |value: &str| format!("HEX(CONVERT({value} USING utf8mb4)), {value} + 0");
     // A row of NULLs suffices for the default of a nullable column.
     let nothing = format!("(SELECT 1) AS one LEFT JOIN {from} ON 1 = 0");
     let default = format!("DEFAULT({name})");
     let queries = match text {
-        ColumnText::Member(number) if column.data_type == "set" => {
+        TextPosition::Member(number) if column.data_type == "set" => {
             let bit = 1_u64.checked_shl(u32::try_from(number - 1).unwrap_or(63)).unwrap_or(0);
             vec![format!("SELECT {} FROM {from} WHERE {name} & {bit} LIMIT 1", hex_and_number(&name))]
         }
-        ColumnText::Member(number) => vec![
+        TextPosition::Member(number) => vec![
             format!("SELECT {} FROM {from} WHERE {name} = {number} LIMIT 1", hex_and_number(&name)),
             format!("SELECT {} FROM {nothing}", hex_and_number(&default)),
             format!("SELECT {} FROM {from} LIMIT 1", hex_and_number(&default)),
         ],
-        ColumnText::Default => {
+        TextPosition::Default => {
             let hex = format!("HEX(CONVERT({default} USING utf8mb4)), 0");
             vec![format!("SELECT {hex} FROM {nothing}"), format!("SELECT {hex} FROM {from} LIMIT 1")]
         }
@@ -114,9 +114,9 @@ async fn look_up_text(conn: &mut Conn, table: &Table, column: &Column, text: Col
         let Some(row) = row else { continue };
         let Some(found) = row.text(0).as_deref().and_then(decode_hex) else { continue };
         let found = match text {
-            ColumnText::Member(number) if column.data_type == "set" => member_by_bit(&found, row.number(1), number),
-            ColumnText::Member(number) => (usize::try_from(row.number(1)) == Ok(number)).then_some(found),
-            ColumnText::Default => Some(found),
+            TextPosition::Member(number) if column.data_type == "set" => member_by_bit(&found, row.number(1), number),
+            TextPosition::Member(number) => (usize::try_from(row.number(1)) == Ok(number)).then_some(found),
+            TextPosition::Default => Some(found),
         };
         if found.is_some() {
             return Ok(found);

@@ -6,7 +6,7 @@ use super::capability::{self, Capability};
 use super::connect::{Conn, Row};
 use super::ddl::{DefinitionHeader, Dialect, correct_header, decode_definition, quote_name, quote_text};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
-use super::{check, column, four_byte_text};
+use super::{check, column, four_byte_text, late_timestamps};
 use crate::catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Table};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -103,7 +103,7 @@ async fn read_tables(
 ) -> Result<Vec<Table>> {
     let histories = find_system_versioned(conn, database, columns).await?;
     let mut keys = read_primary_keys(conn, database).await?;
-    let indexed = read_indexed_columns(conn, database).await?;
+    let indexed = late_timestamps::read_indexed_columns(conn, database).await?;
     let mut tables = Vec::new();
     // A conversion would damage literals in other character sets.
     conn.exec("SET character_set_results = NULL").await?;
@@ -124,7 +124,7 @@ async fn read_tables(
         let mut table = Table {
             engine: row.string(2),
             history: histories.contains(&name),
-            late_timestamps: find_late_timestamps(conn, &name, &columns, &indexed).await?,
+            late_timestamps: late_timestamps::find(conn, &name, &columns, &indexed).await?,
             columns,
             primary_key: keys.remove(&name).unwrap_or_default(),
             rows_estimate: row.number(3),
@@ -215,44 +215,6 @@ async fn read_primary_keys(conn: &mut Conn, database: &str) -> Result<BTreeMap<S
         keys.entry(row.utf8_text(0)?).or_default().push(row.utf8_text(1)?);
     }
     Ok(keys)
-}
-
-/// Reads the first column of each index that is sorted, as pairs of table and column. Empty if no column of the server can hold
-/// a late TIMESTAMP.
-async fn read_indexed_columns(conn: &mut Conn, database: &str) -> Result<BTreeSet<(String, String)>> {
-    if !capability::has(&conn.server, Capability::LongTimestamps) {
-        return Ok(BTreeSet::new());
-    }
-    let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {} AND SEQ_IN_INDEX = 1 \
-         AND INDEX_TYPE = 'BTREE'",
-        equals_name("TABLE_SCHEMA", database)
-    );
-    conn.rows(&sql).await?.iter().map(|row| Ok((row.utf8_text(0)?, row.utf8_text(1)?))).collect()
-}
-
-/// Finds the indexed columns whose greatest TIMESTAMP is after the end of the usual range.
-async fn find_late_timestamps(
-    conn: &mut Conn,
-    table: &str,
-    columns: &[Column],
-    indexed: &BTreeSet<(String, String)>,
-) -> Result<Vec<String>> {
-    let mut late = Vec::new();
-    for column in columns.iter().filter(|column| column.data_type == "timestamp" && !column.generated) {
-        if !indexed.contains(&(table.to_owned(), column.name.clone())) {
-            continue;
-        }
-        let name = quote_name(&column.name);
-        let sql = format!("SELECT MAX({name}) > '2038-01-19 03:14:08' FROM {}", quote_name(table));
-        match conn.row(&sql).await {
-            Err(error) if error.code().is_none() => return Err(error),
-            // The preflight tells why a table cannot be read.
-            Err(_) => {}
-            Ok(row) => late.extend(row.filter(|row| row.number(0) == 1).map(|_| column.name.clone())),
-        }
-    }
-    Ok(late)
 }
 
 /// An object in a list of `information_schema`, with the parts of its header.

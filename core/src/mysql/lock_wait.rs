@@ -26,14 +26,14 @@ pub(super) async fn explain_error(address: &ServerAddress, connections: &Connect
         [] => explain_without_holders(address, error),
         some => {
             let holders = format!("{}: {}", some.join(", "), remedy(address));
-            error.final_word().with("perhaps held by", holders)
+            error.not_retryable().with("perhaps held by", holders)
         }
     }
 }
 
 /// Explains the error without the holders of the lock, for callers without a second connection.
 pub(super) fn explain_without_holders(address: &ServerAddress, error: Error) -> Error {
-    error.final_word().with("held by another session:", remedy(address))
+    error.not_retryable().with("held by another session:", remedy(address))
 }
 
 fn remedy(address: &ServerAddress) -> String {
@@ -56,19 +56,20 @@ async fn find_holders(address: &ServerAddress, connections: &ConnectionRegistry)
             );
             conn.rows(&sql).await?
         }
-        // Without a table of locks (in MariaDB a plugin's), open transactions are the most likely holders.
+        // Without a table of locks (in MariaDB a plugin's), sessions in the database and open transactions are the most likely
+        // holders.
         _ => {
             let select = "SELECT ID, USER, HOST, COMMAND, TIME FROM information_schema.PROCESSLIST \
-                          WHERE ID <> CONNECTION_ID() AND ID IN (SELECT";
+                          WHERE ID <> CONNECTION_ID() AND";
             let locks = format!(
-                "{select} THREAD_ID FROM information_schema.METADATA_LOCK_INFO WHERE TABLE_SCHEMA = {database} \
-                 OR LOCK_TYPE = 'Global read lock')"
+                "{select} ID IN (SELECT THREAD_ID FROM information_schema.METADATA_LOCK_INFO \
+                 WHERE TABLE_SCHEMA = {database} OR LOCK_TYPE = 'Global read lock')"
             );
-            let transactions = format!("{select} trx_mysql_thread_id FROM information_schema.INNODB_TRX)");
-            let users = format!(
-                "SELECT ID, USER, HOST, COMMAND, TIME FROM information_schema.PROCESSLIST \
-                 WHERE ID <> CONNECTION_ID() AND DB = {database}"
+            let transactions = format!(
+                "{select} (DB = {database} OR ID IN (SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX)) \
+                 ORDER BY DB <=> {database} DESC, TIME DESC"
             );
+            let users = format!("{select} DB = {database}");
             first_with_rows(&mut conn, &[&locks, &transactions, &users], &ours).await?
         }
     };

@@ -2,10 +2,14 @@
 //!
 //! MariaDB parses a negative zero as zero. A negative number that is too small for a FLOAT becomes a negative zero.
 
-use super::target::TargetState;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::target::SinkState;
 use crate::batch::{Batch, BatchId};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
-use crate::codec::{BatchBuilder, Field, split_rows};
+use crate::codec::{BatchBuilder, Digest, Field, row_texts, split_fields, split_rows};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
 
@@ -13,9 +17,49 @@ const NEGATIVE_ZEROS: [Field<'_>; 3] = [Field::Escaped(b"-0e0"), Field::Escaped(
 /// A negative number that is too small for a FLOAT.
 const FLOAT_UNDERFLOW: &[u8] = b"-1e-46";
 
-/// Encodes the negative zeros of FLOAT columns so that they stay negative. Also returns the number of negative zeros in
-/// each DOUBLE column. Returns `None` if the batch has none of either.
-pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Batch, Vec<(String, u64)>)> {
+/// Zero, as a reader encodes it. MariaDB sends every negative zero as zero.
+const ZERO: &[u8] = b"0e0";
+const NULL: &[u8] = br"\N";
+
+/// The negative zeros of a batch or of several ones: those of DOUBLE columns became zero, those of FLOAT columns are only
+/// read back as zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LostZeroSigns {
+    /// The number of lost ones, by column.
+    columns: BTreeMap<String, u64>,
+    /// The digest of the rows as the source has them, minus that of the rows as the target returns them.
+    correction: Digest,
+}
+
+impl LostZeroSigns {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (column, count) in &other.columns {
+            *self.columns.entry(column.clone()).or_default() += count;
+        }
+        self.correction.add(&other.correction);
+    }
+
+    /// Reports the negative zeros that each column of the table has lost.
+    pub(super) fn notes(&self, table: &str) -> impl Iterator<Item = Note> {
+        self.columns.iter().map(move |(column, count)| {
+            Note::Fidelity(FidelityIssue {
+                object: ObjectRef::new(ObjectKind::Table, table),
+                what: format!("column {column}"),
+                severity: Severity::Warning,
+                source: format!("-0 in {count} rows"),
+                target: "0, as MariaDB has no other in a DOUBLE".to_owned(),
+            })
+        })
+    }
+}
+
+/// Encodes the negative zeros of FLOAT columns so that they stay negative. Also returns the negative zeros of DOUBLE columns.
+/// Returns `None` if the batch has none of either.
+pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Batch, LostZeroSigns)> {
     let columns: Vec<(&str, &str)> = table
         .stored_columns()
         // Generated columns are not loaded.
@@ -29,48 +73,62 @@ pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Bat
     }
     let mut counts = vec![0; columns.len()];
     let mut encoded = BatchBuilder::with_capacity(batch.data.len());
-    for row in split_rows(&batch.data) {
-        for ((field, (_, kind)), count) in row.zip(&columns).zip(&mut counts) {
+    let mut lost = LostZeroSigns::default();
+    for row in row_texts(&batch.data) {
+        let mut stored = BatchBuilder::default();
+        for ((field, (_, kind)), count) in split_fields(row).zip(&columns).zip(&mut counts) {
             *count += u64::from(NEGATIVE_ZEROS.contains(&field) && *kind == "double");
-            match field {
-                Field::Null => encoded.push_null(),
-                zero if NEGATIVE_ZEROS.contains(&zero) && *kind == "float" => encoded.push_unescaped(FLOAT_UNDERFLOW),
-                Field::Escaped(text) => encoded.push_unescaped(text),
-            }
+            let (image, read_back) = match field {
+                Field::Null => (NULL, NULL),
+                zero if NEGATIVE_ZEROS.contains(&zero) && *kind == "float" => (FLOAT_UNDERFLOW, ZERO),
+                zero if NEGATIVE_ZEROS.contains(&zero) && *kind == "double" => (ZERO, ZERO),
+                Field::Escaped(text) => (text, text),
+            };
+            encoded.push_unescaped(image);
+            stored.push_unescaped(read_back);
         }
+        lost.correction.replace_row(stored.row_text(), row);
         encoded.end_row();
     }
-    let lost = columns.iter().zip(counts).filter(|(_, count)| *count > 0);
-    let lost = lost.map(|((name, _), count)| ((*name).to_owned(), count)).collect();
+    let counted = columns.iter().zip(counts).filter(|(_, count)| *count > 0);
+    lost.columns = counted.map(|((name, _), count)| ((*name).to_owned(), count)).collect();
     Some((encoded.finish(batch.id), lost))
 }
 
-impl TargetState {
-    /// Notes the negative zeros of a batch, or of a part of it, that the target cannot store.
-    pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &[(String, u64)]) {
-        for (column, count) in lost {
-            let losing = self.losing_zero_signs.entry(batch).or_default();
-            *losing.entry(column.clone()).or_default() += count;
+impl SinkState {
+    /// Notes the negative zeros of a batch, or of a part of it, that the target has not stored.
+    pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
+        if !lost.is_empty() {
+            self.losing_zero_signs.entry(batch).or_default().add(lost);
         }
     }
 
     /// Counts the noted negative zeros of a batch that is durable now.
-    pub(super) fn count_lost_signs(&mut self, table: &str, batch: BatchId) {
-        for (column, count) in self.losing_zero_signs.remove(&batch).unwrap_or_default() {
-            *self.lost_zero_signs.entry((table.to_owned(), column)).or_default() += count;
+    pub(super) fn count_lost_signs(&mut self, batch: BatchId) {
+        if let Some(lost) = self.losing_zero_signs.remove(&batch) {
+            self.add_lost_signs(batch, &lost);
         }
     }
-}
 
-/// Reports the negative zeros that a column has lost.
-pub(super) fn lost_sign_note(((table, column), count): (&(String, String), &u64)) -> Note {
-    Note::Fidelity(FidelityIssue {
-        object: ObjectRef::new(ObjectKind::Table, table),
-        what: format!("column {column}"),
-        severity: Severity::Warning,
-        source: format!("-0 in {count} rows"),
-        target: "0, as MariaDB has no other in a DOUBLE".to_owned(),
-    })
+    pub(super) fn add_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
+        if !lost.is_empty() {
+            self.lost_zero_signs.entry((batch.table, batch.chunk)).or_default().add(lost);
+        }
+    }
+
+    /// The negative zeros that the table has lost.
+    pub(super) fn lost_signs_of_table(&self, table: u32) -> LostZeroSigns {
+        let mut all = LostZeroSigns::default();
+        self.lost_zero_signs.range((table, 0)..=(table, u32::MAX)).for_each(|(_, lost)| all.add(lost));
+        all
+    }
+
+    /// Corrects the digest of a chunk's stored rows to that of the rows as they were read: lost signs are reported already.
+    pub(super) fn correct_digest(&self, table: u32, chunk: u32, digest: &mut Digest) {
+        if let Some(lost) = self.lost_zero_signs.get(&(table, chunk)) {
+            digest.add(&lost.correction);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +172,10 @@ mod tests {
         assert!(encode_negative_zeros(&table, &batch(&[[b"0e0", b"-1e0", b"-0e0"]])).is_none());
         let (encoded, lost) =
             encode_negative_zeros(&table, &batch(&[[b"-0e0", b"-0e0", b"-0e0"], [b"1e0", b"2e0", b"\t"]])).unwrap();
-        assert_eq!(&encoded.data[..], b"-1e-46\t-0e0\t-0e0\n1e0\t2e0\t\\t\n");
-        assert_eq!((encoded.rows, lost), (2, vec![("d".to_owned(), 1)]));
+        assert_eq!(&encoded.data[..], b"-1e-46\t0e0\t-0e0\n1e0\t2e0\t\\t\n");
+        assert_eq!((encoded.rows, &lost.columns), (2, &BTreeMap::from([("d".to_owned(), 1)])));
+        let mut digest = Digest::from_text(b"0e0\t0e0\t-0e0\n1e0\t2e0\t\\t\n");
+        digest.add(&lost.correction);
+        assert_eq!(digest, Digest::from_text(b"-0e0\t-0e0\t-0e0\n1e0\t2e0\t\\t\n"));
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::connect::Conn;
+use super::database_lock::DatabaseLock;
 use super::ddl::{quote_name, table_parts};
 use super::journal::{self, BatchLine, Line, TableLine, TableState};
+use super::negative_zero::LostZeroSigns;
 use super::target::{JournalAccess, TargetDatabase};
 use super::undo_log::{CreatedItem, proves_no_creation};
 use crate::batch::Batch;
@@ -15,9 +17,14 @@ use crate::plan::TablePlan;
 use crate::report::Note;
 
 impl TargetDatabase {
-    /// The journal of this clone.
+    /// The access to the journal.
+    ///
+    /// # Errors
+    /// `Changed` if another process took the lock of the database.
     fn journal(&self) -> Result<JournalAccess> {
-        let access = self.state().journal.clone();
+        let state = self.state();
+        state.lock.as_ref().map_or(Ok(()), DatabaseLock::check)?;
+        let access = state.journal.clone();
         access.ok_or_else(|| Error::new(ErrorKind::Internal, "the journal is used before it is created"))
     }
 
@@ -76,8 +83,7 @@ impl TargetDatabase {
                 Ok(done)
             }
             Err(error) => {
-                // If KILL fails too, the next try reports it.
-                let _ = self.connections.kill(conn).await;
+                self.discard(conn).await;
                 Err(error)
             }
         }
@@ -91,12 +97,7 @@ impl TargetDatabase {
     }
 
     /// Records the negative zeros that the batch has lost, in the current transaction.
-    pub(super) async fn record_lost_signs(
-        &self,
-        conn: &mut Conn,
-        batch: &Batch,
-        lost: &BTreeMap<String, u64>,
-    ) -> Result<()> {
+    pub(super) async fn record_lost_signs(&self, conn: &mut Conn, batch: &Batch, lost: &LostZeroSigns) -> Result<()> {
         let JournalAccess { job, .. } = self.journal()?;
         let content = BatchLine { lost_zero_signs: lost.clone(), ..BatchLine::of(batch) };
         journal::update_batch(conn, &self.address.database, &job, batch.id, &content).await

@@ -4,9 +4,9 @@ use super::connect::Conn;
 use super::durable_batches::ServerUptime;
 use super::journal::{self, DatabaseOrigin, JournalContents, TableState};
 use super::target::TargetDatabase;
-use super::undo_log::first_records;
+use super::undo_log::{created_records, first_records};
 use super::write::is_transactional;
-use super::{generated, session};
+use super::{generated, preflight_remains, session};
 use crate::checkpoint::{Checkpoint, CutOverState, FollowRecord};
 use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::Result;
@@ -63,10 +63,12 @@ impl TargetDatabase {
     pub(super) async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         let mut conn = session::open_control(&self.address).await?;
         let holder = journal::lock_holder(&mut conn, &self.address.database).await?;
+        let mut preflights = created_records(preflight_remains::find(&mut conn, &self.address.database).await?);
         let Some(mut contents) = journal::read(&mut conn, &self.address.database).await? else {
-            // It is about to create its journal, or has just removed it.
-            let state = CloneState::Running;
-            return Ok(holder.map(|holder| CloneRecord { state, holder: Some(holder), ..CloneRecord::default() }));
+            // With a holder: it is about to create its journal, or has just removed it.
+            let state = if holder.is_some() { CloneState::Running } else { CloneState::None };
+            let record = CloneRecord { state, holder, undo_records: preflights, ..CloneRecord::default() };
+            return Ok(Some(record).filter(|record| record.holder.is_some() || !record.undo_records.is_empty()));
         };
         let tables = match &contents.description {
             Some(job) => {
@@ -77,6 +79,7 @@ impl TargetDatabase {
         };
         let mut undo_records = first_records(contents.origin == DatabaseOrigin::Made);
         undo_records.append(&mut contents.items);
+        undo_records.append(&mut preflights);
         let job = contents.description.take();
         let checkpoint = Checkpoint::join(std::mem::take(&mut contents.appliers));
         let is_cutting_over = contents.cut_over.is_some_and(|cut_over| cut_over.state != CutOverState::Requested);

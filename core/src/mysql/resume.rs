@@ -66,7 +66,7 @@ impl TargetDatabase {
         *self.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
         self.undo_log.adopt(first_records(contents.origin == journal::DatabaseOrigin::Made));
         self.undo_log.adopt(contents.items.clone());
-        self.state().journal = Some(access);
+        self.set_journal(access);
         for table in plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew)) {
             self.remove_begun_table(&mut conn, plan, table).await?;
         }
@@ -227,10 +227,7 @@ impl TargetDatabase {
             let is_complete = fates.is(table, TableFate::Keep);
             for (id, line) in contents.batches_of(table.number) {
                 state.durable_batches.add(*id);
-                for (column, count) in &line.lost_zero_signs {
-                    let place = (table.table.name.clone(), column.clone());
-                    *state.lost_zero_signs.entry(place).or_default() += count;
-                }
+                state.add_lost_signs(*id, &line.lost_zero_signs);
                 if !is_complete {
                     resumed.loaded.insert(*id);
                 }

@@ -22,7 +22,7 @@ use super::target::TargetDatabase;
 use super::trial_database::TrialScope;
 use super::undo_log::CreatedItem;
 use super::write::is_transactional;
-use super::{check, chunk_query, create_events, create_objects, introspect, negative_zero, session, translate};
+use super::{check, chunk_query, create_events, create_objects, introspect, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
 use crate::change_applier::ChangeApplier;
@@ -80,16 +80,18 @@ impl MySqlSink {
                 Ok(notes)
             }
             Err(error) => {
-                // The last statement may still run. If KILL fails too, the next try reports it.
-                let _ = self.target.connections.kill(conn).await;
+                // The last statement may still run.
+                self.target.discard(conn).await;
                 Err(self.target.explain_lock_wait(error).await)
             }
         }
     }
 
     async fn create_objects_on(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
-        let mut notes: Vec<Note> =
-            self.target.state().lost_zero_signs.iter().map(negative_zero::lost_sign_note).collect();
+        let mut notes = Vec::new();
+        for table in &plan.tables {
+            notes.extend(self.target.state().lost_signs_of_table(table.number).notes(&table.table.name));
+        }
         for (number, generated) in &self.target.state().generated_columns {
             let table = plan.tables.get(*number as usize);
             notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
@@ -240,12 +242,11 @@ impl Sink for MySqlSink {
     async fn write(&self, table: &TablePlan, batch: Batch) -> Result<Receipt> {
         let mut conn = self.target.load_session().await?;
         if let Err(error) = self.target.write_batch(&mut conn, table, &batch).await {
-            // If KILL fails too, the next try reports it.
-            let _ = self.target.connections.kill(conn).await;
+            self.target.discard(conn).await;
             // Without transactions half of the batch may be stored, and the next try would duplicate it.
             return Err(match is_transactional(&table.table) {
                 true => error,
-                false => error.final_word().with("not tried again:", "the table's engine has no transactions"),
+                false => error.not_retryable().with("not tried again:", "the table's engine has no transactions"),
             });
         }
         let mut state = self.target.state();
@@ -260,8 +261,8 @@ impl Sink for MySqlSink {
         if let Some(ddl) = ddl.filter(|ddl| !ddl.deferred_keys.is_empty()) {
             let mut conn = self.target.ddl_session().await?;
             if let Err(error) = self.target.add_keys(&mut conn, table, &ddl).await {
-                // If only the answer was lost, the statement may still run. If KILL fails too, the next try reports it.
-                let _ = self.target.connections.kill(conn).await;
+                // If only the answer was lost, the statement may still run.
+                self.target.discard(conn).await;
                 let error = self.target.explain_lock_wait(error).await;
                 if error.code().is_none() || error.is_retryable() {
                     return Err(error);
@@ -308,6 +309,12 @@ impl Sink for MySqlSink {
     async fn count(&self, table: &TablePlan, chunk: &Chunk, _memory: &MemoryBudget) -> Result<u64> {
         let (conn, lease) = self.acquire_reader(table).await?;
         lease.query_number(conn, &chunk_query::count_statement(&self.target.address.database, table, chunk)).await
+    }
+
+    async fn digest(&self, table: &TablePlan, chunk: &Chunk, memory: &MemoryBudget) -> Result<Digest> {
+        let mut stored = digest(self.read_back(table, chunk, memory).await?, &()).await?;
+        self.target.state().correct_digest(table.number, chunk.number, &mut stored);
+        Ok(stored)
     }
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
@@ -368,11 +375,15 @@ impl Sink for MySqlSink {
     }
 
     fn adopt_undo_records(&self, records: Vec<Value>) {
-        self.target.state().adopts_records = true;
+        self.target.state().cleanup_needs_lock = true;
         self.target.undo_log.adopt(records);
     }
 
     async fn abort(&self) -> Result<()> {
         self.target.undo_all().await
+    }
+
+    async fn suspend(&self) -> Result<()> {
+        self.target.suspend().await
     }
 }

@@ -82,7 +82,7 @@ pub(super) struct RangeSplitter<'a> {
 }
 
 /// Asks for the first value of a range's column in this order, among the rows that meet a condition.
-struct RangeLookup<'r> {
+struct KeyLookup<'r> {
     range: &'r KeyRange,
     condition: String,
     order: &'static str,
@@ -111,15 +111,14 @@ impl RangeSplitter<'_> {
     /// Splits each range in two, or moves it to the next column if it has a single value.
     async fn split_each(&mut self, mut ranges: Vec<KeyRange>) -> Result<Vec<Vec<KeyRange>>> {
         let unknown = |range: &&KeyRange| range.upper_bound.is_none();
-        let ask = |range| RangeLookup { range, condition: "TRUE".to_owned(), order: "DESC" };
+        let ask = |range| KeyLookup { range, condition: "TRUE".to_owned(), order: "DESC" };
         let lasts = self.look_up(ranges.iter().filter(unknown).map(ask).collect()).await?;
         ranges
             .iter_mut()
             .filter(|range| range.upper_bound.is_none())
             .zip(lasts)
             .for_each(|(range, last)| range.upper_bound = last);
-        let ends =
-            |range| ["ASC", "DESC"].map(|order| RangeLookup { range, condition: below_last_value(range), order });
+        let ends = |range| ["ASC", "DESC"].map(|order| KeyLookup { range, condition: below_last_value(range), order });
         let ends = self.look_up(ranges.iter().flat_map(ends).collect()).await?;
         let ends: Vec<Vec<KeyColumnValue>> =
             ends.chunks(2).map(|ends| ends.iter().flatten().cloned().collect()).collect();
@@ -134,7 +133,7 @@ impl RangeSplitter<'_> {
         let found = ranges.iter().zip(&best).map(|(range, best)| {
             let at_least = |(candidate, _): &(String, _)| format!(" AND {} >= {candidate}", split_column(range));
             let condition = below_last_value(range) + &best.as_ref().map_or(String::new(), at_least);
-            RangeLookup { range, condition, order: "ASC" }
+            KeyLookup { range, condition, order: "ASC" }
         });
         let found = self.look_up(found.collect()).await?;
         let parts = ranges.into_iter().zip(found).zip(ends).zip(best).map(|(((range, found), mut ends), best)| {
@@ -148,12 +147,12 @@ impl RangeSplitter<'_> {
     }
 
     /// Runs the lookups, and returns their results in the same order.
-    async fn look_up(&mut self, lookups: Vec<RangeLookup<'_>>) -> Result<Vec<Option<KeyColumnValue>>> {
+    async fn look_up(&mut self, lookups: Vec<KeyLookup<'_>>) -> Result<Vec<Option<KeyColumnValue>>> {
         let Self { conn, name, key: ClusteredKey { index, columns }, .. } = self;
         let mut values = vec![None; lookups.len()];
         for (some, values) in lookups.chunks(MAX_QUERIES).zip(values.chunks_mut(MAX_QUERIES)) {
-            let query = |(place, lookup): (usize, &RangeLookup<'_>)| {
-                let RangeLookup { range, condition, order } = lookup;
+            let query = |(place, lookup): (usize, &KeyLookup<'_>)| {
+                let KeyLookup { range, condition, order } = lookup;
                 let column = range.column.as_ref()?;
                 let (read, range, by) = (column.select_expression(), range_condition(range, columns), &column.quoted);
                 Some(format!(

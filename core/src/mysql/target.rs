@@ -1,14 +1,16 @@
 //! The target database: the address, the sessions and the state that all steps of writing share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
+use super::database_lock::DatabaseLock;
 use super::ddl::{self, TableDdl, quote_name};
 use super::definition_rewriter::DefinitionRewriter;
 use super::durable_batches::{DurableBatches, ServerUptime};
 use super::generated::GeneratedColumnState;
+use super::negative_zero::LostZeroSigns;
 use super::session;
 use super::undo_log::UndoLog;
 use crate::batch::BatchId;
@@ -22,12 +24,12 @@ use crate::report::Note;
 pub(super) struct TargetDatabase {
     pub(super) address: ServerAddress,
     pub(super) options: CloneOptions,
-    pub(super) connections: ConnectionRegistry,
+    pub(super) connections: Arc<ConnectionRegistry>,
     /// The items that this sink has created. An abort removes them.
     pub(super) undo_log: UndoLog,
     /// The number of undo records in the journal. Held while records are saved, so that each is saved before its CREATE.
     pub(super) saved_items: tokio::sync::Mutex<u32>,
-    state: Mutex<TargetState>,
+    state: Mutex<SinkState>,
 }
 
 /// The access of this process to the journal.
@@ -40,9 +42,9 @@ pub(super) struct JournalAccess {
 }
 
 #[derive(Default)]
-pub(super) struct TargetState {
-    /// Holds the lock that excludes other clones from the database.
-    pub(super) lock_connection: Option<Conn>,
+pub(super) struct SinkState {
+    /// Excludes other clones from the database.
+    pub(super) lock: Option<DatabaseLock>,
     /// Idle sessions that load rows.
     pub(super) load_sessions: Vec<Conn>,
     /// Idle sessions that run DDL.
@@ -68,28 +70,28 @@ pub(super) struct TargetState {
     pub(super) durable_batches: DurableBatches,
     /// The server's uptime when the clone began.
     pub(super) uptime: Option<ServerUptime>,
-    /// The number of negative zeros that became zero in durable batches, by table and column.
-    pub(super) lost_zero_signs: BTreeMap<(String, String), u64>,
-    /// The same by column for each batch that is being written.
-    pub(super) losing_zero_signs: BTreeMap<BatchId, BTreeMap<String, u64>>,
+    /// The negative zeros that durable batches have lost, by the numbers of table and chunk.
+    pub(super) lost_zero_signs: BTreeMap<(u32, u32), LostZeroSigns>,
+    /// The same for each batch that is being written.
+    pub(super) losing_zero_signs: BTreeMap<BatchId, LostZeroSigns>,
     /// The journal, once it has the job.
     pub(super) journal: Option<JournalAccess>,
     /// Whether the journal took the place of the one of an earlier clone, whose remains may still be there.
     pub(super) replaced_journal: bool,
-    /// Whether the undo log has the records of another process.
-    pub(super) adopts_records: bool,
+    /// Whether the clean-up must take the lock first: the undo log has the records of another process, or the lock is lost.
+    pub(super) cleanup_needs_lock: bool,
 }
 
 impl TargetDatabase {
     pub(super) fn new(address: ServerAddress, options: &CloneOptions) -> Self {
         let address = ServerAddress { lock_wait: options.lock_wait, ..address };
-        let connections = ConnectionRegistry::new(address.clone());
+        let connections = Arc::new(ConnectionRegistry::new(address.clone()));
         let options = options.clone();
         let (undo_log, saved_items, state) = Default::default();
         Self { connections, address, options, undo_log, saved_items, state }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, TargetState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, SinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,6 +126,14 @@ impl TargetDatabase {
                 Ok(conn)
             }
         }
+    }
+
+    /// Ends a session that failed: its statement may still run. Idle sessions are closed too, because whatever broke this one
+    /// may have broken them. If KILL fails too, the next try reports it.
+    pub(super) async fn discard(&self, conn: Conn) {
+        let idle = std::mem::take(&mut self.state().load_sessions);
+        idle.into_iter().for_each(|conn| self.connections.close(conn));
+        let _ = self.connections.kill(conn).await;
     }
 
     pub(super) fn definition_rewriter(&self, plan: &Plan) -> DefinitionRewriter {

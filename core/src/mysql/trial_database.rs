@@ -8,6 +8,7 @@ use super::create_objects::run_with_settings;
 use super::ddl::{self, DefinerRewrite, Dialect, quote_name};
 use super::define::execute_ddl;
 use super::definition_rewriter::DefinitionRewriter;
+use super::preflight_remains::{self, TRIAL_PREFIX};
 use super::session;
 use super::target::TargetDatabase;
 use super::undo_log::CreatedItem;
@@ -50,9 +51,9 @@ impl TargetDatabase {
         // Keeps the trial out of the binary log, if the account may do that.
         conn.try_set_each(&["sql_log_bin = 0"]).await?;
         let random = RandomState::new().build_hasher().finish();
-        let name = format!("_dbgraft_trial_{random:016x}");
+        let name = format!("{TRIAL_PREFIX}{random:016x}");
         self.undo_log.add(CreatedItem::TrialDatabase(name.clone()));
-        let tried = try_all(&mut conn, &name, catalog, scope).await;
+        let tried = try_all(&mut conn, &name, &self.address.database, catalog, scope).await;
         let dropped = conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&name))).await;
         if tried.as_ref().err().or(dropped.as_ref().err()).is_some_and(|error| error.code().is_none()) {
             // The connection is lost, so another one removes the trial database.
@@ -64,13 +65,21 @@ impl TargetDatabase {
     }
 }
 
-async fn try_all(conn: &mut Conn, name: &str, catalog: &Catalog, scope: TrialScope) -> Result<Vec<FidelityIssue>> {
+/// Tries the objects in a new database of this name. `target` is the database of the clone.
+async fn try_all(
+    conn: &mut Conn,
+    name: &str,
+    target: &str,
+    catalog: &Catalog,
+    scope: TrialScope,
+) -> Result<Vec<FidelityIssue>> {
     let database = quote_name(name);
     match conn.exec(&format!("CREATE DATABASE {database}")).await {
         Err(error) if error.code().is_none() => return Err(error),
         Err(_) => return Ok(Vec::new()),
         Ok(_) => conn.exec(&format!("USE {database}")).await?,
     };
+    preflight_remains::mark_trial(conn, name, target).await?;
     let mut refused = Vec::new();
     let rename = ddl::DatabaseRename {
         from: catalog.database.name.clone(),

@@ -27,14 +27,35 @@ impl TargetDatabase {
         RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
     }
 
+    /// Kills running statements, and leaves what the journal records. A clone without a journal is undone: no later process
+    /// would find what it made.
+    pub(super) async fn suspend(&self) -> Result<()> {
+        let (is_recorded, is_adopted) = {
+            let state = self.state();
+            (state.journal.is_some(), state.cleanup_needs_lock)
+        };
+        if is_recorded || is_adopted && self.clone_record().await?.is_some_and(|record| record.plan.is_some()) {
+            self.release_lock();
+            return self.connections.kill_all().await;
+        }
+        self.undo_all().await
+    }
+
+    /// Releases the lock: its connection must not be made again after it is killed.
+    fn release_lock(&self) {
+        let mut state = self.state();
+        let lock = state.lock.take();
+        state.cleanup_needs_lock |= lock.is_some_and(|lock| lock.check().is_err());
+    }
+
     /// Makes sure that no other process uses what is about to be removed.
     async fn check_undo_right(&self, conn: &mut Conn) -> Result<()> {
-        let (journal, is_adopted) = {
+        let (journal, needs_lock) = {
             let state = self.state();
-            (state.journal.clone(), state.adopts_records)
+            (state.journal.clone(), state.cleanup_needs_lock)
         };
         let database = &self.address.database;
-        if is_adopted {
+        if needs_lock {
             journal::acquire_lock(conn, database).await?;
         }
         let Some(access) = journal else { return Ok(()) };
@@ -61,6 +82,7 @@ impl TargetDatabase {
     }
 
     async fn undo_round(&self, left: &mut Vec<UndoEntry>) -> Result<()> {
+        self.release_lock();
         // Running statements could create further objects.
         let killed = self.connections.kill_all().await;
         if left.is_empty() {

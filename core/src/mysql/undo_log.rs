@@ -166,7 +166,12 @@ impl UndoLog {
 /// The records of a database and a journal that a clone created, as [`UndoLog::adopt`] takes them.
 pub(super) fn first_records(made_database: bool) -> Vec<Value> {
     let database = made_database.then_some(CreatedItem::Database);
-    database.into_iter().chain([CreatedItem::Journal]).map(|item| json!(UndoRecord::Created(item))).collect()
+    created_records(database.into_iter().chain([CreatedItem::Journal]))
+}
+
+/// The records of items that exist.
+pub(super) fn created_records(items: impl IntoIterator<Item = CreatedItem>) -> Vec<Value> {
+    items.into_iter().map(|item| json!(UndoRecord::Created(item))).collect()
 }
 
 /// Whether the error proves that the statement created nothing. An interrupted statement proves nothing.

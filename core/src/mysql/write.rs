@@ -5,7 +5,7 @@
 
 use super::connect::Conn;
 use super::ddl::{Dialect, tokenize};
-use super::generated::{BatchDivision, BatchPart, SessionSettings};
+use super::generated::{BatchBySettings, SessionSettings, SettingsGroup};
 use super::load::LoadOptions;
 use super::target::TargetDatabase;
 use super::{column, load, negative_zero, system_versioning};
@@ -39,13 +39,13 @@ enum WriteMode<'a> {
 impl TargetDatabase {
     /// Writes the batch exactly once.
     pub(super) async fn write_batch(&self, conn: &mut Conn, table: &TablePlan, batch: &Batch) -> Result<()> {
-        let division = self.divide_batch(table, batch, &conn.server).await?;
+        let grouped = self.group_by_settings(table, batch, &conn.server).await?;
         if is_transactional(&table.table) {
-            match self.write_once(conn, table, batch, &division, WriteMode::Strict).await {
+            match self.write_once(conn, table, batch, &grouped, WriteMode::Strict).await {
                 Err(error) if is_row_refusal(&error) => {
                     conn.exec("ROLLBACK").await?;
                     match self.accepts_rows(&table.table, batch).await? {
-                        Some(true) => self.write_leniently(conn, table, batch, &division).await?,
+                        Some(true) => self.write_leniently(conn, table, batch, &grouped).await?,
                         None if has_expressions(&table.table) => return Err(unverified_refusal(error)),
                         _ => return Err(error),
                     }
@@ -63,10 +63,10 @@ impl TargetDatabase {
             self.state().losing_zero_signs.remove(&batch.id);
             // Whether the rows follow is unknown after a kill: the table is then made anew.
             self.record_batch(conn, batch).await?;
-            self.load_parts(conn, table, &division, mode).await?;
-            self.state().count_lost_signs(&table.table.name, batch.id);
+            self.load_groups(conn, table, &grouped, mode).await?;
+            self.state().count_lost_signs(batch.id);
         }
-        self.record_expected(table.number, batch, &division);
+        self.record_expected(table.number, batch, &grouped);
         Ok(())
     }
 
@@ -75,17 +75,15 @@ impl TargetDatabase {
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        division: &BatchDivision,
+        grouped: &BatchBySettings,
     ) -> Result<()> {
-        match self.write_once(conn, table, batch, division, WriteMode::Lenient).await {
-            Err(error) if is_rule_violation(&error) => {
-                self.write_with_search(conn, table, batch, division, error).await
-            }
+        match self.write_once(conn, table, batch, grouped, WriteMode::Lenient).await {
+            Err(error) if is_rule_violation(&error) => self.write_with_search(conn, table, batch, grouped, error).await,
             other => other,
         }
     }
 
-    /// Writes a batch that the table's rules refuse under the settings of its parts.
+    /// Writes a batch that the table's rules refuse under the settings of its groups.
     ///
     /// Settings that count when the server opens the table get a transaction each, because not every server can reopen a
     /// table during a transaction.
@@ -94,16 +92,16 @@ impl TargetDatabase {
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        division: &BatchDivision,
+        grouped: &BatchBySettings,
         refusal: Error,
     ) -> Result<()> {
-        let mut left = self.rule_settings(&table.table, &conn.server, division);
+        let mut left = self.rule_settings(&table.table, &conn.server, grouped);
         while let Some(first) = left.first() {
             let opening = first.fixed_at_table_open();
             let (candidates, others) = left.into_iter().partition(|settings| settings.fixed_at_table_open() == opening);
             left = others;
             conn.exec("ROLLBACK").await?;
-            match self.write_once(conn, table, batch, division, WriteMode::SettingsSearch(&candidates)).await {
+            match self.write_once(conn, table, batch, grouped, WriteMode::SettingsSearch(&candidates)).await {
                 Err(error) if is_rule_violation(&error) => {}
                 other => return other,
             }
@@ -120,7 +118,7 @@ impl TargetDatabase {
         conn: &mut Conn,
         table: &TablePlan,
         batch: &Batch,
-        division: &BatchDivision,
+        grouped: &BatchBySettings,
         mode: WriteMode<'_>,
     ) -> Result<()> {
         conn.exec("START TRANSACTION").await?;
@@ -128,28 +126,28 @@ impl TargetDatabase {
         if !self.record_batch(conn, batch).await? {
             return conn.exec("ROLLBACK").await.map(drop);
         }
-        self.load_parts(conn, table, division, mode).await?;
+        self.load_groups(conn, table, grouped, mode).await?;
         let lost = self.state().losing_zero_signs.get(&batch.id).cloned();
         if let Some(lost) = lost {
             self.record_lost_signs(conn, batch, &lost).await?;
         }
         conn.exec("COMMIT").await?;
-        self.state().count_lost_signs(&table.table.name, batch.id);
+        self.state().count_lost_signs(batch.id);
         Ok(())
     }
 
-    async fn load_parts(
+    async fn load_groups(
         &self,
         conn: &mut Conn,
         table: &TablePlan,
-        division: &BatchDivision,
+        grouped: &BatchBySettings,
         mode: WriteMode<'_>,
     ) -> Result<()> {
         let mut opening = None;
-        for part in &division.parts {
+        for group in &grouped.groups {
             let settings = match mode {
                 WriteMode::SettingsSearch([first, ..]) => first,
-                _ => &part.settings,
+                _ => &group.settings,
             };
             // MariaDB would wait for the end of this transaction before it reopens a table.
             if opening.is_none() || conn.server.flavor == Flavor::MySql {
@@ -157,12 +155,12 @@ impl TargetDatabase {
                 opening = Some(self.reopen_table(table, settings).await?);
             }
             if let WriteMode::SettingsSearch(candidates) = mode {
-                self.load_with_search(conn, table, part, candidates).await?;
+                self.load_with_search(conn, table, group, candidates).await?;
                 continue;
             }
             let lenient = mode == WriteMode::Lenient;
-            let options = LoadOptions { lenient, settings: part.settings.clone(), ..LoadOptions::default() };
-            self.load_rows(conn, table, &part.batch, &options).await?;
+            let options = LoadOptions { lenient, settings: group.settings.clone(), ..LoadOptions::default() };
+            self.load_rows(conn, table, &group.batch, &options).await?;
         }
         Ok(())
     }
@@ -172,13 +170,13 @@ impl TargetDatabase {
         &self,
         conn: &mut Conn,
         table: &TablePlan,
-        part: &BatchPart,
+        group: &SettingsGroup,
         candidates: &[SessionSettings],
     ) -> Result<()> {
         let mut candidates: Vec<SessionSettings> =
-            candidates.iter().map(|settings| settings.completed_by(&part.settings)).collect();
-        candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
-        let mut left = vec![part.batch.clone()];
+            candidates.iter().map(|settings| settings.completed_by(&group.settings)).collect();
+        candidates.sort_by_key(|settings| !settings.is_consistent_with(&group.settings));
+        let mut left = vec![group.batch.clone()];
         while let Some(batch) = left.pop() {
             let tried = if batch.rows > MAX_SEARCHED_ROWS { 1 } else { candidates.len() };
             let mut refusal = None;
@@ -232,19 +230,16 @@ impl TargetDatabase {
         let batch = ended.as_ref().unwrap_or(batch);
         let encoded =
             negative_zero::encode_negative_zeros(table, batch).filter(|_| conn.server.flavor == Flavor::MariaDb);
-        let batch = match &encoded {
-            Some((encoded, lost)) => {
-                self.state().note_lost_signs(batch.id, lost);
-                encoded
-            }
-            None => batch,
-        };
+        let (batch, lost) = encoded.as_ref().map_or((batch, None), |(encoded, lost)| (encoded, Some(lost)));
         let put = match can_load_data && !options.by_insert && column::supports_load_data(table) {
             true => load::load_data(conn, database, table, batch, options).await,
             false => load::insert_rows(conn, database, table, batch, max_allowed_packet, options).await,
         };
         if put.as_ref().is_err_and(is_row_refusal) {
             options.reset_session(conn, true).await?;
+        }
+        if let Some(lost) = lost.filter(|_| put.is_ok()) {
+            self.state().note_lost_signs(batch.id, lost);
         }
         put
     }

@@ -35,6 +35,8 @@ pub(crate) struct AgentClient {
     /// The archive for the agent's store requests.
     store: Option<Arc<dyn ObjectStore>>,
     control: OnceCell<ControlConnection>,
+    /// The connection to the agent that cleans up after one that was lost.
+    successor: OnceCell<ControlConnection>,
     idle_lanes: Mutex<Vec<BatchLane>>,
     /// The undo records that the agent's sink adopts before it aborts.
     adopted_records: Mutex<Vec<Value>>,
@@ -55,6 +57,7 @@ impl AgentClient {
             endpoint_requests,
             store,
             control: OnceCell::new(),
+            successor: OnceCell::new(),
             idle_lanes: Mutex::default(),
             adopted_records: Mutex::default(),
         }
@@ -120,28 +123,35 @@ impl AgentClient {
         *self.adopted_records.lock().unwrap_or_else(PoisonError::into_inner) = records;
     }
 
-    /// Aborts the sink: removes what it created. Where the agent was killed, starts another one for it.
-    pub(super) async fn abort_sink(&self) -> Result<()> {
+    /// Calls the agent; if it was lost, another one that is started for the clean-up and has adopted its undo records.
+    pub(super) async fn call_survivor<T: DeserializeOwned>(&self, call: &AgentCall) -> Result<T> {
+        let control = self.control().await?;
+        if control.is_open() {
+            let outcome = self.call_on(control, call, &()).await;
+            if outcome.is_ok() || control.is_open() {
+                return outcome;
+            }
+        }
+        let records = control.undo_records();
+        let start = async || {
+            let successor = self.start().await?;
+            self.call_on::<()>(&successor, &AgentCall::AdoptUndoRecords(records), &()).await?;
+            Ok(successor)
+        };
+        self.call_on(self.successor.get_or_try_init(start).await?, call, &()).await
+    }
+
+    /// Ends the sink by `call`: `Abort` or `Suspend`. If the agent was lost, another one does it.
+    pub(super) async fn end_sink(&self, call: &AgentCall) -> Result<()> {
         let Some(control) = self.control.get() else { return Ok(()) };
         let adopted = std::mem::take(&mut *self.adopted_records.lock().unwrap_or_else(PoisonError::into_inner));
         if !adopted.is_empty() {
             self.call_on::<()>(control, &AgentCall::AdoptUndoRecords(adopted), &()).await?;
         }
-        if control.is_open() {
-            let aborted = self.call_on(control, &AgentCall::Abort, &()).await;
-            if aborted.is_ok() || control.is_open() {
-                return aborted;
-            }
-        }
-        let records = control.undo_records();
-        if records.is_empty() {
+        if !control.is_open() && control.undo_records().is_empty() {
             return Ok(());
         }
-        let successor = self.start().await?;
-        self.call_on::<()>(&successor, &AgentCall::AdoptUndoRecords(records), &()).await?;
-        self.call_on::<()>(&successor, &AgentCall::Abort, &()).await?;
-        shut_down(&successor).await;
-        Ok(())
+        self.call_survivor(call).await
     }
 
     /// Runs a leg on the agent. Its progress goes to `events`. An exporting leg sends its export events to `exported`;
@@ -221,9 +231,8 @@ impl AgentClient {
     /// Shuts the agent down after its job, and waits until it has exited.
     pub(crate) async fn shutdown(&self) {
         self.idle_lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        if let Some(control) = self.control.get().filter(|control| control.is_open()) {
-            shut_down(control).await;
-        }
+        let controls = [&self.control, &self.successor].into_iter().filter_map(OnceCell::get);
+        futures::future::join_all(controls.filter(|control| control.is_open()).map(shut_down)).await;
     }
 }
 

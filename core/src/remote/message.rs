@@ -32,7 +32,7 @@ pub(crate) enum CoordinatorMessage {
     Reply { id: u64 },
     /// Shows that the coordinator is alive.
     KeepAlive,
-    /// Ends the agent after the job, without a rollback.
+    /// Ends the agent after the job: its sink stays as it is.
     Shutdown,
 }
 
@@ -109,6 +109,7 @@ pub(crate) enum AgentCall {
     Load(EndpointRole),
     ReplicaLag,
     Abort,
+    Suspend,
     Count {
         role: EndpointRole,
         table: TablePlan,

@@ -3,6 +3,8 @@
 mod batch_frame;
 mod client;
 mod control;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod lane;
 mod launch;
 mod sink;
@@ -19,13 +21,13 @@ pub(crate) use sink::RemoteSink;
 pub(crate) use source::RemoteSource;
 
 /// The version of the messages in [`message`]. It increases with every change of their names or fields.
-const PROTOCOL: u32 = 3;
+const PROTOCOL: u32 = 4;
 
 /// The beginning of the handshake: the first line that an agent writes, after any output of the login.
 /// [`handshake_version`] and a newline follow.
 pub(crate) const HANDSHAKE_PREFIX: &str = "\ndbgraft agent ";
 
-/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 3`.
+/// The version in the handshake, which must be equal on both sides: `0.1.0 protocol 4`.
 pub(crate) fn handshake_version() -> String {
     format!("{} protocol {PROTOCOL}", env!("CARGO_PKG_VERSION"))
 }

@@ -48,7 +48,7 @@ impl Sink for RemoteSink {
     }
 
     async fn clone_record(&self) -> Result<Option<CloneRecord>> {
-        self.agent.call(&AgentCall::CloneRecord).await
+        self.agent.call_survivor(&AgentCall::CloneRecord).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
@@ -129,6 +129,10 @@ impl Sink for RemoteSink {
     }
 
     async fn abort(&self) -> Result<()> {
-        self.agent.abort_sink().await
+        self.agent.end_sink(&AgentCall::Abort).await
+    }
+
+    async fn suspend(&self) -> Result<()> {
+        self.agent.end_sink(&AgentCall::Suspend).await
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind as IoKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,6 +144,16 @@ impl ObjectStore for DirectoryStore {
             let mut keys = Vec::new();
             collect_keys(&this.root, "", &wanted_prefix, &mut keys)?;
             Ok(keys)
+        })
+        .await
+    }
+
+    async fn last_modified(&self) -> Result<Option<SystemTime>> {
+        self.run_blocking("list", "", |this| {
+            let mut keys = Vec::new();
+            collect_keys(&this.root, "", "", &mut keys)?;
+            let modified = |key: &String| fs::metadata(this.root.join(key)).and_then(|file| file.modified()).ok();
+            Ok(keys.iter().filter_map(modified).max())
         })
         .await
     }

@@ -12,6 +12,7 @@ mod s3;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,6 +46,11 @@ pub(crate) trait ObjectStore: Send + Sync + fmt::Debug {
 
     /// Lists every key that starts with `prefix`, in no particular order.
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// When the newest object was stored, by the store's clock; `None` if there is none, or if the store does not know.
+    async fn last_modified(&self) -> Result<Option<SystemTime>> {
+        Ok(None)
+    }
 
     /// Removes objects. A missing object is no error.
     async fn remove(&self, keys: &[String]) -> Result<()>;

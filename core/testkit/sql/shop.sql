@@ -1,6 +1,7 @@
 -- A small shop, for demonstrations and tests: a little of everything that a database can hold.
 -- Runs on MySQL 8 and newer and on MariaDB 10.6 and newer, in an empty database that is the current
--- one. The contents are computed, not drawn, so every run gives the same.
+-- one. The contents are computed, not drawn, so every run gives the same. @customers, @products and @orders are set before:
+-- thousands of rows.
 
 SET NAMES utf8mb4;
 SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION';
@@ -147,7 +148,7 @@ SELECT i, CONCAT('customer', i, '@example.com'),
   ELT(1 + CRC32(i) % 6, 'DE', 'FR', 'GR', 'JP', 'UA', 'US'), 1 + CRC32(i) % 4,
   IF(i % 13 = 0, NULL, JSON_OBJECT('lang', ELT(1 + i % 3, 'de', 'en', 'ja'), 'news', i % 2 = 0, 'size', i / 7e0)),
   UNHEX(LEFT(SHA2(i, 256), 32)), TIMESTAMPADD(MICROSECOND, i * 1234567, '2019-01-01 00:00:00')
-FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 20) numbers;
+FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < @customers) numbers;
 
 INSERT INTO product (id, sku, title, description, price, weight, width, flags, attributes, picture)
 SELECT i, CONCAT('P-', LPAD(i, 6, '0'), CHAR(233 USING latin1)),
@@ -155,24 +156,24 @@ SELECT i, CONCAT('P-', LPAD(i, 6, '0'), CHAR(233 USING latin1)),
   IF(i % 5 = 0, NULL, CONCAT('Line one\tand a tab\nline two\r\nback\\slash ', REPEAT(SHA2(i, 256), i % 5))),
   (CRC32(i) % 1000000) / 1000, IF(i % 9 = 0, NULL, i / 3), i * 1.1, i % 64,
   JSON_OBJECT('colours', JSON_ARRAY('red', 'grün'), 'stock', i), IF(i % 4 = 0, NULL, UNHEX(REPEAT(SHA2(i, 512), 1 + i % 16)))
-FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 5) numbers;
+FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < @products) numbers;
 
 INSERT INTO orders (id, customer_id, employee_id, placed, state, note)
-SELECT i, 1 + CRC32(i) % 20000, IF(i % 6 = 0, NULL, 1 + CRC32(i + 1) % 200),
+SELECT i, 1 + CRC32(i) % (1000 * @customers), IF(i % 6 = 0, NULL, 1 + CRC32(i + 1) % 200),
   TIMESTAMPADD(MICROSECOND, i * 777001000, '2020-01-01 00:00:00'), 1 + CRC32(i + 2) % 4,
   CASE i % 10 WHEN 0 THEN '' WHEN 1 THEN 'gift 🎁' WHEN 2 THEN 'NULL' WHEN 3 THEN '\\N' ELSE NULL END
-FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 60) numbers;
+FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < @orders) numbers;
 
 INSERT INTO order_item (order_id, line, product_id, quantity, price)
-SELECT i, line, 1 + CRC32(i * 10 + line) % 5000, 1 + CRC32(i + line) % 9, (CRC32(line * 1000000 + i) % 10000000) / 10000
-FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 60) numbers
+SELECT i, line, 1 + CRC32(i * 10 + line) % (1000 * @products), 1 + CRC32(i + line) % 9, (CRC32(line * 1000000 + i) % 10000000) / 10000
+FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < @orders) numbers
 CROSS JOIN (SELECT 1 AS line UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) line_numbers
 WHERE line <= 1 + i % 4;
 
 INSERT INTO visit
-SELECT IF(i % 3 = 0, NULL, 1 + CRC32(i) % 20000), TIMESTAMPADD(SECOND, i DIV 2, '2024-02-29 00:00:00'),
+SELECT IF(i % 3 = 0, NULL, 1 + CRC32(i) % (1000 * @customers)), TIMESTAMPADD(SECOND, i DIV 2, '2024-02-29 00:00:00'),
   CONCAT('/', ELT(1 + i DIV 2 % 3, 'index', 'search?q=café', 'basket'))
-FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < 60) numbers;
+FROM (SELECT 1 + a.n + 1000 * b.n AS i FROM number a CROSS JOIN number b WHERE b.n < @orders) numbers;
 
 DROP TABLE number;
 SET SESSION foreign_key_checks = 1;

@@ -51,7 +51,7 @@ pub use proxy::Proxy;
 pub use release::Release;
 pub use running::{RunningServers, ServerPair, ServerSelection, Servers};
 pub use s3::{Bucket, S3};
-pub use sample::sample;
+pub use sample::{SampleSize, sample};
 pub use server::{MariaDb, MySql, Server, ServerOptions, Tls};
 pub use shared::{mariadb_pair, mysql_pair, pair_of, s3, source_of, sshd, target_of};
 pub use sshd::{SshHost, Sshd, SshdOptions};

@@ -1,9 +1,10 @@
 //! Promise: `abandon` removes all that a killed clone has left, and nothing else.
 
-use crate::common::{Bench, FLAVORS};
-use crate::resume::{SHOP, SLOWLY, Until, kill_at, killed_clone, look, resume, run, state};
+use crate::common::{Bench, FLAVORS, wait_until};
+use crate::resume::{SHOP, SLOWLY, Until, kill_at, kill_quickly, killed_clone, look, resume, run, state};
 use dbgraft::{CloneOptions, CloneState, IfExists, TargetJob};
-use dbgraft_testkit::s3;
+use dbgraft_testkit::{Flavor, pair_of, s3};
+use xxhash_rust::xxh3::xxh3_128;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_clone_leaves_exactly_what_was_there_before() {
@@ -74,4 +75,50 @@ async fn a_journal_without_lines_is_abandoned() {
             assert_eq!(bench.target_exists(), is_left);
         }
     }
+}
+
+/// Between the families the tables and the code are tried in a temporary database first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_preflight_has_left_is_abandoned_and_what_others_made_stays() {
+    let statements: String = (0..150).map(|n| format!("CREATE TABLE t{n} (a INT PRIMARY KEY);")).collect();
+    let bench = Bench::new(Flavor::MySql, &statements);
+    let (server, to) = (&pair_of(Flavor::MariaDb).target, &bench.to);
+    let url = server.url_of(to);
+    let hash = format!("{:032x}", xxh3_128(to.to_lowercase().as_bytes()));
+    let trials = || {
+        let sql = "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_NAME = '_dbgraft_journal' AND TABLE_COMMENT LIKE";
+        server.sql(&format!("{sql} 'dbgraft: definitions for%{hash}%'")).unwrap()
+    };
+    let clone = run(&["clone", &bench.source_url(), &url]);
+    assert!(wait_until(|| !trials().is_empty()), "nothing was tried");
+    kill_quickly(clone);
+    let trial = trials().trim().to_owned();
+    assert!(trial.starts_with("_dbgraft_trial_"), "{trial}");
+    // One of the same name without its mark, and one whose connection lives.
+    let unmarked = format!("_dbgraft_trial_{}", crate::common::unique());
+    let held = format!("_dbgraft_trial_held_{}", crate::common::unique());
+    let (lock, mark) =
+        ("dbgraft:00000000000000aa00000000000000aa", "CREATE TABLE _dbgraft_journal (a INT PRIMARY KEY)");
+    server.sql(&format!("CREATE DATABASE {unmarked}; CREATE DATABASE {held}; USE {unmarked}; {mark}")).unwrap();
+    let comment = format!("dbgraft: definitions for dbgraft:{hash} are tried while {lock} is held");
+    server.sql_in(&held, &format!("{mark} COMMENT '{comment}'")).unwrap();
+    let holder = server.session(&format!("SELECT GET_LOCK('{lock}', 0)")).unwrap();
+    holder.wait().unwrap();
+    // A probe table in a database that was there.
+    server.sql(&format!("CREATE DATABASE {to}; USE {to}; CREATE TABLE own (a INT); INSERT INTO own VALUES (1); \
+        CREATE TABLE _dbgraft_probe_00000000000000aa (a INT NOT NULL PRIMARY KEY) COMMENT 'dbgraft: a probe that is dropped at once'")).unwrap();
+    let status = || async { TargetJob::new(url.as_str()).status().await.unwrap() };
+    assert!(
+        status().await.state == CloneState::None && status().await.message.contains("abandon"),
+        "{:?}",
+        status().await
+    );
+    TargetJob::new(url.as_str()).abandon().await.unwrap();
+    let left = server.sql("SHOW DATABASES").unwrap();
+    let is_left = |name: &str| left.lines().any(|line| line == name);
+    assert!(!is_left(&trial) && is_left(&unmarked) && is_left(&held) && is_left(to), "{left}");
+    assert_eq!(server.sql_in(to, "SHOW TABLES").unwrap(), "own");
+    assert!(!status().await.message.contains("abandon"), "{:?}", status().await);
+    drop(holder);
+    server.sql(&format!("DROP DATABASE {unmarked}; DROP DATABASE {held}; DROP DATABASE {to}")).unwrap();
 }

@@ -1,11 +1,11 @@
 //! Objects and sessions of others on a server are never touched, locks do not block others, and a late refusal keeps the
 //! rows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, HANG_GUARD, rows_flow, wait_until};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, HANG_GUARD, on_each_flavor, rows_flow, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Severity, SnapshotMethod};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions, Session};
 use tokio_util::sync::CancellationToken;
@@ -95,9 +95,9 @@ async fn objects_that_others_create_during_a_clone_survive_its_failure() {
 }
 
 /// Between our check for the database and our CREATE.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_another_session_created_just_before_stays() {
-    for flavor in FLAVORS {
+#[test]
+fn a_database_that_another_session_created_just_before_stays() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY)");
         let server = ServerOptions::new(flavor).start().unwrap();
         server.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON").unwrap();
@@ -130,7 +130,7 @@ async fn a_database_that_another_session_created_just_before_stays() {
         drop(thread);
         assert_eq!(error.code(), Some(1007), "{error}");
         assert_eq!(server.sql("SHOW TABLES FROM d").unwrap().trim(), "theirs");
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,13 +267,13 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
     let long = server.session("SELECT SLEEP(60) FROM d.t LIMIT 1").unwrap();
     let runs = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(60)%'";
     assert!(wait_until(|| server.sql(runs).unwrap().trim() == "1"));
-    let queued = Arc::new(AtomicBool::new(false));
+    let queued = Arc::new(Mutex::new(String::new()));
     let (seen, watched, name) = (queued.clone(), server.database().clone(), account.name.clone());
     let watch = BackgroundLoop::new(move |_| {
         let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{name}' AND STATE LIKE 'Waiting for%'"
+            "SELECT STATE, INFO FROM information_schema.PROCESSLIST WHERE USER = '{name}' AND STATE LIKE 'Waiting for%'"
         );
-        seen.fetch_or(watched.sql(&sql).unwrap().trim() != "0", Ordering::Relaxed);
+        seen.lock().unwrap().push_str(&watched.sql(&sql).unwrap());
         true
     });
     let options = CloneOptions { lock_wait: 2, ..CloneOptions::default() };
@@ -283,7 +283,7 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
     assert_eq!(report.position.rung, SnapshotMethod::TableLocks, "{:?}", report.position);
     assert!(report.position.refused.iter().any(|why| why.contains("SELECT SLEEP(60)")), "{:?}", report.position);
     assert!(report.position.writers_waited_ms.is_some());
-    assert!(!queued.load(Ordering::Relaxed), "a lock stood in the queue");
+    assert_eq!(*queued.lock().unwrap(), "", "a lock stood in the queue");
     assert_eq!(report.rows, 999 + 1998);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::region::Region;
-use crate::common::{Bench, FLAVORS, KeyFile, unique};
+use crate::common::{Bench, KeyFile, on_each_flavor, unique};
 use dbgraft::{CloneJob, CloneOptions, Encryption, Error, ErrorKind, Event, Phase, SecretString, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
@@ -106,9 +106,9 @@ async fn import(bench: &Bench, archive: &Archive, passphrase: &str) -> dbgraft::
     job(&archive.url, &bench.target_url(), passphrase).run().await.map(drop)
 }
 
-#[tokio::test]
-async fn an_encrypted_archive_is_imported_planned_and_compared() {
-    for flavor in FLAVORS {
+#[test]
+fn an_encrypted_archive_is_imported_planned_and_compared() {
+    on_each_flavor(async |flavor| {
         let bench = filled(flavor);
         for archive in Archive::both(&bench) {
             let report = job(&bench.source_url(), &archive.url, PASSPHRASE)
@@ -130,7 +130,7 @@ async fn an_encrypted_archive_is_imported_planned_and_compared() {
         let open = Archive::in_directory();
         CloneJob::new(bench.source_url(), open.url.as_str()).run().await.unwrap();
         assert!(open.shows(MARKERS[1]));
-    }
+    });
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::common::region::Region;
 use crate::common::{Bench, FLAVORS};
-use dbgraft_testkit::{Flavor, sample};
+use dbgraft_testkit::{Flavor, SampleSize, sample};
 
 /// `cargo test` builds the examples next to the tests.
 fn example(name: &str) -> PathBuf {
@@ -26,7 +26,7 @@ fn run(name: &str, arguments: &[&str]) -> String {
 fn a_service_with_a_pool() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("service", &[&bench.source_url(), &bench.target_url()]);
         assert!(said.contains("the pool sees") && said.contains(" rows in "), "{said}");
         bench.assert_equal();
@@ -37,7 +37,7 @@ fn a_service_with_a_pool() {
 fn a_direct_clone() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("direct", &[&bench.source_url(), &bench.target_url()]);
         assert!(said.contains("table orders"), "{said}");
         bench.assert_equal();
@@ -48,7 +48,7 @@ fn a_direct_clone() {
 fn a_clone_through_s3() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("through_s3", &[&bench.source_url(), &bench.target_url(), &bench.s3("examples")]);
         assert!(said.contains("Import: table orders is complete"), "{said}");
         bench.assert_equal();
@@ -58,7 +58,7 @@ fn a_clone_through_s3() {
 #[test]
 fn a_clone_through_ssh_tunnels() {
     let (bench, near, far) = (Bench::names(Flavor::MySql), Region::new(), Region::new());
-    sample(&bench.pair.source, &bench.from).unwrap();
+    sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
     let said = run("tunnel", &[&bench.source_url(), &near.url(), &bench.target_url(), &far.url()]);
     assert!(said.contains("rows"), "{said}");
     bench.assert_equal();
@@ -67,7 +67,7 @@ fn a_clone_through_ssh_tunnels() {
 #[test]
 fn a_clone_between_regions() {
     let (bench, near, far) = (Bench::names(Flavor::MariaDb), Region::new(), Region::new());
-    sample(&bench.pair.source, &bench.from).unwrap();
+    sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
     let (from, to, via) = (bench.source_url(), bench.target_url(), bench.s3("regions"));
     let said = run("regions", &[&from, &near.url(), &to, &far.url(), &via, env!("CARGO_BIN_EXE_dbgraft")]);
     assert!(said.contains("Export: table orders is complete") && said.contains("Import: "), "{said}");
@@ -78,7 +78,7 @@ fn a_clone_between_regions() {
 fn a_closure_chooses_and_a_source_of_ones_own_fills() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("partial", &[&bench.source_url(), &bench.target_url()]);
         assert!(said.contains("left out: view "), "{said}");
         assert_eq!(bench.target("SELECT COUNT(*) FROM orders"), bench.source("SELECT COUNT(*) FROM orders"));

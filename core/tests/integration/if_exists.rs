@@ -1,7 +1,7 @@
 //! Objects that the target already has are refused, dropped, emptied or kept as `if_exists` says, and nothing else is
 //! touched.
 
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, FLAVORS, on_each_flavor};
 use dbgraft::{CloneOptions, ErrorKind, IfExists, ObjectKind, ObjectRef, Report};
 use dbgraft_testkit::{CompareOptions, Dump, Flavor, compare_with, dump};
 
@@ -239,9 +239,9 @@ async fn a_row_that_meets_another_at_the_target_stops_the_clone() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
-    for flavor in FLAVORS {
+#[test]
+fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
+    on_each_flavor(async |flavor| {
         let of = |change: fn(&mut CloneOptions)| {
             let mut options =
                 CloneOptions { include: own(["t", "v"]), recreate_database: true, ..CloneOptions::default() };
@@ -271,7 +271,7 @@ async fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
         let error = bench.clone(of(|o| o.include = own(["t", "tabel"]))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
         assert_eq!(bench.target("SELECT id FROM t"), "2");
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ mod common;
 mod conformance;
 mod cross_family_conformance;
 mod cross_family_values;
+#[cfg(feature = "cli")]
+mod database_lock;
 mod digests;
 mod encrypted_archives;
 #[cfg(feature = "cli")]
@@ -38,7 +40,11 @@ mod reported_differences;
 #[cfg(feature = "cli")]
 mod resume;
 #[cfg(feature = "cli")]
+mod resume_agents;
+#[cfg(feature = "cli")]
 mod resume_exports;
+#[cfg(feature = "cli")]
+mod resume_moments;
 #[cfg(feature = "cli")]
 mod resume_refusals;
 mod retry;

@@ -1,6 +1,6 @@
 //! Every name that a server accepts works, of a database and of its objects.
 
-use crate::common::{Bench, FLAVORS, quoted, unique};
+use crate::common::{Bench, FLAVORS, on_each_flavor, quoted, unique};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, compare_with, pair_of, s3};
 
@@ -73,9 +73,9 @@ fn bench(flavor: Flavor, from: &str, to: &str) -> Bench {
     bench
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_name_arrives_in_a_database_of_another_odd_name() {
-    for flavor in FLAVORS {
+#[test]
+fn every_name_arrives_in_a_database_of_another_odd_name() {
+    on_each_flavor(async |flavor| {
         let bench = bench(flavor, "from'\".\n*/%", "t\\o'/..;ö");
         let report = bench.clone(CloneOptions::default()).await.unwrap();
         assert_eq!(report.database.name, bench.from);
@@ -88,12 +88,12 @@ async fn every_name_arrives_in_a_database_of_another_odd_name() {
             "SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE() AND VIEW_DEFINITION LIKE '%from''%'",
         );
         assert_eq!(of_the_source, "0");
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_name_arrives_through_s3_and_none_is_part_of_a_key() {
-    for flavor in FLAVORS {
+#[test]
+fn every_name_arrives_through_s3_and_none_is_part_of_a_key() {
+    on_each_flavor(async |flavor| {
         let bench = bench(flavor, "../fr?om&#", "to=\u{e9} ;x");
         let prefix = format!("names-{}", unique());
         let archive = bench.s3(&prefix);
@@ -106,7 +106,7 @@ async fn every_name_arrives_through_s3_and_none_is_part_of_a_key() {
         );
         CloneJob::new(archive, bench.target_url()).run().await.unwrap();
         bench.assert_equal();
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

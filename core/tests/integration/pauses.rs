@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use crate::common::region::{Region, kill};
-use crate::common::{Bench, FLAVORS, exists, no_hang, rows_flow, unique, wait_until, with_default_signals};
+use crate::common::{Bench, exists, no_hang, on_each_flavor, rows_flow, unique, wait_until, with_default_signals};
 use dbgraft::{CloneJob, CloneOptions, Event, JobControl, LegName, Report, Verify};
 use dbgraft_testkit::{Database, Flavor, ServerOptions, compare};
 
@@ -108,13 +108,13 @@ async fn pause_once(bench: &Bench, options: CloneOptions) -> (Report, EventLog) 
     (report, log)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_handle_pauses_a_direct_clone() {
-    for flavor in FLAVORS {
+#[test]
+fn a_handle_pauses_a_direct_clone() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         let (_, log) = pause_once(&bench, CloneOptions { verify: Verify::Checksum, ..slowly() }).await;
         assert_eq!(log.pauses(), (vec!["user".to_owned()], vec!["user".to_owned()]), "{flavor}");
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,9 +183,9 @@ fn end_sleepers(server: &Database) {
     server.sql(&kills.join("; ")).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_busy_server_pauses_the_clone() {
-    for flavor in FLAVORS {
+#[test]
+fn a_busy_server_pauses_the_clone() {
+    on_each_flavor(async |flavor| {
         // Both databases are on one server without other users, so that its load is that of this test.
         let server = ServerOptions::new(flavor).start().unwrap();
         server.sql("CREATE DATABASE a").unwrap();
@@ -212,7 +212,7 @@ async fn a_busy_server_pauses_the_clone() {
         assert_eq!(begun, ended);
         compare(server.database(), "a", server.database(), "b").unwrap();
         drop(sessions);
-    }
+    });
 }
 
 /// Makes `replica` a replica of `target` from now on.
@@ -240,9 +240,9 @@ fn replicate(replica: &Database, target: &Database) {
     replica.sql(&sql).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_replica_pauses_the_clone() {
-    for flavor in FLAVORS {
+#[test]
+fn a_stopped_replica_pauses_the_clone() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         let target = ServerOptions::new(flavor).start().unwrap();
         let replica = ServerOptions::new(flavor).arg("--server-id=2").start().unwrap();
@@ -274,7 +274,7 @@ async fn a_stopped_replica_pauses_the_clone() {
         // The clone reaches the replica too: the rows came through the binary log.
         let there = || exists(&replica, "b") && compare(target.database(), "b", replica.database(), "b").is_ok();
         assert!(wait_until(there), "{flavor}");
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,12 @@
 
 #![cfg(feature = "cli")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::common::region::{Region, kill};
-use crate::common::{Account, Bench, FLAVORS, no_hang, unique, wait_until};
+use crate::common::{Account, Bench, no_hang, on_each_flavor, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, ExecutionSite, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
@@ -36,9 +35,9 @@ fn staged(prefix: &str) -> Vec<String> {
     s3().keys(prefix).unwrap()
 }
 
-#[tokio::test]
-async fn the_database_is_reached_through_a_tunnel() {
-    for flavor in FLAVORS {
+#[test]
+fn the_database_is_reached_through_a_tunnel() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 3), Region::new(), Region::new());
         let options = CloneOptions {
             source_tunnel: Some(near.url()),
@@ -49,12 +48,12 @@ async fn the_database_is_reached_through_a_tunnel() {
         let report = bench.clone(options).await.unwrap();
         assert!(near.carried() > report.bytes && far.carried() > report.bytes, "{flavor}: not through the tunnels");
         bench.assert_equal();
-    }
+    });
 }
 
-#[tokio::test]
-async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
-    for flavor in FLAVORS {
+#[test]
+fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordinator() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 7), Region::new(), Region::new());
         let prefix = format!("regions-{}", unique());
         let options = CloneOptions { via: Some(bench.s3(&prefix)), verify: Verify::Checksum, ..agents(&near, &far) };
@@ -66,12 +65,12 @@ async fn between_two_regions_the_rows_go_through_s3_and_not_through_the_coordina
         assert_eq!(staged(&prefix), [""; 0]);
         near.assert_no_agent();
         far.assert_no_agent();
-    }
+    });
 }
 
-#[tokio::test]
-async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
-    for flavor in FLAVORS {
+#[test]
+fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() {
+    on_each_flavor(async |flavor| {
         let (bench, near, far) = (filled(flavor, 5), Region::new(), Region::new());
         let options = CloneOptions { verify: Verify::Checksum, memory: 32 << 20, ..agents(&near, &far) };
         let report = bench.clone(options).await.unwrap();
@@ -84,7 +83,7 @@ async fn without_s3_the_rows_flow_from_agent_to_agent_through_the_coordinator() 
         assert!(near.line.accepted() > 2, "one connection for everything");
         near.assert_no_agent();
         far.assert_no_agent();
-    }
+    });
 }
 
 #[tokio::test]
@@ -292,28 +291,4 @@ fn a_region_may_have_credentials_that_the_coordinator_lacks() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     bench.assert_equal();
     assert_eq!(staged(&prefix), [""; 0]);
-}
-
-#[test]
-fn the_agents_of_a_killed_coordinator_clean_up_and_end() {
-    for via_s3 in [true, false] {
-        let (bench, near, far) = (filled(Flavor::MySql, 6), Region::new(), Region::new());
-        let prefix = format!("killed-{}", unique());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));
-        command.args(["clone", &bench.source_url(), &bench.target_url(), "--progress=json", "--max-rate=2M"]);
-        command.args(["--threads=2", "--memory=8M", "--source-agent", &near.url(), "--target-agent", &far.url()]);
-        if via_s3 {
-            command.args(["--via", &bench.s3(&prefix)]);
-        }
-        let mut coordinator = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let events = BufReader::new(coordinator.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let flowing = |event: &String| event.contains("\"progress\"") && !event.contains("\"rows\":0,");
-        assert!(events.into_iter().any(|event| flowing(&event)), "no rows came");
-        coordinator.kill().unwrap();
-        coordinator.wait().unwrap();
-        near.assert_no_agent();
-        far.assert_no_agent();
-        let gone = wait_until(|| !bench.target_exists() && staged(&prefix).is_empty());
-        assert!(gone, "database {}, {:?}", bench.target_exists(), staged(&prefix));
-    }
 }

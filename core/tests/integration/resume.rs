@@ -3,7 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::common::{Bench, FLAVORS, exists, quoted, wait_until};
+use crate::common::{Bench, FLAVORS, exists, on_each_flavor, quoted, wait_until};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, Report, ResumeCase, Severity, TargetJob, Verify};
 use dbgraft_testkit::{Database, Flavor, compare, s3};
 
@@ -31,7 +31,7 @@ pub(crate) const SHOP: &str = "
     CREATE EVENT ev ON SCHEDULE EVERY 1 DAY STARTS '2038-01-01 00:00:00' DO DELETE FROM keyless LIMIT 1;";
 
 /// Batches of a few hundred kilobytes, one at a time.
-pub(crate) const SLOWLY: [&str; 6] = ["--threads", "1", "--memory", "8M", "--max-rate", "2M"];
+pub(crate) const SLOWLY: [&str; 6] = ["--threads", "1", "--memory", "8M", "--max-rate", "500K"];
 
 /// What a test waits for before it kills.
 #[derive(Clone, Copy)]
@@ -129,9 +129,9 @@ pub(crate) fn case(report: &Report) -> ResumeCase {
     report.resumed.as_ref().unwrap().case
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_was_killed_goes_on_exactly_where_it_was() {
-    for flavor in FLAVORS {
+#[test]
+fn an_import_that_was_killed_goes_on_exactly_where_it_was() {
+    on_each_flavor(async |flavor| {
         for until in [Until::Batches(1), Until::Batches(4), Until::Complete(1), Until::Complete(4)] {
             let (bench, from) = killed_import(flavor, until).await;
             assert_eq!(state(&bench).await, CloneState::Dead);
@@ -150,7 +150,7 @@ async fn an_import_that_was_killed_goes_on_exactly_where_it_was() {
             let next = bench.target("SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'customers'");
             assert_eq!(next, "5000");
         }
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,9 +268,9 @@ fn is_idle(server: &Database, to: &str) -> bool {
     server.sql(&sql).unwrap().trim() == "0" && status["state"] != "running"
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_was_restarted_meanwhile_is_resumed_and_tables_without_transactions_are_made_anew() {
-    for flavor in FLAVORS {
+#[test]
+fn a_target_that_was_restarted_meanwhile_is_resumed_and_tables_without_transactions_are_made_anew() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let from = archive(&bench).await;
         let mut server = dbgraft_testkit::ServerOptions::new(flavor).start().unwrap();
@@ -288,12 +288,12 @@ async fn a_target_that_was_restarted_meanwhile_is_resumed_and_tables_without_tra
         assert_eq!(case(&report), ResumeCase::OneMoment);
         compare(&bench.pair.source, &bench.from, server.database(), &bench.to).unwrap();
         assert!(!exists(&bench.pair.target, &bench.to));
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_there_before_is_treated_by_a_resume_as_by_the_clone() {
-    for flavor in FLAVORS {
+#[test]
+fn what_was_there_before_is_treated_by_a_resume_as_by_the_clone() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let from = archive(&bench).await;
         bench.clone(CloneOptions::default()).await.unwrap();
@@ -318,5 +318,5 @@ async fn what_was_there_before_is_treated_by_a_resume_as_by_the_clone() {
         TargetJob::new(bench.target_url()).abandon().await.unwrap();
         assert_eq!(bench.target("SELECT (SELECT COUNT(*) FROM orders) + (SELECT COUNT(*) FROM customers)"), "0");
         assert_eq!(state(&bench).await, CloneState::None);
-    }
+    });
 }

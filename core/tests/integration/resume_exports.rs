@@ -1,6 +1,6 @@
 //! Promise: an export that is killed keeps the tables that it had completed.
 
-use crate::common::{Bench, FLAVORS, HANG_GUARD};
+use crate::common::{Bench, HANG_GUARD, on_each_flavor};
 use crate::resume::{SHOP, SLOWLY, case, kill_quickly, resume, run, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob, Verify};
 use dbgraft_testkit::s3;
@@ -28,13 +28,15 @@ async fn killed_export(bench: &Bench, url: &str, complete: usize) -> Vec<String>
     archive_state(url).await.1
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_was_killed_keeps_its_complete_tables() {
-    for flavor in FLAVORS {
+#[test]
+fn an_export_that_was_killed_keeps_its_complete_tables() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let prefix = format!("export-{}", bench.to);
         let url = bench.s3(&prefix);
         let complete = killed_export(&bench, &url, 2).await;
+        let status = TargetJob::new(url.as_str()).status().await.unwrap();
+        assert!(status.last_write_age.is_some() && status.message.contains("newest object"), "{status:?}");
         let job = |options| dbgraft::CloneJob::new(bench.source_url(), url.as_str()).options(options).run();
         let error = job(CloneOptions::default()).await.unwrap_err();
         assert!(error.to_string().contains("--resume") && error.to_string().contains("abandon"), "{error}");
@@ -59,12 +61,12 @@ async fn an_export_that_was_killed_keeps_its_complete_tables() {
         assert_eq!(imported.rows, report.rows);
         let positions = imported.objects.iter().filter(|object| object.position.is_some()).count();
         assert_eq!(positions, complete.len(), "each table brings its moment");
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
-    for flavor in FLAVORS {
+#[test]
+fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, "CREATE TABLE only (line TEXT)");
         bench.source("INSERT INTO only WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('x', 9000) FROM n");
         let url = bench.s3(&format!("whole-{}", bench.to));
@@ -80,5 +82,5 @@ async fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
         TargetJob::new(url.as_str()).abandon().await.unwrap();
         assert_eq!(s3().keys(&format!("gone-{}", bench.to)).unwrap(), [""; 0]);
         assert_eq!(archive_state(&url).await.0, CloneState::None);
-    }
+    });
 }

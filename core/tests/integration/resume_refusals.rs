@@ -1,29 +1,33 @@
 //! Promise: what cannot be resumed exactly is refused by name, and stays as it is.
 
-use crate::common::{Bench, FLAVORS, wait_until};
+use crate::common::region::kill as signal;
+use crate::common::{Bench, FLAVORS, on_each_flavor, wait_until};
 use crate::resume::{SHOP, SLOWLY, Until, archive, kill, killed_import, lines, look, resume, run, state, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_clone_is_neither_resumed_nor_abandoned() {
-    for flavor in FLAVORS {
+#[test]
+fn a_running_clone_is_neither_resumed_nor_abandoned() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let mut clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY].concat());
         let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
         assert!(wait_until(flows));
+        // Paused, so that it does not end meanwhile.
+        signal("USR1", clone.id());
         assert_eq!(state(&bench).await, CloneState::Running);
         let error = TargetJob::new(bench.target_url()).abandon().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs"), "{error}");
         let error = bench.clone(CloneOptions { no_consistency: true, ..resume() }).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("runs now"), "{error}");
+        signal("USR2", clone.id());
         let ended = clone.wait().unwrap();
         assert!(ended.success(), "{}", stderr(&mut clone));
         bench.assert_equal();
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
+#[test]
+fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
     let edits: [(&str, &str); 8] = [
         (
             "UPDATE _dbgraft_journal SET content = REPLACE(content, '\"rows\":', '\"rows\":1') WHERE kind = 'batch' LIMIT 1",
@@ -40,7 +44,7 @@ async fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
         ("DELETE FROM customers LIMIT 3", "table customers has 597 rows"),
         ("DROP TABLE customers", "table customers is gone"),
     ];
-    for flavor in FLAVORS {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let from = archive(&bench).await;
         for (edit, named) in edits {
@@ -64,7 +68,7 @@ async fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
             assert_eq!(look(&bench), before, "{edit}");
             bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
         }
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,41 +1,41 @@
 //! The sample database arrives as it was, directly and through an archive, on both families.
 
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, on_each_flavor};
 use dbgraft::{CloneJob, CloneOptions};
-use dbgraft_testkit::{s3, sample};
+use dbgraft_testkit::{SampleSize, s3, sample};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shop_arrives_directly() {
-    for flavor in FLAVORS {
+#[test]
+fn a_shop_arrives_directly() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Full).unwrap();
         let report = bench.clone(CloneOptions::default()).await.unwrap();
         assert!(report.rows > 100_000, "{report:?}");
         bench.assert_equal();
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shop_arrives_through_an_archive_which_is_removed() {
-    for flavor in FLAVORS {
+#[test]
+fn a_shop_arrives_through_an_archive_which_is_removed() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let prefix = format!("via-{}", bench.from);
         let options = CloneOptions { via: Some(bench.s3(&prefix)), ..CloneOptions::default() };
         bench.clone(options).await.unwrap();
         bench.assert_equal();
         assert_eq!(s3().keys(&prefix).unwrap(), Vec::<String>::new());
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_and_an_import_are_a_clone() {
-    for flavor in FLAVORS {
+#[test]
+fn an_export_and_an_import_are_a_clone() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::names(flavor);
-        sample(&bench.pair.source, &bench.from).unwrap();
+        sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let archive = bench.s3(&format!("rest-{}", bench.from));
         CloneJob::new(bench.source_url(), archive.as_str()).run().await.unwrap();
         CloneJob::new(archive, bench.target_url()).run().await.unwrap();
         bench.assert_equal();
-    }
+    });
 }

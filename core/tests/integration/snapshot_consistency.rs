@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, wait_until};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, on_each_flavor, wait_until};
 use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, SnapshotMethod};
 use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions};
 use tokio_util::sync::CancellationToken;
@@ -75,9 +75,9 @@ fn assert_whole(bench: &Bench) {
     assert!(moves > 0 && moves % 2 == 0, "half a transaction arrived: {moves} moves");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_with_all_privileges_reads_one_snapshot_and_reports_its_position() {
-    for flavor in FLAVORS {
+#[test]
+fn an_account_with_all_privileges_reads_one_snapshot_and_reports_its_position() {
+    on_each_flavor(async |flavor| {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, slowly()).await;
         assert_whole(&bench);
@@ -87,7 +87,7 @@ async fn an_account_with_all_privileges_reads_one_snapshot_and_reports_its_posit
         let has_gtid = flavor == Flavor::MariaDb || bench.source("SELECT @@gtid_mode") == "ON";
         assert_eq!(report.position.gtid.is_some(), has_gtid, "{:?}", report.position);
         assert!(report.position.refused.is_empty());
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,9 +105,9 @@ async fn an_account_without_reload_reads_one_snapshot_under_table_locks() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
-    for flavor in FLAVORS {
+#[test]
+fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
+    on_each_flavor(async |flavor| {
         let bench = bank(flavor);
         let account = Account::new(&bench.pair.source, &[&format!("SELECT ON `{}`.*", bench.from)]);
         let report = clone_as(&bench, &account.server(), slowly()).await;
@@ -115,19 +115,19 @@ async fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
         assert_eq!(report.position.rung, SnapshotMethod::SingleTransaction, "{:?}", report.position);
         assert_eq!(report.position.binlog_file, None);
         account.assert_gone();
-    }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_consistency_no_lock_is_taken_and_the_report_states_it() {
-    for flavor in FLAVORS {
+#[test]
+fn without_consistency_no_lock_is_taken_and_the_report_states_it() {
+    on_each_flavor(async |flavor| {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, CloneOptions { no_consistency: true, ..slowly() }).await;
         assert_eq!(report.position.rung, SnapshotMethod::None);
         // Each row is there, whenever it was read.
         assert_eq!(report.rows, u64::from(TABLES) * 256 + 256);
         println!("{flavor}: (sum, moves) {:?} without consistency", sums(&bench));
-    }
+    });
 }
 
 /// Whatever the account may do, and so by each method that the release has.
@@ -152,9 +152,9 @@ async fn other_releases_are_read_at_one_moment_by_every_method() {
 }
 
 /// The client cannot unlock over a dead connection, so the server has to.
-#[tokio::test(flavor = "multi_thread")]
-async fn writers_continue_when_the_connection_dies_while_the_source_is_locked() {
-    for flavor in FLAVORS {
+#[test]
+fn writers_continue_when_the_connection_dies_while_the_source_is_locked() {
+    on_each_flavor(async |flavor| {
         // A server of its own: the lock is on all of it.
         let server = ServerOptions::new(flavor).start().unwrap();
         server.sql("CREATE DATABASE d").unwrap();
@@ -185,5 +185,5 @@ async fn writers_continue_when_the_connection_dies_while_the_source_is_locked() 
         token.cancel();
         line.cut();
         running.await.unwrap().unwrap_err();
-    }
+    });
 }

@@ -1,11 +1,15 @@
-//! Promise: whatever phase a clone is killed in, it is resumed exactly, or refused and undone without a trace.
+//! Promise: whatever is killed in whatever phase of a clone, the clone goes on, or is resumed exactly, or is refused and undone
+//! without a trace.
 //!
 //! The moments of the kills come from a seed. Each is a state that the journal shows, so that every phase has its share.
 
-use crate::common::{Bench, FLAVORS, wait_until};
-use crate::resume::{SHOP, kill, lines, run, state, stderr};
-use dbgraft::{CloneJob, CloneOptions, CloneState, ErrorKind, TargetJob};
-use dbgraft_testkit::s3;
+mod lab;
+
+use std::collections::BTreeMap;
+
+use self::lab::{Lab, Outcome, Victim, Way};
+use crate::common::FLAVORS;
+use dbgraft::CloneState;
 
 /// Random numbers of a seed.
 struct Random(u64);
@@ -17,161 +21,109 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0 % limit
     }
-}
 
-/// The ways of a clone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// From an archive.
-    Import,
-    /// From the source through S3.
-    Via,
-    /// From the source, resumed with several moments.
-    Direct,
+    fn choose<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+    }
 }
 
 /// What became of the kills.
 #[derive(Debug, Default)]
 struct Figures {
     kills: u32,
-    resumed: u32,
-    refused: u32,
+    victims: BTreeMap<Victim, u32>,
+    outcomes: BTreeMap<Outcome, u32>,
     /// Runs that ended before the moment of their kill.
     missed: u32,
 }
 
-/// The source: the shop, some small tables, and so many objects that a kill finds them half made.
-fn shop() -> String {
-    let mut sql = SHOP.to_owned();
-    for number in 0..8 {
-        sql.push_str(&format!(
-            "CREATE TABLE small_{number} (a VARCHAR(20), b INT, PRIMARY KEY (a, b)); \
-             INSERT INTO small_{number} VALUES ('x', 1), ('y', {number}); \
-             CREATE VIEW view_{number} AS SELECT a FROM small_{number}; \
-             CREATE FUNCTION f_{number}() RETURNS INT DETERMINISTIC RETURN {number};"
-        ));
+impl Figures {
+    fn count(&mut self, victim: Victim) {
+        self.kills += 1;
+        *self.victims.entry(victim).or_default() += 1;
     }
-    sql
+
+    fn add(&mut self, other: &Self) {
+        self.kills += other.kills;
+        self.missed += other.missed;
+        other.victims.iter().for_each(|(victim, count)| *self.victims.entry(*victim).or_default() += count);
+        other.outcomes.iter().for_each(|(outcome, count)| *self.outcomes.entry(*outcome).or_default() += count);
+    }
 }
 
 /// A state of the journal, of any phase.
-fn moment(random: &mut Random) -> (&'static str, u32) {
+fn moment(random: &mut Random, tables: u32) -> (&'static str, u32) {
     let (condition, most) = match random.below(5) {
-        0 => ("kind = 'item'", 16),
-        1 => ("kind = 'table'", 14),
-        2 => ("kind = 'batch'", 18),
-        3 => ("kind = 'table' AND content LIKE '%\"state\":\"complete\"%'", 14),
-        // Objects: after 16 records of tables.
-        _ => ("kind = 'item'", 60),
+        0 => ("kind = 'item'", tables),
+        1 => ("kind = 'table'", tables),
+        2 => ("kind = 'batch'", tables + 8),
+        3 => ("kind = 'table' AND content LIKE '%\"state\":\"complete\"%'", tables),
+        // Objects: after the records of tables.
+        _ => ("kind = 'item'", 2 * tables + 40),
     };
-    (condition, 1 + u32::try_from(random.below(most)).unwrap())
+    (condition, 1 + u32::try_from(random.below(u64::from(most))).unwrap())
 }
 
-/// Starts a clone and kills it at a moment. Returns whether it was alive then.
-fn start_and_kill(bench: &Bench, arguments: &[&str], random: &mut Random) -> bool {
-    let (condition, count) = moment(random);
-    let mut clone = run(arguments);
-    let mut ended = None;
-    let reached = wait_until(|| {
-        ended = clone.try_wait().unwrap();
-        ended.is_some() || lines(&bench.pair.target, &bench.to, condition).is_some_and(|found| found >= count)
-    });
-    assert!(reached, "neither {condition} >= {count} nor the end");
-    if let Some(status) = ended {
-        assert!(status.success(), "{}", stderr(&mut clone));
-        return false;
-    }
-    kill(bench, clone);
-    true
+/// Half of the victims are coordinators.
+fn victim(random: &mut Random, way: Way) -> Victim {
+    let others: &[Victim] = match way {
+        Way::Import => &[Victim::TargetServer],
+        Way::Agents | Way::Lanes => &[Victim::Agent, Victim::Agent, Victim::TargetServer, Victim::SourceServer],
+        Way::Via | Way::Direct => &[Victim::TargetServer, Victim::SourceServer],
+    };
+    if random.below(2) == 0 { Victim::Coordinator } else { random.choose(others) }
 }
 
-/// Clones, kills, resumes and compares until so many clones were killed.
-async fn soak(seed: u64, kills: u32) -> Figures {
-    let (mut random, mut figures) = (Random(seed | 1), Figures::default());
-    let mut benches = Vec::new();
-    for flavor in FLAVORS {
-        let bench = Bench::new(flavor, &shop());
-        let archive = bench.s3(&format!("soak-{}", bench.to));
-        CloneJob::new(bench.source_url(), archive.as_str()).run().await.unwrap();
-        benches.push((bench, archive));
-    }
+/// Clones, kills, brings to an end and compares until there were so many kills.
+async fn soak(labs: &mut [Lab], small: u32, seed: u64, kills: u32) -> Figures {
+    // The numbers of neighbouring seeds begin alike.
+    let (mut random, mut figures) = (Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), Figures::default());
+    let tables = small + 9;
     while figures.kills < kills {
-        let (bench, archive) = &benches[usize::try_from(random.below(2)).unwrap()];
-        let way = [Way::Import, Way::Via, Way::Direct][usize::try_from(random.below(3)).unwrap()];
-        let prefix = format!("soak-via-{}", bench.to);
-        let (via, source, target) = (bench.s3(&prefix), bench.source_url(), bench.target_url());
-        let rate = ["--threads", "2", "--memory", "8M", "--max-rate", "4M"];
-        let ends = [if way == Way::Import { archive.as_str() } else { source.as_str() }, target.as_str()];
-        let mut arguments = [&["clone"], &ends[..], &rate].concat();
-        if way == Way::Via {
-            arguments.extend(["--via", &via]);
-        }
-        let label = format!("seed {seed}, kill {}, {way:?}, {}", figures.kills, bench.pair.target.flavor);
-        if !start_and_kill(bench, &arguments, &mut random) {
-            figures.missed += 1;
-        } else {
-            figures.kills += 1;
-            if way == Way::Direct {
-                arguments.push("--no-consistency");
+        let lab = usize::try_from(random.below(labs.len() as u64)).unwrap();
+        let lab = &mut labs[lab];
+        let way = random.choose(&Way::ALL);
+        let killed = victim(&mut random, way);
+        let at = moment(&mut random, tables);
+        println!("seed {seed}, kill {}: {killed:?} of {way:?} on {} at {at:?}", figures.kills, lab.flavor());
+        match lab.start_and_kill(way, killed, &[], at, random.below(100)) {
+            None => figures.missed += 1,
+            Some(false) => {
+                figures.count(killed);
+                *figures.outcomes.entry(Outcome::Survived).or_default() += 1;
             }
-            arguments.push("--resume");
-            // A resume may be killed too.
-            while random.below(3) == 0 && state(bench).await == CloneState::Dead && way == Way::Import {
-                match start_and_kill(bench, &arguments, &mut random) {
-                    true => figures.kills += 1,
-                    false => break,
+            Some(true) => {
+                figures.count(killed);
+                // A resume may be killed too.
+                while random.below(3) == 0 && lab.state_after_kill().await == CloneState::Dead {
+                    let at = moment(&mut random, tables);
+                    let again = ["--resume", "--no-consistency"];
+                    match lab.start_and_kill(way, Victim::Coordinator, &again, at, 0) {
+                        Some(true) => figures.count(Victim::Coordinator),
+                        _ => break,
+                    }
                 }
+                *figures.outcomes.entry(lab.finish(way).await).or_default() += 1;
             }
-            finish(bench, ends[0], way, &via, &mut figures, &label).await;
         }
-        bench.assert_equal();
-        assert_eq!(state(bench).await, CloneState::None, "{label}");
-        assert_eq!(s3().keys(&prefix).unwrap(), [""; 0], "{label}: staged objects are left");
-        bench.pair.target.sql(&format!("DROP DATABASE {}", bench.to)).unwrap();
+        lab.assert_complete().await;
     }
     figures
 }
 
-/// Resumes what was killed; or finds it refused, abandons it and clones again.
-async fn finish(bench: &Bench, source: &str, way: Way, via: &str, figures: &mut Figures, label: &str) {
-    let options = CloneOptions {
-        via: (way == Way::Via).then(|| via.to_owned()),
-        no_consistency: way == Way::Direct,
-        ..CloneOptions::default()
-    };
-    let job = |options: CloneOptions| CloneJob::new(source, bench.target_url()).options(options).run();
-    let mut resumed = job(CloneOptions { resume: true, ..options.clone() }).await;
-    if way == Way::Via
-        && figures.kills.is_multiple_of(2)
-        && resumed.as_ref().is_err_and(|error| error.to_string().contains("staging"))
-    {
-        figures.refused += 1;
-        resumed = job(CloneOptions { resume: true, no_consistency: true, ..options.clone() }).await;
+async fn labs(small: u32, doublings: u32) -> Vec<Lab> {
+    let mut labs = Vec::new();
+    for flavor in FLAVORS {
+        labs.push(Lab::new(flavor, small, doublings).await);
     }
-    match resumed {
-        Ok(report) => {
-            figures.resumed += 1;
-            assert_eq!(report.fidelity, [], "{label}");
-        }
-        Err(error) => {
-            figures.refused += 1;
-            assert_eq!(error.kind(), ErrorKind::Preflight, "{label}: {error}");
-            // Rows are missing; or it was killed before its plan was recorded.
-            let text = error.to_string();
-            let is_right = way == Way::Via && text.contains("staging archive is incomplete")
-                || text.contains("before it had a plan")
-                || text.contains("nothing to resume");
-            assert!(is_right, "{label}: {text}");
-            TargetJob::new(bench.target_url()).abandon().await.unwrap_or_else(|error| panic!("{label}: {error}"));
-            job(options).await.unwrap_or_else(|error| panic!("{label}: {error}"));
-        }
-    }
+    labs
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_of_all_phases_lose_nothing() {
-    let figures = soak(7, 20).await;
-    assert!(figures.resumed >= 8, "{figures:?}");
+    let figures = soak(&mut labs(8, 3).await, 8, 7, 20).await;
+    let resumed = figures.outcomes.get(&Outcome::Resumed).copied().unwrap_or_default();
+    assert!(resumed >= 8 && figures.victims.len() == 4, "{figures:?}");
 }
 
 /// `make soak`: as many kills as `DBGRAFT_SOAK_KILLS` says, over the seeds from `DBGRAFT_SOAK_SEED` on.
@@ -180,13 +132,12 @@ async fn twenty_kills_of_all_phases_lose_nothing() {
 async fn many_kills_lose_nothing() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (kills, mut seed) = (number("DBGRAFT_SOAK_KILLS", 200), number("DBGRAFT_SOAK_SEED", 1));
+    let mut labs = labs(100, 6).await;
     let mut all = Figures::default();
     while u64::from(all.kills) < kills {
-        let one = soak(seed, 25).await;
-        all.kills += one.kills;
-        all.resumed += one.resumed;
-        all.refused += one.refused;
-        all.missed += one.missed;
+        let left = u32::try_from(kills).unwrap() - all.kills;
+        let one = soak(&mut labs, 100, seed, left.min(25)).await;
+        all.add(&one);
         println!("seed {seed}: {one:?}; so far {all:?}, wrong 0");
         seed += 1;
     }

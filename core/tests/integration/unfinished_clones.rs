@@ -1,14 +1,14 @@
 //! A database of a clone that was killed, or of one that still runs, is not used as if it were complete.
 
-use crate::common::{Bench, FLAVORS, rows_flow, wait_until};
+use crate::common::{Bench, FLAVORS, on_each_flavor, rows_flow, wait_until};
 use crate::if_exists::{SOURCE, if_exists, look, names, own};
 use dbgraft::{CloneOptions, ErrorKind, Event, IfExists, Phase, Severity};
 use tokio_util::sync::CancellationToken;
 
 /// Tables of a clone that was killed look like any others, but lack rows and indexes.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_remains_of_a_killed_clone_are_neither_kept_nor_filled() {
-    for flavor in FLAVORS {
+#[test]
+fn the_remains_of_a_killed_clone_are_neither_kept_nor_filled() {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, SOURCE);
         bench.source(
             "CREATE TABLE slow (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT, KEY (a(9))); INSERT INTO slow VALUES (1, REPEAT('x', 65000))",
@@ -52,7 +52,7 @@ async fn the_remains_of_a_killed_clone_are_neither_kept_nor_filled() {
         assert!(report.warnings.iter().any(names_table), "{:?}", report.warnings);
         bench.clone(CloneOptions { recreate_database: true, ..CloneOptions::default() }).await.unwrap();
         bench.assert_equal();
-    }
+    });
 }
 
 /// Kills a clone in the middle of its rows.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::comparing::{TABLES, checksum, difference_lines, large};
-use crate::common::{Bench, FLAVORS, unique};
+use crate::common::{Bench, FLAVORS, on_each_flavor, unique};
 use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Report, RowLocation, Verify};
 
 fn counts() -> CloneOptions {
@@ -33,8 +33,8 @@ async fn an_exact_clone_has_no_difference() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_change_of_a_row_is_found_and_named_by_its_key() {
+#[test]
+fn every_change_of_a_row_is_found_and_named_by_its_key() {
     const SAME: &str = "5 rows on both sides, but not the same";
     let changes = [
         ("UPDATE keyed SET v = 'A' WHERE id = 1", "keyed", SAME, "different: id = 1"),
@@ -103,7 +103,7 @@ async fn every_change_of_a_row_is_found_and_named_by_its_key() {
             "different: id = 1",
         ),
     ];
-    for flavor in FLAVORS {
+    on_each_flavor(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         bench.clone(CloneOptions::default()).await.unwrap();
         for (change, table, what, row) in changes {
@@ -125,7 +125,7 @@ async fn every_change_of_a_row_is_found_and_named_by_its_key() {
             }
         }
         assert_eq!(difference_lines(&verified(&bench, checksum()).await), Vec::<String>::new());
-    }
+    });
 }
 
 fn again(table: &str) -> CloneOptions {

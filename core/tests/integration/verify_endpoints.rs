@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::comparing::{TABLES, checksum, difference_lines, large};
-use crate::common::{Account, Bench, FLAVORS, unique};
+use crate::common::{Account, Bench, FLAVORS, on_each_flavor, unique};
 use dbgraft::{
     Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Receipt, ResumeState,
 };
@@ -38,9 +38,9 @@ impl Drop for ArchiveDirectory {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
-    for flavor in FLAVORS {
+#[test]
+fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
+    on_each_flavor(async |flavor| {
         let bench = large(flavor, TABLES);
         let dir = ArchiveDirectory::new();
         let exported = CloneJob::new(bench.source_url(), dir.url()).options(checksum()).run().await.unwrap();
@@ -69,7 +69,7 @@ async fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
             let lines = difference_lines(&comparison).join("\n");
             assert!(lines.contains("is damaged") && lines.matches("cannot be read").count() == 2, "{lines}");
         }
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,9 +136,9 @@ async fn texts_that_sort_differently_there_are_no_difference() {
     assert!(!found.verification.differences.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_breaks_is_no_difference() {
-    for flavor in FLAVORS {
+#[test]
+fn a_line_that_breaks_is_no_difference() {
+    on_each_flavor(async |flavor| {
         let bench = large(flavor, "");
         bench.clone(CloneOptions::default()).await.unwrap();
         let target = &bench.pair.target;
@@ -155,7 +155,7 @@ async fn a_line_that_breaks_is_no_difference() {
         let comparison = job.verify().await.unwrap();
         assert_eq!((difference_lines(&comparison), comparison.verification.rows), (vec![], 2500));
         assert!(warned.load(Ordering::Relaxed));
-    }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

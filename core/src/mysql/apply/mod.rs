@@ -84,7 +84,12 @@ impl MySqlApplier {
         target.state().source.get_or_insert_with(|| plan.server.clone());
         let tables = read_tables(&mut conn, &target.address.database, plan).await?;
         let tables = tables.into_iter().map(Arc::new).collect();
-        let lock_connection = tokio::sync::Mutex::new(target.state().lock_connection.take());
+        let lock = target.state().lock.take();
+        let held = match lock {
+            Some(lock) => lock.into_connection().await,
+            None => None,
+        };
+        let lock_connection = tokio::sync::Mutex::new(held);
         let connections = ConnectionRegistry::new(target.address.clone());
         let state = Arc::new(AppliedState { target, connections, tables, sessions: Mutex::default() });
         Ok(Self { state, plan: plan.clone(), lock_connection })

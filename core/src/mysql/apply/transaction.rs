@@ -95,13 +95,14 @@ impl AppliedTransaction {
             chunks: Vec::new(),
             position: None,
         };
-        let id = BatchId { table: pending.table, chunk: self.applier, batch: 0 };
+        // No chunk of the plan has this number.
+        let id = BatchId { table: pending.table, chunk: u32::MAX - self.applier, batch: 0 };
         let batch = Batch::from_lines(id, pending.lines.iter().map(Vec::as_slice));
         // Escapes and expressions add to the text.
         let by_insert = 4 * pending.bytes < self.state.target.state().max_allowed_packet;
         let options = LoadOptions { by_insert, ..LoadOptions::default() };
         let loaded = self.state.target.load_rows(&mut self.conn, &plan, &batch, &options).await;
-        self.state.target.state().count_lost_signs(&table.table.name, id);
+        self.state.target.state().count_lost_signs(id);
         loaded.map_err(|error| self.named(table, pending, error))
     }
 

@@ -100,6 +100,14 @@ impl Conn {
         Ok(conn)
     }
 
+    /// A connection that is logged in, over these bytes.
+    #[cfg(fuzzing)]
+    pub(super) fn from_stream(io: Box<dyn crate::dial::Duplex>, server: Server, sends_eof: bool) -> Self {
+        let mut stream = PacketStream::new(io, Duration::from_secs(60));
+        stream.max_length = MAX_PACKET_LENGTH;
+        Self { stream, id: 1, server, sends_eof, lock: None }
+    }
+
     /// Opens a connection that inspects others, with the server's own settings. It is never inspected itself.
     async fn open_for_inspection(address: &ServerAddress) -> Result<Self> {
         Self::connect(address, TrafficClass::Control).await

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::stall_detector::{Direction, StallDetector};
+use super::stall_detector::{StallDetector, TransferDirection};
 use crate::catalog::Printable;
 use crate::dial::Duplex;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,7 +108,7 @@ impl PacketStream {
     /// Writes all bytes.
     async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            match self.stall_detector.wait(Direction::Send, self.io.write(bytes)).await? {
+            match self.stall_detector.wait(TransferDirection::Send, self.io.write(bytes)).await? {
                 0 => return Err(self.stall_detector.closed()),
                 written => bytes = bytes.get(written..).unwrap_or_default(),
             }
@@ -118,7 +118,7 @@ impl PacketStream {
 
     pub(crate) async fn flush(&mut self) -> Result<()> {
         let io = &mut self.io;
-        self.stall_detector.wait(Direction::Send, async { io.flush().await.map(|()| 0) }).await.map(drop)
+        self.stall_detector.wait(TransferDirection::Send, async { io.flush().await.map(|()| 0) }).await.map(drop)
     }
 
     /// Returns the next packet if it is in the buffer as a whole, without waiting.
@@ -228,7 +228,7 @@ impl PacketStream {
             self.start += here;
             let mut rest = (&mut self.io).take((length - here) as u64);
             while rest.limit() > 0 {
-                if self.stall_detector.wait(Direction::Receive, rest.read_buf(&mut self.large)).await? == 0 {
+                if self.stall_detector.wait(TransferDirection::Receive, rest.read_buf(&mut self.large)).await? == 0 {
                     return Err(self.stall_detector.closed());
                 }
             }
@@ -246,7 +246,7 @@ impl PacketStream {
             self.start = 0;
         }
         let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        let read = self.stall_detector.wait(Direction::Receive, self.io.read(space)).await?;
+        let read = self.stall_detector.wait(TransferDirection::Receive, self.io.read(space)).await?;
         if read == 0 {
             return Err(self.stall_detector.closed());
         }

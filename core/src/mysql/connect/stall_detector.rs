@@ -28,7 +28,7 @@ const MAX_UNKNOWN_BULK: u32 = 180;
 
 /// The direction in which bytes move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(super) enum TransferDirection {
     Receive,
     Send,
 }
@@ -104,7 +104,7 @@ impl StallDetector {
     /// `Connection`, retryable, if the connection breaks, or is silent and its statement does not run any more.
     pub(super) async fn wait(
         &mut self,
-        direction: Direction,
+        direction: TransferDirection,
         work: impl Future<Output = io::Result<usize>>,
     ) -> Result<usize> {
         let mut work = pin!(work);
@@ -135,7 +135,7 @@ impl StallDetector {
                     }
                     continue;
                 }
-                (StatementState::Receiving, Direction::Receive) => MAX_STUCK_AFTER_SENDING,
+                (StatementState::Receiving, TransferDirection::Receive) => MAX_STUCK_AFTER_SENDING,
                 (StatementState::Sending | StatementState::Receiving, _) => MAX_STUCK,
                 (StatementState::NotRunning, _) => 1,
             };

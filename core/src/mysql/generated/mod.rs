@@ -35,14 +35,14 @@ pub(super) use state::GeneratedColumnState;
 const MAX_FRUITLESS_SEARCHES: u32 = 3;
 
 /// The rows of a batch that are written under the same settings.
-pub(super) struct BatchPart {
+pub(super) struct SettingsGroup {
     pub(super) settings: SessionSettings,
     pub(super) batch: Batch,
 }
 
 /// A batch, divided by the settings under which its rows are written.
-pub(super) struct BatchDivision {
-    pub(super) parts: Vec<BatchPart>,
+pub(super) struct BatchBySettings {
+    pub(super) groups: Vec<SettingsGroup>,
     /// The digest of the values that the target will compute.
     computed: Digest,
     different: BTreeMap<String, u64>,
@@ -71,20 +71,25 @@ fn may_hold_zero_dates(batch: &Batch) -> bool {
 }
 
 impl TargetDatabase {
-    /// Divides a batch by the settings that its rows need. Without such settings, the batch is one part.
-    pub(super) async fn divide_batch(&self, plan: &TablePlan, batch: &Batch, server: &Server) -> Result<BatchDivision> {
+    /// Divides a batch by the settings that its rows need. Without such settings, the batch is one group.
+    pub(super) async fn group_by_settings(
+        &self,
+        plan: &TablePlan,
+        batch: &Batch,
+        server: &Server,
+    ) -> Result<BatchBySettings> {
         let rules =
             self.state().generated_columns.get(&plan.number).map(|table| table.rules.clone()).unwrap_or_default();
         if !plan.table.columns.iter().any(|column| column.generated) {
-            let parts = vec![BatchPart { settings: rules, batch: batch.clone() }];
-            return Ok(BatchDivision { parts, computed: Digest::default(), different: BTreeMap::new() });
+            let groups = vec![SettingsGroup { settings: rules, batch: batch.clone() }];
+            return Ok(BatchBySettings { groups, computed: Digest::default(), different: BTreeMap::new() });
         }
         let table = &self.with_own_definition(&plan.table);
         let zeros = may_hold_zero_dates(batch);
         let anywhere = dependencies::column_dependencies(table, true, zeros);
         let compared = ComparedColumns::from_table(table, &anywhere);
         let has_stored = stored_generated_columns(table).next().is_some();
-        let whole = |settings| vec![BatchPart { settings, batch: batch.clone() }];
+        let whole = |settings| vec![SettingsGroup { settings, batch: batch.clone() }];
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
         let dependencies =
             dependencies::column_dependencies(table, capability::has(server, Capability::TimeOffsetLiterals), zeros);
@@ -100,10 +105,10 @@ impl TargetDatabase {
         let mut computed = Digest::default();
         read.iter().for_each(|row| computed.add_row(&compared.project_generated(row)));
         if !has_stored || !doubtful || table.history {
-            return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
+            return Ok(BatchBySettings { groups: whole(usual), computed, different: BTreeMap::new() });
         }
         let Some(scratch) = ScratchTable::create(self, table, ScratchColumns::All).await? else {
-            return Ok(BatchDivision { parts: whole(usual), computed, different: BTreeMap::new() });
+            return Ok(BatchBySettings { groups: whole(usual), computed, different: BTreeMap::new() });
         };
         let mut search = SettingsSearch::new(self, batch, scratch, compared, read);
         let (mut known, mut fruitless) = self
@@ -134,7 +139,7 @@ impl TargetDatabase {
                 table.known.push(settings);
             }
         }
-        Ok(BatchDivision { parts: search.parts, computed, different })
+        Ok(BatchBySettings { groups: search.groups, computed, different })
     }
 
     /// Returns the table with its definition in the target's dialect.
@@ -167,8 +172,7 @@ impl TargetDatabase {
             let flushed = conn.exec(&format!("FLUSH NO_WRITE_TO_BINLOG TABLES {name}")).await;
             match flushed {
                 Err(error) if error.code().is_none() => {
-                    // If KILL fails too, the next try reports it.
-                    let _ = self.connections.kill(conn).await;
+                    self.discard(conn).await;
                     return Err(error);
                 }
                 flushed => {
@@ -193,11 +197,11 @@ impl TargetDatabase {
     }
 
     /// Records the expected generated values of a batch that is stored.
-    pub(super) fn record_expected(&self, table: u32, batch: &Batch, division: &BatchDivision) {
+    pub(super) fn record_expected(&self, table: u32, batch: &Batch, grouped: &BatchBySettings) {
         let mut state = self.state();
         let table = state.generated_columns.entry(table).or_default();
-        table.expected.entry(batch.id.chunk).or_default().add(&division.computed);
-        for (column, count) in &division.different {
+        table.expected.entry(batch.id.chunk).or_default().add(&grouped.computed);
+        for (column, count) in &grouped.different {
             *table.different.entry(column.clone()).or_default() += count;
         }
     }
@@ -237,22 +241,22 @@ impl TargetDatabase {
         known.accepting_all_dates()
     }
 
-    /// The settings to try for rows that the table's rules refuse under the settings of their parts. Rules are checks,
+    /// The settings to try for rows that the table's rules refuse under the settings of their groups. Rules are checks,
     /// partitions and functional indexes.
     pub(super) fn rule_settings(
         &self,
         table: &Table,
         server: &Server,
-        division: &BatchDivision,
+        grouped: &BatchBySettings,
     ) -> Vec<SessionSettings> {
         let table = self.with_own_definition(table);
         let dependencies =
             dependencies::rule_dependencies(&table, capability::has(server, Capability::TimeOffsetLiterals));
         let source = self.state().source.clone().unwrap_or_else(|| server.clone());
         let mut candidates = SessionSettings::candidates(&dependencies, &source);
-        if let Some(part) = division.parts.first() {
-            candidates.iter_mut().for_each(|settings| *settings = settings.completed_by(&part.settings));
-            candidates.sort_by_key(|settings| !settings.is_consistent_with(&part.settings));
+        if let Some(group) = grouped.groups.first() {
+            candidates.iter_mut().for_each(|settings| *settings = settings.completed_by(&group.settings));
+            candidates.sort_by_key(|settings| !settings.is_consistent_with(&group.settings));
         }
         candidates
     }

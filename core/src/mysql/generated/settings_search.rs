@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::target::TargetDatabase;
 use super::scratch_table::ScratchTable;
 use super::settings::{SessionSetting, SessionSettings};
-use super::{BatchPart, dependencies, project_fields, stored_generated_columns};
+use super::{SettingsGroup, dependencies, project_fields, stored_generated_columns};
 use crate::batch::Batch;
 use crate::catalog::{Column, Table};
 use crate::codec::{Digest, row_texts, split_fields};
@@ -61,7 +61,7 @@ pub(super) struct SettingsSearch<'a> {
     /// The compared values of each row, as read from the source.
     read: Vec<Vec<u8>>,
     left: Vec<usize>,
-    pub(super) parts: Vec<BatchPart>,
+    pub(super) groups: Vec<SettingsGroup>,
 }
 
 impl<'a> SettingsSearch<'a> {
@@ -74,7 +74,7 @@ impl<'a> SettingsSearch<'a> {
     ) -> Self {
         let texts = row_texts(&batch.data).collect();
         let left = (0..read.len()).collect();
-        Self { target, batch, scratch: Some(scratch), compared, texts, read, left, parts: Vec::new() }
+        Self { target, batch, scratch: Some(scratch), compared, texts, read, left, groups: Vec::new() }
     }
 
     /// Whether any row has no settings yet.
@@ -162,7 +162,7 @@ impl<'a> SettingsSearch<'a> {
         self.left = others.into_iter().map(|(row, _)| *row).collect();
         if !fitting.is_empty() {
             let batch = self.select_batch(&fitting);
-            self.parts.push(BatchPart { settings: settings.clone(), batch });
+            self.groups.push(SettingsGroup { settings: settings.clone(), batch });
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl<'a> SettingsSearch<'a> {
                 *read = computed;
             }
             let batch = self.select_batch(&left);
-            self.parts.push(BatchPart { settings: settings.clone(), batch });
+            self.groups.push(SettingsGroup { settings: settings.clone(), batch });
         }
         let mut digest = Digest::default();
         self.read.iter().for_each(|row| digest.add_row(&self.compared.project_generated(row)));

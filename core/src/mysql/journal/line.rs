@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::batch::{Batch, BatchId};
 use crate::checkpoint::{Checkpoint, CutOver};
 use crate::codec::{Digest, compress, decompress};
+use crate::mysql::negative_zero::LostZeroSigns;
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -109,15 +110,15 @@ pub(in crate::mysql) struct BatchLine {
     /// Bytes of row text.
     pub(in crate::mysql) bytes: u64,
     pub(in crate::mysql) digest: Digest,
-    /// The number of negative zeros that became zero, by column.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(in crate::mysql) lost_zero_signs: BTreeMap<String, u64>,
+    /// The negative zeros that became zero.
+    #[serde(default, skip_serializing_if = "LostZeroSigns::is_empty")]
+    pub(in crate::mysql) lost_zero_signs: LostZeroSigns,
 }
 
 impl BatchLine {
     pub(in crate::mysql) fn of(batch: &Batch) -> Self {
         let bytes = batch.data.len() as u64;
-        Self { rows: batch.rows, bytes, digest: batch.digest, lost_zero_signs: BTreeMap::new() }
+        Self { rows: batch.rows, bytes, digest: batch.digest, lost_zero_signs: LostZeroSigns::default() }
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn lock_holder(conn: &mut Conn, database: &str) -> Result<Optio
 
 /// The name of the database's lock. It is a hash, to be short, of the lower-case name, because names that differ only by
 /// case may be one database.
-fn lock_name(database: &str) -> String {
+pub(super) fn lock_name(database: &str) -> String {
     format!("dbgraft:{:032x}", xxh3_128(database.to_lowercase().as_bytes()))
 }
 

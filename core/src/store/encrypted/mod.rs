@@ -7,6 +7,7 @@ mod key;
 mod tests;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -117,6 +118,10 @@ impl ObjectStore for EncryptedStore {
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
         self.store.list(prefix).await
+    }
+
+    async fn last_modified(&self) -> Result<Option<SystemTime>> {
+        self.store.last_modified().await
     }
 
     async fn remove(&self, keys: &[String]) -> Result<()> {

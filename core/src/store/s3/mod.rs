@@ -4,7 +4,7 @@ mod connect;
 pub(super) mod error;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -255,6 +255,18 @@ impl ObjectStore for S3Store {
             keys.extend(page.contents().iter().filter_map(|object| object.key().and_then(relative)));
         }
         Ok(keys)
+    }
+
+    async fn last_modified(&self) -> Result<Option<SystemTime>> {
+        let request = self.client().await?.list_objects_v2().bucket(self.bucket()).prefix(self.key(""));
+        let mut pages = request.into_paginator().send();
+        let mut newest = None;
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(self.translate_error("list", ""))?;
+            let times = page.contents().iter().filter_map(|object| SystemTime::try_from(*object.last_modified()?).ok());
+            newest = newest.max(times.max());
+        }
+        Ok(newest)
     }
 
     async fn remove(&self, keys: &[String]) -> Result<()> {

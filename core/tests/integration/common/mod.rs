@@ -18,6 +18,20 @@ pub use dbgraft_testkit::{HANG_GUARD, no_hang, wait_until};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
+/// Runs a test on each family, at the same time: most of it waits for servers. Each has a runtime of its own, so that one
+/// may block.
+pub fn on_each_flavor(test: impl AsyncFn(Flavor) + Sync) {
+    std::thread::scope(|scope| {
+        let runs = FLAVORS.map(|flavor| {
+            let test = &test;
+            scope.spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(test(flavor)))
+        });
+        for run in runs {
+            run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}
+
 /// A pair of servers and names of databases that no other test uses.
 pub struct Bench {
     pub pair: &'static ServerPair,

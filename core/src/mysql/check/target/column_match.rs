@@ -1,7 +1,7 @@
 //! Checks that tables which keep their definitions have the source's columns.
 
 use super::super::message_format::{display_name, join_list};
-use super::TargetContext;
+use super::PreflightContext;
 use crate::catalog::{Column, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
@@ -13,7 +13,7 @@ const GENERATED_KEY: &str = "my_row_id";
 
 pub(super) async fn check(
     conn: &mut Conn,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
     kept: &[(&Table, &str)],
 ) -> Result<Vec<Finding>> {
     let mut target_columns = introspect::read_columns(conn, target.database()).await?;

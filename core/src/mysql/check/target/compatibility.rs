@@ -2,14 +2,14 @@
 
 use super::super::message_format::display_name;
 use super::super::system_variables;
-use super::TargetContext;
+use super::PreflightContext;
 use crate::mysql::capability;
 use crate::mysql::connect::Conn;
 use crate::report::Finding;
 
 const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
-pub(super) fn check(conn: &Conn, target: &TargetContext<'_>) -> Vec<Finding> {
+pub(super) fn check(conn: &Conn, target: &PreflightContext<'_>) -> Vec<Finding> {
     let (from, to) = (&target.catalog.server, &conn.server);
     let name = display_name(target.database);
     if SYSTEM.iter().any(|system| target.database.eq_ignore_ascii_case(system)) {

@@ -1,7 +1,7 @@
 //! Checks for conflicts between the clone and the objects that the target's database holds.
 
 use super::super::message_format::{display_name, display_object, join_list, join_names, plural};
-use super::{TargetContext, column_match, is_relation};
+use super::{PreflightContext, column_match, is_relation};
 use crate::catalog::{Database, ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::fidelity::Severity;
@@ -12,7 +12,7 @@ use crate::mysql::journal;
 use crate::options::IfExists;
 use crate::report::Finding;
 
-pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn check(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     if target.options.recreate_database {
         findings.extend(check_dropped_database(target));
@@ -48,7 +48,7 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 }
 
 /// Warns that `--recreate-database` drops the database.
-fn check_dropped_database(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_dropped_database(target: &PreflightContext<'_>) -> Option<Finding> {
     let count = target.objects.len();
     let name = display_name(target.stored_name.as_deref()?);
     Some(Finding::warning(format!(
@@ -58,7 +58,7 @@ fn check_dropped_database(target: &TargetContext<'_>) -> Option<Finding> {
 }
 
 /// Reports a clone that has not finished: its tables exist, but may lack rows, indexes or foreign keys.
-async fn check_unfinished_clone(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Finding> {
+async fn check_unfinished_clone(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Finding> {
     if let Some(holder) = journal::lock_holder(conn, target.database).await? {
         return Ok(Finding::error(journal::lock_held_message(target.database(), &holder)));
     }
@@ -95,7 +95,7 @@ async fn check_unfinished_clone(conn: &mut Conn, target: &TargetContext<'_>) -> 
 }
 
 /// Warns if an existing database has other defaults than the source's, which a clone of the whole database would set.
-async fn check_defaults(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Option<Finding>> {
+async fn check_defaults(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Option<Finding>> {
     if !target.selection.whole || !target.selection.schema {
         return Ok(None);
     }
@@ -114,13 +114,13 @@ async fn check_defaults(conn: &mut Conn, target: &TargetContext<'_>) -> Result<O
 }
 
 /// The objects that the clone writes.
-fn wanted_objects(target: &TargetContext<'_>) -> impl Iterator<Item = ObjectRef> {
+fn wanted_objects(target: &PreflightContext<'_>) -> impl Iterator<Item = ObjectRef> {
     let tables = target.tables.iter().map(|(table, _)| table.object());
     tables.chain(target.definitions.iter().map(|definition| definition.object.clone()))
 }
 
 /// Reports objects that have the name of a cloned object and another kind.
-fn check_kind_clashes(target: &TargetContext<'_>) -> Vec<Finding> {
+fn check_kind_clashes(target: &PreflightContext<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in wanted_objects(target).filter(|wanted| is_relation(wanted.kind)) {
         let other = target
@@ -142,7 +142,7 @@ fn check_kind_clashes(target: &TargetContext<'_>) -> Vec<Finding> {
 }
 
 /// Reports objects that have the name and the kind of a cloned object.
-fn check_existing(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_existing(target: &PreflightContext<'_>) -> Option<Finding> {
     let exists = |wanted: &ObjectRef| {
         target
             .existing_objects()
@@ -171,7 +171,7 @@ fn check_existing(target: &TargetContext<'_>) -> Option<Finding> {
 }
 
 /// Notes the tables that are emptied first.
-fn check_emptied_tables(target: &TargetContext<'_>, kept: &[(&Table, &str)]) -> Option<Finding> {
+fn check_emptied_tables(target: &PreflightContext<'_>, kept: &[(&Table, &str)]) -> Option<Finding> {
     if target.options.if_exists != IfExists::Truncate {
         return None;
     }
@@ -184,7 +184,7 @@ fn check_emptied_tables(target: &TargetContext<'_>, kept: &[(&Table, &str)]) -> 
 }
 
 /// Reports tables that `--data-only` needs and the target does not have.
-fn check_missing_tables(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_missing_tables(target: &PreflightContext<'_>) -> Option<Finding> {
     let exists = |table: &Table| {
         target.existing_objects().iter().any(|existing| target.names_collide(existing, &table.object()))
     };
@@ -203,7 +203,7 @@ fn check_missing_tables(target: &TargetContext<'_>) -> Option<Finding> {
 }
 
 /// The tables that keep their definitions and receive rows, each with the target's name of it.
-fn kept_tables<'t>(target: &'t TargetContext<'_>) -> Vec<(&'t Table, &'t str)> {
+fn kept_tables<'t>(target: &'t PreflightContext<'_>) -> Vec<(&'t Table, &'t str)> {
     let keeps = !target.selection.schema || target.options.if_exists == IfExists::Truncate;
     let pairs = target.tables.iter().filter_map(|(table, _)| {
         let object = table.object();
@@ -219,7 +219,7 @@ fn kept_tables<'t>(target: &'t TargetContext<'_>) -> Vec<(&'t Table, &'t str)> {
 /// Reports triggers of the target that would run for each loaded row.
 async fn check_firing_triggers(
     conn: &mut Conn,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
     kept: &[(&Table, &str)],
 ) -> Result<Option<Finding>> {
     let sql = format!(
@@ -255,7 +255,7 @@ const TABLES_PER_STATEMENT: usize = 32;
 /// Reports tables that are not empty.
 async fn check_empty_tables(
     conn: &mut Conn,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
     kept: &[(&Table, &str)],
 ) -> Result<Option<Finding>> {
     let database = quote_name(target.database());

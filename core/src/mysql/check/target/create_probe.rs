@@ -4,11 +4,12 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 use super::super::message_format::display_name;
-use super::{TargetContext, can_set_variable};
+use super::{PreflightContext, can_set_variable};
 use crate::catalog::Printable;
 use crate::error::Result;
 use crate::mysql::connect::{Conn, OkPacket, ServerAddress};
 use crate::mysql::ddl::quote_name;
+use crate::mysql::preflight_remains::{PROBE_COMMENT, PROBE_PREFIX};
 use crate::mysql::session;
 use crate::report::Finding;
 
@@ -17,7 +18,7 @@ use crate::report::Finding;
 pub(super) async fn check(
     conn: &mut Conn,
     address: &ServerAddress,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
 ) -> Result<Option<Finding>> {
     let Some(database) = target.stored_name.as_deref().filter(|_| !target.options.recreate_database) else {
         return Ok(None);
@@ -27,8 +28,9 @@ pub(super) async fn check(
         conn.exec("SET SESSION sql_log_bin = OFF").await?;
     }
     let random = RandomState::new().build_hasher().finish();
-    let probe = format!("{}.`_dbgraft_probe_{random:016x}`", quote_name(database));
-    let created = conn.exec(&format!("CREATE TABLE {probe} (a INT NOT NULL PRIMARY KEY)")).await;
+    let probe = format!("{}.`{PROBE_PREFIX}{random:016x}`", quote_name(database));
+    let created =
+        conn.exec(&format!("CREATE TABLE {probe} (a INT NOT NULL PRIMARY KEY) COMMENT '{PROBE_COMMENT}'")).await;
     let drop = format!("DROP TABLE IF EXISTS {probe}");
     let dropped = conn.exec(&drop).await;
     let is_lost = |result: &Result<OkPacket>| result.as_ref().is_err_and(|error| error.code().is_none());

@@ -1,13 +1,13 @@
 //! Whether the changes of all selected tables can be applied.
 
-use super::TargetContext;
+use super::PreflightContext;
 use crate::catalog::{ObjectKind, Printable};
 use crate::mysql::generated;
 use crate::mysql::write::is_transactional;
 use crate::report::Finding;
 
 /// Finds the tables and objects that cannot be followed.
-pub(super) fn check(target: &TargetContext<'_>) -> Vec<Finding> {
+pub(super) fn check(target: &PreflightContext<'_>) -> Vec<Finding> {
     if !target.options.follow {
         return Vec::new();
     }

@@ -27,7 +27,7 @@ use crate::plan::Selection;
 use crate::report::Finding;
 
 /// The clone that is to be written, and the target's state before it.
-struct TargetContext<'a> {
+struct PreflightContext<'a> {
     catalog: &'a Catalog,
     selection: &'a Selection,
     options: &'a CloneOptions,
@@ -56,7 +56,7 @@ pub(super) async fn check(
     selection: &Selection,
     options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
-    let target = TargetContext::read(conn, address, catalog, selection, options).await?;
+    let target = PreflightContext::read(conn, address, catalog, selection, options).await?;
     let mut findings = compatibility::check(conn, &target);
     if has_error(&findings) {
         // The other checks make no sense for such a target.
@@ -83,7 +83,7 @@ fn has_error(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-impl<'a> TargetContext<'a> {
+impl<'a> PreflightContext<'a> {
     async fn read(
         conn: &mut Conn,
         address: &'a ServerAddress,
@@ -158,7 +158,7 @@ fn is_relation(kind: ObjectKind) -> bool {
 }
 
 /// Whether this session may set the variable. Restores its value.
-async fn can_set_variable(conn: &mut Conn, target: &TargetContext<'_>, name: &str, value: &str) -> Result<bool> {
+async fn can_set_variable(conn: &mut Conn, target: &PreflightContext<'_>, name: &str, value: &str) -> Result<bool> {
     match conn.exec(&format!("SET SESSION {name} = {value}")).await {
         Ok(_) => {
             conn.exec(&format!("SET SESSION {name} = {}", target.account.variables.text(name))).await?;

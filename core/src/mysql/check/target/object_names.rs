@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::message_format::{self, display_name, join_list, join_names, plural};
-use super::{TargetContext, is_relation};
+use super::{PreflightContext, is_relation};
 use crate::catalog::Definition;
 use crate::mysql::ddl::{Dialect, Token, tokenize};
 use crate::mysql::journal;
 use crate::report::Finding;
 
-pub(super) fn check(target: &TargetContext<'_>) -> Vec<Finding> {
+pub(super) fn check(target: &PreflightContext<'_>) -> Vec<Finding> {
     let tables = target.tables.iter().map(|(table, _)| table.name.as_str());
     let others = target.definitions_of_kind(is_relation).map(|definition| definition.object.name.as_str());
     let all: Vec<&str> = tables.chain(others).collect();
@@ -34,7 +34,7 @@ pub(super) fn check(target: &TargetContext<'_>) -> Vec<Finding> {
 
 /// Warns of code that names tables in another letter case, which only the source ignores. The clone corrects the
 /// headers of definitions.
-fn check_case_in_code(target: &TargetContext<'_>, all: &[&str]) -> Option<Finding> {
+fn check_case_in_code(target: &PreflightContext<'_>, all: &[&str]) -> Option<Finding> {
     let lower: BTreeSet<String> = all.iter().map(|name| name.to_lowercase()).collect();
     let is_other = |name: &str| lower.contains(&name.to_lowercase()) && !all.contains(&name);
     let names_otherwise = |definition: &&Definition| {
@@ -75,7 +75,7 @@ fn check_case_collisions(all: &[&str]) -> Option<Finding> {
 }
 
 /// Warns of names that the target changes to lower case.
-fn check_lowercased_names(target: &TargetContext<'_>, all: &[&str]) -> Option<Finding> {
+fn check_lowercased_names(target: &PreflightContext<'_>, all: &[&str]) -> Option<Finding> {
     let database = std::iter::once(target.database);
     let changing: Vec<&str> = database.chain(all.iter().copied()).filter(|name| name.to_lowercase() != *name).collect();
     if changing.is_empty() {

@@ -1,14 +1,14 @@
 //! Checks that the account has the privileges that this clone needs on the target.
 
 use super::super::message_format::display_name;
-use super::TargetContext;
+use super::PreflightContext;
 use crate::catalog::{Flavor, ObjectKind};
 use crate::mysql::ddl::TableDdl;
 use crate::options::IfExists;
 use crate::report::Finding;
 
 /// Reports all missing privileges in one finding.
-pub(super) fn check(target: &TargetContext<'_>) -> Option<Finding> {
+pub(super) fn check(target: &PreflightContext<'_>) -> Option<Finding> {
     let database = target.database();
     let missing: Vec<&str> =
         needed_privileges(target).into_iter().filter(|privilege| !has_privilege(target, privilege)).collect();
@@ -24,7 +24,7 @@ pub(super) fn check(target: &TargetContext<'_>) -> Option<Finding> {
 }
 
 /// Whether the account has the privilege on the database, or on all cloned tables where that suffices.
-fn has_privilege(target: &TargetContext<'_>, privilege: &str) -> bool {
+fn has_privilege(target: &PreflightContext<'_>, privilege: &str) -> bool {
     let (grants, database) = (&target.account.grants, target.database());
     let on_rows = matches!(privilege, "SELECT" | "INSERT" | "DELETE") && !target.selection.schema;
     let tables = || target.tables.iter().all(|(table, _)| grants.has_on_table(privilege, database, &table.name));
@@ -35,7 +35,7 @@ fn has_privilege(target: &TargetContext<'_>, privilege: &str) -> bool {
 ///
 /// ALTER adds indexes and needs no INDEX. Only MySQL needs REFERENCES. DROP removes the journal, and after a failure
 /// the created objects.
-fn needed_privileges(target: &TargetContext<'_>) -> Vec<&'static str> {
+fn needed_privileges(target: &PreflightContext<'_>) -> Vec<&'static str> {
     let selection = target.selection;
     let rows = selection.rows && !target.tables.is_empty();
     let creates = |wanted: fn(ObjectKind) -> bool| target.definitions_of_kind(wanted).next().is_some();

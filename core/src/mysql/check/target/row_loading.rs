@@ -2,7 +2,7 @@
 
 use super::super::connections;
 use super::super::message_format::{display_name, format_bytes, join_list, join_names, plural};
-use super::{TargetContext, can_set_variable};
+use super::{PreflightContext, can_set_variable};
 use crate::catalog::{Flavor, Table};
 use crate::error::Result;
 use crate::mysql::capability::{self, Capability};
@@ -13,7 +13,7 @@ use crate::report::Finding;
 const TRANSACTION_BYTES: u64 = 64 << 20;
 
 /// Reports a read-only server.
-pub(super) fn check_writable(conn: &Conn, target: &TargetContext<'_>) -> Option<Finding> {
+pub(super) fn check_writable(conn: &Conn, target: &PreflightContext<'_>) -> Option<Finding> {
     let (variables, grants) = (&target.account.variables, &target.account.grants);
     let above: &[&str] = match conn.server.flavor {
         Flavor::MySql => &["CONNECTION_ADMIN", "SUPER"],
@@ -31,7 +31,7 @@ pub(super) fn check_writable(conn: &Conn, target: &TargetContext<'_>) -> Option<
     )))
 }
 
-pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn check(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let variables = &target.account.variables;
     let mut findings = Vec::new();
     if target.options.skip_binlog && !can_set_variable(conn, target, "sql_log_bin", "OFF").await? {
@@ -68,7 +68,7 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 }
 
 /// Reports columns with times that the target's TIMESTAMP cannot store.
-fn check_late_timestamps(conn: &Conn, target: &TargetContext<'_>) -> Option<Finding> {
+fn check_late_timestamps(conn: &Conn, target: &PreflightContext<'_>) -> Option<Finding> {
     if capability::has(&conn.server, Capability::LongTimestamps) {
         return None;
     }
@@ -90,7 +90,7 @@ fn check_late_timestamps(conn: &Conn, target: &TargetContext<'_>) -> Option<Find
 }
 
 /// Warns if values that a statement contains or converts may be larger than a packet.
-fn check_packet_size(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_packet_size(target: &PreflightContext<'_>) -> Option<Finding> {
     let variables = &target.account.variables;
     let (from, to) = (target.catalog.server.max_allowed_packet, variables.number("max_allowed_packet")?);
     if from <= to {

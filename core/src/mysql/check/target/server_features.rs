@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::message_format::{display_name, display_object, join_list, plural};
 use super::super::storage_engines;
-use super::TargetContext;
+use super::PreflightContext;
 use crate::catalog::Definition;
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{Dialect, TokenKind, tokenize};
 use crate::report::Finding;
 
-pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn check(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let known = known_collations(conn).await?;
     let of_database = database_collation(target).filter(|collation| !known.contains(&canonical_name(collation)));
@@ -90,12 +90,12 @@ async fn known_charsets(conn: &mut Conn) -> Result<BTreeSet<String>> {
 }
 
 /// The collation of the database, if the clone creates it.
-fn database_collation<'a>(target: &TargetContext<'a>) -> Option<&'a str> {
+fn database_collation<'a>(target: &PreflightContext<'a>) -> Option<&'a str> {
     let creates = target.stored_name.is_none() || target.options.recreate_database;
     Some(target.catalog.database.collation.as_str()).filter(|name| creates && !name.is_empty())
 }
 
-fn used_collations(target: &TargetContext<'_>) -> FeatureUsers {
+fn used_collations(target: &PreflightContext<'_>) -> FeatureUsers {
     let mut used = FeatureUsers::new();
     let mut add = |name: &str, user: &dyn Fn() -> String| {
         if !name.is_empty() && !used.contains_key(name) {
@@ -116,7 +116,7 @@ fn used_collations(target: &TargetContext<'_>) -> FeatureUsers {
     used
 }
 
-fn used_charsets(target: &TargetContext<'_>) -> FeatureUsers {
+fn used_charsets(target: &PreflightContext<'_>) -> FeatureUsers {
     let clients = |definition: &&&Definition| !definition.character_set_client.is_empty();
     let with_user =
         |definition: &&Definition| (definition.character_set_client.clone(), display_object(&definition.object));
@@ -150,7 +150,7 @@ fn names_after(create: &str, sql_mode: &str, words: &[&str]) -> BTreeSet<String>
     found
 }
 
-fn used_engines(target: &TargetContext<'_>) -> FeatureUsers {
+fn used_engines(target: &PreflightContext<'_>) -> FeatureUsers {
     let mut used = FeatureUsers::new();
     for (table, ddl) in &target.tables {
         let engine = ddl.as_ref().and_then(|ddl| ddl.engine.clone()).unwrap_or_else(|| table.engine.clone());
@@ -162,7 +162,7 @@ fn used_engines(target: &TargetContext<'_>) -> FeatureUsers {
 }
 
 /// The engines that are not disabled, each as [`canonical_name`] writes it.
-fn usable_engines(target: &TargetContext<'_>, engines: &BTreeMap<String, bool>) -> BTreeSet<String> {
+fn usable_engines(target: &PreflightContext<'_>, engines: &BTreeMap<String, bool>) -> BTreeSet<String> {
     let disabled = target.account.variables.text("disabled_storage_engines");
     let is_disabled = |engine: &str| disabled.split(',').any(|other| other.trim().eq_ignore_ascii_case(engine));
     engines.keys().filter(|engine| !is_disabled(engine)).map(|engine| canonical_name(engine)).collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::message_format::{self, display_name, join_list, plural};
-use super::TargetContext;
+use super::PreflightContext;
 use crate::catalog::{Definition, Flavor, ObjectKind};
 use crate::error::Result;
 use crate::mysql::capability::{self, Capability};
@@ -12,7 +12,7 @@ use crate::mysql::ddl::{Dialect, EventStatus, Token, definer_account, disable_ev
 use crate::options::Definer;
 use crate::report::Finding;
 
-pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn check(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let mut findings = check_binary_log_rules(target);
     findings.extend(check_definers(conn, target).await?);
     findings.extend(check_time_zones(conn, target).await?);
@@ -21,7 +21,7 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 }
 
 /// Reports functions and triggers that a server with a binary log refuses (errors 1418 and 1419).
-fn check_binary_log_rules(target: &TargetContext<'_>) -> Vec<Finding> {
+fn check_binary_log_rules(target: &PreflightContext<'_>) -> Vec<Finding> {
     let variables = &target.account.variables;
     if !variables.is_on("log_bin") || variables.is_on("log_bin_trust_function_creators") {
         return Vec::new();
@@ -71,7 +71,7 @@ fn is_undeclared_function(definition: &Definition) -> bool {
 }
 
 /// Checks the definers other than the account itself, which need further privileges.
-async fn check_definers(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+async fn check_definers(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let wanted = wanted_definers(target);
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -114,7 +114,7 @@ async fn check_definers(conn: &mut Conn, target: &TargetContext<'_>) -> Result<V
 }
 
 /// The definers of the created objects, the account itself aside.
-fn wanted_definers(target: &TargetContext<'_>) -> BTreeSet<String> {
+fn wanted_definers(target: &PreflightContext<'_>) -> BTreeSet<String> {
     let own =
         |definition: &&Definition| definer_account(&definition.create, Dialect::from_sql_mode(&definition.sql_mode));
     let defined = target.definitions.iter().filter_map(own);
@@ -144,7 +144,7 @@ async fn read_accounts(conn: &mut Conn) -> Result<Option<BTreeSet<String>>> {
 /// Reports definers with SYSTEM_USER on MySQL, which only an account with SYSTEM_USER may name.
 async fn check_system_users(
     conn: &mut Conn,
-    target: &TargetContext<'_>,
+    target: &PreflightContext<'_>,
     wanted: &BTreeSet<String>,
 ) -> Result<Option<Finding>> {
     if conn.server.flavor != Flavor::MySql || target.account.grants.has_globally("SYSTEM_USER") {
@@ -168,7 +168,7 @@ async fn check_system_users(
 }
 
 /// Reports time zones of events that are missing from the server's time zone tables.
-async fn check_time_zones(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Option<Finding>> {
+async fn check_time_zones(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Option<Finding>> {
     let mut unknown = Vec::new();
     for event in target.definitions_of_kind(|kind| kind == ObjectKind::Event).filter(|event| !event.create.is_empty()) {
         let sql = format!("SELECT CONVERT_TZ('2000-01-01', '+00:00', {}) IS NULL", quote_text(&event.time_zone));
@@ -187,7 +187,7 @@ async fn check_time_zones(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 }
 
 /// Notes enabled events that will not run, as the event scheduler is off.
-fn check_event_scheduler(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_event_scheduler(target: &PreflightContext<'_>) -> Option<Finding> {
     if target.account.variables.is_on("event_scheduler") {
         return None;
     }

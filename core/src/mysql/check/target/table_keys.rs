@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::message_format::{display_name, join_list, join_names, plural};
-use super::{TargetContext, can_set_variable};
+use super::{PreflightContext, can_set_variable};
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
@@ -11,7 +11,7 @@ use crate::mysql::ddl::{ForeignKey, TableDdl, quote_text};
 use crate::mysql::foreign_key_defects::{self, DefectiveForeignKey, ForeignKeyDefect};
 use crate::report::Finding;
 
-pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Vec<Finding>> {
+pub(super) async fn check(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     findings.extend(check_primary_keys(conn, target).await?);
     findings.extend(check_missing_parents(target));
@@ -21,7 +21,7 @@ pub(super) async fn check(conn: &mut Conn, target: &TargetContext<'_>) -> Result
 }
 
 /// Reports tables without a primary key if the target requires one.
-async fn check_primary_keys(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Option<Finding>> {
+async fn check_primary_keys(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Option<Finding>> {
     let variables = &target.account.variables;
     let names = ["sql_require_primary_key", "innodb_force_primary_key", "sql_generate_invisible_primary_key"];
     let Some(variable) = names.into_iter().find(|name| variables.is_on(name)) else { return Ok(None) };
@@ -61,7 +61,7 @@ async fn check_primary_keys(conn: &mut Conn, target: &TargetContext<'_>) -> Resu
 }
 
 /// Warns of foreign keys to tables of the same database that the target will not have. The sink omits them.
-fn check_missing_parents(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_missing_parents(target: &PreflightContext<'_>) -> Option<Finding> {
     let exists = |name: &str| {
         let parent = ObjectRef::new(ObjectKind::Table, name);
         let is_existing = target
@@ -91,7 +91,7 @@ fn display_foreign_key((table, key): (&Table, &ForeignKey)) -> String {
 
 /// Warns of foreign keys that the source keeps although no server would add them. The sink omits those that the target
 /// refuses.
-fn check_loose_keys(target: &TargetContext<'_>) -> Option<Finding> {
+fn check_loose_keys(target: &PreflightContext<'_>) -> Option<Finding> {
     let tables: Vec<_> = target.tables.iter().filter_map(|(table, ddl)| Some((*table, ddl.as_ref()?))).collect();
     let loose = foreign_key_defects::find_all(&tables, target.catalog.server.folds_names);
     let is_created = |key: &&DefectiveForeignKey<'_>| {
@@ -115,7 +115,7 @@ fn check_loose_keys(target: &TargetContext<'_>) -> Option<Finding> {
 }
 
 /// Warns of foreign keys to missing tables of other databases. The sink creates them, and they refuse rows later.
-async fn check_parents_in_other_databases(conn: &mut Conn, target: &TargetContext<'_>) -> Result<Option<Finding>> {
+async fn check_parents_in_other_databases(conn: &mut Conn, target: &PreflightContext<'_>) -> Result<Option<Finding>> {
     let mut orphans = Vec::new();
     let mut asked: BTreeSet<(String, String)> = BTreeSet::new();
     for (table, key) in target.foreign_keys() {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use dbgraft_testkit::{Database, Release, ServerSelection};
+use dbgraft_testkit::{Database, Release, SampleSize, ServerSelection};
 
 #[derive(Parser)]
 #[command(name = "testkit", about = "Starts and stops the real servers of dbgraft's tests and demo")]
@@ -49,6 +49,9 @@ enum Command {
         /// The name of the new database
         #[arg(default_value = "shop")]
         database: String,
+        /// About 16,000 rows in place of 300,000
+        #[arg(long)]
+        small: bool,
     },
     /// Compare two databases and print the differences; exit code 1 if there is one
     Compare {
@@ -140,7 +143,7 @@ fn main() -> ExitCode {
         Command::Install { releases } => install(&releases.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Up { servers, .. } => up::up(servers.wanted()).map(|()| ExitCode::SUCCESS),
         Command::Run { servers, command } => run::run(servers.wanted(), &command),
-        Command::Sample { url, database } => sample(&url, &database).map(|()| ExitCode::SUCCESS),
+        Command::Sample { url, database, small } => sample(&url, &database, small).map(|()| ExitCode::SUCCESS),
         Command::Compare { first, second } => compare(&first, &second).map(|()| ExitCode::SUCCESS),
         Command::Proxy { urls, round_trip, rate } => proxy::serve(&urls, round_trip, rate).map(|()| ExitCode::SUCCESS),
         Command::S3 { port, root } => s3::serve(port, &root).map(|()| ExitCode::SUCCESS),
@@ -155,8 +158,9 @@ fn install(extra: &[Release]) -> Result<(), Failure> {
     Ok(dbgraft_testkit::install(extra, print_message)?)
 }
 
-fn sample(url: &str, name: &str) -> Result<(), Failure> {
-    Ok(dbgraft_testkit::sample(&Database::from_url(url)?, name)?)
+fn sample(url: &str, name: &str, small: bool) -> Result<(), Failure> {
+    let size = if small { SampleSize::Small } else { SampleSize::Full };
+    Ok(dbgraft_testkit::sample(&Database::from_url(url)?, name, size)?)
 }
 
 fn compare(first: &str, second: &str) -> Result<(), Failure> {
