@@ -72,7 +72,7 @@ test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, an
 soak: tools ## Kill clones in every phase, resume or abandon them, and compare (KILLS=200, SEED=1)
 	cargo build --workspace --bins
 	export DBGRAFT_SOAK_KILLS=$(KILLS) DBGRAFT_SOAK_SEED=$(SEED); $(TESTKIT) run --s3 -- \
-		cargo test --workspace --test integration -- --ignored --nocapture --test-threads 1 soak::
+		cargo test --workspace --test integration -- --ignored --nocapture --test-threads 1 soak
 
 # Each target begins with its seeds, which are in the repository, and with what it has found before, which is in target/.
 fuzz: FUZZ = PATH="$(CURDIR)/target/fuzz-tools/bin:$$PATH" cargo +nightly fuzz

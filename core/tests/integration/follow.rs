@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use dbgraft::{CloneState, ErrorKind, TargetJob};
-use dbgraft_testkit::{Database, Flavor, ServerOptions, ServerPair};
+use dbgraft_testkit::{Database, Flavor, ServerOptions, ServerPair, pair_of};
 
-use crate::common::{BackgroundLoop, Bench, FLAVORS, no_hang, wait_until};
+use crate::common::{BackgroundLoop, Bench, FLAVORS, no_hang, unique, wait_until};
 use crate::resume::stderr;
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
@@ -230,11 +230,12 @@ async fn kill(mut child: Child, target: &str) {
 }
 
 /// Kills the command `kills` times while two writers work, and compares at last.
-async fn follow_through_kills(bench: &Bench, seed: u64, kills: u64, step: u64) {
+async fn follow_through_kills(bench: &Bench, seed: u64, kills: u64, step: u64, more: &[&str]) {
     let (source, target) = (bench.source_url(), bench.target_url());
     let writers = [2 * seed + 1, 2 * seed + 2].map(|seed| writer(&bench.pair.source, &bench.from, seed));
     writers.iter().for_each(BackgroundLoop::assert_begun);
-    let mut child = start(&["clone", &source, &target, "--follow", "--max-rate", "1M", "--memory", "16M"]);
+    let slowly = ["clone", &source, &target, "--follow", "--max-rate", "1M", "--memory", "16M"];
+    let mut child = start(&[&slowly[..], more].concat());
     assert_follows(&mut child, &target).await;
     let sum = watch_sum(&bench.pair.target, &bench.to);
     let refused = TargetJob::new(&target).abandon().await.unwrap_err();
@@ -262,7 +263,20 @@ async fn follow_through_kills(bench: &Bench, seed: u64, kills: u64, step: u64) {
 async fn a_followed_clone_is_equal_after_kills() {
     for (seed, flavor) in (1..).zip(FLAVORS) {
         let bench = Bench::new(flavor, SCHEMA);
-        follow_through_kills(&bench, seed, 2, 30).await;
+        follow_through_kills(&bench, seed, 2, 30, &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_clone_in_the_other_family_is_equal() {
+    for (seed, flavor) in (21..).zip(FLAVORS) {
+        let other = if flavor == Flavor::MySql { Flavor::MariaDb } else { Flavor::MySql };
+        let pair = ServerPair { source: pair_of(flavor).source.clone(), target: pair_of(other).target.clone() };
+        let (unique, pair) = (unique(), Box::leak(Box::new(pair)));
+        let bench = Bench { pair, from: format!("from_{unique}"), to: format!("to_{unique}") };
+        bench.pair.source.sql(&format!("CREATE DATABASE {}", bench.from)).unwrap();
+        bench.source(SCHEMA);
+        follow_through_kills(&bench, seed, 1, 30, &["--on-unsupported", "degrade"]).await;
     }
 }
 
@@ -331,7 +345,7 @@ async fn soak_a_followed_clone_is_equal_after_many_kills() {
     let (kills, seed) = (number("DBGRAFT_SOAK_KILLS", 20), number("DBGRAFT_SOAK_SEED", 1));
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, SCHEMA);
-        follow_through_kills(&bench, seed, kills / 2, 100).await;
+        follow_through_kills(&bench, seed, kills / 2, 100, &[]).await;
     }
 }
 

@@ -47,14 +47,17 @@ struct Model {
     made: u32,
 }
 
-fn images(columns: u32, rows: &[Vec<String>]) -> Option<RowImages> {
+fn batch(table: u32, rows: &[Vec<String>]) -> Batch {
     let mut builder = BatchBuilder::default();
     for row in rows {
         row.iter().for_each(|value| builder.push_value(value.as_bytes()));
         builder.end_row();
     }
-    let text = builder.finish(BatchId { table: 0, chunk: 0, batch: 0 }).data;
-    Some(RowImages { columns: (0..columns).collect(), text })
+    builder.finish(BatchId { table, chunk: 0, batch: 0 })
+}
+
+fn images(columns: u32, rows: &[Vec<String>]) -> RowImages {
+    RowImages { columns: (0..columns).collect(), text: batch(0, rows).data }
 }
 
 fn position(offset: u64) -> LogPosition {
@@ -75,8 +78,8 @@ impl Model {
     fn change(&mut self, table: u32, kind: ChangeKind, before: Vec<Vec<String>>, after: Vec<Vec<String>>) {
         let columns = if table == ACCOUNTS { 3 } else { 1 };
         let rows = before.len().max(after.len()) as u64;
-        let before = (kind != ChangeKind::Insert).then(|| images(columns, &before).unwrap());
-        let after = (kind != ChangeKind::Delete).then(|| images(columns, &after).unwrap());
+        let before = (kind != ChangeKind::Insert).then(|| images(columns, &before));
+        let after = (kind != ChangeKind::Delete).then(|| images(columns, &after));
         self.log.push(LogEvent::Rows(RowChanges { table, kind, rows, before, after }));
     }
 
@@ -204,16 +207,9 @@ impl Source for LogSource {
 
     async fn read<'a>(&'a self, table: &'a TablePlan, _: &'a Chunk, _: &'a MemoryBudget) -> Result<BatchStream<'a>> {
         let model = Model::new();
-        let rows: Vec<Vec<String>> = match table.table.name.as_str() {
-            "accounts" => model.accounts.keys().map(|id| model.row(*id)).collect(),
-            _ => Vec::new(),
-        };
-        let mut builder = BatchBuilder::default();
-        for row in &rows {
-            row.iter().for_each(|value| builder.push_value(value.as_bytes()));
-            builder.end_row();
-        }
-        let batch: Batch = builder.finish(BatchId { table: table.number, chunk: 0, batch: 0 });
+        let is_filled = table.number == ACCOUNTS;
+        let rows: Vec<Vec<String>> = model.accounts.keys().filter(|_| is_filled).map(|id| model.row(*id)).collect();
+        let batch = batch(table.number, &rows);
         Ok(stream::iter((batch.rows > 0).then_some(Ok(batch))).boxed())
     }
 
