@@ -9,7 +9,9 @@ use super::{FLAVORS, LoggedDatabase, TABLES, describe};
 use crate::change::{LogEvent, LogPosition};
 use crate::memory::MemoryBudget;
 use crate::mysql::MySqlSource;
+use crate::mysql::connect::{ServerAddress, ServerRole};
 use crate::options::CloneOptions;
+use crate::plan::SnapshotMethod;
 use crate::source::Source as _;
 
 #[tokio::test]
@@ -35,12 +37,8 @@ async fn rows_of_load_data_and_of_huge_transactions_fit_the_memory() {
         while let Some(event) = changes.try_next().await.unwrap() {
             match event {
                 LogEvent::Rows(rows) => (count, bytes) = (count + rows.rows, bytes + rows.after.unwrap().text.len()),
-                LogEvent::Commit { end, .. } => {
-                    commits += 1;
-                    if (&end.file, end.offset) >= (&goal.file, goal.offset) {
-                        break;
-                    }
-                }
+                LogEvent::Commit { .. } => commits += 1,
+                LogEvent::Idle { end, .. } if (&end.file, end.offset) >= (&goal.file, goal.offset) => break,
                 _ => {}
             }
         }
@@ -89,7 +87,8 @@ async fn a_line_that_is_cut_is_noticed_by_its_silence() {
         let source = MySqlSource::new(address, &CloneOptions::default());
         let memory = MemoryBudget::new(1 << 20, 1);
         let mut changes = source.changes(&plan, &from, &memory).await.unwrap();
-        assert!(matches!(changes.try_next().await.unwrap(), Some(LogEvent::Idle { logged_at_ms: None, .. })));
+        // Other tests write to the log too.
+        while !matches!(changes.try_next().await.unwrap(), Some(LogEvent::Idle { logged_at_ms: None, .. })) {}
         proxy.stall(true);
         let lost = loop {
             match changes.try_next().await {
@@ -124,5 +123,34 @@ async fn reading_goes_on_after_each_commit() {
             events = database.changes_after(&plan, &end).await.unwrap();
             assert_eq!(describe(&plan, &events), all[3 * number..], "{flavor} from {end:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn without_a_lock_the_position_is_of_a_moment_before_the_snapshot() {
+    for flavor in FLAVORS {
+        let mut database = LoggedDatabase::with_tables(flavor, TABLES);
+        let (user, name) = (format!("u_{}", database.name), database.name.clone());
+        let privileges = match flavor {
+            Flavor::MySql => "REPLICATION SLAVE, REPLICATION CLIENT",
+            Flavor::MariaDb => "REPLICATION SLAVE, BINLOG MONITOR",
+        };
+        database.sql(&format!(
+            "CREATE USER '{user}'@'%' IDENTIFIED BY 'Secret-1'; GRANT SELECT ON `{name}`.* TO '{user}'@'%'; \
+             GRANT {privileges} ON *.* TO '{user}'@'%'"
+        ));
+        let account = (user.clone(), "Secret-1".to_owned().into());
+        let server = (database.server.host.as_str(), database.server.port);
+        let address = ServerAddress::new(ServerRole::Source, server, account, name);
+        database.source = MySqlSource::new(address, &CloneOptions::default());
+        let plan = database.snapshot().await;
+        assert_eq!(plan.position.rung, SnapshotMethod::SingleTransaction, "{flavor}");
+        assert!(plan.position.before_snapshot, "{flavor}");
+        let from = plan.position.log_position().unwrap();
+        database.sql("INSERT INTO u VALUES (1)");
+        let events = database.changes_after(&plan, &from).await.unwrap();
+        assert_eq!(describe(&plan, &events), ["begin", "insert u 1", "commit"], "{flavor}");
+        database.source.close().await.unwrap();
+        database.sql(&format!("DROP USER '{user}'@'%'"));
     }
 }
