@@ -122,7 +122,7 @@ export function status(target: string | URL, options?: CloneOptions): Promise<Ta
 /** Removes what a killed clone has left in the target, its staging archive too. What was there before stays. */
 export function abandon(target: string | URL, options?: CloneOptions): Promise<Abandoned>;
 
-/** A clone as a job. Each method but `cancel`, `pause` and `unpause` starts it. */
+/** A clone as a job. Each method but `cancel`, `pause`, `cutOver` and `unpause` starts it. */
 export class CloneJob implements AsyncIterable<Event> {
   /** @throws {CloneError} `USAGE` for invalid arguments. */
   constructor(source: SourceLike, target: TargetLike, options?: CloneOptions);
@@ -515,7 +515,7 @@ export interface TableProgress {
 /** What a target knows of a clone into it. */
 export interface TargetStatus {
   target: string;
-  state: 'none' | 'running' | 'dead' | 'unfinished' | 'damaged' | 'finished';
+  state: 'none' | 'running' | 'dead' | 'following' | 'not_following' | 'unfinished' | 'damaged' | 'finished';
   /** The state in one line, with what can be done. */
   message: string;
   source: string | null;
@@ -534,6 +534,24 @@ export interface TargetStatus {
   rows_total: number;
   bytes_total: number;
   tables: TableProgress[];
+  /** What is applied of the source's changes, if the clone follows them. */
+  following: FollowRecord | null;
+}
+
+/** What a target records of following. */
+export interface FollowRecord {
+  checkpoint: {
+    /** Every transaction that was committed up to here is applied. */
+    applied: LogPosition;
+    /** The number of transactions up to there, from the snapshot on. */
+    transactions: number;
+    ahead: [string, number][];
+    committed_at_ms: number;
+    /** How far the target was behind when this was written. */
+    lag_ms: number;
+    written_at_ms: number;
+  };
+  is_cutting_over: boolean;
 }
 
 /** What `abandon` has removed. */
@@ -649,10 +667,6 @@ export type Event =
       rate: number;
       /** Seconds. */
       elapsed: number; eta: number | null;
-    }
-  | {
-      event: 'following'; position: string; lag_seconds: number; transactions: number; rows: number;
-      rows_per_second: number;
     }
   | {
       event: 'following'; position: string; lag_seconds: number; transactions: number; rows: number;

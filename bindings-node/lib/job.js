@@ -62,7 +62,7 @@ function splitOptions(options) {
   return { engine, local };
 }
 
-/** A clone as a job. Each method but `cancel`, `pause` and `unpause` starts it. */
+/** A clone as a job. Each method but `cancel`, `pause`, `cutOver` and `unpause` starts it. */
 class CloneJob {
   #native;
   #local;

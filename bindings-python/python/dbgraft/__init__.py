@@ -71,7 +71,17 @@ from ._plans import (
 )
 from ._reports import Comparison, Difference, DifferingRow, ObjectReport, PlanReport, Report, Resumption, Verification
 from ._rows import Rows, Tables
-from ._target import Abandoned, TableProgress, TargetStatus, abandon, abandon_async, status, status_async
+from ._target import (
+    Abandoned,
+    Checkpoint,
+    FollowRecord,
+    TableProgress,
+    TargetStatus,
+    abandon,
+    abandon_async,
+    status,
+    status_async,
+)
 from ._values import decode
 
 if TYPE_CHECKING:
@@ -217,6 +227,7 @@ __all__ = [
     "CancelledError",
     "Catalog",
     "ChangedError",
+    "Checkpoint",
     "Chunk",
     "CloneError",
     "CloneJob",
@@ -233,6 +244,7 @@ __all__ = [
     "FidelityIssue",
     "Finding",
     "FinishedEvent",
+    "FollowRecord",
     "Followed",
     "FollowingEvent",
     "IncompleteError",

@@ -11,6 +11,7 @@ from . import _native
 from ._errors import exception_from
 from ._json_value import JsonValue
 from ._options import Options, options_to_json
+from ._reports import LogPosition
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,12 +30,33 @@ class TableProgress(JsonValue):
 
 
 @dataclass(frozen=True)
+class Checkpoint(JsonValue):
+    """How far the changes of a source are applied."""
+
+    applied: LogPosition
+    """Every transaction that was committed up to here is applied."""
+    transactions: int
+    """The number of transactions up to there, from the snapshot on."""
+    lag_ms: int
+    """How far the target was behind when this was written."""
+    written_at_ms: int
+
+
+@dataclass(frozen=True)
+class FollowRecord(JsonValue):
+    """What a target records of following."""
+
+    checkpoint: Checkpoint
+    is_cutting_over: bool
+
+
+@dataclass(frozen=True)
 class TargetStatus(JsonValue):
     """What a target knows of a clone into it."""
 
     target: str
     state: str
-    """`none`, `running`, `dead`, `unfinished`, `damaged` or `finished`."""
+    """`none`, `running`, `dead`, `following`, `not_following`, `unfinished`, `damaged` or `finished`."""
     message: str
     """The state in one line, with what can be done."""
     source: Optional[str]
@@ -53,6 +75,8 @@ class TargetStatus(JsonValue):
     """The estimated number of all rows."""
     bytes_total: int
     tables: tuple[TableProgress, ...] = ()
+    following: Optional[FollowRecord] = None
+    """What is applied of the source's changes, if the clone follows them."""
 
 
 @dataclass(frozen=True)

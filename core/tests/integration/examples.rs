@@ -45,6 +45,19 @@ fn a_direct_clone() {
 }
 
 #[test]
+fn a_move_of_a_live_database() {
+    for flavor in FLAVORS {
+        let bench = Bench::names(flavor);
+        let sql = "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)";
+        bench.pair.source.sql(&format!("CREATE DATABASE {}", bench.from)).unwrap();
+        bench.source(sql);
+        let said = run("follow", &[&bench.source_url(), &bench.target_url()]);
+        assert!(said.contains("has every change up to"), "{said}");
+        bench.assert_equal();
+    }
+}
+
+#[test]
 fn a_clone_through_s3() {
     for flavor in FLAVORS {
         let bench = Bench::names(flavor);
