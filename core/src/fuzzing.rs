@@ -14,9 +14,11 @@ mod tests {
 
     use super::*;
 
+    type Target = fn(&[u8]);
+
     #[test]
     fn every_seed_passes_its_target() {
-        let targets: [(&str, fn(&[u8])); 6] = [
+        let targets: [(&str, Target); 6] = [
             ("archive_documents", archive_documents),
             ("urls", urls),
             ("definitions", definitions),
