@@ -39,7 +39,7 @@ mod engine;
 mod error;
 mod event;
 mod fidelity;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod memory;

@@ -40,6 +40,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "verification",
         ],
     ),
+    // The entry points of the fuzz targets.
+    ("fuzzing", &["archive", "endpoint", "mysql", "remote"]),
     // The agent of a job on several sites.
     (
         "agent",

@@ -146,7 +146,7 @@ impl ChunkEntry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     /// The digest of the archive's plan.
-    plan: String,
+    pub(super) plan: String,
     /// Every table of the plan.
     tables: Vec<TableEntry>,
     /// Every chunk of the plan, also one without batches.

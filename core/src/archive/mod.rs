@@ -1,7 +1,7 @@
 //! Archives of clones. A writer stores the plan first, then the batches in any order, and the manifest last.
 
 mod batch_index;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod layout;
 mod progress;

@@ -6,7 +6,7 @@ mod archive_location;
 mod driver_options;
 mod endpoint_request;
 mod endpoint_spec;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod job_endpoints;
 mod location;

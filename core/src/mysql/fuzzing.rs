@@ -63,8 +63,8 @@ fn packets(mut data: &[u8], first: u8) -> Vec<u8> {
     let (mut stream, mut sequence) = (Vec::new(), first);
     while let Some((length, rest)) = data.split_first() {
         let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
-        let length = u32::try_from(payload.len()).unwrap_or_default().to_le_bytes();
-        stream.extend_from_slice(&[length[0], length[1], length[2], sequence]);
+        // At most 255 bytes.
+        stream.extend_from_slice(&[u8::try_from(payload.len()).unwrap_or_default(), 0, 0, sequence]);
         stream.extend_from_slice(payload);
         sequence = sequence.wrapping_add(1);
         data = rest;
@@ -111,8 +111,9 @@ pub fn server_packets(data: &[u8]) {
     });
 }
 
-/// Takes the bytes for the text of each kind of definition.
+/// Takes the bytes for the text of each kind of definition. Their sum chooses the servers of the translation.
 pub fn definitions(data: &[u8]) {
+    let sum = data.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
     let dialects = [false, true].map(|ansi_quotes| Dialect { ansi_quotes, no_backslash_escapes: !ansi_quotes });
     for dialect in dialects.into_iter().chain([Dialect::default()]) {
         let Some(text) = decode_definition(data, dialect) else { continue };
@@ -124,11 +125,11 @@ pub fn definitions(data: &[u8]) {
         let _ = split_table(&text, dialect);
         let _ = table_parts(&text);
         let _ = temporary_table(&text, "t", "n", |_| true);
-        translate_text(&text, dialect);
+        translate_text(&text, dialect, sum);
     }
 }
 
-fn translate_text(text: &str, dialect: Dialect) {
+fn translate_text(text: &str, dialect: Dialect, choice: u8) {
     let servers = [
         Server::new(Flavor::MySql, "5.6.24"),
         Server::new(Flavor::MySql, "9.7.4"),
@@ -151,20 +152,13 @@ fn translate_text(text: &str, dialect: Dialect) {
         state: None,
     };
     let kinds = [ObjectKind::View, ObjectKind::Function, ObjectKind::Trigger, ObjectKind::Event, ObjectKind::Sequence];
-    for server in &servers {
-        let catalog = Catalog {
-            server: server.clone(),
-            database: Database {
-                name: "d".into(),
-                charset: charset.clone(),
-                collation: collation.clone(),
-                comment: String::new(),
-            },
-            tables: vec![table.clone()],
-            definitions: kinds.into_iter().map(&definition).collect(),
-        };
-        for target in &servers {
-            let _ = translate::catalog(&catalog, target);
-        }
-    }
+    let chosen = |number: u8| servers.iter().cycle().nth(usize::from(number));
+    let (Some(server), Some(target)) = (chosen(choice), chosen(choice / 4)) else { return };
+    let catalog = Catalog {
+        server: server.clone(),
+        database: Database { name: "d".into(), charset, collation, comment: String::new() },
+        tables: vec![table],
+        definitions: kinds.into_iter().map(definition).collect(),
+    };
+    let _ = translate::catalog(&catalog, target);
 }

@@ -24,7 +24,7 @@ mod existing_objects;
 mod foreign_key_check;
 mod foreign_key_defects;
 mod four_byte_text;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod generated;
 mod introspect;

@@ -3,7 +3,7 @@
 mod batch_frame;
 mod client;
 mod control;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod lane;
 mod launch;

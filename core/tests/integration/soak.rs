@@ -75,6 +75,7 @@ fn victim(random: &mut Random, way: Way) -> Victim {
 }
 
 /// Clones, kills, brings to an end and compares until there were so many kills.
+#[allow(clippy::print_stdout, reason = "a failure says which kill it was")]
 async fn soak(labs: &mut [Lab], small: u32, seed: u64, kills: u32) -> Figures {
     // The numbers of neighbouring seeds begin alike.
     let (mut random, mut figures) = (Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), Figures::default());

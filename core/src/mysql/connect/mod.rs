@@ -101,7 +101,7 @@ impl Conn {
     }
 
     /// A connection that is logged in, over these bytes.
-    #[cfg(fuzzing)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn from_stream(io: Box<dyn crate::dial::Duplex>, server: Server, sends_eof: bool) -> Self {
         let mut stream = PacketStream::new(io, Duration::from_secs(60));
         stream.max_length = MAX_PACKET_LENGTH;
