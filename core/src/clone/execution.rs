@@ -3,13 +3,12 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use super::following::check_position;
 use super::job_run::JobRun;
 use super::preflight::PreflightResult;
 use crate::clone_record::{CloneRecord, CloneState};
 use crate::endpoint::StagingArchive;
 use crate::engine::LegOutcome;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
 use crate::fidelity::Severity;
 use crate::plan::{JobDescription, Plan};
@@ -87,6 +86,20 @@ impl JobRun {
             reads_again: false,
         }
     }
+}
+
+/// Refuses a snapshot whose place in the log is not known.
+fn check_position(plan: &Plan) -> Result<()> {
+    let problem = match plan.position.log_position() {
+        None => "its position in the source's binary log is not known",
+        Some(_) if plan.position.before_snapshot => {
+            "it was taken without a lock, so that its position in the log is not exact"
+        }
+        Some(_) => return Ok(()),
+    };
+    let refused = plan.position.refused.join("; ");
+    let message = format!("the snapshot cannot be followed: {problem}: grant what a lock needs ({refused})");
+    Err(Error::new(ErrorKind::Preflight, message))
 }
 
 /// A random number: the standard library seeds every `RandomState` anew.

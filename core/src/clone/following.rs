@@ -197,20 +197,6 @@ impl JobRun {
     }
 }
 
-/// Refuses a snapshot whose place in the log is not known.
-pub(super) fn check_position(plan: &Plan) -> Result<()> {
-    let problem = match plan.position.log_position() {
-        None => "its position in the source's binary log is not known",
-        Some(_) if plan.position.before_snapshot => {
-            "it was taken without a lock, so that its position in the log is not exact"
-        }
-        Some(_) => return Ok(()),
-    };
-    let refused = plan.position.refused.join("; ");
-    let message = format!("the snapshot cannot be followed: {problem}: grant what a lock needs ({refused})");
-    Err(Error::new(ErrorKind::Preflight, message))
-}
-
 /// The plan of a clone that can be followed.
 fn followed_plan(record: CloneRecord, target: &str) -> Result<(CloneRecord, Plan)> {
     let refused = |message: String| Err(Error::new(ErrorKind::Preflight, message));
