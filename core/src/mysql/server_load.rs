@@ -26,8 +26,9 @@ impl LoadMonitor {
         let all = row.map_or(0, |row| row.number(1));
         let ids = connections.connection_ids(&mut conn).await?;
         let ids: String = ids.iter().map(|id| format!(", {id}")).collect();
+        let list = conn.process_list().await?;
         let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+            "SELECT COUNT(*) FROM {list} \
              WHERE COMMAND <> 'Sleep' AND ID IN (CONNECTION_ID(){ids})"
         );
         let own = conn.row(&sql).await?.map_or(0, |row| row.number(0));

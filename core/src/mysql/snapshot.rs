@@ -200,7 +200,8 @@ impl RecentStatements {
         if method != SnapshotMethod::GlobalReadLock || conn.server.flavor != Flavor::MySql || guard == 0 {
             return Ok(false);
         }
-        let sql = format!("SELECT ID, INFO FROM information_schema.PROCESSLIST WHERE {FOREIGN_STATEMENTS}");
+        let list = conn.process_list().await?;
+        let sql = format!("SELECT ID, INFO FROM {list} WHERE {FOREIGN_STATEMENTS}");
         let rows = match conn.rows(&sql).await {
             Err(error) if error.code().is_none() => return Err(error),
             other => other.unwrap_or_default(),
@@ -229,8 +230,9 @@ async fn blocking_statement(conn: &mut Conn, method: SnapshotMethod, guard: u64)
             "INFO REGEXP '^(INSERT|REPLACE|UPDATE|DELETE|LOAD|ALTER|CREATE|DROP|RENAME|OPTIMIZE|REPAIR|CALL)'"
         }
     };
+    let list = conn.process_list().await?;
     let sql = format!(
-        "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM information_schema.PROCESSLIST \
+        "SELECT ID, USER, TIME, LEFT(INFO, 60) FROM {list} \
          WHERE {FOREIGN_STATEMENTS} AND {kind} \
          AND (TIME >= {guard} OR STATE IN ('Waiting for global read lock', 'Waiting for table flush')) \
          ORDER BY TIME DESC LIMIT 1"

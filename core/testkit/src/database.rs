@@ -40,6 +40,15 @@ pub struct Database {
 }
 
 impl Database {
+    /// The table that lists the sessions. MySQL's in `information_schema` cannot be read while a session runs a statement
+    /// with a four-byte character.
+    pub fn process_list(&self) -> &'static str {
+        match self.flavor == Flavor::MySql && !self.version.starts_with("5.") {
+            true => "performance_schema.processlist",
+            false => "information_schema.PROCESSLIST",
+        }
+    }
+
     /// A server that another process runs, from `mysql://user:password@host:port`.
     pub fn from_url(url: &str) -> Result<Self> {
         let parsed = Url::parse(url).context("not a URL")?;

@@ -133,22 +133,21 @@ async fn while_the_snapshot_waits_for_its_lock() {
         let slow = format!("UPDATE `{}`.parent SET id = id + 1 + SLEEP(600)", slow_clone.bench.from);
         slow_clone.bench.source("INSERT INTO parent VALUES (1)");
         let client = slow_clone.bench.pair.source.session(&slow).unwrap();
-        let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE%SLEEP(600)%'";
-        assert!(wait_until(|| slow_clone.bench.source(running) != "0"));
+        let list = slow_clone.bench.pair.source.process_list();
+        let running = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'UPDATE%SLEEP(600)%'");
+        assert!(wait_until(|| slow_clone.bench.source(&running) != "0"));
         let snapshot = |event: &Event| matches!(event, Event::Phase { phase: Phase::Snapshot, .. });
         let reading = slow_clone.reading.name.clone();
         let source = slow_clone.bench.pair.source.clone();
         let waiting = move || {
-            let sql = format!(
-                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{reading}' AND STATE LIKE 'Waiting for%'"
-            );
+            let sql = format!("SELECT COUNT(*) FROM {list} WHERE USER = '{reading}' AND STATE LIKE 'Waiting for%'");
             assert!(wait_until(|| source.sql(&sql).unwrap() != "0"), "nothing waits for a lock");
         };
         // Without the guard the clone requests the lock behind the running statement.
         let options = CloneOptions { lock_guard: 0, ..slowly() };
         slow_clone.assert_cancels(options, snapshot, waiting).await;
         let kill = format!(
-            "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE `{}`%SLEEP(600)%'",
+            "SELECT CONCAT('KILL ', ID) FROM {list} WHERE INFO LIKE 'UPDATE `{}`%SLEEP(600)%'",
             slow_clone.bench.from
         );
         let kill = slow_clone.bench.source(&kill);
@@ -170,9 +169,9 @@ async fn while_an_index_is_built() {
         let writing = slow_clone.writing.name.clone();
         let target = slow_clone.bench.pair.target.clone();
         let building = move || {
-            let sql = format!(
-                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{writing}' AND INFO LIKE 'ALTER TABLE%FULLTEXT%'"
-            );
+            let list = target.process_list();
+            let sql =
+                format!("SELECT COUNT(*) FROM {list} WHERE USER = '{writing}' AND INFO LIKE 'ALTER TABLE%FULLTEXT%'");
             assert!(wait_until(|| target.sql(&sql).unwrap() != "0"), "no index was built");
         };
         let options = CloneOptions { include: vec!["table:texts".into()], ..CloneOptions::default() };

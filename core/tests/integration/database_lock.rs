@@ -57,8 +57,8 @@ async fn a_clone_whose_lock_another_session_takes_ends_and_leaves_all_as_it_is()
         let first = holder_of_running(&bench).await;
         let name = lock_name(&bench);
         let waiting = bench.pair.target.session(&format!("SELECT GET_LOCK('{name}', 300)")).unwrap();
-        let queued =
-            format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT GET_LOCK%{name}%'");
+        let list = bench.pair.target.process_list();
+        let queued = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'SELECT GET_LOCK%{name}%'");
         assert!(wait_until(|| bench.pair.target.sql(&queued).unwrap().trim() == "1"), "nobody waits for the lock");
         bench.pair.target.sql(&format!("KILL {first}")).unwrap();
         let error = no_hang(running).await.unwrap().unwrap_err();

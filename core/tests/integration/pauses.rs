@@ -178,8 +178,8 @@ fn signals_pause_the_command() {
 
 /// Ends the sessions of a server that run `SLEEP`.
 fn end_sleepers(server: &Database) {
-    let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(%'";
-    let kills: Vec<String> = server.sql(sql).unwrap().lines().map(|id| format!("KILL {id}")).collect();
+    let sql = format!("SELECT ID FROM {} WHERE INFO LIKE 'SELECT SLEEP(%'", server.process_list());
+    let kills: Vec<String> = server.sql(&sql).unwrap().lines().map(|id| format!("KILL {id}")).collect();
     server.sql(&kills.join("; ")).unwrap();
 }
 

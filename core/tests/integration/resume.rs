@@ -262,7 +262,7 @@ pub(crate) fn kill_quickly(mut clone: Child) {
 
 /// Whether the server has noticed that the clone into this database is gone: nobody uses it or holds its lock.
 fn is_idle(server: &Database, to: &str) -> bool {
-    let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{to}'");
+    let sql = format!("SELECT COUNT(*) FROM {} WHERE DB = '{to}'", server.process_list());
     let status = Command::new(DBGRAFT).args(["status", &server.url_of(to), "--json"]).output().unwrap();
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     server.sql(&sql).unwrap().trim() == "0" && status["state"] != "running"

@@ -130,7 +130,7 @@ async fn a_killed_agent_ends_the_clone_which_is_resumed() {
         (Flavor::MySql, false, false),
     ] {
         let regions = Regions::new(flavor, via_s3);
-        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(2 << 20), ..regions.options() };
+        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(500_000), ..regions.options() };
         let running = tokio::spawn(regions.bench.job(options).run());
         let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
         let (server, to) = (regions.bench.pair.target.clone(), regions.bench.to.clone());

@@ -78,7 +78,7 @@ async fn kill_clone(bench: &Bench) {
 
 /// Whether no connection uses the target's database.
 fn unused(bench: &Bench) -> bool {
-    let sql = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}'", bench.to);
+    let sql = format!("SELECT COUNT(*) FROM {} WHERE DB = '{}'", bench.pair.target.process_list(), bench.to);
     bench.pair.target.sql(&sql).unwrap().trim() == "0"
 }
 

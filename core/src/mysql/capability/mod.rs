@@ -66,6 +66,8 @@ pub(super) enum Capability {
     ExplainPartitions,
     /// `performance_schema.metadata_locks`.
     MetadataLocksTable,
+    /// `performance_schema.processlist`.
+    ProcessListTable,
     /// `LOCK TABLES … READ` waits for the transactions that have changed an InnoDB table. In other releases they commit
     /// under the lock. Source: WL#6671 (<https://dev.mysql.com/worklog/task/?id=6671>).
     TableLocksWaitForTransactions,
@@ -118,6 +120,7 @@ impl Capability {
             Self::TimeOffsetLiterals => (Since(8, 0, 19), Never),
             Self::ExplainPartitions => (Since(5, 7, 3), Never),
             Self::MetadataLocksTable => (Since(5, 7, 3), Since(10, 5, 2)),
+            Self::ProcessListTable => (Since(8, 0, 22), Never),
             Self::TableLocksWaitForTransactions => (Since(5, 7, 5), Always),
             Self::Utf8mb3Collations => (Since(8, 0, 30), Since(10, 6, 0)),
             Self::Utf8mb4Collations0900 => (Since(8, 0, 1), Never),

@@ -20,7 +20,7 @@ use mysql_common::proto::MyDeserialize;
 pub(super) use packet_stream::PacketStream;
 pub(crate) use server_address::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 
-use super::capability;
+use super::capability::{self, Capability};
 use crate::catalog::{Flavor, Server};
 use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
@@ -241,6 +241,16 @@ impl Conn {
     /// Runs a statement and returns the first row, if there is one.
     pub(super) async fn row(&mut self, sql: &str) -> Result<Option<Row>> {
         Ok(self.rows(sql).await?.into_iter().next())
+    }
+
+    /// The table that lists the sessions of the server.
+    ///
+    /// MySQL's table in `information_schema` has texts in utf8mb3: it cannot be read (error 3854) while a session runs a
+    /// statement with a four-byte character. The other one is empty if `performance_schema` is off.
+    pub(super) async fn process_list(&mut self) -> Result<&'static str> {
+        let is_enabled = capability::has(&self.server, Capability::ProcessListTable)
+            && self.row("SELECT @@performance_schema").await?.is_some_and(|row| row.number(0) == 1);
+        Ok(if is_enabled { "performance_schema.processlist" } else { "information_schema.PROCESSLIST" })
     }
 
     /// Runs a statement and returns one column of its rows, for results whose columns differ between releases.

@@ -201,9 +201,8 @@ impl StallDetector {
 /// Opens a connection and looks up connection `id` in the process list.
 async fn statement_state(address: &ServerAddress, id: u32) -> Result<StatementState> {
     let mut conn = Conn::open_for_inspection(address).await?;
-    let rows = conn
-        .rows(&format!("SELECT ID, COMMAND, STATE FROM information_schema.PROCESSLIST WHERE ID IN ({id}, {})", conn.id))
-        .await?;
+    let list = conn.process_list().await?;
+    let rows = conn.rows(&format!("SELECT ID, COMMAND, STATE FROM {list} WHERE ID IN ({id}, {})", conn.id)).await?;
     let row = |id: u32| rows.iter().find(|row| row.number(0) == u64::from(id));
     Ok(match (row(conn.id), row(id)) {
         // The list shows not even the second connection: the numbers are a proxy's.

@@ -197,9 +197,10 @@ impl Account {
 
     /// What the account's connections are doing; with `idle`, also that they do nothing.
     pub fn processes(&self, idle: bool) -> Vec<String> {
+        let list = self.server.process_list();
         let sql = format!(
             "SELECT CONCAT(ID, ' ', COMMAND, ' ', COALESCE(STATE, ''), ' ', COALESCE(LEFT(INFO, 60), '')) \
-             FROM information_schema.PROCESSLIST WHERE USER = '{}' AND ({idle} OR COMMAND <> 'Sleep')",
+             FROM {list} WHERE USER = '{}' AND ({idle} OR COMMAND <> 'Sleep')",
             self.name
         );
         self.server.sql(&sql).unwrap().lines().map(str::to_owned).collect()
