@@ -103,7 +103,7 @@ async fn read_tables(
 ) -> Result<Vec<Table>> {
     let histories = find_system_versioned(conn, database, columns).await?;
     let mut keys = read_primary_keys(conn, database).await?;
-    let indexed = late_timestamps::read_indexed_columns(conn, database).await?;
+    let indexed = late_timestamps::read_indexed_columns(conn, &equals_name("TABLE_SCHEMA", database)).await?;
     let mut tables = Vec::new();
     // A conversion would damage literals in other character sets.
     conn.exec("SET character_set_results = NULL").await?;

@@ -5,20 +5,18 @@ use std::collections::BTreeSet;
 use super::capability::{self, Capability};
 use super::connect::Conn;
 use super::ddl::quote_name;
-use super::introspect::equals_name;
 use crate::catalog::Column;
 use crate::error::Result;
 
-/// Reads the first column of each index that is sorted, as pairs of table and column. Empty if no column of the server can hold
-/// a late TIMESTAMP.
-pub(super) async fn read_indexed_columns(conn: &mut Conn, database: &str) -> Result<BTreeSet<(String, String)>> {
+/// Reads the first column of each index that is sorted, as pairs of table and column, where `condition` holds for the database.
+/// Empty if no column of the server can hold a late TIMESTAMP.
+pub(super) async fn read_indexed_columns(conn: &mut Conn, condition: &str) -> Result<BTreeSet<(String, String)>> {
     if !capability::has(&conn.server, Capability::LongTimestamps) {
         return Ok(BTreeSet::new());
     }
     let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {} AND SEQ_IN_INDEX = 1 \
-         AND INDEX_TYPE = 'BTREE'",
-        equals_name("TABLE_SCHEMA", database)
+        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE {condition} AND SEQ_IN_INDEX = 1 \
+         AND INDEX_TYPE = 'BTREE'"
     );
     conn.rows(&sql).await?.iter().map(|row| Ok((row.utf8_text(0)?, row.utf8_text(1)?))).collect()
 }

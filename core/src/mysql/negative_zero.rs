@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::target::SinkState;
-use crate::batch::{Batch, BatchId};
+use crate::batch::Batch;
 use crate::catalog::{ObjectKind, ObjectRef, Table};
 use crate::codec::{BatchBuilder, Digest, Field, row_texts, split_fields, split_rows};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -36,11 +35,17 @@ impl LostZeroSigns {
         *self == Self::default()
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         for (column, count) in &other.columns {
             *self.columns.entry(column.clone()).or_default() += count;
         }
         self.correction.add(&other.correction);
+    }
+
+    /// Corrects the digest of these rows, as they are stored, to that of the rows as they were read: lost signs are reported
+    /// already.
+    pub(super) fn correct(&self, digest: &mut Digest) {
+        digest.add(&self.correction);
     }
 
     /// Reports the negative zeros that each column of the table has lost.
@@ -93,42 +98,6 @@ pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Bat
     let counted = columns.iter().zip(counts).filter(|(_, count)| *count > 0);
     lost.columns = counted.map(|((name, _), count)| ((*name).to_owned(), count)).collect();
     Some((encoded.finish(batch.id), lost))
-}
-
-impl SinkState {
-    /// Notes the negative zeros of a batch, or of a part of it, that the target has not stored.
-    pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
-        if !lost.is_empty() {
-            self.losing_zero_signs.entry(batch).or_default().add(lost);
-        }
-    }
-
-    /// Counts the noted negative zeros of a batch that is durable now.
-    pub(super) fn count_lost_signs(&mut self, batch: BatchId) {
-        if let Some(lost) = self.losing_zero_signs.remove(&batch) {
-            self.add_lost_signs(batch, &lost);
-        }
-    }
-
-    pub(super) fn add_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
-        if !lost.is_empty() {
-            self.lost_zero_signs.entry((batch.table, batch.chunk)).or_default().add(lost);
-        }
-    }
-
-    /// The negative zeros that the table has lost.
-    pub(super) fn lost_signs_of_table(&self, table: u32) -> LostZeroSigns {
-        let mut all = LostZeroSigns::default();
-        self.lost_zero_signs.range((table, 0)..=(table, u32::MAX)).for_each(|(_, lost)| all.add(lost));
-        all
-    }
-
-    /// Corrects the digest of a chunk's stored rows to that of the rows as they were read: lost signs are reported already.
-    pub(super) fn correct_digest(&self, table: u32, chunk: u32, digest: &mut Digest) {
-        if let Some(lost) = self.lost_zero_signs.get(&(table, chunk)) {
-            digest.add(&lost.correction);
-        }
-    }
 }
 
 #[cfg(test)]

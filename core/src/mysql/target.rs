@@ -15,6 +15,7 @@ use super::session;
 use super::undo_log::UndoLog;
 use crate::batch::BatchId;
 use crate::catalog::{Flavor, Server};
+use crate::codec::Digest;
 use crate::error::Result;
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
@@ -80,6 +81,42 @@ pub(super) struct SinkState {
     pub(super) replaced_journal: bool,
     /// Whether the clean-up must take the lock first: the undo log has the records of another process, or the lock is lost.
     pub(super) cleanup_needs_lock: bool,
+}
+
+impl SinkState {
+    /// Notes the negative zeros of a batch, or of a part of it, that the target has not stored.
+    pub(super) fn note_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
+        if !lost.is_empty() {
+            self.losing_zero_signs.entry(batch).or_default().add(lost);
+        }
+    }
+
+    /// Counts the noted negative zeros of a batch that is durable now.
+    pub(super) fn count_lost_signs(&mut self, batch: BatchId) {
+        if let Some(lost) = self.losing_zero_signs.remove(&batch) {
+            self.add_lost_signs(batch, &lost);
+        }
+    }
+
+    pub(super) fn add_lost_signs(&mut self, batch: BatchId, lost: &LostZeroSigns) {
+        if !lost.is_empty() {
+            self.lost_zero_signs.entry((batch.table, batch.chunk)).or_default().add(lost);
+        }
+    }
+
+    /// The negative zeros that the table has lost.
+    pub(super) fn lost_signs_of_table(&self, table: u32) -> LostZeroSigns {
+        let mut all = LostZeroSigns::default();
+        self.lost_zero_signs.range((table, 0)..=(table, u32::MAX)).for_each(|(_, lost)| all.add(lost));
+        all
+    }
+
+    /// Corrects the digest of a chunk's stored rows to that of the rows as they were read: lost signs are reported already.
+    pub(super) fn correct_digest(&self, table: u32, chunk: u32, digest: &mut Digest) {
+        if let Some(lost) = self.lost_zero_signs.get(&(table, chunk)) {
+            lost.correct(digest);
+        }
+    }
 }
 
 impl TargetDatabase {
