@@ -19,7 +19,7 @@ pub struct ConflictKey {
 /// Applies the changes of a source to a target that has the rows of its snapshot.
 ///
 /// Order of calls: [`take_up`](Self::take_up); then [`begin`](Self::begin) for each transaction, by several appliers at a
-/// time; after an error `take_up` again; and finally [`cut_over`](Self::cut_over) or [`close`](Self::close).
+/// time; after an error `take_up` again; and finally [`end_cut_over`](Self::end_cut_over) or [`close`](Self::close).
 #[async_trait]
 pub trait ChangeApplier: Send + Sync {
     /// Ends the transactions of earlier calls and processes, and returns what is applied. From here on only this applier

@@ -29,7 +29,7 @@ impl LogPosition {
 
 /// What is applied of a source's log.
 ///
-/// A target keeps several: each applier writes its own with every transaction. [`join`](Self::join) returns what all of
+/// A target keeps several: each applier writes its own with every transaction. `join` returns what all of
 /// them say together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
