@@ -149,6 +149,9 @@ async fn run_statement<F: Future<Output = FakeServer> + Send + 'static>(
                 fake.receive().await;
                 fake = respond(fake).await;
             } else if let Some(seen) = seen {
+                // First comes the question whether performance_schema is on.
+                fake.send_rows(&[&["0"]]).await;
+                fake.receive().await;
                 let own = id.to_string();
                 fake.send_rows(&[&[&own, "Query", "executing"], seen]).await;
             }

@@ -139,7 +139,9 @@ fn delete_rows(database: &LoggedDatabase, plan: &Plan, failures: &mut Vec<String
         }
         // The server computes some generated columns again.
         let modes = "NO_UNSIGNED_SUBTRACTION,ALLOW_INVALID_DATES";
-        let delete = format!("SET foreign_key_checks = 0, sql_mode = '{modes}'; DELETE FROM `{name}`");
+        // Modes of functions of partitions count when the table is opened.
+        let delete =
+            format!("FLUSH TABLES `{name}`; SET foreign_key_checks = 0, sql_mode = '{modes}'; DELETE FROM `{name}`");
         if let Err(error) = database.server.sql_in(&database.name, &delete) {
             let engine = &planned.table.engine;
             if !READ_ONLY_ENGINES.contains(&engine.as_str()) {
