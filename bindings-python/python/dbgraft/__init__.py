@@ -56,7 +56,6 @@ from ._plans import (
     Definition,
     FidelityIssue,
     Finding,
-    Followed,
     JobDescription,
     LogPosition,
     ObjectRef,
@@ -69,7 +68,17 @@ from ._plans import (
     Table,
     TablePlan,
 )
-from ._reports import Comparison, Difference, DifferingRow, ObjectReport, PlanReport, Report, Resumption, Verification
+from ._reports import (
+    Comparison,
+    Difference,
+    DifferingRow,
+    Followed,
+    ObjectReport,
+    PlanReport,
+    Report,
+    Resumption,
+    Verification,
+)
 from ._rows import Rows, Tables
 from ._target import (
     Abandoned,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._json_value import JsonValue
-from ._plans import Database, FidelityIssue, Finding, ObjectRef, OmittedObject, Plan, Position, Server
+from ._plans import Database, FidelityIssue, Finding, LogPosition, ObjectRef, OmittedObject, Plan, Position, Server
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,6 @@ class Resumption(JsonValue):
     """The tables of which some batches were there."""
     read_again: tuple[str, ...] = ()
     """The tables that were read as a whole in this run."""
-
-
-@dataclass(frozen=True)
-class LogPosition(JsonValue):
-    """A place in a source's binary log."""
-
-    server: str
-    file: str
-    offset: int
-    gtids: Optional[str] = None
 
 
 @dataclass(frozen=True)
