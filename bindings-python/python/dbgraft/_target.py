@@ -11,7 +11,7 @@ from . import _native
 from ._errors import exception_from
 from ._json_value import JsonValue
 from ._options import Options, options_to_json
-from ._reports import LogPosition
+from ._plans import LogPosition
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
