@@ -87,6 +87,20 @@ class Bench:
         return CloneRun(cost, after[0] - before[0], after[1] - before[1])
 
 
+def journal_share(bench: Bench) -> float | None:
+    """Clone once more, and return the journal's share of the time of all statements at the target, if it is measured."""
+    if bench.target.flavor != "mysql":
+        return None  # MariaDB has no performance_schema by default
+    bench.clean()
+    summary = "performance_schema.events_statements_summary_by_digest"
+    bench.target.sql(f"TRUNCATE {summary}")
+    bench.direct()
+    share = (
+        f"SUM(IF(DIGEST_TEXT LIKE '%\\_dbgraft\\_journal%', SUM_TIMER_WAIT, 0)) / SUM(SUM_TIMER_WAIT) FROM {summary}"
+    )
+    return float(bench.target.sql(f"SELECT {share} WHERE DIGEST_TEXT NOT LIKE '%GET_LOCK%'"))
+
+
 @dataclass(frozen=True)
 class CloneRun:
     """The measurement of one clone."""
@@ -167,11 +181,16 @@ def main() -> None:
             run = bench.measure_clone(method)
             results[name].append(run)
             say(f"round {number + 1}: {name}: {run.client.wall:.1f} s")
+    share = journal_share(bench)
     bench.clean()
 
     stored = {"today": today, "dbgraft --via s3": dbgraft}
     heading = f"{source.flavor} {source.version}, scale {options.scale}, {options.threads} threads"
     print(f"\n{heading}, median of {options.rounds}\n\n{table(results, stored)}")
+    if share is not None:
+        print(
+            f"\nThe journal takes {100 * share:.2f} % of the time of all statements at the target (one direct clone)."
+        )
     output = options.directory / f"clone-{options.flavor}-{options.scale}.json"
     runs = {name: [asdict(run) for run in runs] for name, runs in results.items()}
     about = {"flavor": source.flavor, "version": source.version, "scale": options.scale, "threads": options.threads}

@@ -84,6 +84,8 @@ export interface EngineOptions {
   resume?: boolean;
   /** After the copy, apply every change of the source until the cut-over. */
   follow?: boolean;
+  /** What to do with a statement of the source that changes a definition, with `follow`; default: `stop`. */
+  onDdl?: 'stop' | 'apply';
 }
 
 /** The engine's options, and those of this package. */
@@ -134,8 +136,11 @@ export class CloneJob implements AsyncIterable<Event> {
   cancel(): Promise<void>;
   /** Pauses the job: it reads nothing more, writes what it has read, and keeps its connections. */
   pause(): void;
-  /** Cuts over a job that follows: everything that the source has committed until now is applied, and the job ends. */
-  cutOver(): void;
+  /**
+   * Cuts over a job that follows: everything that the source has committed until now is applied, and the job ends. With
+   * `verify` the target is compared before; if something differs, the event `cut_over_refused` says what, and the job goes on.
+   */
+  cutOver(options?: { verify?: 'none' | 'counts' | 'checksum' }): void;
   /** Lets the job go on, unless `maxLoad` or `maxLag` pauses it too. */
   unpause(): void;
   /** Whether `pause` pauses the job. */
@@ -399,6 +404,8 @@ export interface Position {
   log_server: string | null;
   /** Whether the position was read before the snapshot began, because no lock could hold both together. */
   before_snapshot: boolean;
+  /** An earlier place in the log, if the source is followed: XA transactions that were prepared since may be open in the snapshot. */
+  prepared_since?: LogPosition;
 }
 
 /** A key range of one table. */
@@ -430,6 +437,8 @@ export interface JobDescription {
   warnings: string[];
   /** Whether a resume reads all tables again that are not complete. */
   reads_again: boolean;
+  /** Whether a resume brings the tables to one moment, by the source's binary log. */
+  catch_up: 'none' | 'pending' | 'ended';
 }
 
 export interface Plan {
@@ -500,7 +509,7 @@ export interface ObjectReport {
 }
 
 /** How a clone was resumed. */
-export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'read_again' | 'several_moments';
+export type ResumeCase = 'finished' | 'no_row_missing' | 'one_moment' | 'read_again' | 'several_moments' | 'caught_up';
 
 /** How far a clone has come with one table. */
 export interface TableProgress {
@@ -545,10 +554,13 @@ export interface FollowRecord {
     applied: LogPosition;
     /** The number of transactions up to there, from the snapshot on. */
     transactions: number;
+    /** The ends of transactions after it that are applied too. */
     ahead: [string, number][];
     committed_at_ms: number;
     /** How far the target was behind when this was written. */
     lag_ms: number;
+    /** The bytes of log that the source had written after `applied` when it was last looked at; null if unknown. */
+    lag_bytes: number | null;
     written_at_ms: number;
   };
   is_cutting_over: boolean;
@@ -575,6 +587,20 @@ export interface Resumption {
   continued: string[];
   /** The tables that were read as a whole in this run. */
   read_again: string[];
+  /** What brought all tables to one moment, in the case `caught_up`. */
+  caught_up: CaughtUp | null;
+}
+
+/** The changes that brought tables of several moments to one. */
+export interface CaughtUp {
+  /** The earliest of the moments. */
+  start: LogPosition;
+  /** The moment that all tables are of. */
+  end: LogPosition;
+  /** The number of transactions that were applied, by this run and by earlier ones. */
+  transactions: number;
+  /** The number of rows that this run has applied. */
+  rows: number;
 }
 
 /** The result of `clone`. */
@@ -608,6 +634,8 @@ export interface LogPosition {
   file: string;
   offset: number;
   gtids: string | null;
+  /** The place before the first XA transaction that is prepared here, and neither committed nor rolled back. */
+  prepared_since?: LogPosition;
 }
 
 /** What was applied of a source's changes until the cut-over. */
@@ -652,7 +680,7 @@ export interface Comparison extends Verification {
 }
 
 export type LegName = 'clone' | 'export' | 'import' | 'verify';
-export type Phase = 'preflight' | 'snapshot' | 'tables' | 'rows' | 'indexes' | 'verify' | 'objects' | 'done' | 'following' | 'cleanup';
+export type Phase = 'preflight' | 'snapshot' | 'tables' | 'rows' | 'indexes' | 'verify' | 'catching_up' | 'objects' | 'done' | 'following' | 'cleanup';
 
 /** An event of a running job. */
 export type Event =
@@ -669,8 +697,15 @@ export type Event =
       elapsed: number; eta: number | null;
     }
   | {
-      event: 'following'; position: string; lag_seconds: number; transactions: number; rows: number;
-      rows_per_second: number;
+      event: 'following'; position: string; lag_seconds: number;
+      /** The bytes of log that the source has written after `position`, as of the last seconds; null if unknown. */
+      lag_bytes: number | null;
+      transactions: number; rows: number; rows_per_second: number;
+    }
+  | {
+      event: 'cut_over_refused';
+      /** What differs, each in one line; following goes on. */
+      differences: string[];
     }
   | { event: 'resumed'; message: string }
   | {

@@ -117,8 +117,8 @@ class CloneJob {
   }
 
   /** Cuts over a job that follows its source. */
-  cutOver() {
-    this.#native.cutOver();
+  cutOver({ verify = 'none' } = {}) {
+    callNative(() => this.#native.cutOver(verify));
   }
 
   /** Lets the job go on. */

@@ -139,10 +139,10 @@ impl Job {
         self.control.pause();
     }
 
-    /// Cuts over a job that follows.
+    /// Cuts over a job that follows, after a comparison of this kind.
     #[napi]
-    pub fn cut_over(&self) {
-        self.control.cut_over();
+    pub fn cut_over(&self, verify: String) -> napi::Result<()> {
+        verify.parse().map(|verify| self.control.cut_over(verify)).map_err(|error| to_exception(&error))
     }
 
     /// Lets the job go on.

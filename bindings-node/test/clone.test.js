@@ -35,7 +35,7 @@ test('a clone that is killed is known to its target, and is undone', async () =>
   const left = await status(new URL(names.target));
   assert.equal(left.state, 'dead');
   assert.ok(left.tables.length > 0 && left.message.includes('--resume'));
-  await assert.rejects(clone(names.source, names.target, { resume: true }), ({ code }) => code === 'PREFLIGHT');
+  await assert.rejects(clone(names.source, names.target), ({ code }) => code === 'PREFLIGHT');
   assert.equal((await abandon(names.target)).message, 'the clone was undone');
   assert.equal(await exists(names.target), false);
   assert.equal((await status(names.target)).state, 'none');

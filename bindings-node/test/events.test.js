@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CloneJob, clone, fromRows } from 'dbgraft';
 
-import { pair, script, table } from './setup.js';
+import { compare, pair, script, sql, table } from './setup.js';
 
 /** So many tables of one row. */
 const tables = (count) => fromRows(...Array.from({ length: count }, (_, index) => (
@@ -101,4 +101,26 @@ test('a process ends when its job is done, and its event loop is never blocked',
   assert.deepEqual([code, rows], [0, 50_000]);
   // A blocked loop would not turn.
   assert.ok(turns > 5, `${turns}`);
+});
+
+test('a cut-over is refused while the target differs', async () => {
+  const names = pair();
+  await table(names.source, 20);
+  const job = new CloneJob(names.source, names.target, { follow: true });
+  const differences = [];
+  let isDamaged = false;
+  for await (const event of job) {
+    if (event.event === 'following' && !isDamaged) {
+      isDamaged = true;
+      await sql(names.target, "UPDATE t SET v = 'other' WHERE id = 7");
+      job.cutOver({ verify: 'checksum' });
+    } else if (event.event === 'cut_over_refused') {
+      differences.push(...event.differences);
+      await sql(names.target, "UPDATE t SET v = REPEAT('x', 200) WHERE id = 7");
+      job.cutOver({ verify: 'counts' });
+    }
+  }
+  assert.match(differences[0], /table t/);
+  assert.ok((await job.wait()).followed);
+  compare(names);
 });

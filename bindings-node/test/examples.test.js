@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { page } from './chromium.js';
-import { ending, exists, pair, shop, sql, table, waitUntil } from './setup.js';
+import { FLAVORS, ending, exists, pair, shop, sql, table, waitUntil } from './setup.js';
 
 function run(...words) {
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -45,6 +45,17 @@ test('a file of rows becomes a table', async () => {
   assert.equal(code, 0, said);
   assert.deepEqual(await sql(names.target, 'SELECT * FROM people'), [[1, 'Ann', '1990-01-31'], [2, 'Bob', null]]);
 });
+
+for (const flavor of FLAVORS) {
+  test(`a move of a live database of ${flavor}`, async () => {
+    const names = pair(flavor);
+    await table(names.source, 10);
+    const { code, said } = await run('examples/follow.js', names.source, names.target).end;
+    assert.equal(code, 0, said);
+    assert.match(said, /has every change up to/);
+    assert.deepEqual(await sql(names.target, 'SELECT COUNT(*) FROM t'), [[10]]);
+  });
+}
 
 test('a page shows the progress of a clone, and its button cancels it', async () => {
   const names = pair();

@@ -8,7 +8,7 @@ const all: { [Name in keyof Required<EngineOptions>]: true } = {
   agentCredentials: true, insecureAcceptAnyHostKey: true, include: true, exclude: true, where: true, triggers: true,
   routines: true, events: true, schemaOnly: true, dataOnly: true, ifExists: true, recreateDatabase: true, definer: true,
   onUnsupported: true, verify: true, listRows: true, threads: true, memory: true, maxRate: true, maxLoad: true, maxLag: true, replica: true, skipBinlog: true,
-  noConsistency: true, encrypt: true, allOrNothing: true, lockWait: true, lockGuard: true, resume: true, follow: true,
+  noConsistency: true, encrypt: true, allOrNothing: true, lockWait: true, lockGuard: true, resume: true, follow: true, onDdl: true,
 };
 export const typed: boolean = optionNames.every((name) => all[name]);
 

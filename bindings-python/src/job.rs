@@ -168,9 +168,11 @@ impl Job {
         self.0.control.pause();
     }
 
-    /// Cuts over a job that follows.
-    fn cut_over(&self) {
-        self.0.control.cut_over();
+    /// Cuts over a job that follows, after a comparison of this kind.
+    fn cut_over(&self, py: Python<'_>, verify: &str) -> PyResult<()> {
+        let verify = verify.parse().map_err(|error| to_exception(py, &error))?;
+        self.0.control.cut_over(verify);
+        Ok(())
     }
 
     /// Lets the job go on.

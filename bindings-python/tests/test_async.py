@@ -80,3 +80,24 @@ def test_a_source_of_async_methods_runs_on_the_loop(mysql: Bench) -> None:
     assert mysql.at_target("SELECT COUNT(*), MAX(n) FROM {db}.numbers") == [(5000, 4999)]
     dbgraft.clone(Numbers(), mysql.target, if_exists="drop")
     assert mysql.at_target("SELECT COUNT(*) FROM {db}.numbers") == [(5000,)]
+
+
+def test_a_cut_over_is_refused_while_the_target_differs(mysql: Bench) -> None:
+    mysql.small()
+
+    async def main() -> list[str]:
+        differences: list[str] = []
+        async with dbgraft.CloneJob(mysql.source, mysql.target, follow=True) as job:
+            async for event in job:
+                if isinstance(event, dbgraft.FollowingEvent) and not differences:
+                    mysql.at_target("UPDATE {db}.customer SET name = 'other' WHERE id = 7")
+                    job.cut_over(verify="checksum")
+                elif isinstance(event, dbgraft.CutOverRefusedEvent):
+                    differences.extend(str(difference) for difference in event.differences)
+                    mysql.at_target("UPDATE {db}.customer SET name = 'someone' WHERE id = 7")
+                    job.cut_over(verify="counts")
+            assert (await job).followed is not None
+        return differences
+
+    assert "customer" in asyncio.run(main())[0]
+    mysql.assert_equal()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,37 @@ def test_many_databases_a_few_at_a_time(mysql: Bench) -> None:
         mysql.at_target(f"DROP DATABASE {name}_copy")
     assert done.returncode == 1 and "nothing_there" in done.stderr, done
     assert all(f"{name}: 0 rows" in done.stdout for name in names), done
+
+
+def test_a_move_of_a_live_database(bench: Bench, tmp_path: Path) -> None:
+    bench.at_source("CREATE DATABASE {db}")
+    bench.at_source("CREATE TABLE {db}.t (id INT PRIMARY KEY)")
+    bench.at_source("INSERT INTO {db}.t VALUES (1)")
+    # A writer works until the example says that it is to stop.
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 1
+        while not stop.is_set():
+            number += 1
+            bench.at_source(f"INSERT INTO {{db}}.t VALUES ({number})")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    asked, stopped = tmp_path / "asked", tmp_path / "stopped"
+    waits = f"touch {asked}; until [ -e {stopped} ]; do sleep 0.05; done"
+    command = [sys.executable, EXAMPLES / "follow.py", bench.source, bench.target, "--stop-writers", waits]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: asked.exists() or process.poll() is not None)
+    finally:
+        stop.set()
+        writer.join()
+        stopped.touch()
+    said, _ = process.communicate(timeout=HANG_GUARD)
+    assert process.returncode == 0 and "has every change up to" in said, said
+    assert bench.at_target("SELECT COUNT(*) > 1 FROM {db}.t") == [(1,)]
+    bench.assert_equal()
 
 
 def serves(url: str) -> bool:

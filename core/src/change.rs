@@ -18,11 +18,26 @@ pub struct LogPosition {
     pub offset: u64,
     /// The set of executed GTIDs (MySQL) or the last GTID of each domain (MariaDB) up to here; `None` without GTIDs.
     pub gtids: Option<String>,
+    /// The place before the first XA transaction that is prepared here, and neither committed nor rolled back: reading after
+    /// this position begins there, for the rows of these transactions. `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_since: Option<Box<LogPosition>>,
+}
+
+/// The files of a server's log from a place on, as they are at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogExtent {
+    /// The identity of the server, as in [`LogPosition::server`].
+    pub server: String,
+    /// The name of each file and its bytes, in order. The first is the file of the place.
+    pub files: Vec<(String, u64)>,
 }
 
 /// An event of a source's change stream. The events of a transaction are between its `Begin` and its `Commit`;
 /// transactions come in the order of their commits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// All events but `Rows` can be serialized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogEvent {
     /// A transaction with changes of followed tables begins.
     Begin {
@@ -30,6 +45,7 @@ pub enum LogEvent {
         gtid: Option<String>,
     },
     /// Rows of one table changed.
+    #[serde(skip)]
     Rows(RowChanges),
     /// The transaction was committed.
     Commit {
@@ -56,6 +72,9 @@ pub enum LogEvent {
         end: LogPosition,
         /// Whether the statement filled the table too (`CREATE TABLE … SELECT`). These rows are not part of the stream.
         with_rows: bool,
+        /// Why the statement would mean something else if it ran under these settings; `None` if it would not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        obstacle: Option<String>,
     },
     /// Nothing that is followed happened up to here. Sent at the end of the log, and from time to time while other
     /// databases change.
@@ -68,7 +87,7 @@ pub enum LogEvent {
 }
 
 /// What happened to rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChangeKind {
     /// Rows were inserted: there is only `after`.
     Insert,
@@ -78,7 +97,7 @@ pub enum ChangeKind {
     Delete,
 }
 
-/// Changes of rows of one table by one statement, in order.
+/// Changes of rows of one table by one statement, in the order in which they were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowChanges {
     /// The number of the table in the plan.
@@ -91,6 +110,24 @@ pub struct RowChanges {
     pub before: Option<RowImages>,
     /// The rows after it; `None` for a delete.
     pub after: Option<RowImages>,
+    /// Whether foreign keys may have changed further rows, by `CASCADE` or `SET NULL`, which the stream does not have. The
+    /// foreign keys of the target change them then.
+    pub with_cascades: bool,
+}
+
+impl RowChanges {
+    /// The bytes of the row images.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.before.iter().chain(&self.after).map(|images| images.text.len()).sum()
+    }
+
+    /// The bytes of memory that the changes take, at most.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        /// A number of a column, as text in a frame.
+        const COLUMN_BYTES: usize = 8;
+        let columns: usize = self.before.iter().chain(&self.after).map(|images| images.columns.len()).sum();
+        self.text_bytes() + columns * COLUMN_BYTES
+    }
 }
 
 /// One image of each row of a change.

@@ -1,11 +1,13 @@
 //! A clone job: its configuration and its three entry points `plan`, `run` and `verify`.
 
+mod catching_up;
 mod changed_definitions;
 mod comparison;
 mod cut_over;
 mod ended_clone;
 mod execution;
 mod following;
+mod following_back;
 mod job_control;
 mod job_report;
 mod job_run;

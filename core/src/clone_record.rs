@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::change::LogPosition;
-use crate::checkpoint::FollowRecord;
+use crate::checkpoint::{CutOver, FollowRecord};
 use crate::plan::Plan;
 
 /// The state of a clone, as its target knows it.
@@ -146,6 +146,19 @@ pub struct CutOverReport {
     pub position: LogPosition,
     /// The duration in seconds.
     pub seconds: f64,
+    /// Why the target's changes cannot be carried back later; `None` if they can.
+    #[serde(default)]
+    pub no_way_back: Option<String>,
+}
+
+/// A cut-over that has ended, as the log of its target tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutOverRecord {
+    /// The cut-over.
+    pub cut_over: CutOver,
+    /// The tables that had followed, as they were then, with the target of the cut-over as their source. Its job is the one
+    /// that was cut over.
+    pub plan: Plan,
 }
 
 /// The result of `dbgraft abandon`.

@@ -26,6 +26,8 @@ pub enum Phase {
     Indexes,
     /// Comparing the last tables; all tables are complete.
     Verify,
+    /// Applying the changes of the source that bring all tables of a resumed clone to one moment.
+    CatchingUp,
     /// Creating foreign keys, views, routines, triggers and events.
     Objects,
     /// The leg has ended.
@@ -76,6 +78,9 @@ pub struct FollowProgress {
     pub position: String,
     /// The seconds since the last applied commit at the source; 0 if everything is applied.
     pub lag_seconds: f64,
+    /// The bytes of log that the source has written after `position`, as far as it was looked at in the last seconds; `None`
+    /// if unknown.
+    pub lag_bytes: Option<u64>,
     /// The number of transactions that are applied, from the snapshot on.
     pub transactions: u64,
     /// The rows that this process has applied since its last connection.
@@ -128,6 +133,11 @@ pub enum Event {
     },
     /// The progress of following; twice a second.
     Following(FollowProgress),
+    /// The target is not cut over, because the comparison before has found differences. Following goes on.
+    CutOverRefused {
+        /// The differences, each in one line.
+        differences: Vec<String>,
+    },
     /// How a clone is resumed.
     Resumed {
         /// The case, in one line.

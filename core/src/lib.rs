@@ -33,6 +33,7 @@ mod change_applier;
 mod checkpoint;
 mod clone;
 mod clone_record;
+mod conflict_hasher;
 mod dial;
 mod endpoint;
 mod engine;
@@ -63,25 +64,26 @@ pub mod codec;
 pub use agent::serve_agent;
 pub use batch::{Batch, BatchId, ExportEvent, Receipt};
 pub use catalog::{Catalog, Column, Database, Definition, Flavor, ObjectKind, ObjectRef, Printable, Server, Table};
-pub use change::{ChangeKind, LogEvent, LogPosition, RowChanges, RowImages};
-pub use change_applier::{ChangeApplier, ConflictKey, TargetTransaction};
-pub use checkpoint::{Checkpoint, CutOver, CutOverState, FollowRecord};
+pub use change::{ChangeKind, LogEvent, LogExtent, LogPosition, RowChanges, RowImages};
+pub use change_applier::{ChangeApplier, DefinitionOutcome, LoggedDefinition, TargetTransaction};
+pub use checkpoint::{Checkpoint, CutOver, CutOverState, FollowRecord, TargetLog};
 pub use clone::{CloneJob, JobControl, TargetJob};
-pub use clone_record::{Abandoned, CloneRecord, CloneState, CutOverReport, TableProgress, TargetStatus};
+pub use clone_record::{Abandoned, CloneRecord, CloneState, CutOverRecord, CutOverReport, TableProgress, TargetStatus};
+pub use conflict_hasher::{ConflictHasher, ConflictKey, HashForm, HashedKey};
 pub use endpoint::{SinkEndpoint, SourceEndpoint, needs_password};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventQueue, FollowProgress, LegName, LegProgress, Phase};
 pub use fidelity::{FidelityIssue, Severity};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use options::{
-    AgentCredentials, CloneOptions, Definer, Encryption, IfExists, NamingStyle, OnUnsupported, Verify, parse_seconds,
-    parse_size,
+    AgentCredentials, CloneOptions, Definer, Encryption, IfExists, NamingStyle, OnDdl, OnUnsupported, Verify,
+    parse_seconds, parse_size,
 };
 pub use plan::{
-    Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable, Selection,
-    SnapshotMethod, TablePlan,
+    CatchUp, Chunk, CompleteTable, JobDescription, OmittedObject, Plan, Position, ResumeState, SelectedTable,
+    Selection, SnapshotMethod, TablePlan, WayBack,
 };
-pub use report::{Finding, Followed, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
+pub use report::{CaughtUp, Finding, Followed, Note, ObjectReport, PlanReport, Report, ResumeCase, Resumption};
 pub use secrecy::SecretString;
 pub use selector::ObjectSelector;
 pub use sink::{ReplicaLag, Sink, UndoRecorder};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of one semaphore permit. With permits of 1 KiB a budget of terabytes fits a semaphore.
@@ -40,6 +41,11 @@ impl MemoryBudget {
         self.batch
     }
 
+    /// The bytes of the whole budget.
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.total as usize * PERMIT_BYTES
+    }
+
     /// Shares the budget, with batches of at most `bytes`.
     pub(crate) fn with_max_batch_bytes(&self, bytes: usize) -> Self {
         Self { batch: self.batch.min(bytes), ..self.clone() }
@@ -52,6 +58,11 @@ impl MemoryBudget {
         let permit = self.permits.clone().acquire_many_owned(wanted).await.ok();
         MemoryLease { permit, memory: self.clone(), growing: None }
     }
+}
+
+/// The bytes that a lease for `bytes` reserves.
+pub(crate) fn reserved_bytes(bytes: usize) -> usize {
+    permits(bytes) as usize * PERMIT_BYTES
 }
 
 fn permits(bytes: usize) -> u32 {
@@ -104,6 +115,23 @@ impl MemoryLease {
             drop(permit.split(surplus));
         }
     }
+}
+
+/// Bytes that hold their reservation.
+struct LeasedBytes {
+    bytes: Bytes,
+    _lease: Arc<MemoryLease>,
+}
+
+impl AsRef<[u8]> for LeasedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Attaches a reservation to bytes. Dropping the last part of the last bytes of the lease releases it.
+pub(crate) fn lease_bytes(bytes: Bytes, lease: Arc<MemoryLease>) -> Bytes {
+    Bytes::from_owner(LeasedBytes { bytes, _lease: lease })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-pub use choices::{AgentCredentials, Definer, IfExists, OnUnsupported, Verify};
+pub use choices::{AgentCredentials, Definer, IfExists, OnDdl, OnUnsupported, Verify};
 pub use encryption::Encryption;
 pub use json::{NamingStyle, parse_seconds, parse_size};
 
@@ -108,6 +108,8 @@ pub struct CloneOptions {
     pub resume: bool,
     /// After the copy, apply every change of the source until the cut-over.
     pub follow: bool,
+    /// What to do with a statement of the source that changes a definition, with `follow`.
+    pub on_ddl: OnDdl,
 }
 
 impl Default for CloneOptions {
@@ -150,6 +152,7 @@ impl Default for CloneOptions {
             no_consistency: false,
             resume: false,
             follow: false,
+            on_ddl: OnDdl::Stop,
         }
     }
 }
@@ -197,10 +200,6 @@ impl CloneOptions {
                 "--follow needs a whole clone: give it without --schema-only and --data-only",
             ),
             (
-                self.follow && !self.filters.is_empty(),
-                "--where does not say which later changes belong to the clone: give it without --follow",
-            ),
-            (
                 self.follow && self.no_consistency,
                 "--follow begins at the moment of the snapshot, and --no-consistency takes none: give one of them",
             ),
@@ -211,6 +210,10 @@ impl CloneOptions {
             (
                 self.follow && self.all_or_nothing,
                 "--all-or-nothing would remove a clone that has followed for long: give it without --follow",
+            ),
+            (
+                self.on_ddl == OnDdl::Apply && !self.follow,
+                "--on-ddl apply is for a clone that follows its source: add --follow",
             ),
             (self.threads == 0, "--threads must be at least 1"),
             (self.threads > 256, "--threads must be at most 256"),

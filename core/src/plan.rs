@@ -119,6 +119,10 @@ pub struct Position {
     /// contain some transactions that follow in the log.
     #[serde(default)]
     pub before_snapshot: bool,
+    /// An earlier place in the log, if the source is followed: XA transactions that were prepared since may be open in the
+    /// snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_since: Option<LogPosition>,
 }
 
 impl Position {
@@ -133,6 +137,7 @@ impl Position {
             writers_waited_ms: None,
             log_server: None,
             before_snapshot: false,
+            prepared_since: None,
         }
     }
 
@@ -143,7 +148,20 @@ impl Position {
             file: self.binlog_file.clone()?,
             offset: self.binlog_position?,
             gtids: self.gtid.clone(),
+            prepared_since: self.prepared_since.clone().map(Box::new),
         })
+    }
+
+    /// The same position with another place in the log.
+    pub(crate) fn at(&self, place: &LogPosition) -> Self {
+        Self {
+            log_server: Some(place.server.clone()),
+            binlog_file: Some(place.file.clone()),
+            binlog_position: Some(place.offset),
+            gtid: place.gtids.clone(),
+            prepared_since: place.prepared_since.as_deref().cloned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -231,8 +249,35 @@ pub struct JobDescription {
     pub fidelity: Vec<FidelityIssue>,
     /// The warnings of the preflight.
     pub warnings: Vec<String>,
-    /// Whether a resume reads all tables again that are not complete, at another moment than the complete ones.
+    /// Whether a resume reads all tables again that are not complete, at another moment than the complete ones, each of
+    /// which has its [position](TablePlan::position).
     pub reads_again: bool,
+    /// Whether a resume brings the tables to one moment.
+    pub catch_up: CatchUp,
+    /// What the job knows of the cut-over after which it carries changes back; `None` for a clone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<WayBack>,
+}
+
+/// What a job that carries changes back knows of the cut-over. The definitions of its plan are the triggers and events that
+/// it has removed at its target, and makes again at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// The place in the source's log up to which the cut-over made triggers and events there.
+    pub completed: LogPosition,
+}
+
+/// Whether a resume brings the tables of a clone to one moment, by the changes in the source's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// It does not: each table has the rows of the moment that the plan names.
+    #[default]
+    None,
+    /// It does, from when all rows are there. Until its end, tables may be between two moments.
+    Pending,
+    /// It has ended: the rows are not those of the recorded batches any more.
+    Ended,
 }
 
 impl JobDescription {
@@ -270,6 +315,20 @@ impl Plan {
         }
     }
 
+    /// The earliest place in the log from which the changes of a table are missing; `None` if one of them is not known.
+    pub(crate) fn earliest_position(&self) -> Option<LogPosition> {
+        let of_table = |table: &TablePlan| table.position.as_ref().unwrap_or(&self.position).log_position();
+        let all: Option<Vec<LogPosition>> =
+            self.tables.iter().map(of_table).chain([self.position.log_position()]).collect();
+        all?.into_iter().min_by_key(LogPosition::order)
+    }
+
+    /// The tables and all other objects of the plan.
+    pub fn objects(&self) -> Vec<ObjectRef> {
+        let tables = self.tables.iter().map(|table| table.table.object());
+        tables.chain(self.definitions.iter().map(|definition| definition.object.clone())).collect()
+    }
+
     /// The estimated number of rows to read.
     pub fn rows_estimate(&self) -> u64 {
         self.tables.iter().filter(|table| !table.chunks.is_empty()).map(|table| table.table.rows_estimate).sum()
@@ -289,6 +348,9 @@ pub struct ResumeState {
     /// The tables that are complete.
     #[serde(default)]
     pub complete: Vec<CompleteTable>,
+    /// Whether changes of the source were applied to these tables, so that their rows are not those of their digests.
+    #[serde(default)]
+    pub is_changed: bool,
 }
 
 /// A table that a sink holds completely: all its rows and indexes.

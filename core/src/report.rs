@@ -210,6 +210,8 @@ pub enum ResumeCase {
     ReadAgain,
     /// Tables that were not complete were read again, at another moment.
     SeveralMoments,
+    /// The same, and then the changes in the source's log brought all tables to one moment.
+    CaughtUp,
 }
 
 impl ResumeCase {
@@ -222,6 +224,10 @@ impl ResumeCase {
             Self::ReadAgain => "resumed: no table was complete, so that all are read again, at one moment",
             Self::SeveralMoments => {
                 "resumed: tables that were not complete are read again as a whole, so that tables are of several moments"
+            }
+            Self::CaughtUp => {
+                "resumed: tables that were not complete are read again as a whole, and the changes in the source's binary log \
+                 bring all tables to one moment"
             }
         }
     }
@@ -240,6 +246,22 @@ pub struct Resumption {
     pub continued: Vec<String>,
     /// The tables that were read as a whole in this run.
     pub read_again: Vec<String>,
+    /// What brought all tables to one moment.
+    #[serde(default)]
+    pub caught_up: Option<CaughtUp>,
+}
+
+/// The changes that brought tables of several moments to one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaughtUp {
+    /// The earliest of the moments.
+    pub start: LogPosition,
+    /// The moment that all tables are of.
+    pub end: LogPosition,
+    /// The number of transactions of the source that were applied, by this run and by earlier ones.
+    pub transactions: u64,
+    /// The number of rows that this run has applied.
+    pub rows: u64,
 }
 
 impl Report {

@@ -33,6 +33,11 @@ impl RetryPolicy {
         Self { waits: [1, 3, 5].map(Duration::from_secs).to_vec(), ..Self::default() }
     }
 
+    /// A retry every few seconds for half a minute, for a connection that the other side awaits for that time.
+    pub(crate) fn for_reattachment() -> Self {
+        Self { waits: [1, 2, 4, 4, 4, 4, 4, 4, 4].map(Duration::from_secs).to_vec(), ..Self::default() }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_test(retries: usize) -> Self {
         Self { waits: vec![Duration::from_millis(1); retries], unreachable_limit: Duration::from_secs(30) }

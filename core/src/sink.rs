@@ -8,13 +8,15 @@ use serde_json::Value;
 
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::change::LogPosition;
 use crate::change_applier::ChangeApplier;
-use crate::checkpoint::CutOver;
+use crate::checkpoint::{Checkpoint, CutOver};
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::FidelityIssue;
 use crate::memory::MemoryBudget;
+use crate::options::Verify;
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::source::{BatchStream, count, digest};
@@ -68,6 +70,17 @@ pub trait Sink: Send + Sync {
     /// Returns the clone that has begun in this sink and not ended. Changes nothing.
     async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         Ok(None)
+    }
+
+    /// Asks an agent whose coordinator is lost to end its clone into this sink now, and not only when it has waited for its
+    /// coordinator; or withdraws the request. A clone that runs ignores it.
+    async fn request_takeover(&self, _is_withdrawn: bool) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether a process makes this [request](Self::request_takeover) now.
+    async fn is_takeover_requested(&self) -> Result<bool> {
+        Ok(false)
     }
 
     /// Prepares for the rows: creates the database and the tables. Returns what is already durable: with the option
@@ -139,7 +152,8 @@ pub trait Sink: Send + Sync {
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>>;
 
     /// Returns what applies the changes of the plan's source, after [`finish`](Self::finish) of a job with the option
-    /// `follow`, or in a later process. It shares the sink's connections and locks.
+    /// `follow`, or in a later process; or before it, if a resume brings all tables to one moment. It shares the sink's
+    /// connections and locks.
     ///
     /// # Errors
     /// `Unsupported` where a sink cannot apply changes, which is the default.
@@ -147,19 +161,43 @@ pub trait Sink: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this target cannot apply changes: it cannot follow"))
     }
 
+    /// Begins to carry changes back: records a job of this plan in a target that has the plan's tables, with the rows of the
+    /// plan's position. `unchanged_since` is the place in the target's own log up to which the plan's source has its changes.
+    /// Removes triggers and events, and returns the plan with them. [`change_applier`](Self::change_applier) follows, or
+    /// [`abort`](Self::abort) after an error.
+    ///
+    /// # Errors
+    /// `Preflight` if the target has changed since then, or cannot prove that it has not; or if it would not hold exactly what
+    /// the source has. `Unsupported` where a sink cannot apply changes, which is the default.
+    async fn begin_way_back(&self, _plan: &Plan, _unchanged_since: &LogPosition) -> Result<Plan> {
+        Err(Error::new(ErrorKind::Unsupported, "this target cannot apply changes: it cannot follow"))
+    }
+
+    /// Finds problems that would prevent the changes of a source from being applied to a table while others are already at a
+    /// later moment. The default is that it cannot be done.
+    async fn check_catch_up(&self, _plan: &Plan) -> Result<Vec<Finding>> {
+        Ok(vec![Finding::error("this target cannot apply changes")])
+    }
+
     /// Whether [`change_applier`](Self::change_applier) works. Where it does not, a clone that follows is refused.
     fn applies_changes(&self) -> bool {
         false
     }
 
-    /// Asks the process that follows for the cut-over, or withdraws the request. Returns false if there was no request to
-    /// withdraw: the cut-over has begun.
-    async fn request_cut_over(&self, _job: &str, _is_withdrawn: bool) -> Result<bool> {
+    /// Asks the process that follows for the cut-over, after a comparison of this kind; `None` withdraws the request. Returns
+    /// false if there was no request to withdraw: the cut-over has begun.
+    async fn request_cut_over(&self, _job: &str, _verify: Option<Verify>) -> Result<bool> {
         Err(Error::new(ErrorKind::Unsupported, "this target cannot apply changes: it cannot follow"))
     }
 
     /// Reads how far the cut-over of a job is; `None` without one, and after its end.
     async fn read_cut_over(&self, _job: &str) -> Result<Option<CutOver>> {
+        Ok(None)
+    }
+
+    /// Reads how far the changes of a source are applied by the process that follows for a job; `None` if the target does not
+    /// know.
+    async fn read_checkpoint(&self, _job: &str) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
 

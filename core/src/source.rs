@@ -6,7 +6,8 @@ use futures::stream::BoxStream;
 
 use crate::batch::Batch;
 use crate::catalog::Catalog;
-use crate::change::{LogEvent, LogPosition};
+use crate::change::{LogEvent, LogExtent, LogPosition};
+use crate::clone_record::CutOverRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
@@ -80,6 +81,15 @@ pub trait Source: Send + Sync {
         self.plan(selection).await
     }
 
+    /// Prepares for reads without a snapshot, in the place of [`snapshot`](Self::snapshot): each read sees what is committed
+    /// when it begins. A comparison with a target that follows calls it.
+    ///
+    /// # Errors
+    /// `Unsupported` where a source has only rows of one moment, which is the default.
+    async fn open_readers(&self, _selection: &Selection) -> Result<Plan> {
+        Err(Error::new(ErrorKind::Unsupported, "this source cannot be compared with a target that follows it"))
+    }
+
     /// Reads one chunk as a stream of batches, in key order where there is a key.
     ///
     /// Implementations reserve from `memory` before they buffer, and attach the lease to each batch
@@ -133,12 +143,43 @@ pub trait Source: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
     }
 
+    /// Whether [`changes`](Self::changes) leaves out what the row filters of the plan do not choose, and
+    /// [`check`](Self::check) refuses filters that cannot be evaluated on changes. Defaults to false: a clone with row filters
+    /// is not followed then.
+    fn filters_changes(&self) -> bool {
+        false
+    }
+
     /// The position after the last transaction that is committed now.
     ///
     /// # Errors
     /// `Unsupported` where a source records no changes, which is the default.
     async fn log_end(&self) -> Result<LogPosition> {
         Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
+    }
+
+    /// Finds in the source's log the last cut-over that made its database the source, from which changes can be carried back.
+    /// `None` if the log has none.
+    ///
+    /// # Errors
+    /// `Preflight` if the changes since then cannot be followed. `Unsupported` where a source records no changes, which is
+    /// the default.
+    async fn last_cut_over(&self) -> Result<Option<CutOverRecord>> {
+        Err(Error::new(ErrorKind::Unsupported, "this source records no changes: it cannot be followed"))
+    }
+
+    /// The files of the log from `from` on, for the lag in bytes. A job that follows asks every few seconds. `None` if they
+    /// are not known, which is the default: the account may not see them, the file of the place is gone, or the log is
+    /// another server's.
+    async fn log_extent(&self, _from: &LogPosition) -> Result<Option<LogExtent>> {
+        Ok(None)
+    }
+
+    /// Finds problems that would prevent the tables of a clone, which were read at several moments, from being brought to one
+    /// by [`changes`](Self::changes) of this selection. Such a source leaves out of its stream what the rows of a table
+    /// contain already, by the position in the table's plan. The default is that it cannot.
+    async fn check_catch_up(&self, _selection: &Selection) -> Result<Vec<Finding>> {
+        Ok(vec![Finding::error("the changes of this source cannot be applied from several moments on")])
     }
 
     /// Whether a later process can read the same rows in the same batches again, as those of an archive.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test, helpers included")]
 
+#[path = "house/agents.rs"]
+mod agents;
 #[path = "house/circles.rs"]
 mod circles;
 
@@ -59,6 +61,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "change",
             "change_applier",
             "checkpoint",
+            "conflict_hasher",
             "plan",
             "retry",
         ],
@@ -79,6 +82,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "batch",
             "bounded_file",
             "error",
+            "event",
             "memory",
             "plan",
             "url_syntax",
@@ -102,6 +106,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "change",
             "change_applier",
             "checkpoint",
+            "conflict_hasher",
             "plan",
             "report",
             "retry",
@@ -146,8 +151,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "change",
             "change_applier",
             "checkpoint",
+            "conflict_hasher",
             "plan",
             "report",
+            "retry",
             "clone_record",
         ],
     ),
@@ -168,6 +175,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "change",
             "change_applier",
             "checkpoint",
+            "conflict_hasher",
             "plan",
             "report",
             "retry",
@@ -186,6 +194,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "error",
             "fidelity",
             "memory",
+            "options",
             "change_applier",
             "checkpoint",
             "plan",
@@ -193,15 +202,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clone_record",
         ],
     ),
-    ("source", &["batch", "catalog", "change", "codec", "error", "memory", "plan", "report"]),
-    ("change_applier", &["change", "checkpoint", "error", "report"]),
+    ("source", &["batch", "catalog", "change", "clone_record", "codec", "error", "memory", "plan", "report"]),
+    ("change_applier", &["change", "checkpoint", "conflict_hasher", "error", "plan", "report"]),
     // Plain data and policy.
     ("clone_record", &["change", "checkpoint", "plan"]),
+    ("checkpoint", &["change", "options"]),
     ("report", &["verification", "catalog", "change", "error", "fidelity", "plan"]),
     ("verification", &["options", "catalog", "plan"]),
     ("options", &["error"]),
     ("plan", &["batch", "catalog", "change", "codec", "fidelity"]),
-    ("checkpoint", &["change"]),
+    ("conflict_hasher", &["change", "codec"]),
     ("change", &[]),
     ("fidelity", &["catalog"]),
     ("event", &["catalog"]),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use dbgraft::{CloneJob, CloneOptions};
+use dbgraft::{CloneJob, CloneOptions, Verify};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{:.1} s behind at {}", progress.lag_seconds, progress.position);
         if progress.lag_seconds < 1.0 {
             // Here the program stops what writes at the source. What was committed until now is applied.
-            control.cut_over();
+            control.cut_over(Verify::None);
             break;
         }
     }

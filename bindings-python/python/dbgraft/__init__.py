@@ -32,6 +32,7 @@ from ._errors import (
     UsageError,
 )
 from ._events import (
+    CutOverRefusedEvent,
     Event,
     FinishedEvent,
     FollowingEvent,
@@ -69,6 +70,7 @@ from ._plans import (
     TablePlan,
 )
 from ._reports import (
+    CaughtUp,
     Comparison,
     Difference,
     DifferingRow,
@@ -235,6 +237,7 @@ __all__ = [
     "CallbackError",
     "CancelledError",
     "Catalog",
+    "CaughtUp",
     "ChangedError",
     "Checkpoint",
     "Chunk",
@@ -243,6 +246,7 @@ __all__ = [
     "Column",
     "Comparison",
     "ConnectionFailedError",
+    "CutOverRefusedEvent",
     "DataError",
     "Database",
     "Definition",

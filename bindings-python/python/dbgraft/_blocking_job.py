@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Generic, Literal, Optional, TypeVar, Union
 
 from . import _native
 from ._custom import SelectorAdapter, Sink, SinkAdapter, Source, SourceAdapter
@@ -121,13 +121,17 @@ class BlockingJob(Generic[T]):
         if self._native is not None:
             self._native.pause()
 
-    def cut_over(self) -> None:
+    def cut_over(self, *, verify: Literal["none", "counts", "checksum"] = "none") -> None:
         """Cut over a job that follows: everything that the source has committed until now is applied, and the job ends.
 
-        Has no effect before the job runs.
+        With `verify="counts"` or `"checksum"` the target is compared before; if something differs, a
+        `CutOverRefusedEvent` says what, and the job goes on following. Has no effect before the job runs.
         """
         if self._native is not None:
-            self._native.cut_over()
+            try:
+                self._native.cut_over(verify)
+            except _native.NativeError as failure:
+                raise exception_from(failure) from failure.args[1]
 
     def unpause(self) -> None:
         """Let the job go on, unless `max_load` or `max_lag` pauses it too."""

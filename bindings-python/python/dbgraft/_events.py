@@ -71,10 +71,19 @@ class FollowingEvent(Event):
     """The position in the source's log up to which everything is applied: `binlog.000012:1234`."""
     lag_seconds: float
     """The seconds since the last applied commit at the source; 0 if everything is applied."""
+    lag_bytes: Optional[int]
+    """The bytes of log that the source has written after `position`, as of the last seconds; None if unknown."""
     transactions: int
     """The number of transactions that are applied, from the snapshot on."""
     rows: int
     rows_per_second: float
+
+
+@dataclass(frozen=True)
+class CutOverRefusedEvent(Event):
+    """The target is not cut over, because the comparison before has found differences. Following goes on."""
+
+    differences: list[str]
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ _EVENTS: dict[str, type[Event]] = {
     "finished": FinishedEvent,
     "progress": ProgressEvent,
     "following": FollowingEvent,
+    "cut_over_refused": CutOverRefusedEvent,
     "resumed": ResumedEvent,
     "paused": PausedEvent,
     "unpaused": UnpausedEvent,

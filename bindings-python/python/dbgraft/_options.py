@@ -53,6 +53,7 @@ class Options(TypedDict, total=False):
     no_consistency: bool
     resume: bool
     follow: bool
+    on_ddl: Literal["stop", "apply"]
 
 
 def options_to_json(options: Mapping[str, Any]) -> str:

@@ -48,6 +48,18 @@ class Database(JsonValue):
 
 
 @dataclass(frozen=True)
+class LogPosition(JsonValue):
+    """A place in a source's binary log."""
+
+    server: str
+    file: str
+    offset: int
+    gtids: Optional[str] = None
+    prepared_since: Optional[LogPosition] = None
+    """The place before the first XA transaction that is prepared here, and neither committed nor rolled back."""
+
+
+@dataclass(frozen=True)
 class Position(JsonValue):
     """The position of the snapshot in the source's binary log, as far as the source knows it."""
 
@@ -65,16 +77,11 @@ class Position(JsonValue):
     """The identity of the server that wrote the binary log."""
     before_snapshot: bool = False
     """Whether the position was read before the snapshot began, because no lock could hold both together."""
+    prepared_since: Optional[LogPosition] = None
+    """An earlier place in the log, if the source is followed.
 
-
-@dataclass(frozen=True)
-class LogPosition(JsonValue):
-    """A place in a source's binary log."""
-
-    server: str
-    file: str
-    offset: int
-    gtids: Optional[str] = None
+    XA transactions that were prepared since may be open in the snapshot.
+    """
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,8 @@ class JobDescription(JsonValue):
     warnings: tuple[str, ...] = ()
     reads_again: bool = False
     """Whether a resume reads all tables again that are not complete."""
+    catch_up: str = "none"
+    """Whether a resume brings the tables to one moment: `none`, `pending` or `ended`."""
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,25 @@ class ObjectReport(JsonValue):
 
 
 @dataclass(frozen=True)
+class CaughtUp(JsonValue):
+    """The changes that brought tables of several moments to one."""
+
+    start: LogPosition
+    """The earliest of the moments."""
+    end: LogPosition
+    """The moment that all tables are of."""
+    transactions: int
+    """The number of transactions that were applied, by this run and by earlier ones."""
+    rows: int
+    """The number of rows that this run has applied."""
+
+
+@dataclass(frozen=True)
 class Resumption(JsonValue):
     """What a resumed clone took over, and what it read again."""
 
     case: str
-    """`finished`, `no_row_missing`, `one_moment`, `read_again` or `several_moments`."""
+    """`finished`, `no_row_missing`, `one_moment`, `read_again`, `several_moments` or `caught_up`."""
     started: str
     """When the clone began, by the target's clock in UTC."""
     taken_over: tuple[str, ...] = ()
@@ -134,6 +148,8 @@ class Resumption(JsonValue):
     """The tables of which some batches were there."""
     read_again: tuple[str, ...] = ()
     """The tables that were read as a whole in this run."""
+    caught_up: Optional[CaughtUp] = None
+    """What brought all tables to one moment, in the case `caught_up`."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class Checkpoint(JsonValue):
     """The number of transactions up to there, from the snapshot on."""
     lag_ms: int
     """How far the target was behind when this was written."""
+    lag_bytes: Optional[int]
+    """The bytes of log that the source had written after `applied` when it was last looked at; None if unknown."""
     written_at_ms: int
 
 

@@ -1,18 +1,19 @@
 //! The coordinator, as the agent sends messages to it and receives the replies.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::message::{AgentMessage, StoreRequest};
+use crate::remote::outbox::Outbox;
 
 /// Sends messages to the coordinator, and matches its replies to them.
 pub(super) struct CoordinatorClient {
-    outgoing: mpsc::UnboundedSender<(AgentMessage, Vec<u8>)>,
+    outbox: Arc<Outbox<AgentMessage>>,
     state: Mutex<PendingRequests>,
 }
 
@@ -24,9 +25,9 @@ struct PendingRequests {
 }
 
 impl CoordinatorClient {
-    /// Creates a client whose messages go to `outgoing`, each with a body.
-    pub(super) fn new(outgoing: mpsc::UnboundedSender<(AgentMessage, Vec<u8>)>) -> Self {
-        Self { outgoing, state: Mutex::new(PendingRequests { last_id: 0, pending: Some(HashMap::new()) }) }
+    /// Creates a client whose messages go to `outbox`.
+    pub(super) fn new(outbox: Arc<Outbox<AgentMessage>>) -> Self {
+        Self { outbox, state: Mutex::new(PendingRequests { last_id: 0, pending: Some(HashMap::new()) }) }
     }
 
     fn state(&self) -> MutexGuard<'_, PendingRequests> {
@@ -35,8 +36,7 @@ impl CoordinatorClient {
 
     /// Sends a message that has no reply.
     pub(super) fn send(&self, message: AgentMessage, body: Vec<u8>) {
-        // The task that reads from the coordinator detects a broken connection.
-        let _ = self.outgoing.send((message, body));
+        self.outbox.push(message, body);
     }
 
     /// Sends a message with a new number, and returns the receiver of the reply.

@@ -40,19 +40,24 @@ impl ReadObserver for CoordinatorObserver<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
-    use tokio::sync::mpsc;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::remote::outbox::Outbox;
+    use futures::FutureExt as _;
 
     #[tokio::test]
     async fn a_read_runs_one_batch_ahead_of_the_coordinator() {
-        let (sender, mut messages) = mpsc::unbounded_channel();
-        let coordinator = CoordinatorClient::new(sender);
+        let outbox = Arc::<Outbox<_>>::default();
+        let coordinator = CoordinatorClient::new(outbox.clone());
         let observer = CoordinatorObserver::new(&coordinator, 7);
-        let mut next_report = || match messages.try_recv().unwrap().0 {
-            AgentMessage::BatchRead { call: 7, id, rows: 3, bytes } => (id, bytes),
-            _ => panic!("another message was sent"),
+        let mut reports = 0;
+        let mut next_report = || {
+            reports += 1;
+            match *outbox.kept_messages()[reports - 1] {
+                AgentMessage::BatchRead { call: 7, id, rows: 3, bytes } => (id, bytes),
+                _ => panic!("another message was sent"),
+            }
         };
         assert!(observer.on_batch(3, 100).now_or_never().is_some());
         let (first, bytes) = next_report();

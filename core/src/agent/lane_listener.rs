@@ -9,9 +9,11 @@ use std::time::Duration;
 use rustls::crypto::ring;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::coordinator_connection::Attachment;
 use super::lane_server::serve_lane;
 use super::service::AgentService;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,16 +41,19 @@ impl LaneListener {
         Ok(Self { listener: listener.and_then(UnixListener::from_std).map_err(failed)?, address })
     }
 
-    /// Accepts connections of the same account that send the token, and serves them until it is dropped.
-    pub(super) async fn serve(self, service: Arc<AgentService>) {
+    /// Accepts connections of the same account that send the token, and serves them until it is dropped. Sends the one that
+    /// becomes the control connection to `attachments`.
+    pub(super) async fn serve(self, service: Arc<AgentService>, attachments: mpsc::Sender<Attachment>) {
         let mut lanes = JoinSet::new();
         loop {
             let Ok((stream, _)) = self.listener.accept().await else { continue };
-            let (service, token) = (service.clone(), self.address.token.clone());
+            let (service, token, attachments) = (service.clone(), self.address.token.clone(), attachments.clone());
             lanes.spawn(async move {
                 if let Some(stream) = authenticate(stream, &token).await {
                     // The other end sees a lane that broke.
-                    let _ = serve_lane(stream, &service).await;
+                    if let Ok(Some(attachment)) = serve_lane(stream, &service).await {
+                        let _ = attachments.send(attachment).await;
+                    }
                 }
             });
             while lanes.try_join_next().is_some() {}

@@ -1,41 +1,49 @@
-//! Serves the requests of one lane: reads chunks and writes batches.
+//! Serves the requests of one lane: reads chunks and changes, writes batches, applies transactions.
 
-use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::change_lane::{apply_part, read_changes, roll_back};
+use super::coordinator_connection::Attachment;
+use super::offers::{Offer, RequestError, send_offers};
 use super::service::AgentService;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Chunk, TablePlan};
-use crate::remote::BatchFrame;
 use crate::remote::frame::{FrameReader, FrameWriter, json_body};
 use crate::remote::message::{EndpointRole, LaneRequest, LaneResponse};
+use crate::remote::{BatchFrame, LANE_BATCH_BYTES};
+use crate::source::BatchStream;
 
-/// The intended size of a batch on a lane, in bytes. Small batches keep the network busy from the start to the end.
-const BATCH_BYTES: usize = 4 << 20;
-
-/// Why a request failed.
-enum RequestError {
-    /// The operation failed; the lane sends the error.
-    Operation(Error),
-    /// The lane itself failed.
-    Lane(Error),
-}
-
-/// Serves requests one after the other until the lane closes.
-pub(super) async fn serve_lane(stream: UnixStream, service: &AgentService) -> Result<()> {
+/// Serves requests one after the other until the lane closes, or becomes the control connection, which is returned. An open
+/// transaction ends with the lane.
+pub(super) async fn serve_lane(stream: UnixStream, service: &AgentService) -> Result<Option<Attachment>> {
     let (input, output) = stream.into_split();
     let (mut reader, mut writer) = (FrameReader::new(input), FrameWriter::new(output));
+    let mut open = None;
     while let Some(request) = reader.read_head::<LaneRequest>().await? {
         let outcome = match request {
             LaneRequest::Read { role, table, chunk } => {
                 reader.read_body().await?;
-                read_chunk(service, (role, &table, &chunk), &mut reader, &mut writer).await
+                read_chunk(service, (role, table, chunk), &mut reader, &mut writer).await
             }
             LaneRequest::Write { table, batch } => write_batch(service, &table, batch, &mut reader, &mut writer).await,
+            LaneRequest::ReadChanges { plan, from, frame_bytes } => {
+                reader.read_body().await?;
+                read_changes(service, (&plan, &from), frame_bytes, &mut reader, &mut writer).await
+            }
+            LaneRequest::Apply(part) => apply_part(service, &mut open, part, &mut reader, &mut writer).await,
+            LaneRequest::Rollback => {
+                reader.read_body().await?;
+                roll_back(&mut open).await;
+                writer.send(&LaneResponse::Applied, &[]).await.map_err(RequestError::Lane)
+            }
+            LaneRequest::Attach { attempt, received } => {
+                reader.read_body().await?;
+                return Ok(Some(Attachment { attempt, received, reader, writer }));
+            }
             LaneRequest::Accept => {
-                Err(RequestError::Lane(Error::new(ErrorKind::Internal, "no batch was offered on this lane")))
+                Err(RequestError::Lane(Error::new(ErrorKind::Internal, "nothing was offered on this lane")))
             }
         };
         match outcome {
@@ -44,63 +52,54 @@ pub(super) async fn serve_lane(stream: UnixStream, service: &AgentService) -> Re
             Err(RequestError::Lane(error)) => return Err(error),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Sends the batches of a chunk.
 async fn read_chunk(
     service: &AgentService,
-    (role, table, chunk): (EndpointRole, &TablePlan, &Chunk),
+    (role, table, chunk): (EndpointRole, TablePlan, Chunk),
     reader: &mut FrameReader,
     writer: &mut FrameWriter,
 ) -> Result<(), RequestError> {
-    let memory = service.memory().with_max_batch_bytes(BATCH_BYTES);
-    let (source, sink);
-    let batches = match role {
+    let memory = service.memory().with_max_batch_bytes(LANE_BATCH_BYTES);
+    let (sender, offers) = mpsc::channel(1);
+    match role {
         EndpointRole::Source => {
-            source = service.source().map_err(RequestError::Operation)?;
-            source.read(table, chunk, &memory).await
+            let source = service.source().map_err(RequestError::Operation)?;
+            // A connection that stops in the middle of a chunk is lost, and with the last one the snapshot. So the chunk is
+            // read to its end, also when the lane has closed.
+            tokio::spawn(async move {
+                let drains = !source.is_repeatable();
+                offer_batches(source.read(&table, &chunk, &memory).await, sender, drains).await;
+            });
+            send_offers(std::future::ready(()), offers, reader, writer).await
         }
         EndpointRole::Sink => {
-            sink = service.sink().map_err(RequestError::Operation)?;
-            sink.read_back(table, chunk, &memory).await
+            let sink = service.sink().map_err(RequestError::Operation)?;
+            let offer = async { offer_batches(sink.read_back(&table, &chunk, &memory).await, sender, false).await };
+            send_offers(offer, offers, reader, writer).await
         }
-    };
-    let mut batches = batches.map_err(RequestError::Operation)?;
-    let (sender, mut compressed) = mpsc::channel(1);
-    // Read and compress the next batch while one is sent. Only compressed batches wait.
-    let compress = async move {
-        while let Some(batch) = batches.next().await {
-            let next = match batch {
-                Ok(batch) => BatchFrame::compress(&batch).await,
-                Err(error) => Err(error),
-            };
-            if sender.send(next).await.is_err() {
-                break;
-            }
-        }
-        drop(sender);
-        std::future::pending().await
-    };
-    let send = async {
-        while let Some(next) = compressed.recv().await {
-            let (frame, body) = next.map_err(RequestError::Operation)?;
-            send_batch(frame, body, reader, writer).await.map_err(RequestError::Lane)?;
-        }
-        writer.send(&LaneResponse::EndOfChunk, &[]).await.map_err(RequestError::Lane)
-    };
-    tokio::select! {
-        sent = send => sent,
-        never = compress => never,
     }
 }
 
-/// Offers a batch, and sends it when it is accepted.
-async fn send_batch(frame: BatchFrame, body: Bytes, reader: &mut FrameReader, writer: &mut FrameWriter) -> Result<()> {
-    writer.send(&LaneResponse::Offer(frame), &[]).await?;
-    match reader.read_frame::<LaneRequest>().await? {
-        Some((LaneRequest::Accept, _)) => writer.send(&LaneResponse::Batch, &body).await,
-        _ => Err(Error::new(ErrorKind::Connection, "the offered batch was not accepted")),
+/// Compresses batches into a queue of offers. When the queue closes, stops, or reads the rest.
+async fn offer_batches(batches: Result<BatchStream<'_>>, sender: mpsc::Sender<Result<Offer>>, drains: bool) {
+    let mut batches = match batches {
+        Ok(batches) => batches,
+        Err(error) => return drop(sender.send(Err(error)).await),
+    };
+    while let Some(batch) = batches.next().await {
+        if sender.is_closed() && drains {
+            continue;
+        }
+        let next = match batch {
+            Ok(batch) => BatchFrame::compress(&batch).await.map(|(frame, body)| (LaneResponse::Offer(frame), body)),
+            Err(error) => Err(error),
+        };
+        if sender.send(next).await.is_err() && !drains {
+            return;
+        }
     }
 }
 

@@ -1,17 +1,24 @@
 //! The agent: serves the coordinator of a job on several sites over standard input and output.
 
+mod change_lane;
 mod coordinator;
+mod coordinator_connection;
 mod coordinator_observer;
 mod lane_listener;
 mod lane_server;
+mod offers;
+mod open_applier;
+#[cfg(test)]
+mod reattachment_tests;
 mod remote_signer;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -19,12 +26,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::coordinator::CoordinatorClient;
+use self::coordinator_connection::{CoordinatorConnection, coordinator_lost};
 use self::lane_listener::{LaneListener, connect_lane};
 use self::service::AgentService;
 use crate::error::{Error, ErrorKind, Result};
 use crate::remote::frame::{FrameReader, FrameWriter, json_body};
-use crate::remote::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress};
-use crate::remote::{HANDSHAKE_PREFIX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_TIMEOUT, handshake_version};
+use crate::remote::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress, ProcessRole};
+use crate::remote::outbox::Outbox;
+use crate::remote::{HANDSHAKE_PREFIX, KEEPALIVE_TIMEOUT, handshake_version};
 
 /// How long the end of the work may take after the coordinator was lost.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,9 +56,9 @@ pub async fn serve_agent(
     };
     send_handshake.await.map_err(|error| coordinator_lost("it does not listen").caused_by(error))?;
     let mut reader = FrameReader::new(input);
-    match timeout(KEEPALIVE_TIMEOUT, reader.read_frame::<CoordinatorMessage>()).await {
-        Ok(Ok(Some((CoordinatorMessage::Hello, _)))) => serve_job(reader, FrameWriter::new(output)).await,
-        Ok(Ok(Some((CoordinatorMessage::JoinLane(address), _)))) => relay_lane(reader, output, &address).await,
+    match timeout(KEEPALIVE_TIMEOUT, reader.read_frame::<ProcessRole>()).await {
+        Ok(Ok(Some((ProcessRole::Agent, _)))) => serve_job(reader, FrameWriter::new(output)).await,
+        Ok(Ok(Some((ProcessRole::LaneRelay(address), _)))) => relay_lane(reader, output, &address).await,
         _ => Err(Error::usage("`dbgraft agent` is started by another dbgraft, over SSH: see --source-agent")),
     }
 }
@@ -67,26 +76,26 @@ async fn relay_lane(reader: FrameReader, mut output: impl AsyncWrite + Unpin, ad
 }
 
 /// Serves the calls and lanes of a job.
-async fn serve_job(mut reader: FrameReader, writer: FrameWriter) -> Result<()> {
-    let (outgoing, queue) = mpsc::unbounded_channel();
-    let write_task = tokio::spawn(write_messages(writer, queue));
-    let coordinator = Arc::new(CoordinatorClient::new(outgoing));
+async fn serve_job(reader: FrameReader, mut writer: FrameWriter) -> Result<()> {
+    let outbox = Arc::<Outbox<AgentMessage>>::default();
+    let coordinator = Arc::new(CoordinatorClient::new(outbox.clone()));
     let service = Arc::new(AgentService::new(coordinator.clone()));
     let listener = LaneListener::bind()?;
-    coordinator.send(AgentMessage::Ready(listener.address.clone()), Vec::new());
-    let lanes = tokio::spawn(listener.serve(service.clone()));
+    writer.send(&listener.address, &[]).await?;
+    let (sender, attachments) = mpsc::channel(1);
+    let lanes = tokio::spawn(listener.serve(service.clone(), sender));
+    let mut connection = CoordinatorConnection::new(reader, writer, outbox.clone(), attachments);
     let mut calls = RunningCalls::default();
     let loss = tokio::select! {
-        loss = calls.handle_messages(&mut reader, &coordinator, &service) => loss,
+        loss = calls.handle_messages(&mut connection, &coordinator, &service) => loss,
         signal = wait_for_signal() => Some(signal),
+        error = outbox.wait_for_overflow() => Some(coordinator_lost(&error.to_string())),
     };
     lanes.abort();
     calls.cancel_all().await;
     coordinator.disconnect();
     let Some(loss) = loss else { return Ok(()) };
-    let suspended = timeout(SUSPEND_TIMEOUT, service.suspend()).await;
-    write_task.abort();
-    match suspended {
+    match timeout(SUSPEND_TIMEOUT, service.suspend()).await {
         Ok(Ok(())) => Err(loss),
         Ok(Err(error)) => Err(loss.with("not cleaned up:", error)),
         Err(_) => Err(loss.with("not cleaned up:", "it took too long")),
@@ -101,12 +110,12 @@ impl RunningCalls {
     /// Handles the coordinator's messages. Returns `None` after `Shutdown`, and otherwise the error that ended them.
     async fn handle_messages(
         &mut self,
-        reader: &mut FrameReader,
+        connection: &mut CoordinatorConnection,
         coordinator: &Arc<CoordinatorClient>,
         service: &Arc<AgentService>,
     ) -> Option<Error> {
         loop {
-            let (message, body) = match read_message(reader).await {
+            let (message, body) = match connection.receive(service).await {
                 Ok(frame) => frame,
                 Err(error) => return Some(error),
             };
@@ -122,7 +131,7 @@ impl RunningCalls {
                 CoordinatorMessage::SetPaused(paused) => service.set_paused(paused),
                 CoordinatorMessage::Reply { id } => coordinator.handle_reply(id, body),
                 CoordinatorMessage::Shutdown => return None,
-                CoordinatorMessage::KeepAlive | CoordinatorMessage::Hello | CoordinatorMessage::JoinLane(_) => {}
+                CoordinatorMessage::Suspend => return Some(coordinator_lost("its job was dropped")),
             }
         }
     }
@@ -155,36 +164,10 @@ async fn cancel(call: JoinHandle<()>) {
     let _ = call.await;
 }
 
-/// Reads the next message and its body.
-async fn read_message(reader: &mut FrameReader) -> Result<(CoordinatorMessage, Bytes)> {
-    match timeout(KEEPALIVE_TIMEOUT, reader.read_head::<CoordinatorMessage>()).await {
-        Ok(Ok(Some(message))) => match timeout(MESSAGE_TIMEOUT, reader.read_body()).await {
-            Ok(body) => Ok((message, body?)),
-            Err(_) => Err(coordinator_lost("one of its messages took too long")),
-        },
-        Ok(Ok(None)) => Err(coordinator_lost("it closed the connection")),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(coordinator_lost("it was silent for too long")),
-    }
-}
-
-/// Writes the messages of a queue, and keep-alives while it is empty.
-async fn write_messages(mut writer: FrameWriter, mut queue: mpsc::UnboundedReceiver<(AgentMessage, Vec<u8>)>) {
-    loop {
-        let sent = match timeout(KEEPALIVE_INTERVAL, queue.recv()).await {
-            Ok(Some((message, body))) => writer.send(&message, &body).await,
-            Ok(None) => return,
-            Err(_) => writer.send(&AgentMessage::KeepAlive, &[]).await,
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
-}
-
-/// Waits for a signal that ends the process.
+/// Waits for a signal that ends the process. SIGHUP may only say that the login is gone, and ends nothing.
 async fn wait_for_signal() -> Error {
-    let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(|kind| {
+    let _hangups = signal(SignalKind::hangup());
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| {
         Box::pin(async move {
             match signal(kind) {
                 Ok(mut signals) => drop(signals.recv().await),
@@ -194,8 +177,4 @@ async fn wait_for_signal() -> Error {
     });
     futures::future::select_all(signals).await;
     Error::new(ErrorKind::Cancelled, "the agent was ended by a signal")
-}
-
-fn coordinator_lost(why: &str) -> Error {
-    Error::new(ErrorKind::Connection, format!("the coordinator is lost: {why}"))
 }

@@ -1,13 +1,16 @@
 //! Executes the coordinator's calls on the endpoints that this agent has opened.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::sleep;
 
 use super::coordinator::CoordinatorClient;
 use super::coordinator_observer::CoordinatorObserver;
+use super::open_applier::OpenApplier;
 use super::remote_signer::RemoteSigner;
 use crate::batch::ExportEvent;
 use crate::endpoint::{Endpoint, EndpointRequest, StagingArchive};
@@ -16,10 +19,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{EventEmitter, LegName};
 use crate::memory::MemoryBudget;
 use crate::plan::Plan;
-use crate::remote::message::{AgentCall, AgentMessage, EndpointRole, LegRequest};
+use crate::remote::LANE_BATCH_BYTES;
+use crate::remote::message::{AgentCall, AgentMessage, ApplierCall, ApplierSession, EndpointRole, LegRequest};
 use crate::retry::RetryPolicy;
 use crate::sink::Sink;
 use crate::source::Source;
+
+/// How often an agent without a coordinator looks whether another process asks for the clone.
+const TAKEOVER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The endpoints that are open here, and the calls on them.
 pub(super) struct AgentService {
@@ -33,6 +40,8 @@ pub(super) struct AgentService {
 struct ServiceState {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
+    /// The change applier of the sink, while it follows.
+    applier: Option<Arc<OpenApplier>>,
     /// The archive that an importing leg follows.
     staging: Option<StagingArchive>,
     memory: MemoryBudget,
@@ -50,6 +59,7 @@ impl AgentService {
         let state = ServiceState {
             source: None,
             sink: None,
+            applier: None,
             staging: None,
             memory: MemoryBudget::new(0, 1),
             load_permits: Arc::new(Semaphore::new(1)),
@@ -57,6 +67,13 @@ impl AgentService {
             export_receiver: Some(export_receiver),
         };
         Self { coordinator, gate: PauseGate::default(), state: Mutex::new(state) }
+    }
+
+    /// Opens these ends, with a small budget.
+    #[cfg(test)]
+    pub(super) fn set_ends(&self, source: Arc<dyn Source>, sink: Arc<dyn Sink>) {
+        let mut state = self.state();
+        (state.source, state.sink, state.memory) = (Some(source), Some(sink), MemoryBudget::new(1 << 20, 1));
     }
 
     fn state(&self) -> MutexGuard<'_, ServiceState> {
@@ -80,11 +97,33 @@ impl AgentService {
         }
     }
 
+    /// Pauses the legs here while there is no connection to the coordinator: if another process takes the clone over, what they
+    /// do is in vain.
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        match is_connected {
+            true => self.gate.open(PauseCause::Disconnection),
+            false => self.gate.close(PauseCause::Disconnection, "no coordinator"),
+        }
+    }
+
+    /// Waits until another process asks for the clone into the sink of this agent, which has no coordinator.
+    pub(super) async fn wait_for_takeover(&self) {
+        loop {
+            let sink = self.state().sink.clone();
+            if let Some(sink) = sink
+                && matches!(sink.is_takeover_requested().await, Ok(true))
+            {
+                return;
+            }
+            sleep(TAKEOVER_INTERVAL).await;
+        }
+    }
+
     /// Closes the source, and suspends the sink: what a later process can resume stays.
     pub(super) async fn suspend(&self) -> Result<()> {
-        let (source, sink) = {
+        let (source, sink, applier) = {
             let mut state = self.state();
-            (state.source.take(), state.sink.take())
+            (state.source.take(), state.sink.take(), state.applier.take())
         };
         let close = async {
             match source {
@@ -98,7 +137,12 @@ impl AgentService {
                 None => Ok(()),
             }
         };
-        let (closed, suspended) = tokio::join!(close, suspend);
+        let end_transactions = async {
+            if let Some(open) = applier {
+                open.applier.close().await;
+            }
+        };
+        let (closed, suspended, ()) = tokio::join!(close, suspend, end_transactions);
         suspended.and(closed)
     }
 
@@ -112,6 +156,13 @@ impl AgentService {
 
     pub(super) fn sink(&self) -> Result<Arc<dyn Sink>> {
         self.state().sink.clone().ok_or_else(|| not_open("sink"))
+    }
+
+    /// # Errors
+    /// `Connection` if this agent has taken the place of one that was lost: the target is to be taken up first.
+    pub(super) fn applier(&self) -> Result<Arc<OpenApplier>> {
+        let lost = || Error::new(ErrorKind::Connection, "the agent that had taken the target up is lost").retryable();
+        self.state().applier.clone().ok_or_else(lost)
     }
 
     /// Waits for a permit to load a batch or to build indexes: more lanes deliver batches than threads may load.
@@ -136,6 +187,7 @@ impl AgentService {
             }
             AgentCall::Existing => to_json(self.sink()?.existing().await),
             AgentCall::CloneRecord => to_json(self.sink()?.clone_record().await),
+            AgentCall::RequestTakeover { is_withdrawn } => to_json(self.sink()?.request_takeover(is_withdrawn).await),
             AgentCall::Begin(plan) => to_json(self.sink()?.begin(&plan).await),
             AgentCall::Complete(table) => {
                 let _permit = self.acquire_load_permit().await;
@@ -162,7 +214,62 @@ impl AgentService {
                 EndpointRole::Sink => self.sink()?.digest(&table, &chunk, &self.memory()).await,
             }),
             AgentCall::RunLeg(request) => to_json(self.run_leg(request).await),
+            AgentCall::LogEnd => to_json(self.source()?.log_end().await),
+            AgentCall::LastCutOver => to_json(self.source()?.last_cut_over().await),
+            AgentCall::BeginWayBack { plan, unchanged_since } => {
+                to_json(self.sink()?.begin_way_back(&plan, &unchanged_since).await)
+            }
+            AgentCall::LogExtent(from) => to_json(self.source()?.log_extent(&from).await),
+            AgentCall::OpenReaders(selection) => to_json(self.source()?.open_readers(&selection).await),
+            AgentCall::CheckSourceCatchUp(selection) => to_json(self.source()?.check_catch_up(&selection).await),
+            AgentCall::CheckSinkCatchUp(plan) => to_json(self.sink()?.check_catch_up(&plan).await),
+            AgentCall::ReadCheckpoint(job) => to_json(self.sink()?.read_checkpoint(&job).await),
+            AgentCall::RequestCutOver { job, verify } => to_json(self.sink()?.request_cut_over(&job, verify).await),
+            AgentCall::ReadCutOver(job) => to_json(self.sink()?.read_cut_over(&job).await),
+            AgentCall::AcknowledgeCutOver(job) => to_json(self.sink()?.acknowledge_cut_over(&job).await),
+            AgentCall::Apply(call) => self.execute_applier_call(call).await,
         }
+    }
+
+    async fn execute_applier_call(&self, call: ApplierCall) -> Result<Value> {
+        match call {
+            ApplierCall::Open(plan) => to_json(self.open_applier(*plan).await),
+            ApplierCall::TakeUp => to_json(self.take_up().await),
+            ApplierCall::ApplyDefinition { definition, chosen } => {
+                to_json(self.applier()?.applier.apply_definition(&definition, &chosen).await)
+            }
+            ApplierCall::EndCatchUp(plan) => to_json(self.applier()?.applier.end_catch_up(&plan).await),
+            ApplierCall::PassDefinition { definition, current } => {
+                to_json(self.applier()?.applier.pass_definition(&definition, &current).await)
+            }
+            ApplierCall::ReadCutOver => to_json(self.applier()?.applier.read_cut_over().await),
+            ApplierCall::BeginCutOver(cut_over) => to_json(self.applier()?.applier.begin_cut_over(&cut_over).await),
+            ApplierCall::Finish => to_json(self.applier()?.applier.finish().await),
+            ApplierCall::EndCutOver(cut_over) => to_json(self.applier()?.applier.end_cut_over(&cut_over).await),
+            ApplierCall::Close => {
+                self.applier()?.applier.close().await;
+                to_json(Ok(()))
+            }
+        }
+    }
+
+    /// Opens the change applier of a plan, unless it is open.
+    async fn open_applier(&self, plan: Plan) -> Result<()> {
+        if self.state().applier.as_ref().is_some_and(|open| open.plan == plan) {
+            return Ok(());
+        }
+        let applier = self.sink()?.change_applier(&plan).await?;
+        self.state().applier = Some(Arc::new(OpenApplier::new(plan, applier)));
+        Ok(())
+    }
+
+    /// Begins a session of the change applier.
+    async fn take_up(&self) -> Result<ApplierSession> {
+        let open = self.applier()?;
+        let (session, checkpoint, plan) = open.take_up().await?;
+        let hashers = open.applier.conflict_hashers().to_vec();
+        let part_bytes = self.memory().batch_bytes().min(LANE_BATCH_BYTES);
+        Ok(ApplierSession { session, checkpoint, plan, hashers, part_bytes })
     }
 
     async fn open(&self, request: Value) -> Result<()> {

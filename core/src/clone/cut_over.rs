@@ -7,6 +7,7 @@ use crate::checkpoint::{CutOver, CutOverState};
 use crate::clone_record::{CloneRecord, CloneState, CutOverReport};
 use crate::endpoint::TargetEndpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Verify;
 
 /// The interval at which the answer is looked for.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -20,41 +21,65 @@ impl TargetJob {
     /// Stop all writers at the source before: what they commit later is not carried.
     ///
     /// # Errors
-    /// `Preflight` if no process follows, or if it is more than `max_lag` seconds behind. `Incomplete` if the target refused
-    /// triggers or events. `Server` if the rest is not applied within `timeout`: following goes on then.
+    /// `Preflight` if no process follows, or if it is more than `max_lag` seconds behind. `Different` if the option `verify`
+    /// asks for a comparison, which found differences or was not possible: following goes on. `Incomplete` if the target refused
+    /// triggers or events. `Server` if the rest is not compared and applied within `timeout`: following goes on then.
     pub async fn cut_over(self, max_lag: Option<u64>, timeout: Duration) -> Result<CutOverReport> {
+        let verify = self.options.verify;
         let target = self.open().await?;
-        let done = cut_over(&target, max_lag, timeout).await;
+        let done = cut_over(&target, max_lag, timeout, verify).await;
         target.shutdown().await;
         done
     }
 }
 
-async fn cut_over(target: &TargetEndpoint, max_lag: Option<u64>, timeout: Duration) -> Result<CutOverReport> {
+async fn cut_over(
+    target: &TargetEndpoint,
+    max_lag: Option<u64>,
+    timeout: Duration,
+    verify: Verify,
+) -> Result<CutOverReport> {
     let (started, name) = (Instant::now(), &target.name);
     let record = target.sink.clone_record().await?.unwrap_or_default();
     check(&record, name, max_lag)?;
-    target.sink.request_cut_over(&record.job, false).await?;
+    target.sink.request_cut_over(&record.job, Some(verify)).await?;
     let mut position = None;
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let Some(CutOver { state, position: at, refused, .. }) = target.sink.read_cut_over(&record.job).await? else {
+        let Some(CutOver { state, position: at, refused, no_way_back, .. }) =
+            target.sink.read_cut_over(&record.job).await?
+        else {
             let message = "the cut-over has ended without an answer: look at it by `dbgraft status`";
             return Err(Error::new(ErrorKind::Server, message).with("target", name));
         };
         position = at.or(position);
         match state {
             CutOverState::Requested if started.elapsed() > timeout => {
-                if target.sink.request_cut_over(&record.job, true).await? {
+                let following = target.sink.clone_record().await?.and_then(|record| record.following);
+                let is_prepared = following.is_some_and(|it| it.checkpoint.applied.prepared_since.is_some());
+                if target.sink.request_cut_over(&record.job, None).await? {
+                    if is_prepared {
+                        let message = "XA transactions are prepared at the source, so it is not known whether the target has \
+                                       every change, and the request is withdrawn: following goes on; end them by XA COMMIT \
+                                       or XA ROLLBACK (XA RECOVER lists them)";
+                        return Err(Error::new(ErrorKind::Server, message).with("target", name));
+                    }
+                    let compared = if verify == Verify::None { "" } else { " and compared" };
                     let message = format!(
-                        "what the source had committed is not applied after {} s, and the request is withdrawn: following goes \
-                         on; try again when it is less behind, or with a longer --timeout",
+                        "what the source had committed is not applied{compared} after {} s, and the request is withdrawn: \
+                         following goes on; try again when it is less behind, or with a longer --timeout",
                         timeout.as_secs()
                     );
                     return Err(Error::new(ErrorKind::Server, message).with("target", name));
                 }
             }
             CutOverState::Requested => {}
+            CutOverState::Different => {
+                let message =
+                    "the target could not be proved to be as the source: nothing is cut over, and following goes on";
+                let error = Error::new(ErrorKind::Different, message).with("target", name);
+                return Err(error.caused_by(refused.join("; ")));
+            }
             CutOverState::Finishing => {
                 if started.elapsed() > timeout + FINISH_TIMEOUT {
                     let message = "the cut-over has begun and does not end: if the process that follows was killed, end it by \
@@ -69,7 +94,8 @@ async fn cut_over(target: &TargetEndpoint, max_lag: Option<u64>, timeout: Durati
                 let seconds = started.elapsed().as_secs_f64();
                 let position = position.unwrap_or_default();
                 if refused.is_empty() {
-                    return Ok(CutOverReport { target: name.clone(), source, position, seconds });
+                    let target = name.clone();
+                    return Ok(CutOverReport { target, source, position, seconds, no_way_back });
                 }
                 let message = "the target is cut over, but it refused some objects: remove the cause and create them";
                 return Err(Error::new(ErrorKind::Incomplete, message).caused_by(refused.join("; ")));

@@ -11,7 +11,7 @@ use crate::engine::LegOutcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
 use crate::fidelity::Severity;
-use crate::plan::{JobDescription, Plan};
+use crate::plan::{CatchUp, JobDescription, Plan};
 use crate::report::{self, Finding, Followed, Resumption};
 
 impl JobRun {
@@ -19,7 +19,7 @@ impl JobRun {
     pub(super) async fn plan(&self) -> Result<(Plan, PreflightResult)> {
         if self.options.resume {
             let decision = self.decide(false).await?;
-            let findings = vec![Finding::note(decision.case.describe())];
+            let findings = vec![Finding::note(decision.describe())];
             let fidelity = decision.plan.job.fidelity.clone();
             return Ok((decision.plan, PreflightResult { findings, fidelity }));
         }
@@ -77,19 +77,21 @@ impl JobRun {
         let PreflightResult { findings, fidelity } = preflight;
         let warnings = findings.iter().filter(|finding| finding.severity == Severity::Warning);
         JobDescription {
-            id: format!("{:016x}{:016x}", random_number(), random_number()),
+            id: new_job_id(),
             source: self.ends.source_name.clone(),
             staging: self.ends.staging.as_ref().map(|stage| stage.location().to_owned()),
             keeps_staging: self.options.keep_archive,
             fidelity: fidelity.clone(),
             warnings: warnings.map(|finding| finding.message.clone()).collect(),
             reads_again: false,
+            catch_up: CatchUp::None,
+            way_back: None,
         }
     }
 }
 
 /// Refuses a snapshot whose place in the log is not known.
-fn check_position(plan: &Plan) -> Result<()> {
+pub(super) fn check_position(plan: &Plan) -> Result<()> {
     let problem = match plan.position.log_position() {
         None => "its position in the source's binary log is not known",
         Some(_) if plan.position.before_snapshot => {
@@ -100,6 +102,11 @@ fn check_position(plan: &Plan) -> Result<()> {
     let refused = plan.position.refused.join("; ");
     let message = format!("the snapshot cannot be followed: {problem}: grant what a lock needs ({refused})");
     Err(Error::new(ErrorKind::Preflight, message))
+}
+
+/// The random name of a new job.
+pub(super) fn new_job_id() -> String {
+    format!("{:016x}{:016x}", random_number(), random_number())
 }
 
 /// A random number: the standard library seeds every `RandomState` anew.

@@ -5,10 +5,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::CloneJob;
+use super::changed_definitions::{recorded_predicate, table_predicate};
+use super::ended_clone::read_ended_clone;
 use super::execution::Cloned;
 use super::job_run::JobRun;
+use crate::catalog::Printable;
 use crate::clone_record::{CloneRecord, CloneState};
-use crate::engine::{FollowEnd, FollowOutcome, Follower};
+use crate::engine::{FollowEnd, FollowOutcome, Follower, TablePredicate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, EventEmitter, Phase};
 use crate::fidelity::{FidelityIssue, Severity};
@@ -26,9 +29,15 @@ impl CloneJob {
         let started = Instant::now();
         self.options.follow = true;
         let job = self.open(true).await?;
-        let followed = job.finish(job.follow_again().await).await;
-        let (outcome, _) = followed?;
-        let (followed, refused) = job.followed(outcome, started.elapsed().as_secs_f64());
+        let outcome = job.finish(job.follow_again().await).await?;
+        job.followed_result(outcome, started.elapsed().as_secs_f64())
+    }
+}
+
+impl JobRun {
+    /// The result of a job that only follows.
+    pub(super) fn followed_result(&self, outcome: FollowOutcome, seconds: f64) -> Result<Followed> {
+        let (followed, refused) = self.followed(outcome, seconds);
         match refused.as_slice() {
             [] => Ok(followed),
             refused => {
@@ -38,9 +47,7 @@ impl CloneJob {
             }
         }
     }
-}
 
-impl JobRun {
     /// Follows the source of a clone that was copied by this job.
     pub(super) async fn follow_copy(&self, mut cloned: Cloned) -> Result<Cloned> {
         if cloned.resumption.as_ref().is_some_and(|resumed| resumed.case == ResumeCase::Finished) {
@@ -53,7 +60,12 @@ impl JobRun {
             self.events.emit(Event::Warning { message: format!("the snapshot could not be closed: {error}") });
         }
         let started = Instant::now();
-        let outcome = self.follow_plan(&cloned.plan).await?;
+        // A custom selector is not asked for what comes later.
+        let follows_table: TablePredicate = match self.selector {
+            Some(_) => Box::new(|_| false),
+            None => table_predicate(&self.options)?,
+        };
+        let outcome = self.follow_plan(&cloned.plan, follows_table).await?;
         let notes = self.followed(outcome, started.elapsed().as_secs_f64());
         cloned.outcome.notes.extend(notes.1.into_iter().map(Note::Refused));
         cloned.followed = Some(notes.0);
@@ -61,30 +73,36 @@ impl JobRun {
     }
 
     /// Takes up a clone that is complete.
-    async fn follow_again(&self) -> Result<(FollowOutcome, Arc<Plan>)> {
+    async fn follow_again(&self) -> Result<FollowOutcome> {
         let look = async {
             self.emit_phase(Phase::Preflight);
             self.with_retries("connecting", || self.ends.connect()).await?;
-            let record = self.with_retries("looking for the clone", || self.ends.sink.clone_record()).await?;
+            let record =
+                self.with_retries("looking for the clone", || read_ended_clone(&*self.ends.sink, true)).await?;
             let plan = followed_plan(record.unwrap_or_default(), &self.ends.target_name)?;
             self.check_source(&plan)?;
             self.check_options(&plan)?;
             let (record, plan) = plan;
-            Ok(Arc::new(match self.skipped_statement {
-                Some(_) => self.plan_anew(&record, plan).await?,
-                None => plan,
-            }))
+            let follows_table = recorded_predicate(&record, &plan)?;
+            Ok((Arc::new(plan), follows_table))
         };
-        let plan = self.until_cancelled(look).await?;
-        let outcome = self.follow_plan(&plan).await?;
-        Ok((outcome, plan))
+        let (plan, follows_table) = self.until_cancelled(look).await?;
+        self.follow_plan(&plan, follows_table).await
     }
 
-    fn check_source(&self, (_, plan): &(CloneRecord, Plan)) -> Result<()> {
-        if plan.job.source == self.ends.source_name {
+    /// Checks that the source is the one that the target follows, or another server whose log is proved by GTIDs to have
+    /// the same transactions: the server itself refuses a start that it does not have.
+    fn check_source(&self, (record, plan): &(CloneRecord, Plan)) -> Result<()> {
+        let (then, now) = (&plan.job.source, &self.ends.source_name);
+        let has_gtids = record.following.as_ref().is_some_and(|following| following.checkpoint.applied.gtids.is_some());
+        let database = |name: &str| name.rsplit('/').next().map(str::to_owned);
+        if then == now || has_gtids && database(then) == database(now) {
             return Ok(());
         }
-        let message = format!("the target follows {}, and the source is {}", plan.job.source, self.ends.source_name);
+        let message = format!(
+            "the target follows {then}, and the source is {now}: another server can take its place only if the log is \
+             followed by GTIDs, and with a database of the same name"
+        );
         Err(Error::new(ErrorKind::Preflight, message))
     }
 
@@ -103,7 +121,7 @@ impl JobRun {
     }
 
     /// Follows until told to end.
-    async fn follow_plan(&self, plan: &Arc<Plan>) -> Result<FollowOutcome> {
+    pub(super) async fn follow_plan(&self, plan: &Arc<Plan>, follows_table: TablePredicate) -> Result<FollowOutcome> {
         self.emit_phase(Phase::Following);
         let applier = self.with_retries("preparing to follow", || self.ends.sink.change_applier(plan)).await?;
         let (events, control) = (self.events.clone(), self.follow_control.clone());
@@ -122,11 +140,15 @@ impl JobRun {
                 events.emit(event);
             }),
             stop: self.cancellation.clone(),
-            cut_over: self.follow_control.cut_over.subscribe(),
+            goal: None,
+            cut_over: self.follow_control.cut_over.clone(),
             skipped_definition: self.skipped_statement.clone(),
+            on_ddl: self.options.on_ddl,
+            follows_table,
+            compare: self.followed_comparison(plan),
             careful: AtomicBool::new(false),
         };
-        let outcome = self.throttle.run(Box::pin(follower.run())).await;
+        let outcome = self.throttle.run(Box::pin(self.follow_past_statement(&follower))).await;
         let again = |error: Error| {
             error.with(
                 "the target keeps what is applied; go on by `dbgraft follow` with the target",
@@ -137,20 +159,36 @@ impl JobRun {
         let position = outcome.checkpoint.applied.describe();
         match &outcome.end {
             FollowEnd::CutOver(_) => Ok(outcome),
-            FollowEnd::Stopped => {
+            FollowEnd::Stopped | FollowEnd::Reached => {
                 let message = format!("following has ended, and everything up to {position} is applied");
                 Err(again(Error::new(ErrorKind::Cancelled, message)))
             }
-            FollowEnd::Definition(definition) => {
+            FollowEnd::PassedByHand(definition, _) => {
+                let message = "the statement that was run by hand is in the log again";
+                Err(again(Error::new(ErrorKind::Internal, message).with("position", definition.start.describe())))
+            }
+            FollowEnd::Definition(definition, reason) => {
                 let start = definition.start.describe();
+                let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
                 let message = format!(
-                    "following has ended before a statement that changes a definition, at {start}: {}: run it at the target \
-                     too, then go on by `dbgraft follow` with --skip-ddl {start}",
-                    definition.sql
+                    "following has ended before a statement that changes a definition, at {start}: {}{reason}: run it at the \
+                     target too, then go on by `dbgraft follow` with --skip-ddl {start}",
+                    printable_lines(&definition.sql)
                 );
                 Err(Error::new(ErrorKind::Changed, message))
             }
         }
+    }
+
+    /// Follows, and passes the statement that was run at the target by hand.
+    async fn follow_past_statement(&self, follower: &Follower) -> Result<FollowOutcome> {
+        let outcome = follower.run().await?;
+        let FollowEnd::PassedByHand(definition, plan) = &outcome.end else { return Ok(outcome) };
+        let current = self.plan_anew(plan).await?;
+        let pass = || follower.applier.pass_definition(definition, &current);
+        self.with_retries("passing the statement that was run by hand", pass).await?;
+        let next = follower.run().await?;
+        Ok(FollowOutcome { rows: outcome.rows + next.rows, ..next })
     }
 
     /// Describes what was followed. Also returns the objects that the target refused.
@@ -158,9 +196,11 @@ impl JobRun {
         let FollowOutcome { end, checkpoint, rows } = outcome;
         let notes = match end {
             FollowEnd::CutOver(notes) => notes,
-            FollowEnd::Stopped | FollowEnd::Definition(_) => Vec::new(),
+            FollowEnd::Stopped | FollowEnd::Reached | FollowEnd::Definition(..) | FollowEnd::PassedByHand(..) => {
+                Vec::new()
+            }
         };
-        let (mut fidelity, mut warnings, mut refused) = (Vec::new(), self.throttle.warnings(), Vec::new());
+        let (mut fidelity, mut warnings, mut refused) = (Vec::new(), self.warnings(), Vec::new());
         for note in notes {
             match note {
                 Note::Fidelity(issue) => fidelity.push(issue),
@@ -177,16 +217,12 @@ impl JobRun {
     /// Finds what prevents following, apart from the checks of both ends.
     pub(super) async fn check_following(&self, has_filters: bool) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if self.ends.uses_agents() {
-            findings
-                .push(Finding::error("--follow does not work through agents: use --source-tunnel and --target-tunnel"));
-        }
         if !self.ends.sink.applies_changes() {
             findings.push(Finding::error("--follow: this target cannot apply changes: only a server can"));
         }
-        if has_filters {
+        if has_filters && !self.ends.source.filters_changes() {
             findings.push(Finding::error(
-                "--follow: a row filter does not say which changes belong to the clone: clone all rows of these tables",
+                "--follow: this source cannot leave out changes by a row filter: clone all rows of these tables",
             ));
         }
         if let Err(error) = self.ends.source.log_end().await {
@@ -224,4 +260,9 @@ fn followed_plan(record: CloneRecord, target: &str) -> Result<(CloneRecord, Plan
         Some(plan) => Ok((record, plan)),
         None => refused(format!("the journal of {target} has no plan")),
     }
+}
+
+/// Formats a statement for a terminal, line by line, so that it can be copied.
+fn printable_lines(sql: &str) -> String {
+    sql.lines().map(|line| Printable(line).to_string()).collect::<Vec<_>>().join("\n")
 }

@@ -6,11 +6,12 @@ use tokio::sync::watch;
 
 use crate::engine::{PauseCause, PauseGate};
 use crate::event::FollowProgress;
+use crate::options::Verify;
 
 /// What the handle of a job shares with its follower.
 #[derive(Clone, Default)]
 pub(super) struct FollowControl {
-    pub(super) cut_over: Arc<watch::Sender<bool>>,
+    pub(super) cut_over: Arc<watch::Sender<Option<Verify>>>,
     pub(super) progress: Arc<watch::Sender<Option<FollowProgress>>>,
 }
 
@@ -43,8 +44,13 @@ impl JobControl {
 
     /// Cuts over a clone that follows: the job applies everything that the source has committed until now, makes triggers and
     /// events, and ends. During the copy, the cut-over comes as soon as everything is applied.
-    pub fn cut_over(&self) {
-        self.follow.cut_over.send_replace(true);
+    ///
+    /// With `verify` the target is compared before. If something differs, [`Event::CutOverRefused`] says what, and the job
+    /// goes on following.
+    ///
+    /// [`Event::CutOverRefused`]: crate::Event::CutOverRefused
+    pub fn cut_over(&self, verify: Verify) {
+        self.follow.cut_over.send_replace(Some(verify));
     }
 
     /// The progress of following; `None` before it begins.

@@ -12,11 +12,11 @@ impl JobRun {
     /// The URL of the staging archive that is kept, if it is complete.
     fn kept_archive(&self, resumption: Option<&Resumption>) -> Option<String> {
         let stage = match resumption {
-            None => self.ends.staging.as_ref(),
+            None => self.ends.staging.as_ref().filter(|_| self.options.keep_archive),
             Some(resumption) if resumption.case == ResumeCase::SeveralMoments => None,
-            Some(_) => self.recorded_staging.get(),
+            Some(_) => self.recorded_staging.get().filter(|staging| staging.is_kept).map(|staging| &staging.archive),
         };
-        stage.filter(|_| self.options.keep_archive).map(StagingArchive::url)
+        stage.map(StagingArchive::url)
     }
 
     /// Builds the report. Also returns the issues that the target refused after the rows were loaded.
@@ -37,7 +37,7 @@ impl JobRun {
         fidelity.extend(plan.fidelity.iter().cloned());
         let mut warnings = plan.warnings.clone();
         warnings.extend(findings.iter().filter(|f| f.severity == Severity::Warning).map(|f| f.message.clone()));
-        warnings.extend(self.throttle.warnings());
+        warnings.extend(self.warnings());
         let (mut verified, mut refused) = (outcome.verified, Vec::new());
         for note in outcome.notes {
             match note {

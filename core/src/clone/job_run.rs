@@ -17,6 +17,13 @@ use crate::options::CloneOptions;
 use crate::retry::RetryPolicy;
 use crate::selector::{ObjectSelector, PatternSelector};
 
+/// The staging archive that the journal of a clone names.
+pub(super) struct RecordedStaging {
+    pub(super) archive: StagingArchive,
+    /// Whether it stays after the clone.
+    pub(super) is_kept: bool,
+}
+
 /// A job whose options are valid and whose ends are open.
 pub(super) struct JobRun {
     pub(super) ends: JobEndpoints,
@@ -29,13 +36,15 @@ pub(super) struct JobRun {
     pub(super) events: EventEmitter,
     pub(super) cancellation: CancellationToken,
     /// The staging archive of the clone that is resumed.
-    pub(super) recorded_staging: OnceLock<StagingArchive>,
+    pub(super) recorded_staging: OnceLock<RecordedStaging>,
     pub(super) throttle: Throttle,
     pub(super) follow_control: FollowControl,
     /// The place of the statement that was run at the target by hand.
     pub(super) skipped_statement: Option<LogPlace>,
     /// Whether the job may have created something that an error must clean up.
     needs_cleanup: AtomicBool,
+    /// Whether an error leaves what is loaded, whatever its kind.
+    keeps_remains: AtomicBool,
 }
 
 impl JobRun {
@@ -51,6 +60,7 @@ impl JobRun {
         let first_leg = if ends.staging.is_some() { LegName::Export } else { LegName::Clone };
         let needs_cleanup = AtomicBool::new(false);
         let throttle = Throttle::new(gate, &ends, &options, &events);
+        ends.set_events(&events);
         let recorded_staging = OnceLock::new();
         Self {
             ends,
@@ -65,6 +75,7 @@ impl JobRun {
             follow_control: FollowControl::default(),
             skipped_statement: None,
             needs_cleanup,
+            keeps_remains: AtomicBool::new(false),
         }
     }
 
@@ -97,6 +108,15 @@ impl JobRun {
         self.needs_cleanup.store(needs_cleanup, Ordering::Relaxed);
     }
 
+    pub(super) fn set_keeps_remains(&self, keeps_remains: bool) {
+        self.keeps_remains.store(keeps_remains, Ordering::Relaxed);
+    }
+
+    /// The warnings for the report about pauses and connections.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        [self.throttle.warnings(), self.ends.agent_warnings()].concat()
+    }
+
     pub(super) fn emit_phase(&self, phase: Phase) {
         self.events.emit(Event::Phase { leg: self.first_leg, phase });
     }
@@ -117,15 +137,21 @@ impl JobRun {
         result
     }
 
-    /// Removes what the job created. After a lost connection, leaves it instead if a resume would keep a part of it. Adds to
+    /// Removes what the job created. After an error of a resume, and after a lost connection if
+    /// a resume would keep a part of it, leaves it instead. Adds to
     /// the error what was left.
     async fn clean_up(&self, error: Error) -> Error {
         self.emit_phase(Phase::Cleanup);
-        let keeps = error.kind() == ErrorKind::Connection && self.is_worth_resuming().await;
+        // An error must not take what earlier processes have loaded.
+        let keeps = self.keeps_remains.load(Ordering::Relaxed)
+            || self.options.resume && error.kind() != ErrorKind::Cancelled
+            || error.kind() == ErrorKind::Connection && self.is_worth_resuming().await;
         let left = if keeps { self.suspend().await } else { self.remove_all().await };
         let error = match keeps {
-            true => error.with("what is loaded was left: go on by --resume, or undo it by", "dbgraft abandon"),
-            false => error,
+            true if error.kind() != ErrorKind::Preflight => {
+                error.with("what is loaded was left: go on by --resume, or undo it by", "dbgraft abandon")
+            }
+            _ => error,
         };
         if left.is_empty() { error } else { error.with("not cleaned up:", left.join("; ")) }
     }
@@ -161,12 +187,11 @@ impl JobRun {
         if let Err(error) = self.ends.sink.abort().await {
             left.push(error.to_string());
         }
-        if let Some(stage) = self.recorded_staging.get()
-            && !self.options.keep_archive
+        if let Some(RecordedStaging { archive, is_kept: false }) = self.recorded_staging.get()
             // A refused resume leaves all as it was.
             && let Ok(record) = self.ends.sink.clone_record().await
             && record.is_none_or(|record| record.state == CloneState::None)
-            && let Err(error) = stage.remove().await
+            && let Err(error) = archive.remove().await
         {
             left.push(error.to_string());
         }

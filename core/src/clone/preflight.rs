@@ -1,7 +1,7 @@
 //! The preflight: selects objects and checks both ends before anything is written.
 
 use super::job_run::JobRun;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Phase;
 use crate::fidelity::{FidelityIssue, Severity};
@@ -20,6 +20,11 @@ pub(super) struct PreflightResult {
 impl JobRun {
     /// Connects, reads the catalog and selects objects from it.
     pub(super) async fn select(&self) -> Result<(Catalog, Selection)> {
+        self.select_again(&[]).await
+    }
+
+    /// Selects what a clone of these objects, which an earlier process began, selects now.
+    pub(super) async fn select_again(&self, own: &[ObjectRef]) -> Result<(Catalog, Selection)> {
         self.emit_phase(Phase::Preflight);
         self.with_retries("connecting", || self.ends.connect()).await?;
         let catalog = self.with_retries("reading the source's catalog", || self.ends.source.catalog()).await?;
@@ -33,7 +38,8 @@ impl JobRun {
         };
         let mut selection = select_objects(&catalog, selector, &self.options)?;
         if self.options.if_exists == IfExists::Skip {
-            let existing = self.with_retries("reading the target's objects", || self.ends.sink.existing()).await?;
+            let mut existing = self.with_retries("reading the target's objects", || self.ends.sink.existing()).await?;
+            existing.retain(|object| !own.contains(object));
             selection.omit(&existing, "is already at the target");
         }
         Ok((catalog, selection))

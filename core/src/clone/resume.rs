@@ -5,18 +5,21 @@
 
 use std::sync::Arc;
 
+use super::catching_up::describe_moment;
 use super::ended_clone::read_ended_clone;
-use super::execution::Cloned;
-use super::job_run::JobRun;
+use super::execution::{Cloned, check_position};
+use super::job_run::{JobRun, RecordedStaging};
 use super::preflight::PreflightResult;
-use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::catalog::{Catalog, ObjectKind, ObjectRef, Table};
+use crate::change::LogPosition;
 use crate::clone_record::{CloneRecord, CloneState};
 use crate::endpoint::StagingArchive;
 use crate::engine::{Leg, LegOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, LegName, Phase};
-use crate::plan::{Plan, Position, Selection, SnapshotMethod, TablePlan};
-use crate::report::{self, Finding, ResumeCase, Resumption};
+use crate::options::IfExists;
+use crate::plan::{CatchUp, JobDescription, Plan, Position, Selection, SnapshotMethod, TablePlan};
+use crate::report::{self, CaughtUp, Finding, ResumeCase, Resumption};
 use crate::source::Source;
 
 /// How a clone is resumed.
@@ -28,70 +31,101 @@ pub(super) struct ResumeDecision {
     staged_source: Option<Arc<dyn Source>>,
 }
 
+impl ResumeDecision {
+    /// The line by which a run says what it does.
+    pub(super) fn describe(&self) -> String {
+        let how = self.case.describe();
+        if self.case != ResumeCase::CaughtUp {
+            return how.to_owned();
+        }
+        let earlier = self.plan.tables.iter().filter_map(|table| table.position.as_ref()?.log_position());
+        let from = earlier.min_by_key(LogPosition::order).map_or_else(String::new, |from| from.describe());
+        match self.plan.position.log_position() {
+            Some(to) => format!("{how}: from {from} on, up to {} or a later one", to.describe()),
+            None => format!("{how}: from {from} on"),
+        }
+    }
+}
+
 impl JobRun {
     /// Resumes a clone that was killed.
     pub(super) async fn resume(&self) -> Result<Cloned> {
-        let ResumeDecision { case, plan, started, staged_source } = self.decide(true).await?;
-        self.events.emit(Event::Resumed { message: case.describe().to_owned() });
-        let plan = Arc::new(plan);
+        let decision = self.decide(true).await?;
+        self.events.emit(Event::Resumed { message: decision.describe() });
+        let ResumeDecision { case, plan, started, staged_source } = decision;
         let findings = plan.job.warnings.iter().map(Finding::warning).collect();
         let preflight = PreflightResult { findings, fidelity: plan.job.fidelity.clone() };
-        let outcome = match case {
-            ResumeCase::Finished => LegOutcome::default(),
-            _ => self.run_missing_leg(&plan, staged_source).await?,
+        let (plan, outcome, caught_up) = match case {
+            ResumeCase::Finished => (Arc::new(plan), LegOutcome::default(), None),
+            _ => self.throttle.run(Box::pin(self.run_missing_leg(Arc::new(plan), staged_source))).await?,
         };
-        let resumption = Some(resumption(case, started, &plan, &outcome));
+        let resumption = Some(Resumption { caught_up, ..resumption(case, started, &plan, &outcome) });
         Ok(Cloned { plan, outcome, preflight, resumption, followed: None })
     }
 
-    /// Runs the leg that writes what is missing, and removes the staging archive.
-    async fn run_missing_leg(&self, plan: &Arc<Plan>, staged_source: Option<Arc<dyn Source>>) -> Result<LegOutcome> {
+    /// Runs the leg that writes what is missing, and removes the staging archive. Returns the plan with the moment that the
+    /// tables are of.
+    async fn run_missing_leg(
+        &self,
+        mut plan: Arc<Plan>,
+        staged_source: Option<Arc<dyn Source>>,
+    ) -> Result<(Arc<Plan>, LegOutcome, Option<CaughtUp>)> {
         let name = if plan.job.staging.is_some() { LegName::Import } else { LegName::Clone };
-        let leg = self.leg(name, plan, self.options.memory);
+        let leg = self.leg(name, &plan, self.options.memory);
+        let mut caught_up = None;
         self.set_needs_cleanup(true);
         let outcome = match staged_source {
             Some(source) => Leg { source, ..leg }.run().await?,
             // The rest of a clone through an archive does not go through it.
             None if plan.job.staging.is_some() => leg.run().await?,
+            None if plan.job.catch_up == CatchUp::Pending => {
+                let copied = leg.copy().await?;
+                let (reached, changes) = self.catch_up(&plan).await?;
+                (plan, caught_up) = (Arc::new(reached), Some(changes));
+                copied.finish(&plan).await?
+            }
             None => self.run_leg(leg, self.ends.first_leg_agent.as_deref()).await?,
         };
-        if let Some(stage) = self.recorded_staging.get()
-            && !plan.job.keeps_staging
-        {
-            stage.remove().await?;
+        if let Some(RecordedStaging { archive, is_kept: false }) = self.recorded_staging.get() {
+            archive.remove().await?;
         }
         self.conclude().await?;
-        Ok(outcome)
+        Ok((plan, outcome, caught_up))
     }
 
     /// Decides how the clone is resumed. Without `snapshot` it only plans, and reads nothing.
     pub(super) async fn decide(&self, snapshot: bool) -> Result<ResumeDecision> {
         self.emit_phase(Phase::Preflight);
         self.with_retries("connecting", || self.ends.connect()).await?;
-        let left = self.with_retries("looking for the clone", || read_ended_clone(&*self.ends.sink)).await?;
+        let left = self.with_retries("looking for the clone", || read_ended_clone(&*self.ends.sink, snapshot)).await?;
         let left = match left {
             None | Some(CloneRecord { state: CloneState::None, .. }) => return self.check_finished().await,
-            // A complete archive.
-            Some(CloneRecord { state: CloneState::Finished, plan: Some(plan), started, .. }) => {
-                return Ok(ResumeDecision { case: ResumeCase::Finished, plan, started, staged_source: None });
-            }
             Some(left) => left,
         };
         let plan = usable_plan(&left, &self.ends.target_name)?;
         self.check_request(&left, &plan)?;
+        if left.state == CloneState::Finished {
+            let (case, started) = (ResumeCase::Finished, left.started);
+            return Ok(ResumeDecision { case, plan, started, staged_source: None });
+        }
         let recorded = |url| StagingArchive::recorded(url, self.ends.archive_key.clone());
         let stage = plan.job.staging.as_deref().map(recorded).transpose()?;
         let staged_source = match &stage {
             Some(stage) if !left.has_all_rows() => stage.complete_source(&plan.job.id).await?,
             _ => None,
         };
-        if let Some(stage) = stage {
+        if let Some(archive) = stage {
             // Only one job runs, so it is set once.
-            let _ = self.recorded_staging.set(stage);
+            let _ = self.recorded_staging.set(RecordedStaging { archive, is_kept: plan.job.keeps_staging });
         }
         let started = left.started.clone();
         if left.has_all_rows() {
-            return Ok(ResumeDecision { case: ResumeCase::NoRowMissing, plan, started, staged_source });
+            let plan = Plan { job: JobDescription { reads_again: false, ..plan.job }, ..plan };
+            let (case, plan) = match plan.job.catch_up {
+                CatchUp::Pending => self.decide_moments(&left, plan).await?,
+                CatchUp::None | CatchUp::Ended => (ResumeCase::NoRowMissing, plan),
+            };
+            return Ok(ResumeDecision { case, plan, started, staged_source });
         }
         if staged_source.is_some() {
             return Ok(ResumeDecision { case: ResumeCase::OneMoment, plan, started, staged_source });
@@ -100,19 +134,47 @@ impl JobRun {
             let plan = self.check_archive(plan).await?;
             return Ok(ResumeDecision { case: ResumeCase::OneMoment, plan, started, staged_source });
         }
-        if left.state == CloneState::Unfinished && !left.tables.iter().any(|table| table.complete) {
-            let plan = self.plan_rest(&left, plan, snapshot).await?;
-            return Ok(ResumeDecision { case: ResumeCase::ReadAgain, plan, started, staged_source });
+        let has_complete = left.tables.iter().any(|table| table.complete);
+        let reads_all =
+            left.state == CloneState::Unfinished || plan.job.staging.is_none() && !self.options.no_consistency;
+        let case = match (has_complete, self.options.no_consistency) {
+            (false, _) if reads_all => ResumeCase::ReadAgain,
+            (_, true) => ResumeCase::SeveralMoments,
+            (_, false) => ResumeCase::CaughtUp,
+        };
+        if case == ResumeCase::CaughtUp
+            && let Some(problem) = self.kind_problem(&plan)
+        {
+            return Err(self.rows_missing_error(&problem));
         }
-        if self.options.no_consistency {
-            let plan = self.plan_rest(&left, plan, snapshot).await?;
-            return Ok(ResumeDecision { case: ResumeCase::SeveralMoments, plan, started, staged_source });
+        let selected = self.select_again(&plan.objects()).await?;
+        if case == ResumeCase::CaughtUp {
+            self.check_catch_up(&left, &plan, &selected.1).await?;
         }
-        Err(rows_missing_error(&plan))
+        let plan = self.plan_rest(&left, plan, selected, snapshot).await?;
+        let plan = match case {
+            ResumeCase::CaughtUp => {
+                if snapshot {
+                    self.check_new_moment(&plan)?;
+                }
+                Plan { job: JobDescription { catch_up: CatchUp::Pending, ..plan.job }, ..plan }
+            }
+            _ if snapshot && self.options.follow => check_position(&plan).map(|()| plan)?,
+            _ => plan,
+        };
+        Ok(ResumeDecision { case, plan, started, staged_source })
     }
 
     /// Whether a target without an unfinished clone has everything that is selected.
     async fn check_finished(&self) -> Result<ResumeDecision> {
+        if self.options.data_only || self.options.if_exists == IfExists::Truncate {
+            let message = format!(
+                "no clone is under way in {}, and tables that are there may be older than it: there is nothing to resume: see \
+                 by `dbgraft verify` whether it is complete, or start the clone without --resume",
+                self.ends.target_name
+            );
+            return Err(Error::new(ErrorKind::Preflight, message));
+        }
         let (catalog, selection) = self.select().await?;
         let existing = self.with_retries("reading the target's objects", || self.ends.sink.existing()).await?;
         let folds = catalog.server.folds_names;
@@ -154,7 +216,11 @@ impl JobRun {
         let (_, selection) = self.select().await?;
         let now = self.with_retries("reading the archive", || self.ends.source.snapshot(&selection)).await?;
         if now.position != plan.position || now.database != plan.database {
-            return Err(mismatch("the moment of the archive", &moment(&plan.position), &moment(&now.position)));
+            return Err(mismatch(
+                "the moment of the archive",
+                &describe_moment(&plan.position),
+                &describe_moment(&now.position),
+            ));
         }
         if let Some(table) = first_difference(&plan.tables, &now.tables, |then, now| then == now) {
             return Err(changed(&format!("table {table} of the archive")));
@@ -166,8 +232,13 @@ impl JobRun {
     }
 
     /// Plans to read the tables that are not complete at a new moment.
-    async fn plan_rest(&self, left: &CloneRecord, plan: Plan, snapshot: bool) -> Result<Plan> {
-        let (catalog, selection) = self.select().await?;
+    async fn plan_rest(
+        &self,
+        left: &CloneRecord,
+        plan: Plan,
+        (catalog, selection): (Catalog, Selection),
+        snapshot: bool,
+    ) -> Result<Plan> {
         if catalog.server.identity != plan.server.identity {
             return Err(mismatch("the identity of the source", &plan.server.identity, &catalog.server.identity));
         }
@@ -198,7 +269,7 @@ impl JobRun {
             return Err(changed(&format!("{object} of the source")));
         }
         let Plan { mut job, position, tables, .. } = plan;
-        job.reads_again = true;
+        (job.reads_again, job.catch_up) = (true, CatchUp::None);
         let mut rest = Plan { job, ..now };
         for (table, then) in rest.tables.iter_mut().zip(tables) {
             if left.tables.iter().any(|progress| progress.table == then.number && progress.complete) {
@@ -240,18 +311,6 @@ fn usable_plan(left: &CloneRecord, target: &str) -> Result<Plan> {
     )
 }
 
-/// The error of a clone that lacks rows which only its source at that moment had.
-fn rows_missing_error(plan: &Plan) -> Error {
-    let what = if plan.job.staging.is_some() { ", and its staging archive is incomplete" } else { "" };
-    let message = format!(
-        "rows are missing{what}, and the source has moved on since {}: to bring the rest to that moment needs following its \
-         binary log, which dbgraft cannot do yet. Nothing has been changed: undo the clone by `dbgraft abandon`, start again \
-         with --if-exists drop, or add --no-consistency to read tables that are not complete again, at another moment",
-        moment(&plan.position)
-    );
-    Error::new(ErrorKind::Preflight, message)
-}
-
 fn mismatch(what: &str, then: &str, now: &str) -> Error {
     let message =
         format!("the clone cannot be resumed, and nothing has been changed: {what} was {then}, and is {now} now");
@@ -261,14 +320,6 @@ fn mismatch(what: &str, then: &str, now: &str) -> Error {
 fn changed(what: &str) -> Error {
     let message = format!("the clone cannot be resumed, and nothing has been changed: {what} is not as it was");
     Error::new(ErrorKind::Preflight, message)
-}
-
-/// Describes a moment in words.
-fn moment(position: &Position) -> String {
-    match (&position.binlog_file, position.binlog_position) {
-        (Some(file), Some(offset)) => format!("{file}:{offset}"),
-        _ => "its snapshot".to_owned(),
-    }
 }
 
 /// The name of the first table that only one plan has, or that differs.
@@ -311,5 +362,6 @@ fn resumption(case: ResumeCase, started: String, plan: &Plan, outcome: &LegOutco
         taken_over: named(&is_over),
         continued: named(&|number| outcome.continued.contains(&number)),
         read_again: named(&|number| !is_over(number) && !outcome.continued.contains(&number)),
+        caught_up: None,
     }
 }

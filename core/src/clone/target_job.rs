@@ -22,7 +22,7 @@ pub struct TargetJob {
     archive_passphrase: Option<SecretString>,
     site: Option<ExecutionSite>,
     prompt: Option<PromptCallback>,
-    options: CloneOptions,
+    pub(super) options: CloneOptions,
 }
 
 impl TargetJob {
@@ -32,7 +32,7 @@ impl TargetJob {
         Self { target: target.into(), password: None, archive_passphrase: None, site: None, prompt: None, options }
     }
 
-    /// Sets the options. Only those of the target's site, of locks and of encryption apply.
+    /// Sets the options. Only those of the target's site, of locks and of encryption apply, and `verify` to a cut-over.
     #[must_use]
     pub fn options(mut self, options: CloneOptions) -> Self {
         self.options = options;
@@ -109,10 +109,19 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
                 .to_owned()
         }
         CloneState::None => "no clone is under way: a clone that is finished leaves no trace in a server".to_owned(),
+        CloneState::Running if record.following.is_some() => {
+            let applied = record.following.as_ref().map_or_else(String::new, lag);
+            format!("a clone runs, and brings its tables to one moment by the source's binary log: {applied}")
+        }
         CloneState::Running => match &record.holder {
             Some(holder) => format!("a clone runs, over connection {holder} of the server"),
             None => "a clone runs".to_owned(),
         },
+        CloneState::Dead if record.following.is_some() => {
+            "a clone has all rows, and ended while it brought its tables to one moment: go on with it by `dbgraft clone … \
+             --resume`, or undo it by `dbgraft abandon`"
+                .to_owned()
+        }
         CloneState::Dead => {
             "a clone was killed: go on with it by `dbgraft clone … --resume`, or undo it by `dbgraft abandon`"
                 .to_owned()
@@ -160,18 +169,25 @@ fn describe(target: &str, record: Option<CloneRecord>) -> TargetStatus {
 
 /// Describes how far a target is behind.
 fn lag(following: &FollowRecord) -> String {
-    let Checkpoint { applied, lag_ms, .. } = &following.checkpoint;
+    let Checkpoint { applied, lag_ms, lag_bytes, .. } = &following.checkpoint;
+    let bytes =
+        lag_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!(" and {bytes} bytes of log")).unwrap_or_default();
     match lag_ms {
         0 => format!("everything up to {} is applied", applied.describe()),
-        lag => format!("{:.1} s behind, at {}", *lag as f64 / 1e3, applied.describe()),
+        lag => format!("{:.1} s{bytes} behind, at {}", *lag as f64 / 1e3, applied.describe()),
     }
 }
 
 async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     let name = &target.name;
     let refused = |why: &str| Error::new(ErrorKind::Preflight, format!("nothing has been removed in {name}: {why}"));
-    let read = || read_ended_clone(&*target.sink);
+    let read = || read_ended_clone(&*target.sink, true);
     let record = RetryPolicy::before_first_row().run(read, |_| ()).await?.unwrap_or_default();
+    if record.following.as_ref().is_some_and(|following| following.is_cutting_over) {
+        let why = "the cut-over has begun, so that its data may be in use: end it by `dbgraft follow`, which also removes the \
+                   journal";
+        return Err(refused(why));
+    }
     match record.state {
         CloneState::Dead | CloneState::Unfinished | CloneState::NotFollowing => {}
         CloneState::None => {

@@ -151,6 +151,7 @@ fn measured(cause: PauseCause) -> &'static str {
         PauseCause::SourceLoad => "load of the source",
         PauseCause::TargetLoad => "load of the target",
         PauseCause::ReplicaLag => "lag of the replica",
+        PauseCause::Disconnection => "connection to the coordinator",
     }
 }
 

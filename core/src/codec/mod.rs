@@ -11,7 +11,7 @@ mod digest;
 mod row_encoder;
 mod text;
 
-pub(crate) use compress::{compress, decompress};
+pub(crate) use compress::{compress, compress_parts, decompress};
 pub use digest::Digest;
 pub(crate) use digest::hash_row;
 pub use row_encoder::RowEncoder;

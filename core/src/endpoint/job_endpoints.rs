@@ -13,6 +13,7 @@ use super::staging_archive::StagingArchive;
 use super::{SinkEndpoint, SourceEndpoint};
 use crate::archive::{ArchiveReader, ArchiveWriter};
 use crate::error::{Error, Result};
+use crate::event::EventEmitter;
 use crate::mysql::{MySqlSink, MySqlSource, ServerAddress, ServerRole};
 use crate::options::{AgentCredentials, CloneOptions, IfExists};
 use crate::remote::{AgentClient, RemoteSink, RemoteSource};
@@ -94,9 +95,14 @@ impl JobEndpoints {
         futures::future::try_join_all(self.agents.iter().map(|agent| agent.connect())).await.map(drop)
     }
 
-    /// Whether an end is at an agent.
-    pub(crate) fn uses_agents(&self) -> bool {
-        !self.agents.is_empty()
+    /// Sets the receiver of warnings about the connections to agents.
+    pub(crate) fn set_events(&self, events: &EventEmitter) {
+        self.agents.iter().for_each(|agent| agent.set_events(events.clone()));
+    }
+
+    /// The warnings about the connections to agents.
+    pub(crate) fn agent_warnings(&self) -> Vec<String> {
+        self.agents.iter().flat_map(|agent| agent.warnings()).collect()
     }
 
     /// Shuts the agents down after the job.
@@ -222,7 +228,7 @@ fn assemble(
         Some((url, location)) => {
             let archive = StagingArchive::new(url.clone(), location.open()?);
             Some(match &export_leg {
-                Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone()))),
+                Some(agent) => archive.with_sink(Arc::new(RemoteSink::new(agent.clone(), false))),
                 None => archive,
             })
         }
@@ -285,7 +291,7 @@ fn open_sink(
     Ok(match (into, agent) {
         (EndpointSpec::Own(own), _) => ("a sink of your own".to_owned(), own.clone()),
         (EndpointSpec::AgentServer(address, _), Some(agent)) => {
-            (address.to_string(), Arc::new(RemoteSink::new(agent.client.clone())))
+            (address.to_string(), Arc::new(RemoteSink::new(agent.client.clone(), true)))
         }
         (EndpointSpec::Server(address) | EndpointSpec::AgentServer(address, _), _) => {
             (address.to_string(), Arc::new(MySqlSink::new(ServerAddress::clone(address), options)))
@@ -294,7 +300,7 @@ fn open_sink(
             let store = location.open()?;
             let name = store.url("");
             match archive_writer {
-                Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone()))),
+                Some(agent) => (name, Arc::new(RemoteSink::new(agent.clone(), false))),
                 None => {
                     let writer = ArchiveWriter::new(store, options.if_exists == IfExists::Drop);
                     (name, Arc::new(writer.with_progress(options.resume)))

@@ -11,6 +11,6 @@ mod task_set;
 mod verify;
 
 pub(crate) use concurrent_legs::run_both_legs;
-pub(crate) use follow::{FollowEnd, FollowOutcome, Follower};
+pub(crate) use follow::{FollowEnd, FollowOutcome, FollowedComparison, Follower, TablePredicate};
 pub(crate) use leg::{Leg, LegOutcome, TableTotals};
 pub(crate) use pause_gate::{PauseCause, PauseGate};

@@ -12,6 +12,8 @@ pub(crate) enum PauseCause {
     SourceLoad,
     TargetLoad,
     ReplicaLag,
+    /// The agent has no connection to its coordinator.
+    Disconnection,
 }
 
 /// The causes that close the gate now, each with its reason for messages.

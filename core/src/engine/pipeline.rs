@@ -20,7 +20,7 @@ use crate::batch::{Batch, ExportEvent};
 use crate::catalog::Printable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Phase};
-use crate::plan::{CompleteTable, ResumeState, TablePlan};
+use crate::plan::{CompleteTable, Plan, ResumeState, TablePlan};
 use crate::report::Note;
 
 /// A task for the writers.
@@ -43,19 +43,36 @@ struct Pipeline {
     notes: std::sync::Mutex<Vec<Note>>,
 }
 
+/// A leg whose tables are complete.
+pub(crate) struct CopiedLeg(Arc<Pipeline>);
+
 impl Leg {
     /// Runs the leg to its end. Dropping the future stops it. After that, abort the sink and close the source.
     pub(crate) async fn run(self) -> Result<LegOutcome> {
+        let plan = self.plan.clone();
+        self.copy().await?.finish(&plan).await
+    }
+
+    /// Copies the rows, and completes and compares all tables.
+    pub(crate) async fn copy(self) -> Result<CopiedLeg> {
         self.emit_phase(Phase::Tables);
         let resume = self.sink.begin(&self.plan).await?;
         self.emit_phase(Phase::Rows);
         let pipeline = Arc::new(Pipeline::new(self, resume));
         pipeline.copy_rows().await?;
+        Ok(CopiedLeg(pipeline))
+    }
+}
+
+impl CopiedLeg {
+    /// Creates what comes after the rows. `plan` names the moment that the rows are of now.
+    pub(crate) async fn finish(self, plan: &Plan) -> Result<LegOutcome> {
+        let Self(pipeline) = self;
         let leg = &pipeline.leg;
         leg.gate.wait_until_open().await;
         leg.emit_progress(Phase::Objects, &pipeline.meter);
         leg.emit_phase(Phase::Objects);
-        let mut notes = leg.sink.finish(&leg.plan).await?;
+        let mut notes = leg.sink.finish(plan).await?;
         leg.emit_phase(Phase::Done);
         notes.extend(leg.source.notes().await?);
         notes.append(&mut pipeline.notes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -127,8 +144,13 @@ impl Pipeline {
                 (state.totals.rows, state.totals.bytes, state.chunks_unread) = (*rows, *bytes, 0);
             });
             self.tables.finish(*table);
-            if let Some(comparer) = &self.comparer {
-                comparer.add_read_table(*table, chunks, units);
+            match &self.comparer {
+                Some(comparer) if self.resume.is_changed => {
+                    comparer
+                        .skip_table(*table, "changes of the source were applied to it after it was read".to_owned());
+                }
+                Some(comparer) => comparer.add_read_table(*table, chunks, units),
+                None => {}
             }
         }
     }

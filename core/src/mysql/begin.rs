@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ impl TargetDatabase {
         if !plan.tables.is_empty() || !plan.definitions.is_empty() {
             // A clone without rows needs a journal too, because foreign keys are missing and events are disabled until
             // its end.
-            self.create_journal(&mut conn, source_plan).await?;
+            self.create_journal(&mut conn, source_plan, Vec::new()).await?;
             self.create_tables(&mut conn, plan, &BTreeSet::new()).await?;
         }
         self.state().ddl_sessions.push(conn);
@@ -97,8 +98,8 @@ impl TargetDatabase {
         Ok(())
     }
 
-    /// Creates the journal, and records the job in it.
-    async fn create_journal(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+    /// Creates the journal, and records the job in it together with further lines.
+    pub(super) async fn create_journal(&self, conn: &mut Conn, plan: &Plan, more: Vec<Line>) -> Result<()> {
         let database = &self.address.database;
         let job = match plan.job.id.as_str() {
             "" => new_token(),
@@ -119,6 +120,7 @@ impl TargetDatabase {
         let owner = new_token();
         let mut lines = self.job_lines(conn, plan, None).await?;
         lines.push(Line::owner(&owner));
+        lines.extend(more);
         conn.exec("START TRANSACTION").await?;
         journal::replace(conn, database, &job, &lines).await?;
         conn.exec("COMMIT").await?;
@@ -128,8 +130,9 @@ impl TargetDatabase {
 
     /// Sets the access of this process, which is the owner of the journal now.
     pub(super) fn set_journal(&self, access: JournalAccess) {
+        self.undo_log.set_owner(&access.owner);
         let mut state = self.state();
-        state.lock.iter().for_each(|lock| lock.set_owner(&access.owner));
+        state.lock.iter().for_each(|lock| lock.add_owner(&access.owner));
         state.journal = Some(access);
     }
 
@@ -149,12 +152,24 @@ impl TargetDatabase {
 
     /// Removes the journal, and releases the database: the clone is complete.
     pub(super) async fn conclude(&self) -> Result<()> {
+        let own = self.undo_log.owner();
+        let is_tried = AtomicBool::new(false);
         let remove = async || {
             let mut conn = self.ddl_session().await?;
-            journal::remove(&mut conn, &self.address.database).await
+            let database = &self.address.database;
+            match journal::owner(&mut conn, database).await? {
+                // The answer was lost, or the clone made nothing.
+                None if is_tried.load(Ordering::Relaxed) || own.is_none() => return Ok(()),
+                owner if owner != own => return Err(journal::lost_ownership_error(database)),
+                _ => is_tried.store(true, Ordering::Relaxed),
+            }
+            journal::remove(&mut conn, database).await
         };
-        RetryPolicy::default().run(remove, |_| ()).await.map_err(|error| {
-            error.with("the clone is complete, but its journal could not be removed: run it again with", "--resume")
+        RetryPolicy::default().run(remove, |_| ()).await.map_err(|error| match error.kind() {
+            ErrorKind::Changed => error,
+            _ => {
+                error.with("the clone is complete, but its journal could not be removed: run it again with", "--resume")
+            }
         })?;
         self.state().lock = None;
         Ok(())

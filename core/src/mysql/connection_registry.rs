@@ -16,6 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The time within which the server must answer the KILL statements.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a killed statement may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(120);
+const END_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The locks that the open connections hold.
 pub(super) struct ConnectionRegistry {
@@ -78,6 +81,21 @@ impl ConnectionRegistry {
     pub(super) async fn kill_all(&self) -> Result<()> {
         let locks = self.locks().clone();
         self.kill_each(locks).await
+    }
+
+    /// Kills the connection that holds this lock, which may be one of an earlier process, and waits for its end.
+    pub(super) async fn end_connection(&self, lock: &str) -> Result<()> {
+        self.kill_each([lock.to_owned()]).await?;
+        let mut conn = session::open_control(&self.address).await?;
+        for _ in 0..END_TIMEOUT.as_millis() / END_INTERVAL.as_millis() {
+            let holder = conn.row(&format!("SELECT IS_USED_LOCK('{lock}')")).await?;
+            if holder.is_none_or(|row| row.number(0) == 0) {
+                return Ok(());
+            }
+            tokio::time::sleep(END_INTERVAL).await;
+        }
+        let message = "a statement of an earlier process does not end at the server";
+        Err(Error::new(ErrorKind::Connection, message).retryable().with(self.address.role.name(), &self.address))
     }
 
     async fn kill_each(&self, locks: impl IntoIterator<Item = String>) -> Result<()> {

@@ -2,7 +2,7 @@
 //! again over another one when it is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -29,8 +29,8 @@ struct LockState {
     address: ServerAddress,
     connections: Arc<ConnectionRegistry>,
     conn: Mutex<Conn>,
-    /// The token of this process in the journal, once it is there.
-    owner: OnceLock<String>,
+    /// The tokens that this process has had in the journal, once it is there.
+    owners: std::sync::Mutex<Vec<String>>,
     /// Whether the connection was ever lost.
     was_lost: AtomicBool,
     /// Why the lock cannot be taken again.
@@ -47,12 +47,12 @@ impl DatabaseLock {
         address: &ServerAddress,
         connections: &Arc<ConnectionRegistry>,
     ) -> Result<Self> {
-        journal::acquire_lock(&mut conn, &address.database).await?;
+        journal::acquire_lock(&mut conn, &address.database, Duration::ZERO).await?;
         let shared = Arc::new(LockState {
             address: address.clone(),
             connections: connections.clone(),
             conn: Mutex::new(conn),
-            owner: OnceLock::new(),
+            owners: std::sync::Mutex::default(),
             was_lost: AtomicBool::new(false),
             failure: OnceLock::new(),
         });
@@ -61,10 +61,9 @@ impl DatabaseLock {
         Ok(Self { shared, task })
     }
 
-    /// Sets the token that the journal must have when the lock is taken again.
-    pub(super) fn set_owner(&self, owner: &str) {
-        // A process becomes the owner once.
-        let _ = self.shared.owner.set(owner.to_owned());
+    /// Adds a token of this process. The journal must have one of them when the lock is taken again.
+    pub(super) fn add_owner(&self, owner: &str) {
+        self.shared.owners.lock().unwrap_or_else(PoisonError::into_inner).push(owner.to_owned());
     }
 
     /// Whether the connection was ever lost.
@@ -119,12 +118,12 @@ impl LockState {
         self.connections.kill_lock(lost).await?;
         let mut conn = self.connections.register(session::open_control(&self.address).await?).await?;
         let database = &self.address.database;
-        journal::acquire_lock(&mut conn, database).await?;
-        match self.owner.get() {
-            Some(owner) if journal::owner(&mut conn, database).await?.as_ref() != Some(owner) => {
-                Err(journal::lost_ownership_error(database))
-            }
-            _ => Ok(conn),
+        journal::acquire_lock(&mut conn, database, Duration::ZERO).await?;
+        let owner = journal::owner(&mut conn, database).await?;
+        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        match owners.is_empty() || owner.is_some_and(|owner| owners.contains(&owner)) {
+            true => Ok(conn),
+            false => Err(journal::lost_ownership_error(database)),
         }
     }
 }

@@ -50,6 +50,11 @@ impl DurableBatches {
         lost
     }
 
+    pub(super) fn contains(&self, id: BatchId) -> bool {
+        let numbers = self.chunks.get(&(id.table, id.chunk));
+        numbers.is_some_and(|numbers| id.batch < numbers.next || numbers.others.contains(&id.batch))
+    }
+
     pub(super) fn contains_table(&self, table: &TablePlan) -> bool {
         self.chunks.range((table.number, 0)..=(table.number, u32::MAX)).next().is_some()
     }
@@ -97,6 +102,7 @@ mod tests {
             durable_batches.add(id(0, 3, batch));
         }
         durable_batches.add(id(7, 0, 0));
+        assert!(durable_batches.contains(id(0, 3, 4)) && !durable_batches.contains(id(0, 3, 3)));
         assert_eq!(durable_batches.chunks[&(0, 3)].next, 3, "what came in order takes no room");
         let whole = BTreeMap::from([((0, 3), 4), ((7, 0), 1)]);
         assert_eq!(durable_batches.count_missing(&whole), BTreeMap::new());

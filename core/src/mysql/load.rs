@@ -28,7 +28,7 @@ pub(super) struct LoadOptions {
 
 impl LoadOptions {
     /// Applies the settings to the session, with lenient modes if the batch needs them.
-    async fn set_up_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
+    pub(super) async fn set_up_session(&self, conn: &mut Conn, lenient: bool) -> Result<()> {
         if !lenient && self.settings == SessionSettings::default() {
             return Ok(());
         }

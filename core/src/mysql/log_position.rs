@@ -33,6 +33,27 @@ pub(super) async fn read_position(conn: &mut Conn, method: SnapshotMethod) -> Re
     Ok(position)
 }
 
+/// The databases whose changes alone are in the log, and those whose changes are not.
+pub(super) struct LogFilters {
+    pub(super) only: Vec<String>,
+    pub(super) ignored: Vec<String>,
+}
+
+/// Reads which databases the log holds; `None` if the account may not see it.
+pub(super) async fn read_log_filters(conn: &mut Conn) -> Result<Option<LogFilters>> {
+    for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
+        let names = |list: String| list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        match conn.row(sql).await {
+            Ok(row) => {
+                return Ok(row.map(|row| LogFilters { only: names(row.string(2)), ignored: names(row.string(3)) }));
+            }
+            Err(error) if error.code().is_none() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the identity of the server that writes the binary log.
 pub(super) async fn log_server(conn: &mut Conn) -> Result<String> {
     let sql = match conn.server.flavor {

@@ -59,6 +59,11 @@ impl ReaderPool {
         Ok((conn, ReaderLease { readers: self.clone(), permit: Some(permit) }))
     }
 
+    /// Whether its connections are those of a snapshot, which cannot be replaced.
+    pub(super) fn holds_snapshot(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// Whether a connection that cannot be replaced is lost.
     pub(super) fn has_lost(&self) -> bool {
         self.lost.as_ref().is_some_and(|(lost, _)| lost.load(Ordering::Acquire) > 0)

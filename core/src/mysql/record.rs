@@ -65,13 +65,22 @@ impl TargetDatabase {
         let lines: Vec<Line> = (*next..).zip(&records).map(|(number, record)| Line::item(number, record)).collect();
         let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
         let database = &self.address.database;
-        let saved =
-            self.on_load_session(async |conn| journal::insert(conn, database, &job, &owner, &lines).await).await;
+        let insert = async |conn: &mut Conn| {
+            if journal::insert(conn, database, &job, &owner, &lines).await? {
+                return Ok(());
+            }
+            // An earlier try, whose answer was lost, has stored some of them.
+            for line in lines.chunks(1) {
+                journal::insert(conn, database, &job, &owner, line).await?;
+            }
+            Ok(())
+        };
+        let saved = self.on_load_session(insert).await;
         match saved {
             Ok(_) => *next = next.saturating_add(count),
             Err(_) => self.undo_log.put_back_unsaved(records),
         }
-        saved.map(drop)
+        saved
     }
 
     /// Runs work on a session that loads rows. Kills the session after an error.
@@ -101,6 +110,17 @@ impl TargetDatabase {
         let JournalAccess { job, .. } = self.journal()?;
         let content = BatchLine { lost_zero_signs: lost.clone(), ..BatchLine::of(batch) };
         journal::update_batch(conn, &self.address.database, &job, batch.id, &content).await
+    }
+
+    /// Counts the negative zeros that a batch has lost in a transaction whose COMMIT was not answered.
+    pub(super) async fn recall_lost_signs(&self, conn: &mut Conn, batch: &Batch) -> Result<()> {
+        if self.state().durable_batches.contains(batch.id) {
+            return Ok(());
+        }
+        let JournalAccess { job, .. } = self.journal()?;
+        let line = journal::read_batch(conn, &self.address.database, &job, batch.id).await?;
+        self.state().add_lost_signs(batch.id, &line.lost_zero_signs);
+        Ok(())
     }
 
     /// Records that these tables are there and take rows; what the journal says of an earlier form of them is removed.

@@ -4,13 +4,13 @@ use super::connect::Conn;
 use super::durable_batches::ServerUptime;
 use super::journal::{self, DatabaseOrigin, JournalContents, TableState};
 use super::target::TargetDatabase;
-use super::undo_log::{created_records, first_records};
+use super::undo_log::{created_records, first_records, owner_record};
 use super::write::is_transactional;
-use super::{generated, preflight_remains, session};
-use crate::checkpoint::{Checkpoint, CutOverState, FollowRecord};
+use super::{generated, preflight_remains, removed_objects, session};
+use crate::checkpoint::FollowRecord;
 use crate::clone_record::{CloneRecord, CloneState, TableProgress};
 use crate::error::Result;
-use crate::plan::TablePlan;
+use crate::plan::{CatchUp, TablePlan};
 
 /// By how many seconds two readings of a server's start may differ.
 const START_TOLERANCE: u64 = 5;
@@ -49,6 +49,8 @@ impl<'a> FateDecision<'a> {
             None | Some(TableState::Anew) => TableFate::MakeAnew,
             // A crash may have taken rows that the engine had not written.
             Some(TableState::Complete) if !is_transactional && self.restarted => TableFate::MakeAnew,
+            // An earlier process completed it, after this one had planned to read it again.
+            Some(TableState::Complete) if self.reads_again && table.position.is_none() => TableFate::MakeAnew,
             Some(TableState::Complete) => TableFate::Keep,
             Some(TableState::Begun) if !is_transactional || self.reads_again => TableFate::MakeAnew,
             // The values that its generated columns must have were known to the earlier process only.
@@ -59,6 +61,27 @@ impl<'a> FateDecision<'a> {
 }
 
 impl TargetDatabase {
+    /// Asks an agent whose coordinator is lost for its lock, or withdraws the request.
+    pub(super) async fn request_takeover(&self, is_withdrawn: bool) -> Result<()> {
+        if is_withdrawn {
+            self.state().takeover = None;
+            return Ok(());
+        }
+        if self.state().takeover.is_some() {
+            return Ok(());
+        }
+        let mut conn = session::open_control(&self.address).await?;
+        journal::request_takeover(&mut conn, &self.address.database).await?;
+        self.state().takeover = Some(conn);
+        Ok(())
+    }
+
+    /// Whether another process asks for the lock of this one.
+    pub(super) async fn is_takeover_requested(&self) -> Result<bool> {
+        let mut conn = session::open_control(&self.address).await?;
+        journal::is_takeover_requested(&mut conn, &self.address.database).await
+    }
+
     /// Returns the clone that has begun and not ended. Changes nothing.
     pub(super) async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         let mut conn = session::open_control(&self.address).await?;
@@ -78,15 +101,21 @@ impl TargetDatabase {
             None => Vec::new(),
         };
         let mut undo_records = first_records(contents.origin == DatabaseOrigin::Made);
+        let removed = contents.description.iter().flat_map(|job| removed_objects::undo_items(&job.plan));
+        undo_records.extend(created_records(removed));
         undo_records.append(&mut contents.items);
         undo_records.append(&mut preflights);
+        undo_records.extend(contents.owner.as_deref().map(owner_record));
         let job = contents.description.take();
-        let checkpoint = Checkpoint::join(std::mem::take(&mut contents.appliers));
-        let is_cutting_over = contents.cut_over.is_some_and(|cut_over| cut_over.state != CutOverState::Requested);
+        let lines = std::mem::take(&mut contents.appliers);
+        let checkpoint = journal::join_appliers(lines);
+        let is_cutting_over = contents.cut_over.is_some_and(|cut_over| cut_over.has_begun());
         let following = checkpoint.map(|checkpoint| FollowRecord { checkpoint, is_cutting_over });
+        let catches_up = job.as_ref().is_some_and(|job| job.plan.job.catch_up == CatchUp::Pending);
+        let follows = following.is_some() && !catches_up;
         let state = match (&holder, &contents.damage) {
-            (Some(_), None) if following.is_some() => CloneState::Following,
-            (None, None) if following.is_some() => CloneState::NotFollowing,
+            (Some(_), None) if follows => CloneState::Following,
+            (None, None) if follows => CloneState::NotFollowing,
             (Some(_), _) => CloneState::Running,
             (None, Some(_)) => CloneState::Damaged,
             (None, None) => CloneState::Dead,
@@ -125,5 +154,27 @@ fn progress(decision: &FateDecision<'_>, table: &TablePlan) -> TableProgress {
         rows: totals.rows,
         bytes: totals.bytes,
         complete: fate == TableFate::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::journal::{TableLine, logged_table};
+    use crate::plan::{Position, SnapshotMethod};
+
+    #[test]
+    fn a_table_that_is_planned_to_be_read_again_is_not_kept() {
+        let line = TableLine { state: TableState::Complete, parts: Default::default(), notes: Vec::new() };
+        let contents = JournalContents { tables: [(0, line)].into(), ..JournalContents::default() };
+        let fate = |position: Option<Position>, reads_again| {
+            let (chunk_key, chunks) = (Vec::new(), Vec::new());
+            let plan = TablePlan { number: 0, table: logged_table(), filter: None, chunk_key, chunks, position };
+            FateDecision { contents: &contents, restarted: false, reads_again }.fate(&plan)
+        };
+        let earlier = Some(Position::unknown(SnapshotMethod::External));
+        assert_eq!(fate(None, false), TableFate::Keep);
+        assert_eq!(fate(earlier, true), TableFate::Keep);
+        assert_eq!(fate(None, true), TableFate::MakeAnew, "an earlier process completed it in the meantime");
     }
 }

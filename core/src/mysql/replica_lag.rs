@@ -5,6 +5,7 @@ use tokio::sync::Mutex;
 use super::capability::{self, Capability};
 use super::connect::{Conn, ServerAddress};
 use super::session;
+use crate::catalog::Server;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::ReplicaLag;
 
@@ -34,15 +35,7 @@ impl ReplicaMonitor {
             Some(conn) => conn,
             None => session::open_control(&self.address).await?,
         };
-        let (statement, column) = match &conn.server {
-            server if capability::has(server, Capability::ReplicaStatus) => {
-                ("SHOW REPLICA STATUS", "Seconds_Behind_Source")
-            }
-            server if capability::has(server, Capability::AllSlavesStatus) => {
-                ("SHOW ALL SLAVES STATUS", "Seconds_Behind_Master")
-            }
-            _ => ("SHOW SLAVE STATUS", "Seconds_Behind_Master"),
-        };
+        let (statement, column) = status_statement(&conn.server);
         let lags = conn.column(statement, column).await?;
         *monitor = Some(conn);
         let lag = |seconds: Option<String>| match seconds.and_then(|seconds| seconds.parse().ok()) {
@@ -53,5 +46,16 @@ impl ReplicaMonitor {
         lags.into_iter().map(lag).max().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the server is no replica: --replica names a replica of the target")
         })
+    }
+}
+
+/// The statement that lists the replication connections of a server, and its column of the lag.
+pub(super) fn status_statement(server: &Server) -> (&'static str, &'static str) {
+    if capability::has(server, Capability::ReplicaStatus) {
+        ("SHOW REPLICA STATUS", "Seconds_Behind_Source")
+    } else if capability::has(server, Capability::AllSlavesStatus) {
+        ("SHOW ALL SLAVES STATUS", "Seconds_Behind_Master")
+    } else {
+        ("SHOW SLAVE STATUS", "Seconds_Behind_Master")
     }
 }

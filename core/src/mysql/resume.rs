@@ -14,11 +14,12 @@ use super::lock_wait::is_lock_wait;
 use super::record::read_parts;
 use super::remains::{FateDecision, TableFate};
 use super::target::{JournalAccess, TargetDatabase};
-use super::undo_log::{CreatedItem, first_records};
+use super::undo_log::{CreatedItem, UndoLog, first_records};
 use super::{chunk_query, session};
 use crate::catalog::{Flavor, ObjectKind, Printable};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Chunk, Plan, ResumeState, TablePlan};
+use crate::plan::{CatchUp, Chunk, Plan, ResumeState, TablePlan};
 
 const UNKNOWN_TABLE: u16 = 1146;
 /// The error of a table whose definition is newer than the snapshot: an ALTER of the killed process has just ended.
@@ -60,12 +61,15 @@ impl TargetDatabase {
         conn.exec("START TRANSACTION").await?;
         journal::take_ownership(&mut conn, database, &access.job, &previous, &access.owner).await?;
         journal::replace(&mut conn, database, &access.job, &lines).await?;
+        if source_plan.job.catch_up != CatchUp::Pending {
+            self.end_changes(&mut conn, source_plan).await?;
+        }
         conn.exec("COMMIT").await?;
         // Now no earlier process can write. What it has written until now counts.
         let contents = self.read_journal(&mut conn, &source_plan.job.id).await?;
         *self.saved_items.lock().await = u32::try_from(contents.items.len()).unwrap_or(u32::MAX);
-        self.undo_log.adopt(first_records(contents.origin == journal::DatabaseOrigin::Made));
-        self.undo_log.adopt(contents.items.clone());
+        self.undo_log.continue_from(first_records(contents.origin == journal::DatabaseOrigin::Made));
+        self.undo_log.continue_from(contents.items.clone());
         self.set_journal(access);
         for table in plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew)) {
             self.remove_begun_table(&mut conn, plan, table).await?;
@@ -73,6 +77,21 @@ impl TargetDatabase {
         self.create_tables(&mut conn, plan, &fates.kept()).await?;
         self.state().ddl_sessions.push(conn);
         Ok(self.take_over(&contents, source_plan, &fates))
+    }
+
+    /// Forgets what was applied of the source's changes, in the current transaction.
+    ///
+    /// # Errors
+    /// `Preflight` if it is more than the plan says.
+    async fn end_changes(&self, conn: &mut Conn, plan: &Plan) -> Result<()> {
+        let applied = journal::take_appliers(conn, &self.address.database, &plan.job.id).await?;
+        let earliest = plan.earliest_position().map(|position| position.order());
+        let is_later = |applied: Checkpoint| !applied.ahead.is_empty() || Some(applied.applied.order()) > earliest;
+        if applied.is_some_and(is_later) {
+            conn.exec("ROLLBACK").await?;
+            return Err(refusal("changes of the source were applied to it meanwhile".to_owned()));
+        }
+        Ok(())
     }
 
     /// The lines that the journal gets with its new owner.
@@ -143,11 +162,11 @@ impl TargetDatabase {
         Ok(())
     }
 
-    /// Compares the definition and the rows of a table that stays with the journal.
-    async fn check_kept(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
+    /// Compares the definition of a table with the journal. Returns whether the table is there.
+    async fn check_definition(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<bool> {
         let name = Printable(&table.table.name);
         let parts = match read_parts(conn, &self.address.database, &table.table.name).await {
-            Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Err(refusal(format!("table {name} is gone"))),
+            Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Ok(false),
             parts => parts?,
         };
         let then = contents.tables.get(&table.number).map(|line| &line.parts);
@@ -155,14 +174,23 @@ impl TargetDatabase {
         let added = parts.keys().find(|what| {
             // Indexes and foreign keys are added by the clone itself.
             let is_key = ["index ", "foreign key "].iter().any(|kind| what.starts_with(kind));
-            !is_key && then.is_some_and(|then| !then.contains_key(*what))
+            !is_key && then.is_some_and(|then| !then.is_empty() && !then.contains_key(*what))
         });
-        if let Some(what) = changed.map(|(what, _)| what).or(added) {
-            return Err(refusal(format!("table {name} was altered: {what} is not as the clone made it")));
+        match changed.map(|(what, _)| what).or(added) {
+            Some(what) => Err(refusal(format!("table {name} was altered: {what} is not as the clone made it"))),
+            None => Ok(true),
+        }
+    }
+
+    /// Compares the definition and the rows of a table that stays with the journal.
+    async fn check_kept(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
+        let name = Printable(&table.table.name);
+        if !self.check_definition(conn, contents, table).await? {
+            return Err(refusal(format!("table {name} is gone")));
         }
         let lost_history = table.table.history && conn.server.flavor == Flavor::MySql;
         // Events may have changed rows of a clone that had everything.
-        if table.chunks.is_empty() || lost_history || contents.has_all_objects() {
+        if table.chunks.is_empty() || lost_history || contents.has_all_objects() || contents.is_changed() {
             return Ok(());
         }
         let unfiltered = TablePlan { filter: None, chunk_key: Vec::new(), ..table.clone() };
@@ -179,17 +207,21 @@ impl TargetDatabase {
 
     /// Checks that a table that is made anew is the clone's.
     async fn check_disposable(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
-        let is_recorded = contents.tables.contains_key(&table.number);
         let name = quote_name(&table.table.name);
-        if is_recorded {
+        let intended = UndoLog::default();
+        intended.adopt(contents.items.clone());
+        let object = table.table.object();
+        if !intended.contains(&CreatedItem::Object(object.clone())) {
             return Ok(());
+        }
+        let triggers = self.triggers_on(conn, &object).await?;
+        if let Some(trigger) = triggers.iter().find(|trigger| !intended.has_trigger(trigger)) {
+            return Err(refusal(format!("somebody else made trigger {} on {object}", Printable(trigger))));
+        }
+        if contents.tables.contains_key(&table.number) {
+            return self.check_definition(conn, contents, table).await.map(drop);
         }
         // Killed before it took any row.
-        let intended = super::undo_log::UndoLog::default();
-        intended.adopt(contents.items.clone());
-        if !intended.contains(&CreatedItem::Object(table.table.object())) {
-            return Ok(());
-        }
         match conn.row(&format!("SELECT 1 FROM {}.{name} LIMIT 1", quote_name(&self.address.database))).await {
             Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(()),
             Err(error) => Err(error),
@@ -221,7 +253,7 @@ impl TargetDatabase {
 
     /// Takes over what the journal says of the tables that stay.
     fn take_over(&self, contents: &JournalContents, plan: &Plan, fates: &Fates) -> ResumeState {
-        let mut resumed = ResumeState::default();
+        let mut resumed = ResumeState { is_changed: contents.is_changed(), ..ResumeState::default() };
         let mut state = self.state();
         for table in plan.tables.iter().filter(|table| !fates.is(table, TableFate::MakeAnew)) {
             let is_complete = fates.is(table, TableFate::Keep);

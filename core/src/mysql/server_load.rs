@@ -14,7 +14,8 @@ pub(super) struct LoadMonitor(Mutex<Option<Conn>>);
 impl LoadMonitor {
     /// Returns the server's `Threads_running` without its own thread and those of the registered connections: a reader
     /// that waits in the middle of a result is a running thread too. Threads in between two statements make the number
-    /// imprecise by a few.
+    /// imprecise by a few. Threads that wait for a metadata lock do not count either: they are no load, and may wait for
+    /// the clone itself, whose pause would then last for ever.
     pub(super) async fn measure(&self, address: &ServerAddress, connections: &ConnectionRegistry) -> Result<u64> {
         let mut monitor = self.0.lock().await;
         // A connection with an error is not used again.
@@ -29,7 +30,7 @@ impl LoadMonitor {
         let list = conn.process_list().await?;
         let sql = format!(
             "SELECT COUNT(*) FROM {list} \
-             WHERE COMMAND <> 'Sleep' AND ID IN (CONNECTION_ID(){ids})"
+             WHERE COMMAND <> 'Sleep' AND (ID IN (CONNECTION_ID(){ids}) OR STATE LIKE 'Waiting for%metadata lock')"
         );
         let own = conn.row(&sql).await?.map_or(0, |row| row.number(0));
         *monitor = Some(conn);
@@ -66,6 +67,14 @@ mod tests {
             let _others: Vec<_> = (0..3).map(|_| server.session("DO SLEEP(3600)").unwrap()).collect();
             assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "4"));
             settles_at(idle + 3, &monitor, &address, &connections).await;
+            server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT)").unwrap();
+            let _locker = server.session("LOCK TABLES d.t WRITE; DO SLEEP(3600)").unwrap();
+            assert!(wait_until(|| server.sql(sleepers).unwrap().trim() == "5"));
+            let _waiter = server.session("SELECT * FROM d.t").unwrap();
+            let waiters =
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for%metadata lock'";
+            assert!(wait_until(|| server.sql(waiters).unwrap().trim() == "1"));
+            settles_at(idle + 4, &monitor, &address, &connections).await;
             running.abort();
         }
     }

@@ -8,10 +8,9 @@ use async_trait::async_trait;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
-use super::apply::{MySqlApplier, is_active};
-use super::catalog_comparison::CatalogComparison;
+use super::apply::MySqlApplier;
 use super::connect::{Conn, ServerAddress};
-use super::ddl::quote_name;
+use super::cut_over_requester::CutOverRequester;
 use super::existing_objects::ExistingObjects;
 use super::generated;
 use super::journal;
@@ -20,19 +19,19 @@ use super::replica_lag::ReplicaMonitor;
 use super::server_load::LoadMonitor;
 use super::target::TargetDatabase;
 use super::trial_database::TrialScope;
-use super::undo_log::CreatedItem;
 use super::write::is_transactional;
-use super::{check, chunk_query, create_events, create_objects, introspect, session, translate};
+use super::{check, chunk_query, introspect, session, translate};
 use crate::batch::{Batch, BatchId, Receipt};
-use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef};
+use crate::catalog::{Catalog, Flavor, ObjectKind, ObjectRef};
+use crate::change::LogPosition;
 use crate::change_applier::ChangeApplier;
-use crate::checkpoint::CutOver;
+use crate::checkpoint::{Checkpoint, CutOver};
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::memory::MemoryBudget;
-use crate::options::CloneOptions;
+use crate::options::{CloneOptions, Verify};
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::retry::RetryPolicy;
@@ -49,6 +48,7 @@ pub(crate) struct MySqlSink {
     readers: ReaderPool,
     load: LoadMonitor,
     replica: Option<ReplicaMonitor>,
+    requester: CutOverRequester,
 }
 
 impl MySqlSink {
@@ -59,73 +59,8 @@ impl MySqlSink {
             target: Arc::new(TargetDatabase::new(address, options)),
             readers: ReaderPool::with_limit(options.threads),
             load: LoadMonitor::default(),
+            requester: CutOverRequester::default(),
         }
-    }
-
-    /// Creates everything that comes after the rows. A second call after a lost connection skips existing objects.
-    async fn create_objects(&self, plan: &Plan) -> Result<Vec<Note>> {
-        let mut conn = self.target.ddl_session().await?;
-        // The check uses the connection that creates the objects: a later crash breaks it, and the next try checks again.
-        // The plan names the source's engines, by which the batches were written.
-        let created = match self.target.check_durable_batches(&mut conn, plan).await {
-            Ok(()) => {
-                let plan = &*translate::plan(plan, &conn.server);
-                self.create_objects_on(&mut conn, plan).await
-            }
-            Err(error) => Err(error),
-        };
-        match created {
-            Ok(notes) => {
-                self.target.connections.close(conn);
-                Ok(notes)
-            }
-            Err(error) => {
-                // The last statement may still run.
-                self.target.discard(conn).await;
-                Err(self.target.explain_lock_wait(error).await)
-            }
-        }
-    }
-
-    async fn create_objects_on(&self, conn: &mut Conn, plan: &Plan) -> Result<Vec<Note>> {
-        let mut notes = Vec::new();
-        for table in &plan.tables {
-            notes.extend(self.target.state().lost_signs_of_table(table.number).notes(&table.table.name));
-        }
-        for (number, generated) in &self.target.state().generated_columns {
-            let table = plan.tables.get(*number as usize);
-            notes.extend(table.map(|table| generated.notes(&table.table)).unwrap_or_default());
-        }
-        let table_ddl = self.target.state().table_ddl.clone();
-        let created = plan.tables.iter().filter(|table| table_ddl.contains_key(&table.table.name));
-        notes.extend(created.flat_map(|table| generated::index_notes(&table.table)));
-        notes.extend(self.target.add_foreign_keys(conn).await?);
-        if plan.tables.iter().any(|table| table.position.is_some()) {
-            notes.extend(self.target.check_foreign_keys(conn).await?);
-        }
-        // Triggers would fire for each change that is applied.
-        let waits = |definition: &Definition| self.target.options.follow && is_active(definition.object.kind);
-        let made =
-            Plan { definitions: plan.definitions.iter().filter(|d| !waits(d)).cloned().collect(), ..plan.clone() };
-        let plan = &made;
-        let later: Vec<Definition> =
-            plan.definitions.iter().filter(|d| d.object.kind != ObjectKind::Sequence).cloned().collect();
-        let database = &self.target.address.database;
-        if let Some(original) = self.target.undo_log.original_collation() {
-            conn.exec(&format!("ALTER DATABASE {} COLLATE {original}", quote_name(database))).await?;
-        } else if let Some(database) = introspect::read_database(conn, database).await? {
-            self.target.record_item(CreatedItem::Collation(database.collation)).await?;
-        }
-        let rewriter = self.target.definition_rewriter(plan);
-        notes.extend(create_objects::create_objects(conn, &self.target, plan, &later, &rewriter).await?);
-        self.target.record_all_objects().await?;
-        notes.extend(create_events::create_events(conn, &self.target, &later, &rewriter).await?);
-        let tables: BTreeSet<String> = self.target.state().table_ddl.keys().cloned().collect();
-        let known_notes: Vec<Note> = self.target.state().notes.iter().chain(&notes).cloned().collect();
-        let comparison =
-            CatalogComparison { plan, rewriter: &rewriter, created_tables: &tables, known_notes: &known_notes };
-        notes.extend(comparison.run(&self.target).await?);
-        Ok(notes)
     }
 
     /// Waits for a connection that reads the table back.
@@ -232,6 +167,14 @@ impl Sink for MySqlSink {
         self.target.clone_record().await
     }
 
+    async fn request_takeover(&self, is_withdrawn: bool) -> Result<()> {
+        self.target.request_takeover(is_withdrawn).await
+    }
+
+    async fn is_takeover_requested(&self) -> Result<bool> {
+        self.target.is_takeover_requested().await
+    }
+
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
         match self.target.begin(plan).await {
             Err(error) => Err(self.target.explain_lock_wait(error).await),
@@ -322,36 +265,54 @@ impl Sink for MySqlSink {
             let note = Note::general(format!("what comes after the rows was tried again: {error}"));
             self.target.state().notes.push(note);
         };
-        let mut notes = RetryPolicy::default().run(|| self.create_objects(plan), again).await?;
+        let mut notes = RetryPolicy::default().run(|| self.target.finish(plan), again).await?;
         let mut state = self.target.state();
         notes.splice(..0, std::mem::take(&mut state.notes));
         self.target.undo_log.clear();
         Ok(notes)
     }
 
+    async fn check_catch_up(&self, plan: &Plan) -> Result<Vec<Finding>> {
+        let mut conn = session::open_control(&self.target.address).await?;
+        let plan = translate::plan(plan, &conn.server).into_owned();
+        check::catch_up(&mut conn, &self.target.address, &plan).await
+    }
+
     fn applies_changes(&self) -> bool {
         true
+    }
+
+    async fn begin_way_back(&self, plan: &Plan, unchanged_since: &LogPosition) -> Result<Plan> {
+        self.target.begin_way_back(plan, unchanged_since).await
     }
 
     async fn change_applier(&self, plan: &Plan) -> Result<Arc<dyn ChangeApplier>> {
         Ok(Arc::new(MySqlApplier::new(self.target.clone(), plan).await?))
     }
 
-    async fn request_cut_over(&self, job: &str, is_withdrawn: bool) -> Result<bool> {
-        let (mut conn, database) = (session::open_control(&self.target.address).await?, &self.target.address.database);
-        match is_withdrawn {
-            true => journal::withdraw_cut_over(&mut conn, database).await,
-            false => journal::request_cut_over(&mut conn, database, job).await.map(|()| true),
+    async fn request_cut_over(&self, job: &str, verify: Option<Verify>) -> Result<bool> {
+        match verify {
+            None => {
+                self.requester.withdraw(self.target.journal_session(job).await?, &self.target.address.database).await
+            }
+            Some(verify) => {
+                let conn = self.target.journal_session(job).await?;
+                self.requester.request(conn, &self.target.address.database, job, verify).await.map(|()| true)
+            }
         }
     }
 
     async fn read_cut_over(&self, job: &str) -> Result<Option<CutOver>> {
+        self.requester.read(&self.target.address, job).await
+    }
+
+    async fn read_checkpoint(&self, job: &str) -> Result<Option<Checkpoint>> {
         let mut conn = session::open_control(&self.target.address).await?;
-        journal::read_cut_over(&mut conn, &self.target.address.database, job).await
+        journal::read_checkpoint(&mut conn, &self.target.address.database, job).await
     }
 
     async fn acknowledge_cut_over(&self, job: &str) -> Result<()> {
-        let mut conn = session::open_control(&self.target.address).await?;
+        let mut conn = self.target.journal_session(job).await?;
         journal::acknowledge_cut_over(&mut conn, &self.target.address.database, job).await
     }
 
@@ -375,7 +336,6 @@ impl Sink for MySqlSink {
     }
 
     fn adopt_undo_records(&self, records: Vec<Value>) {
-        self.target.state().cleanup_needs_lock = true;
         self.target.undo_log.adopt(records);
     }
 

@@ -4,10 +4,13 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 
+use super::binlog::UnknownTables;
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::{Dialect, quote_name, quote_text, split_table};
+use super::journal::{self, JobLine};
 use super::json_types::{JsonTypeCheck, JsonTypeFindings};
+use super::log_extent::LogMonitor;
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::server_load::LoadMonitor;
 use super::{
@@ -15,13 +18,14 @@ use super::{
 };
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
-use crate::change::LogPosition;
+use crate::change::{LogExtent, LogPosition};
+use crate::clone_record::CutOverRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::memory::MemoryBudget;
 use crate::options::CloneOptions;
-use crate::plan::{Chunk, Plan, Position, Selection, SnapshotMethod, TablePlan};
-use crate::report::{Finding, Note};
+use crate::plan::{Chunk, OmittedObject, Plan, Position, SelectedTable, Selection, SnapshotMethod, TablePlan};
+use crate::report::{Finding, Note, preflight_error};
 use crate::source::{BatchStream, ChangeStream, Source};
 
 /// Reads one database of a server.
@@ -29,10 +33,13 @@ pub(crate) struct MySqlSource {
     address: ServerAddress,
     options: CloneOptions,
     catalog: Mutex<Option<Catalog>>,
+    /// A place in the log before the snapshot, if the source is followed.
+    log_start: Mutex<Option<LogPosition>>,
     /// The connections of the snapshot.
     snapshot_readers: Mutex<ReaderPool>,
     connections: ConnectionRegistry,
     load: LoadMonitor,
+    log: LogMonitor,
     json_types: JsonTypeFindings,
 }
 
@@ -45,8 +52,10 @@ impl MySqlSource {
             address,
             options: options.clone(),
             load: LoadMonitor::default(),
+            log: LogMonitor::default(),
             json_types: JsonTypeFindings::default(),
             catalog: Mutex::new(None),
+            log_start: Mutex::new(None),
             snapshot_readers: Mutex::new(ReaderPool::from_connections(Vec::new())),
         }
     }
@@ -54,6 +63,20 @@ impl MySqlSource {
     /// Builds the plan from the current catalog, and divides the tables into chunks.
     async fn build_plan(&self, catalog: &Catalog, selection: &Selection, position: Position) -> Result<Plan> {
         let mut plan = Plan::from_selection(catalog, selection, position);
+        let then = self.selected_catalog().await?;
+        let is_new = |table: &&Table| then.table(&table.name).is_none();
+        if !selection.left_out.iter().any(|omitted| omitted.object.kind == ObjectKind::Table) {
+            for table in catalog.tables.iter().filter(is_new) {
+                let reason = "was created while the clone started";
+                // Its rows would be changes of a table that is not followed.
+                if self.options.follow {
+                    let message = format!("table {} {reason}: start it again", Printable(&table.name));
+                    return Err(Error::new(ErrorKind::Changed, message));
+                }
+                let object = ObjectRef::new(ObjectKind::Table, table.name.as_str());
+                plan.left_out.push(OmittedObject { object, reason: reason.to_owned() });
+            }
+        }
         plan.fidelity = lost_history_issues(&plan.tables);
         for table in plan.tables.iter_mut().filter(|table| stores_no_rows(&table.table)) {
             table.chunks.clear();
@@ -112,7 +135,8 @@ impl MySqlSource {
         let taken = taken?;
         *self.snapshot_readers.lock().await = ReaderPool::from_connections(taken.readers);
         let catalog = self.read_unchanged_catalog(selection).await?;
-        self.build_plan(&catalog, selection, taken.position).await
+        let prepared_since = self.log_start.lock().await.clone();
+        self.build_plan(&catalog, selection, Position { prepared_since, ..taken.position }).await
     }
 
     /// Converts the error of a statement that reads rows.
@@ -132,8 +156,13 @@ impl MySqlSource {
         let readers = self.snapshot_readers.lock().await.clone();
         loop {
             let (conn, lease) = readers.acquire().await?;
-            let mut conn =
-                conn.ok_or_else(|| Error::new(ErrorKind::Internal, "no connection of the snapshot is left"))?;
+            let mut conn = match conn {
+                Some(conn) => conn,
+                None if readers.holds_snapshot() => {
+                    return Err(Error::new(ErrorKind::Internal, "no connection of the snapshot is left"));
+                }
+                None => self.connections.register(session::open_reader(&self.address).await?).await?,
+            };
             // After one connection is lost, idle ones may be lost too.
             if !readers.has_lost() || conn.exec("DO 1").await.is_ok() {
                 return Ok((conn, lease));
@@ -156,6 +185,13 @@ impl MySqlSource {
                 return Err(Error::new(ErrorKind::Changed, message).retryable());
             }
         }
+        // What is new would be neither in the clone nor in the part of the log that is followed.
+        let new = now.tables.iter().find(|table| self.options.follow && then.table(&table.name).is_none());
+        if let Some(new) = new {
+            let name = Printable(&new.name);
+            let message = format!("table {name} was created while the clone started: start it again");
+            return Err(Error::new(ErrorKind::Changed, message).retryable());
+        }
         Ok(now)
     }
 }
@@ -174,7 +210,10 @@ impl Source for MySqlSource {
         let checked = check::source(&mut conn, &self.address, &catalog, selection, &self.options).await;
         let mut findings = self.explain_lock_wait(checked).await?;
         if self.options.follow {
-            findings.extend(check::binary_log(&mut conn, &catalog, selection).await?);
+            // Before the check: what is prepared from here on is read, and the check waits for what was prepared earlier.
+            // Without a position nothing can be followed, which another check finds.
+            *self.log_start.lock().await = self.log_end().await.ok();
+            findings.extend(check::binary_log(&mut conn, &catalog, selection, true).await?);
         }
         Ok(findings)
     }
@@ -190,6 +229,14 @@ impl Source for MySqlSource {
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
         self.explain_lock_wait(self.take_snapshot(selection).await).await
+    }
+
+    async fn open_readers(&self, selection: &Selection) -> Result<Plan> {
+        *self.snapshot_readers.lock().await = ReaderPool::with_limit(self.options.threads);
+        let catalog = self.explain_lock_wait(self.read_unchanged_catalog(selection).await).await?;
+        let mut conn = session::open_control(&self.address).await?;
+        let position = log_position::read_position(&mut conn, SnapshotMethod::None).await?;
+        self.explain_lock_wait(self.build_plan(&catalog, selection, position).await).await
     }
 
     async fn read<'a>(
@@ -226,7 +273,11 @@ impl Source for MySqlSource {
         memory: &'a MemoryBudget,
     ) -> Result<ChangeStream<'a>> {
         let conn = self.connections.register(session::open_log_reader(&self.address).await?).await?;
-        binlog::open_changes(conn, plan, from, memory).await
+        binlog::open_changes(conn, plan, from, memory, UnknownTables::Refused).await
+    }
+
+    fn filters_changes(&self) -> bool {
+        true
     }
 
     async fn log_end(&self) -> Result<LogPosition> {
@@ -237,6 +288,37 @@ impl Source for MySqlSource {
                            REPLICATION CLIENT (MariaDB: BINLOG MONITOR) ON *.* TO the account";
             Error::new(ErrorKind::Unsupported, message)
         })
+    }
+
+    async fn last_cut_over(&self) -> Result<Option<CutOverRecord>> {
+        let catalog = self.read_catalog().await?;
+        if catalog.table(journal::TABLE_NAME).is_some() {
+            let message = "dbgraft clones into the source, or lets it follow another server: end that by `dbgraft cutover` or \
+                           `dbgraft abandon`";
+            return Err(Error::new(ErrorKind::Preflight, message));
+        }
+        let mut conn = session::open_control(&self.address).await?;
+        let found = binlog::find_cut_over(&self.address, &self.connections, &catalog.database.name).await?;
+        let Some((JobLine { plan, .. }, cut_over)) = found else { return Ok(None) };
+        let tables = plan.tables.iter().map(|planned| planned.table.clone()).collect();
+        let names = plan.tables.iter().map(|planned| planned.table.name.clone());
+        let selected = names.map(|name| SelectedTable { name, filter: None }).collect();
+        let selection = Selection { tables: selected, ..Selection::default() };
+        let catalog = Catalog { tables, ..catalog };
+        match preflight_error(&check::binary_log(&mut conn, &catalog, &selection, true).await?) {
+            Some(error) => Err(error),
+            None => Ok(Some(CutOverRecord { cut_over, plan })),
+        }
+    }
+
+    async fn log_extent(&self, from: &LogPosition) -> Result<Option<LogExtent>> {
+        self.log.measure(&self.address, from).await
+    }
+
+    async fn check_catch_up(&self, selection: &Selection) -> Result<Vec<Finding>> {
+        let catalog = self.selected_catalog().await?;
+        let mut conn = session::open_control(&self.address).await?;
+        check::binary_log(&mut conn, &catalog, selection, false).await
     }
 
     async fn load(&self) -> Result<Option<u64>> {

@@ -1,7 +1,10 @@
 //! The target database: the address, the sessions and the state that all steps of writing share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
 
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
@@ -11,12 +14,12 @@ use super::definition_rewriter::DefinitionRewriter;
 use super::durable_batches::{DurableBatches, ServerUptime};
 use super::generated::GeneratedColumnState;
 use super::negative_zero::LostZeroSigns;
-use super::session;
 use super::undo_log::UndoLog;
+use super::{journal, session};
 use crate::batch::BatchId;
 use crate::catalog::{Flavor, Server};
 use crate::codec::Digest;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::options::{self, CloneOptions, IfExists};
 use crate::plan::Plan;
 use crate::report::Note;
@@ -46,6 +49,8 @@ pub(super) struct JournalAccess {
 pub(super) struct SinkState {
     /// Excludes other clones from the database.
     pub(super) lock: Option<DatabaseLock>,
+    /// The connection that asks an agent whose coordinator is lost for its lock.
+    pub(super) takeover: Option<Conn>,
     /// Idle sessions that load rows.
     pub(super) load_sessions: Vec<Conn>,
     /// Idle sessions that run DDL.
@@ -79,8 +84,8 @@ pub(super) struct SinkState {
     pub(super) journal: Option<JournalAccess>,
     /// Whether the journal took the place of the one of an earlier clone, whose remains may still be there.
     pub(super) replaced_journal: bool,
-    /// Whether the clean-up must take the lock first: the undo log has the records of another process, or the lock is lost.
-    pub(super) cleanup_needs_lock: bool,
+    /// Whether the clean-up has begun to remove what this process, and no other, may remove.
+    pub(super) has_undone: bool,
 }
 
 impl SinkState {
@@ -104,10 +109,11 @@ impl SinkState {
         }
     }
 
-    /// The negative zeros that the table has lost.
-    pub(super) fn lost_signs_of_table(&self, table: u32) -> LostZeroSigns {
+    /// The negative zeros that the rows of the table in these chunks have lost.
+    pub(super) fn lost_signs(&self, table: u32, chunks: RangeInclusive<u32>) -> LostZeroSigns {
         let mut all = LostZeroSigns::default();
-        self.lost_zero_signs.range((table, 0)..=(table, u32::MAX)).for_each(|(_, lost)| all.add(lost));
+        let range = (table, *chunks.start())..=(table, *chunks.end());
+        self.lost_zero_signs.range(range).for_each(|(_, lost)| all.add(lost));
         all
     }
 
@@ -130,6 +136,22 @@ impl TargetDatabase {
 
     pub(super) fn state(&self) -> MutexGuard<'_, SinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a session that writes the journal of the job `job`. Like the sessions that load rows, it leaves no trace in the
+    /// server's log if the clone was asked to: replicas of the server do not have the journal then.
+    pub(super) async fn journal_session(&self, job: &str) -> Result<Conn> {
+        let mut conn = session::open_control(&self.address).await?;
+        // A process that asks for the cut-over does not know the options of the clone.
+        let recorded = match journal::read_job(&mut conn, &self.address.database, job).await {
+            // There is no journal any more.
+            Err(error) if error.kind() == ErrorKind::Changed => Value::Null,
+            job => job?.options,
+        };
+        if recorded.get("skip_binlog").and_then(Value::as_bool).unwrap_or(self.options.skip_binlog) {
+            conn.exec("SET SESSION sql_log_bin = 0").await?;
+        }
+        Ok(conn)
     }
 
     /// Returns a session for DDL in the target database. The caller returns it to `ddl_sessions`.

@@ -1,6 +1,7 @@
 //! Removes what the sink has created when the clone fails.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::connect::Conn;
 use super::ddl::{quote_name, quote_text};
@@ -9,13 +10,15 @@ use super::journal::{self, DatabaseOrigin};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
 use super::target::TargetDatabase;
 use super::undo_log::{CreatedItem, UndoEntry};
-use super::{create_objects, introspect, session};
+use super::{create_objects, introspect, removed_objects, session};
 use crate::catalog::{ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::RetryPolicy;
 
 const UNKNOWN_DATABASE: u16 = 1049;
 const UNKNOWN_TABLE: u16 = 1146;
+/// How long a killed connection of this process may keep the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl TargetDatabase {
     /// Kills running statements, and removes the created items in reverse order.
@@ -30,11 +33,7 @@ impl TargetDatabase {
     /// Kills running statements, and leaves what the journal records. A clone without a journal is undone: no later process
     /// would find what it made.
     pub(super) async fn suspend(&self) -> Result<()> {
-        let (is_recorded, is_adopted) = {
-            let state = self.state();
-            (state.journal.is_some(), state.cleanup_needs_lock)
-        };
-        if is_recorded || is_adopted && self.clone_record().await?.is_some_and(|record| record.plan.is_some()) {
+        if self.undo_log.owner().is_some() {
             self.release_lock();
             return self.connections.kill_all().await;
         }
@@ -43,32 +42,27 @@ impl TargetDatabase {
 
     /// Releases the lock: its connection must not be made again after it is killed.
     fn release_lock(&self) {
-        let mut state = self.state();
-        let lock = state.lock.take();
-        state.cleanup_needs_lock |= lock.is_some_and(|lock| lock.check().is_err());
+        self.state().lock = None;
     }
 
-    /// Makes sure that no other process uses what is about to be removed.
-    async fn check_undo_right(&self, conn: &mut Conn) -> Result<()> {
-        let (journal, needs_lock) = {
-            let state = self.state();
-            (state.journal.clone(), state.cleanup_needs_lock)
-        };
-        let database = &self.address.database;
-        if needs_lock {
-            journal::acquire_lock(conn, database).await?;
+    /// Takes the lock again, and makes sure that no other process has taken over what is about to be removed.
+    async fn check_undo_right(&self, conn: &mut Conn, left: &[UndoEntry]) -> Result<()> {
+        if left.iter().all(|entry| matches!(entry.item, CreatedItem::TrialDatabase(_))) {
+            return Ok(());
         }
-        let Some(access) = journal else { return Ok(()) };
-        let is_ours = match journal::owner(conn, database).await? {
-            Some(owner) => owner == access.owner,
-            // Another process has finished the clone, or abandoned it.
-            None => introspect::read_database(conn, database).await?.is_none(),
+        let database = &self.address.database;
+        journal::acquire_lock(conn, database, LOCK_TIMEOUT).await?;
+        let is_ours = match (journal::owner(conn, database).await?, self.undo_log.owner()) {
+            (Some(owner), own) => own == Some(owner),
+            // An earlier round may have removed the journal. Otherwise another process has, when it finished the clone or
+            // abandoned it.
+            (None, Some(_)) => self.state().has_undone || introspect::read_database(conn, database).await?.is_none(),
+            (None, None) => true,
         };
         if !is_ours {
             return Err(journal::lost_ownership_error(database));
         }
-        // A further round does not find the journal any more.
-        self.state().journal = None;
+        self.state().has_undone = true;
         Ok(())
     }
 
@@ -93,7 +87,7 @@ impl TargetDatabase {
             Ok(mut conn) => {
                 // The next step reports a lost connection.
                 let _ = shorten_lock_wait(&mut conn).await;
-                if let Err(error) = self.check_undo_right(&mut conn).await {
+                if let Err(error) = self.check_undo_right(&mut conn, left).await {
                     failures.add(&CreatedItem::Database, &self.address.database, error);
                 } else if let Err(error) = self.drop_own_database(&mut conn, left).await {
                     let error = self.explain_lock_wait(error).await;
@@ -101,6 +95,11 @@ impl TargetDatabase {
                 } else {
                     let mut is_locked = false;
                     for entry in std::mem::take(left).into_iter().rev() {
+                        // As long as something is left, the journal tells a later process.
+                        if entry.item == CreatedItem::Journal && !left.is_empty() {
+                            left.insert(0, entry);
+                            continue;
+                        }
                         let Err(mut error) = self.undo_entry(&mut conn, &entry, left).await else { continue };
                         if is_lock_wait(&error) && !is_locked {
                             is_locked = true;
@@ -165,19 +164,18 @@ impl TargetDatabase {
         }
     }
 
-    /// Finds a trigger on the table. The sink's own triggers are dropped before, so the trigger is another session's, which
-    /// DROP TABLE would drop too.
-    async fn trigger_on(&self, conn: &mut Conn, object: &ObjectRef) -> Result<Option<String>> {
+    /// The names of the triggers on the object, which DROP TABLE would drop too.
+    pub(super) async fn triggers_on(&self, conn: &mut Conn, object: &ObjectRef) -> Result<Vec<String>> {
         if object.kind != ObjectKind::Table {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let sql = format!(
             "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS \
-             WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {} LIMIT 1",
+             WHERE EVENT_OBJECT_SCHEMA = {} AND EVENT_OBJECT_TABLE = {}",
             quote_text(&self.address.database),
             quote_text(&object.name)
         );
-        Ok(conn.row(&sql).await?.and_then(|row| row.text(0)))
+        Ok(conn.rows(&sql).await?.iter().map(|row| row.string(0)).collect())
     }
 
     async fn undo_entry(&self, conn: &mut Conn, entry: &UndoEntry, left: &[UndoEntry]) -> Result<()> {
@@ -199,6 +197,7 @@ impl TargetDatabase {
             CreatedItem::TrialDatabase(database) => {
                 conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(database))).await
             }
+            CreatedItem::Removed(definition) => return removed_objects::restore(conn, self, definition).await,
             CreatedItem::Journal => return journal::remove(conn, &self.address.database).await,
             CreatedItem::Rows(table) => conn.exec(&format!("TRUNCATE TABLE {name}.{}", quote_name(table))).await,
             CreatedItem::Object(object) => {
@@ -206,8 +205,9 @@ impl TargetDatabase {
                 if !entry.confirmed && self.has_rows(conn, object).await? {
                     return Err(keep_error("it has rows, so another session may have created it".to_owned()));
                 }
-                if let Some(trigger) = self.trigger_on(conn, object).await? {
-                    return Err(keep_error(format!("somebody else made trigger {} on it", Printable(&trigger))));
+                // The sink's own triggers are dropped before.
+                if let Some(trigger) = self.triggers_on(conn, object).await?.first() {
+                    return Err(keep_error(format!("somebody else made trigger {} on it", Printable(trigger))));
                 }
                 match conn.exec(&format!("USE {name}")).await {
                     Ok(_) => conn.exec(&create_objects::drop_statement(object)).await,

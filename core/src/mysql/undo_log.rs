@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::journal;
-use crate::catalog::{ObjectRef, Printable};
+use crate::catalog::{Definition, ObjectKind, ObjectRef, Printable};
 use crate::error::{Error, ErrorKind};
 use crate::sink::UndoRecorder;
 
@@ -25,6 +25,8 @@ pub(super) enum CreatedItem {
     Journal,
     /// The temporary database in which definitions are tried.
     TrialDatabase(String),
+    /// A trigger or an event that was removed, and is made again.
+    Removed(Box<Definition>),
     /// The default collation of the database, which changes while a routine is created. The value is the original one.
     Collation(String),
 }
@@ -36,6 +38,7 @@ impl CreatedItem {
             Self::Object(object) => object.to_string(),
             Self::Rows(table) => format!("the rows of table {}", Printable(table)),
             Self::Journal => format!("table {}", journal::TABLE_NAME),
+            Self::Removed(definition) => format!("{}, which was removed", definition.object),
             Self::TrialDatabase(name) => format!("database {}", Printable(name)),
             Self::Collation(_) => format!("the default collation of database {}", Printable(database)),
         }
@@ -50,6 +53,8 @@ enum UndoRecord {
     Created(CreatedItem),
     /// The server did not create the item.
     Withdrawn(CreatedItem),
+    /// The journal has the items, and this token of the process that may write.
+    Owner(String),
 }
 
 /// A created item that is not withdrawn.
@@ -64,6 +69,8 @@ pub(super) struct UndoEntry {
 pub(super) struct UndoLog {
     recorder: OnceLock<UndoRecorder>,
     entries: Mutex<Vec<UndoEntry>>,
+    /// The token of the process that created the items, once the journal has it.
+    owner: Mutex<Option<String>>,
     /// The records that the journal does not have yet.
     unsaved: Mutex<Vec<Value>>,
 }
@@ -88,8 +95,24 @@ impl UndoLog {
         self.add_record(UndoRecord::Withdrawn(item));
     }
 
+    /// Records the token that the journal has now.
+    pub(super) fn set_owner(&self, owner: &str) {
+        self.record(UndoRecord::Owner(owner.to_owned()));
+    }
+
+    /// The token that the journal has as long as no other process has taken the clone over; `None` without a journal.
+    pub(super) fn owner(&self) -> Option<String> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn contains(&self, item: &CreatedItem) -> bool {
         self.is_confirmed(item).is_some()
+    }
+
+    /// Whether a trigger of this name is among the items.
+    pub(super) fn has_trigger(&self, name: &str) -> bool {
+        let is_it = |item: &CreatedItem| matches!(item, CreatedItem::Object(object) if object.kind == ObjectKind::Trigger && object.name == name);
+        self.entries().iter().any(|entry| is_it(&entry.item))
     }
 
     /// Whether the server has confirmed the creation of the item; `None` if it was never tried, or refused.
@@ -118,10 +141,12 @@ impl UndoLog {
 
     /// Enters the records of a sink in another process.
     pub(super) fn adopt(&self, records: Vec<Value>) {
-        records
-            .into_iter()
-            .filter_map(|record| serde_json::from_value(record).ok())
-            .for_each(|record| self.apply_record(record));
+        parse_records(records).for_each(|record| self.apply_record(record));
+    }
+
+    /// Enters the records of an earlier process, whose work this one goes on with.
+    pub(super) fn continue_from(&self, records: Vec<Value>) {
+        parse_records(records).for_each(|record| self.record(record));
     }
 
     /// Takes the records that the journal does not have yet.
@@ -135,11 +160,14 @@ impl UndoLog {
     }
 
     fn add_record(&self, record: UndoRecord) {
-        let value = json!(record);
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(json!(record));
+        self.record(record);
+    }
+
+    fn record(&self, record: UndoRecord) {
         if let Some(send) = self.recorder.get() {
-            send(value.clone());
+            send(json!(record));
         }
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(value);
         self.apply_record(record);
     }
 
@@ -159,14 +187,24 @@ impl UndoLog {
                     entries.remove(last);
                 }
             }
+            UndoRecord::Owner(owner) => *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner),
         }
     }
+}
+
+fn parse_records(records: Vec<Value>) -> impl Iterator<Item = UndoRecord> {
+    records.into_iter().filter_map(|record| serde_json::from_value(record).ok())
 }
 
 /// The records of a database and a journal that a clone created, as [`UndoLog::adopt`] takes them.
 pub(super) fn first_records(made_database: bool) -> Vec<Value> {
     let database = made_database.then_some(CreatedItem::Database);
     created_records(database.into_iter().chain([CreatedItem::Journal]))
+}
+
+/// The record of the token that the journal has.
+pub(super) fn owner_record(owner: &str) -> Value {
+    json!(UndoRecord::Owner(owner.to_owned()))
 }
 
 /// The records of items that exist.

@@ -62,7 +62,12 @@ impl TargetDatabase {
                 };
             self.state().losing_zero_signs.remove(&batch.id);
             // Whether the rows follow is unknown after a kill: the table is then made anew.
-            self.record_batch(conn, batch).await?;
+            if !self.record_batch(conn, batch).await? {
+                return match self.state().durable_batches.contains(batch.id) {
+                    true => Ok(()),
+                    false => Err(rows_unknown_error()),
+                };
+            }
             self.load_groups(conn, table, &grouped, mode).await?;
             self.state().count_lost_signs(batch.id);
         }
@@ -124,6 +129,7 @@ impl TargetDatabase {
         conn.exec("START TRANSACTION").await?;
         self.state().losing_zero_signs.remove(&batch.id);
         if !self.record_batch(conn, batch).await? {
+            self.recall_lost_signs(conn, batch).await?;
             return conn.exec("ROLLBACK").await.map(drop);
         }
         self.load_groups(conn, table, grouped, mode).await?;
@@ -243,6 +249,12 @@ impl TargetDatabase {
         }
         put
     }
+}
+
+/// The error of a batch whose line was written by an earlier try, which may have stored none, some or all of its rows.
+fn rows_unknown_error() -> Error {
+    let message = "the connection was lost while rows were loaded, so that how many of them are stored is unknown";
+    Error::new(ErrorKind::Connection, message)
 }
 
 /// Whether the error means that the server, or the check of its warnings, refuses the rows.

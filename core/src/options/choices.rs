@@ -62,6 +62,29 @@ impl FromStr for OnUnsupported {
     }
 }
 
+/// What a clone that follows does with a statement of the source that changes a definition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDdl {
+    /// Ends before it.
+    #[default]
+    Stop,
+    /// Runs it at the target, if it changes a followed table within one family. Ends before all others.
+    Apply,
+}
+
+impl FromStr for OnDdl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "stop" => Ok(Self::Stop),
+            "apply" => Ok(Self::Apply),
+            _ => Err(Error::usage(format!("on-ddl: `{text}` is not one of stop, apply"))),
+        }
+    }
+}
+
 /// How the clone is compared with what was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,43 +1,41 @@
 //! The control connection to an agent: concurrent calls, and the messages that the agent sends by itself.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::KEEPALIVE_TIMEOUT;
+use super::control_task::{AgentStreams, ConnectionWarnings, ControlTask, describe_exit};
 use super::frame::{FrameReader, FrameWriter, json_body};
-use super::launch::AgentProcess;
-use super::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress, StoreRequest};
-use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_TIMEOUT};
+use super::launch::{AgentLauncher, AgentProcess};
+use super::message::{AgentCall, AgentMessage, CoordinatorMessage, LaneAddress, ProcessRole, StoreRequest};
+use super::outbox::Outbox;
 use crate::batch::ExportEvent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::EventEmitter;
 use crate::source::ReadObserver;
-use crate::ssh::RemoteProcess;
 use crate::store::{ObjectStore, PresignedUrl};
 
-/// How long to wait for the exit status of an agent whose output has ended.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The control connection to an agent. Dropping it ends the agent.
+/// The control connection to an agent. It is made again when it breaks, and nothing is lost or done twice. Dropping it ends
+/// the agent.
 pub(super) struct ControlConnection {
     shared: Arc<ConnectionShared>,
     /// Where the agent accepts lanes.
     pub(super) lane_address: LaneAddress,
-    /// Becomes true when the agent's process has ended.
+    /// Becomes true when the agent is lost.
     closed: watch::Receiver<bool>,
-    /// Owns the SSH session: dropping the task closes it, and the agent sees the end of its input.
-    _reader: JoinSet<()>,
+    dropped: CancellationToken,
 }
 
 /// What the tasks of a connection share.
 struct ConnectionShared {
-    outgoing: mpsc::UnboundedSender<(CoordinatorMessage, Vec<u8>)>,
+    outbox: Arc<Outbox<CoordinatorMessage>>,
     state: Mutex<ConnectionState>,
     /// Serves the agent's store requests.
     store: Option<Arc<dyn ObjectStore>>,
@@ -69,8 +67,7 @@ impl ConnectionShared {
     }
 
     fn send(&self, message: CoordinatorMessage, body: Vec<u8>) {
-        // On a broken connection every pending call gets an error.
-        let _ = self.outgoing.send((message, body));
+        self.outbox.push(message, body);
     }
 
     fn handle(self: &Arc<Self>, message: AgentMessage, body: Bytes) {
@@ -102,7 +99,6 @@ impl ConnectionShared {
                     shared.send(CoordinatorMessage::Reply { id }, json_body(&reply));
                 });
             }
-            AgentMessage::KeepAlive | AgentMessage::Ready(_) => {}
         }
     }
 
@@ -122,39 +118,51 @@ impl ConnectionShared {
 }
 
 impl ControlConnection {
-    /// Sends `Hello` to a started process, and waits until it is ready as an agent.
-    pub(super) async fn open(agent: AgentProcess, host: String, store: Option<Arc<dyn ObjectStore>>) -> Result<Self> {
+    /// Makes a started process the agent, and waits until it is ready. `launcher` makes the connection again when it breaks,
+    /// and `warnings` gets a warning then.
+    pub(super) async fn open(
+        agent: AgentProcess,
+        launcher: Arc<AgentLauncher>,
+        host: String,
+        store: Option<Arc<dyn ObjectStore>>,
+        warnings: Arc<ConnectionWarnings>,
+    ) -> Result<Self> {
         let AgentProcess { session, mut process } = agent;
         let mut writer = FrameWriter::new(std::mem::replace(&mut process.stdin, Box::new(tokio::io::sink())));
         let mut reader = FrameReader::new(std::mem::replace(&mut process.stdout, Box::new(tokio::io::empty())));
-        writer.send(&CoordinatorMessage::Hello, &[]).await?;
-        let lane_address = match timeout(KEEPALIVE_TIMEOUT, reader.read_frame::<AgentMessage>()).await {
-            Ok(Ok(Some((AgentMessage::Ready(address), _)))) => address,
+        writer.send(&ProcessRole::Agent, &[]).await?;
+        let lane_address = match timeout(KEEPALIVE_TIMEOUT, reader.read_frame::<LaneAddress>()).await {
+            Ok(Ok(Some((address, _)))) => address,
             Ok(Err(error)) => return Err(error.with("host", host)),
             _ => return Err(agent_lost(&host, &describe_exit(&mut process).await)),
         };
-        let (outgoing, queue) = mpsc::unbounded_channel();
-        let shared = Arc::new(ConnectionShared { outgoing, state: Mutex::default(), store });
+        let (outbox, dropped) = (Arc::<Outbox<_>>::default(), CancellationToken::new());
+        let task = ControlTask {
+            launcher,
+            host,
+            lane_address: lane_address.clone(),
+            outbox: outbox.clone(),
+            warnings,
+            dropped: dropped.clone(),
+            attempts: AtomicU64::new(0),
+        };
+        let shared = Arc::new(ConnectionShared { outbox, state: Mutex::default(), store });
         let (close, closed) = watch::channel(false);
-        let (mut write_task, mut read_task) = (JoinSet::new(), JoinSet::new());
-        write_task.spawn(write_messages(writer, queue));
         let handler = shared.clone();
-        read_task.spawn(async move {
-            let error = read_messages(&handler, reader).await;
-            drop(write_task);
-            let why = match error {
-                Some(error) => error.to_string(),
-                None => describe_exit(&mut process).await,
-            };
+        let process = AgentProcess { session, process };
+        let streams = AgentStreams { reader, writer, process, is_agent: true, sent: 0 };
+        tokio::spawn(async move {
+            let host = task.host.clone();
+            let why = task.run(streams, |message, body| handler.handle(message, body)).await;
+            handler.outbox.close();
             let mut state = handler.state();
             state.loss = Some(agent_lost(&host, &why).to_string());
             state.pending.clear();
             state.exported = None;
             drop(state);
-            drop((process, session));
             let _ = close.send(true);
         });
-        Ok(Self { shared, lane_address, closed, _reader: read_task })
+        Ok(Self { shared, lane_address, closed, dropped })
     }
 
     /// Calls the agent and returns the result, a `Result` in JSON. Reports the batches that the call reads to
@@ -202,6 +210,12 @@ impl ControlConnection {
         self.shared.state().undo_records.clone()
     }
 
+    /// Sends the last message: the agent ends.
+    pub(super) fn shut_down(&self) {
+        self.send(CoordinatorMessage::Shutdown);
+        self.shared.outbox.close();
+    }
+
     /// Sends a message without a body and without a reply.
     pub(super) fn send(&self, message: CoordinatorMessage) {
         self.shared.send(message, Vec::new());
@@ -213,9 +227,17 @@ impl ControlConnection {
         (state.events, state.exported) = (events, exported);
     }
 
-    /// Waits until the agent's process has ended.
+    /// Waits until the agent has ended or is lost.
     pub(super) async fn wait_closed(&self) {
         let _ = self.closed.clone().wait_for(|closed| *closed).await;
+    }
+}
+
+impl Drop for ControlConnection {
+    fn drop(&mut self) {
+        self.send(CoordinatorMessage::Suspend);
+        self.shared.outbox.close();
+        self.dropped.cancel();
     }
 }
 
@@ -232,60 +254,6 @@ impl Drop for CancelGuard<'_> {
             self.shared.send(CoordinatorMessage::Cancel { id: self.id }, Vec::new());
         }
     }
-}
-
-/// Writes the messages of a queue, and keep-alives while it is empty.
-async fn write_messages(mut writer: FrameWriter, mut queue: mpsc::UnboundedReceiver<(CoordinatorMessage, Vec<u8>)>) {
-    loop {
-        let sent = match timeout(KEEPALIVE_INTERVAL, queue.recv()).await {
-            Ok(Some((message, body))) => {
-                let sent = writer.send(&message, &body).await;
-                if matches!(message, CoordinatorMessage::Shutdown) { writer.close().await } else { sent }
-            }
-            // The connection was dropped: the agent sees the end of its input.
-            Ok(None) => return drop(writer.close().await),
-            Err(_) => writer.send(&CoordinatorMessage::KeepAlive, &[]).await,
-        };
-        if sent.is_err() {
-            return;
-        }
-    }
-}
-
-/// Handles the agent's messages until its stream ends or fails; returns the error, if there is one.
-async fn read_messages(shared: &Arc<ConnectionShared>, mut reader: FrameReader) -> Option<Error> {
-    loop {
-        let message = match timeout(KEEPALIVE_TIMEOUT, reader.read_head::<AgentMessage>()).await {
-            Ok(Ok(Some(message))) => message,
-            Ok(Ok(None)) => return None,
-            Ok(Err(error)) => return Some(error),
-            Err(_) => {
-                let message = format!("it was silent for {} s", KEEPALIVE_TIMEOUT.as_secs());
-                return Some(Error::new(ErrorKind::Connection, message));
-            }
-        };
-        match timeout(MESSAGE_TIMEOUT, reader.read_body()).await {
-            Ok(Ok(body)) => shared.handle(message, body),
-            Ok(Err(error)) => return Some(error),
-            Err(_) => return Some(Error::new(ErrorKind::Connection, "one of its messages took too long")),
-        }
-    }
-}
-
-/// Describes how the process ended, with the last line of its standard error.
-async fn describe_exit(process: &mut RemoteProcess) -> String {
-    let ended = timeout(EXIT_TIMEOUT, process.exit_status()).await.ok();
-    let stderr = process.stderr();
-    let last_line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    let how = match ended {
-        Some(ended) => match (ended.signal, ended.code) {
-            (Some(signal), _) => format!("it was ended by the signal {signal}"),
-            (None, Some(code)) => format!("it ended with exit code {code}"),
-            (None, None) => "the connection to it broke".to_owned(),
-        },
-        None => "it has closed its output".to_owned(),
-    };
-    if last_line.is_empty() { how } else { format!("{how}: {last_line}") }
 }
 
 fn agent_lost(host: &str, why: &str) -> Error {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::frame::{FrameReader, FrameWriter};
 use super::launch::AgentProcess;
-use super::message::{CoordinatorMessage, LaneAddress, LaneRequest, LaneResponse};
+use super::message::{LaneAddress, LaneRequest, LaneResponse, ProcessRole};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ssh::{RemoteProcess, SshSession};
 
@@ -14,9 +14,11 @@ use crate::ssh::{RemoteProcess, SshSession};
 pub(super) struct BatchLane {
     writer: FrameWriter,
     reader: FrameReader,
+    /// The agent that serves it.
+    pub(super) address: LaneAddress,
     /// Dropping these closes the connection.
-    _process: RemoteProcess,
-    _session: SshSession,
+    process: RemoteProcess,
+    session: SshSession,
 }
 
 impl BatchLane {
@@ -25,8 +27,18 @@ impl BatchLane {
         let AgentProcess { session, mut process } = agent;
         let mut writer = FrameWriter::new(std::mem::replace(&mut process.stdin, Box::new(tokio::io::sink())));
         let reader = FrameReader::new(std::mem::replace(&mut process.stdout, Box::new(tokio::io::empty())));
-        writer.send(&CoordinatorMessage::JoinLane(address), &[]).await?;
-        Ok(Self { writer, reader, _process: process, _session: session })
+        writer.send(&ProcessRole::LaneRelay(address.clone()), &[]).await?;
+        Ok(Self { writer, reader, address, process, session })
+    }
+
+    /// Returns the streams, and the process that relays them.
+    pub(super) fn into_parts(self) -> (FrameReader, FrameWriter, AgentProcess) {
+        (self.reader, self.writer, AgentProcess { session: self.session, process: self.process })
+    }
+
+    /// The exit code of the process that relays the lane, once it has ended by itself.
+    pub(super) async fn exit_code(&mut self) -> Option<u32> {
+        self.process.exit_status().await.code
     }
 
     /// Sends a request.
@@ -39,9 +51,15 @@ impl BatchLane {
     /// # Errors
     /// The error of a `Failed` response; a retryable `Connection` when the agent closed the lane.
     pub(super) async fn receive(&mut self) -> Result<(LaneResponse, Bytes)> {
+        self.receive_outcome().await?
+    }
+
+    /// Does the same as [`receive`](Self::receive), and tells the error of a `Failed` response, after which the lane can be
+    /// used, from those of the lane.
+    pub(super) async fn receive_outcome(&mut self) -> Result<Result<(LaneResponse, Bytes)>> {
         match self.reader.read_frame::<LaneResponse>().await? {
-            Some((LaneResponse::Failed, body)) => Err(parse_body::<Error>(&body)?),
-            Some(frame) => Ok(frame),
+            Some((LaneResponse::Failed, body)) => Ok(Err(parse_body::<Error>(&body)?)),
+            Some(frame) => Ok(Ok(frame)),
             None => Err(Error::new(ErrorKind::Connection, "the agent closed a stream of rows").retryable()),
         }
     }

@@ -5,20 +5,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::batch_frame::BatchFrame;
+use super::change_frame::ChangeFrame;
 use crate::batch::ExportEvent;
 use crate::catalog::Catalog;
+use crate::change::LogPosition;
+use crate::change_applier::LoggedDefinition;
+use crate::checkpoint::{Checkpoint, CutOver};
+use crate::conflict_hasher::ConflictHasher;
 use crate::event::{Event, LegName};
 use crate::options::Verify;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::store::HttpMethod;
 
+/// The first message to a started process.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ProcessRole {
+    /// Makes the process the agent of a job. It answers with its [`LaneAddress`] and accepts calls.
+    Agent,
+    /// Makes the process relay a lane to the agent at this address.
+    LaneRelay(LaneAddress),
+}
+
 /// A message from the coordinator on the control connection. The body of the frame, where there is one, is JSON.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum CoordinatorMessage {
-    /// The first message: makes the process the agent of a job.
-    Hello,
-    /// The first message to a process that only relays a lane: it connects to the agent at this address.
-    JoinLane(LaneAddress),
     /// Calls the agent; the body is an [`AgentCall`].
     Call { id: u64 },
     /// Cancels a call whose result nobody awaits any more.
@@ -30,17 +40,15 @@ pub(crate) enum CoordinatorMessage {
     /// Answers the agent's message of this number. The body is the `Result` of a `StoreRequest`, and empty for a
     /// `BatchRead`.
     Reply { id: u64 },
-    /// Shows that the coordinator is alive.
-    KeepAlive,
     /// Ends the agent after the job: its sink stays as it is.
     Shutdown,
+    /// Ends the agent of a job that was dropped: its sink leaves what can be resumed.
+    Suspend,
 }
 
 /// A message from the agent on the control connection.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum AgentMessage {
-    /// Follows `Hello`: the agent accepts calls, and lanes at this address.
-    Ready(LaneAddress),
     /// Returns the result of a call; the body is a `Result`.
     CallResult { id: u64 },
     /// Reports a batch that this call read. The agent reads on after the reply.
@@ -53,12 +61,10 @@ pub(crate) enum AgentMessage {
     UndoRecord(Value),
     /// Asks for an operation on the coordinator's archive; the reply has this number.
     StoreRequest { id: u64, request: StoreRequest },
-    /// Shows that the agent is alive.
-    KeepAlive,
 }
 
 /// The address of an agent's lane listener: an abstract Unix socket, and the token that it accepts.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneAddress {
     pub(crate) socket: String,
     pub(crate) token: String,
@@ -100,6 +106,9 @@ pub(crate) enum AgentCall {
     },
     Existing,
     CloneRecord,
+    RequestTakeover {
+        is_withdrawn: bool,
+    },
     Begin(Plan),
     Complete(TablePlan),
     Counterparts(Plan),
@@ -121,6 +130,60 @@ pub(crate) enum AgentCall {
         chunk: Chunk,
     },
     RunLeg(LegRequest),
+    LogEnd,
+    LastCutOver,
+    BeginWayBack {
+        plan: Box<Plan>,
+        unchanged_since: LogPosition,
+    },
+    LogExtent(LogPosition),
+    OpenReaders(Selection),
+    CheckSourceCatchUp(Selection),
+    CheckSinkCatchUp(Box<Plan>),
+    ReadCheckpoint(String),
+    RequestCutOver {
+        job: String,
+        verify: Option<Verify>,
+    },
+    ReadCutOver(String),
+    AcknowledgeCutOver(String),
+    Apply(ApplierCall),
+}
+
+/// A call to the change applier of an agent's sink.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ApplierCall {
+    /// Opens the applier of this plan, unless it is open.
+    Open(Box<Plan>),
+    /// The result is an [`ApplierSession`].
+    TakeUp,
+    ApplyDefinition {
+        definition: LoggedDefinition,
+        chosen: Vec<String>,
+    },
+    PassDefinition {
+        definition: LoggedDefinition,
+        current: Box<Plan>,
+    },
+    EndCatchUp(Box<Plan>),
+    ReadCutOver,
+    BeginCutOver(CutOver),
+    Finish,
+    EndCutOver(CutOver),
+    Close,
+}
+
+/// What the coordinator needs to know of a session of a change applier.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ApplierSession {
+    /// Its number.
+    pub(crate) session: u64,
+    pub(crate) checkpoint: Checkpoint,
+    /// The plan that the target records.
+    pub(crate) plan: Option<Plan>,
+    pub(crate) hashers: Vec<ConflictHasher>,
+    /// The bytes of text at which a transaction is sent in parts.
+    pub(crate) part_bytes: usize,
 }
 
 /// A leg that one agent runs as a whole.
@@ -146,6 +209,35 @@ pub(crate) enum LaneRequest {
     Accept,
     /// Writes the batch in the body.
     Write { table: TablePlan, batch: BatchFrame },
+    /// Reads the changes of the source until the lane closes: the agent offers them, and sends them after `Accept`.
+    ReadChanges {
+        plan: Box<Plan>,
+        from: LogPosition,
+        /// The bytes at which the agent ends a frame.
+        frame_bytes: usize,
+    },
+    /// Applies a part of a transaction, and commits it if the part has a checkpoint. The transaction is open until then.
+    Apply(TransactionPart),
+    /// Undoes the open transaction.
+    Rollback,
+    /// Makes the lane the control connection in the place of one that broke.
+    Attach {
+        /// Counts the attempts of the coordinator: the agent refuses one that is not later than the last.
+        attempt: u64,
+        /// The number of the last message that the coordinator has received.
+        received: u64,
+    },
+}
+
+/// A part of a transaction; the body has the changes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TransactionPart {
+    /// The session that [`ApplierCall::TakeUp`] has begun. The agent refuses the transactions of earlier ones.
+    pub(crate) session: u64,
+    /// The number of the applier.
+    pub(crate) applier: u32,
+    pub(crate) is_careful: bool,
+    pub(crate) changes: ChangeFrame,
 }
 
 /// A response on a lane.
@@ -153,12 +245,21 @@ pub(crate) enum LaneRequest {
 pub(crate) enum LaneResponse {
     /// Offers the next batch of the chunk.
     Offer(BatchFrame),
-    /// Sends the accepted batch; it is the body.
-    Batch,
-    /// Ends the chunk.
-    EndOfChunk,
+    /// Offers the next changes.
+    OfferChanges(ChangeFrame),
+    /// Sends what was accepted; it is the body.
+    Body,
+    /// Ends the chunk, or the changes.
+    End,
     /// Confirms a written batch; the body is its [`Receipt`](crate::batch::Receipt).
     Receipt,
-    /// Ends a request that failed; the body is the [`Error`](crate::error::Error).
+    /// Confirms that a part of a transaction is applied, and committed if it was the last one; or that it is undone.
+    Applied,
+    /// The lane is the control connection now.
+    Attached {
+        /// The number of the last message that the agent has received.
+        received: u64,
+    },
+    /// Ends a request that failed, and undoes the open transaction; the body is the [`Error`](crate::error::Error).
     Failed,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::applier::RemoteApplier;
 use super::batch_frame::BatchFrame;
 use super::client::AgentClient;
 use super::lane::{parse_body, unexpected_response};
@@ -12,11 +13,15 @@ use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
 use super::source::read_chunk;
 use crate::batch::{Batch, Receipt};
 use crate::catalog::{Catalog, ObjectRef};
+use crate::change::LogPosition;
+use crate::change_applier::ChangeApplier;
+use crate::checkpoint::{Checkpoint, CutOver};
 use crate::clone_record::CloneRecord;
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::fidelity::FidelityIssue;
 use crate::memory::MemoryBudget;
+use crate::options::Verify;
 use crate::plan::{Chunk, Plan, ResumeState, Selection, TablePlan};
 use crate::report::{Finding, Note};
 use crate::sink::{ReplicaLag, Sink};
@@ -25,11 +30,13 @@ use crate::source::BatchStream;
 /// A sink that an agent has opened. Every kind that an agent opens supports `read_back`.
 pub(crate) struct RemoteSink {
     agent: Arc<AgentClient>,
+    applies_changes: bool,
 }
 
 impl RemoteSink {
-    pub(crate) fn new(agent: Arc<AgentClient>) -> Self {
-        Self { agent }
+    /// `applies_changes` is the value of [`Sink::applies_changes`].
+    pub(crate) fn new(agent: Arc<AgentClient>, applies_changes: bool) -> Self {
+        Self { agent, applies_changes }
     }
 }
 
@@ -49,6 +56,10 @@ impl Sink for RemoteSink {
 
     async fn clone_record(&self) -> Result<Option<CloneRecord>> {
         self.agent.call_survivor(&AgentCall::CloneRecord).await
+    }
+
+    async fn request_takeover(&self, is_withdrawn: bool) -> Result<()> {
+        self.agent.call(&AgentCall::RequestTakeover { is_withdrawn }).await
     }
 
     async fn begin(&self, plan: &Plan) -> Result<ResumeState> {
@@ -118,6 +129,39 @@ impl Sink for RemoteSink {
 
     async fn finish(&self, plan: &Plan) -> Result<Vec<Note>> {
         self.agent.call(&AgentCall::Finish(plan.clone())).await
+    }
+
+    async fn change_applier(&self, plan: &Plan) -> Result<Arc<dyn ChangeApplier>> {
+        Ok(Arc::new(RemoteApplier::open(self.agent.clone(), plan).await?))
+    }
+
+    async fn begin_way_back(&self, plan: &Plan, unchanged_since: &LogPosition) -> Result<Plan> {
+        let (plan, unchanged_since) = (Box::new(plan.clone()), unchanged_since.clone());
+        self.agent.call(&AgentCall::BeginWayBack { plan, unchanged_since }).await
+    }
+
+    async fn check_catch_up(&self, plan: &Plan) -> Result<Vec<Finding>> {
+        self.agent.call(&AgentCall::CheckSinkCatchUp(Box::new(plan.clone()))).await
+    }
+
+    async fn read_checkpoint(&self, job: &str) -> Result<Option<Checkpoint>> {
+        self.agent.call(&AgentCall::ReadCheckpoint(job.to_owned())).await
+    }
+
+    fn applies_changes(&self) -> bool {
+        self.applies_changes
+    }
+
+    async fn request_cut_over(&self, job: &str, verify: Option<Verify>) -> Result<bool> {
+        self.agent.call(&AgentCall::RequestCutOver { job: job.to_owned(), verify }).await
+    }
+
+    async fn read_cut_over(&self, job: &str) -> Result<Option<CutOver>> {
+        self.agent.call(&AgentCall::ReadCutOver(job.to_owned())).await
+    }
+
+    async fn acknowledge_cut_over(&self, job: &str) -> Result<()> {
+        self.agent.call(&AgentCall::AcknowledgeCutOver(job.to_owned())).await
     }
 
     async fn conclude(&self) -> Result<()> {

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream;
-use tokio::sync::mpsc;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::client::AgentClient;
-use super::lane::{BatchLane, unexpected_response};
-use super::message::{AgentCall, EndpointRole, LaneRequest, LaneResponse};
+use super::message::{AgentCall, EndpointRole, LaneRequest};
+use super::offers::receive_offers;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
+use crate::change::{LogEvent, LogExtent, LogPosition};
+use crate::clone_record::CutOverRecord;
 use crate::codec::Digest;
 use crate::error::Result;
 use crate::memory::MemoryBudget;
 use crate::plan::{Chunk, Plan, Selection, TablePlan};
 use crate::report::{Finding, Note};
-use crate::source::{BatchStream, ReadObserver, Source};
+use crate::source::{BatchStream, ChangeStream, ReadObserver, Source};
 
 /// A source that an agent has opened.
 pub(crate) struct RemoteSource {
@@ -48,6 +48,14 @@ impl Source for RemoteSource {
 
     async fn snapshot(&self, selection: &Selection) -> Result<Plan> {
         self.agent.call(&AgentCall::Snapshot(selection.clone())).await
+    }
+
+    async fn open_readers(&self, selection: &Selection) -> Result<Plan> {
+        self.agent.call(&AgentCall::OpenReaders(selection.clone())).await
+    }
+
+    async fn check_catch_up(&self, selection: &Selection) -> Result<Vec<Finding>> {
+        self.agent.call(&AgentCall::CheckSourceCatchUp(selection.clone())).await
     }
 
     async fn read<'a>(
@@ -84,6 +92,37 @@ impl Source for RemoteSource {
         !self.any_range
     }
 
+    async fn changes<'a>(
+        &'a self,
+        plan: &'a Plan,
+        from: &'a LogPosition,
+        memory: &'a MemoryBudget,
+    ) -> Result<ChangeStream<'a>> {
+        self.agent.allow_replacement();
+        // An open transaction keeps the memory of the whole frames that it has a part of.
+        let frame_bytes = memory.batch_bytes() / 2;
+        let request = LaneRequest::ReadChanges { plan: Box::new(plan.clone()), from: from.clone(), frame_bytes };
+        let frames = receive_offers::<Vec<LogEvent>>(self.agent.clone(), &request, memory).await?;
+        Ok(frames.map_ok(|events| stream::iter(events).map(Ok)).try_flatten().boxed())
+    }
+
+    fn filters_changes(&self) -> bool {
+        // An agent opens a server, or an archive, which has no changes.
+        self.any_range
+    }
+
+    async fn log_end(&self) -> Result<LogPosition> {
+        self.agent.call(&AgentCall::LogEnd).await
+    }
+
+    async fn last_cut_over(&self) -> Result<Option<CutOverRecord>> {
+        self.agent.call(&AgentCall::LastCutOver).await
+    }
+
+    async fn log_extent(&self, from: &LogPosition) -> Result<Option<LogExtent>> {
+        self.agent.call_if_open(&AgentCall::LogExtent(from.clone())).await
+    }
+
     async fn load(&self) -> Result<Option<u64>> {
         self.agent.call(&AgentCall::Load(EndpointRole::Source)).await
     }
@@ -93,7 +132,7 @@ impl Source for RemoteSource {
     }
 
     async fn close(&self) -> Result<()> {
-        self.agent.close_source().await
+        self.agent.call_if_open(&AgentCall::Close).await
     }
 }
 
@@ -106,72 +145,5 @@ pub(super) async fn read_chunk<'a>(
     memory: &MemoryBudget,
 ) -> Result<BatchStream<'a>> {
     let request = LaneRequest::Read { role, table: table.clone(), chunk: chunk.clone() };
-    let (lane, first) = agent.run_while_connected(send_request(&agent, &request)).await?;
-    let (sender, receiver) = mpsc::channel(1);
-    let memory = memory.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            // The stream was dropped: dropping the lane cancels the read on the agent.
-            () = sender.closed() => {}
-            lane = receive_batches(&agent, lane, first, &memory, &sender) => {
-                if let Some(lane) = lane {
-                    agent.release_lane(lane);
-                }
-            }
-        }
-    });
-    Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
-}
-
-/// Sends the request on a free lane, and returns the lane and the first response.
-async fn send_request(agent: &AgentClient, request: &LaneRequest) -> Result<(BatchLane, LaneResponse)> {
-    let (mut lane, used) = agent.acquire_lane().await?;
-    let send = async |lane: &mut BatchLane| {
-        lane.send(request, &[]).await?;
-        lane.receive().await
-    };
-    match send(&mut lane).await {
-        // The lane broke while it was idle: no batch of the chunk was read.
-        Err(error) if used && error.is_retryable() => {
-            lane = agent.open_lane().await?;
-            let (response, _) = send(&mut lane).await?;
-            Ok((lane, response))
-        }
-        outcome => outcome.map(|(response, _)| (lane, response)),
-    }
-}
-
-/// Accepts every batch until the end of the chunk. Returns the lane if it can serve another request.
-async fn receive_batches(
-    agent: &AgentClient,
-    mut lane: BatchLane,
-    first: LaneResponse,
-    memory: &MemoryBudget,
-    sender: &mpsc::Sender<Result<Batch>>,
-) -> Option<BatchLane> {
-    let mut response = Ok(first);
-    loop {
-        let batch = match response {
-            Ok(LaneResponse::EndOfChunk) => return Some(lane),
-            Ok(response) => agent.run_while_connected(accept_batch(&mut lane, &response, memory)).await,
-            Err(error) => Err(error),
-        };
-        let failed = batch.is_err();
-        sender.send(batch).await.ok()?;
-        if failed {
-            return None;
-        }
-        response = agent.run_while_connected(lane.receive()).await.map(|(response, _)| response);
-    }
-}
-
-/// Reserves memory for an offered batch, then accepts and receives it.
-async fn accept_batch(lane: &mut BatchLane, response: &LaneResponse, memory: &MemoryBudget) -> Result<Batch> {
-    let LaneResponse::Offer(frame) = response else { return Err(unexpected_response()) };
-    let lease = memory.reserve(frame.memory_bytes()).await;
-    lane.send(&LaneRequest::Accept, &[]).await?;
-    match lane.receive().await? {
-        (LaneResponse::Batch, body) => frame.decompress(body, lease).await,
-        _ => Err(unexpected_response()),
-    }
+    receive_offers::<Batch>(agent, &request, memory).await
 }

@@ -1,14 +1,17 @@
 //! Promise: `abandon` removes all that a killed clone has left, and nothing else.
 
-use crate::common::{Bench, FLAVORS, wait_until};
-use crate::resume::{SHOP, SLOWLY, Until, kill_at, kill_quickly, killed_clone, look, resume, run, state};
-use dbgraft::{CloneOptions, CloneState, IfExists, TargetJob};
+use std::time::Duration;
+
+use crate::common::{Bench, no_hang, sampled_flavors, wait_until};
+use crate::follow::{assert_follows, kill, start};
+use crate::resume::{SHOP, SLOWLY, Until, kill_at, kill_quickly, killed_clone, lines, look, resume, run, state};
+use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
 use dbgraft_testkit::{Flavor, pair_of, s3};
 use xxhash_rust::xxh3::xxh3_128;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_clone_leaves_exactly_what_was_there_before() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         // The database was made by the clone.
         let bench = killed_clone(flavor, &[], Until::Complete(1));
         let done = TargetJob::new(bench.target_url()).abandon().await.unwrap();
@@ -43,7 +46,7 @@ async fn an_abandoned_clone_leaves_exactly_what_was_there_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_that_replaces_the_remains_of_another_removes_its_staged_objects() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let prefix = format!("stale-{}", crate::common::unique());
         let bench = Bench::new(flavor, SHOP);
         let via = bench.s3(&prefix);
@@ -59,7 +62,7 @@ async fn a_clone_that_replaces_the_remains_of_another_removes_its_staged_objects
 /// Killed between the journal's CREATE and its first line: nothing but the database can have been made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_without_lines_is_abandoned() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for (origin, is_left) in [("made", false), ("found", true)] {
             let bench = killed_clone(flavor, &[], Until::Batches(1));
             let create = bench
@@ -121,4 +124,70 @@ async fn what_a_killed_preflight_has_left_is_abandoned_and_what_others_made_stay
     assert!(!status().await.message.contains("abandon"), "{:?}", status().await);
     drop(holder);
     server.sql(&format!("DROP DATABASE {unmarked}; DROP DATABASE {held}; DROP DATABASE {to}")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_cut_over_has_begun_is_not_removed() {
+    for &flavor in sampled_flavors() {
+        let tables = "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1); \
+                      CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.id = NEW.id + 1;";
+        let bench = Bench::new(flavor, tables);
+        let (source, target) = (bench.source_url(), bench.target_url());
+        let mut child = start(&["clone", &source, &target, "--follow"]);
+        assert_follows(&mut child, &target).await;
+        // The trigger waits for this session.
+        let reader = format!("START TRANSACTION; SELECT COUNT(*) FROM {}.t", bench.to);
+        let reader = bench.pair.target.session(&reader).unwrap();
+        reader.wait().unwrap();
+        let requester = tokio::spawn(TargetJob::new(&target).cut_over(None, Duration::from_secs(60)));
+        no_hang(async {
+            while !is_cutting_over(&target).await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        kill(child, &target).await;
+        let refused = TargetJob::new(&target).abandon().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Preflight);
+        assert!(refused.to_string().contains("the cut-over has begun"), "{refused}");
+        drop(reader);
+        let ended = start(&["follow", &source, &target]).wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        requester.await.unwrap().unwrap();
+        bench.assert_equal();
+    }
+}
+
+async fn is_cutting_over(target: &str) -> bool {
+    let status = TargetJob::new(target).status().await.unwrap();
+    status.following.is_some_and(|following| following.is_cutting_over)
+}
+
+/// A reader of the target keeps the clean-up from dropping a table: the journal stays, by which it is found later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_clean_up_cannot_remove_is_not_forgotten() {
+    for &flavor in sampled_flavors() {
+        let bench = Bench::new(flavor, SHOP);
+        let token = dbgraft::CancellationToken::new();
+        let slowly = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(200 << 10), ..CloneOptions::default() };
+        let running = tokio::spawn(bench.job(slowly).cancellation(token.clone()).run());
+        let (target, to) = (&bench.pair.target, &bench.to);
+        assert!(wait_until(|| lines(target, to, "kind = 'batch'").is_some_and(|lines| lines > 0)));
+        let name = bench.target("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND ENGINE = 'InnoDB' AND TABLE_NAME <> '_dbgraft_journal' LIMIT 1");
+        let reader = target
+            .session(&format!("USE `{to}`; START TRANSACTION; SELECT COUNT(*) FROM `{name}`; DO SLEEP(600)"))
+            .unwrap();
+        let sleeps =
+            format!("SELECT COUNT(*) FROM {} WHERE INFO LIKE 'DO SLEEP(600)%' AND DB = '{to}'", target.process_list());
+        assert!(wait_until(|| target.sql(&sleeps).unwrap().trim() == "1"));
+        token.cancel();
+        let error = no_hang(running).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("not cleaned up"), "{error}");
+        while state(&bench).await == CloneState::Running {}
+        assert_eq!(state(&bench).await, CloneState::Dead, "{error}");
+        drop(reader);
+        assert!(wait_until(|| target.sql(&sleeps).unwrap().trim() == "0"));
+        TargetJob::new(bench.target_url()).abandon().await.unwrap();
+        assert!(!bench.target_exists());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{Account, Bench, FLAVORS, HANG_GUARD, no_hang, rows_flow, unique, wait_until};
+use crate::common::{Account, Bench, HANG_GUARD, no_hang, rows_flow, sampled_flavors, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, TargetJob};
 use dbgraft_testkit::{CompareOptions, Flavor, MariaDb, MySql, Proxy, dump, s3};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ fn slowly() -> CloneOptions {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_rows_flow_directly() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let slow_clone = SlowClone::new(filled(flavor));
         slow_clone.assert_cancels(slowly(), rows_flow, || ()).await;
         assert!(!slow_clone.bench.target_exists());
@@ -95,7 +95,7 @@ async fn while_rows_flow_directly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_rows_flow_through_s3() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let slow_clone = SlowClone::new(filled(flavor));
         let prefix = format!("cancel-{}", unique());
         let options = CloneOptions { via: Some(slow_clone.bench.s3(&prefix)), ..slowly() };
@@ -109,7 +109,7 @@ async fn while_rows_flow_through_s3() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_in_the_target_stays() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = filled(flavor);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
         bench.target(
@@ -127,7 +127,7 @@ async fn what_was_in_the_target_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_snapshot_waits_for_its_lock() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let slow_clone = SlowClone::new(filled(flavor));
         // The global read lock waits for statements that write.
         let slow = format!("UPDATE `{}`.parent SET id = id + 1 + SLEEP(600)", slow_clone.bench.from);
@@ -159,7 +159,7 @@ async fn while_the_snapshot_waits_for_its_lock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_an_index_is_built() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = filled(flavor);
         bench.source(
             "SET group_concat_max_len = 10000; CREATE TABLE texts (id INT PRIMARY KEY, a TEXT, FULLTEXT (a)); INSERT INTO texts \
@@ -258,7 +258,7 @@ async fn an_s3_server_that_dies_is_a_clear_error_and_nothing_is_left_for_good() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_in_the_middle_leaves_what_was_there_before() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = filled(flavor);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
         // Rows that do not fit the definition which is kept: only the loading can notice.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, unique, with_default_signals};
+use crate::common::{Account, BackgroundLoop, Bench, sampled_flavors, unique, with_default_signals};
 use dbgraft::{Comparison, PlanReport, Report};
 use dbgraft_testkit::Flavor;
 
@@ -54,7 +54,7 @@ impl Drop for Dir {
 
 #[test]
 fn a_clone_prints_progress_a_summary_and_a_report() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let (bench, dir) = (Bench::new(flavor, SMALL), Dir::new());
         let file = dir.join("report.json");
         fs::write(&file, "x".repeat(100_000)).unwrap();
@@ -131,7 +131,7 @@ fn a_pattern_that_matches_nothing_is_wrong_usage() {
 
 #[test]
 fn the_exit_code_of_a_comparison_reports_a_difference() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let (bench, dir) = (Bench::new(flavor, SMALL), Dir::new());
         let (code, stdout, stderr) = run("clone", &bench, &["--verify", "checksum"]);
         assert_eq!(code, Some(0), "{stderr}");
@@ -227,7 +227,7 @@ impl SlowClone {
 
 #[test]
 fn a_cancelled_clone_leaves_nothing_behind() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let mut slow = SlowClone::start(flavor);
         // The environment of a test names the test's own servers, but not this account.
         for seen in [slow.proc("cmdline"), slow.proc("environ")] {

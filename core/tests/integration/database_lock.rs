@@ -1,9 +1,11 @@
 //! Promise: a clone outlives the loss of the connection that holds the lock of its database, and ends if another process
 //! takes the lock meanwhile.
 
-use crate::common::{Bench, FLAVORS, no_hang, wait_until};
+use crate::common::{Bench, no_hang, sampled_flavors, wait_until};
 use crate::resume::{SHOP, state};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, TargetJob};
+use dbgraft_testkit::Session;
+use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// A clone that takes some seconds after its rows have begun.
@@ -30,7 +32,7 @@ async fn holder_of_running(bench: &Bench) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lock_is_taken_again_when_its_connection_is_killed() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SHOP);
         let running = tokio::spawn(bench.job(slowly()).run());
         let mut holders = vec![holder_of_running(&bench).await];
@@ -49,18 +51,45 @@ async fn the_lock_is_taken_again_when_its_connection_is_killed() {
     }
 }
 
+/// Takes the lock from the connection that holds it.
+fn take_lock(bench: &Bench, first: &str) -> Session {
+    let name = lock_name(bench);
+    let waiting = bench.pair.target.session(&format!("SELECT GET_LOCK('{name}', 300)")).unwrap();
+    let list = bench.pair.target.process_list();
+    let queued = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'SELECT GET_LOCK%{name}%'");
+    assert!(wait_until(|| bench.pair.target.sql(&queued).unwrap().trim() == "1"), "nobody waits for the lock");
+    bench.pair.target.sql(&format!("KILL {first}")).unwrap();
+    waiting
+}
+
+/// The other process may have begun to use the database before this one has noticed that its lock is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_clone_removes_nothing_once_another_session_has_the_lock() {
+    for &flavor in sampled_flavors() {
+        let bench = Bench::new(flavor, SHOP);
+        let cancellation = CancellationToken::new();
+        let running = tokio::spawn(bench.job(slowly()).cancellation(cancellation.clone()).run());
+        let first = holder_of_running(&bench).await;
+        let other = take_lock(&bench, &first);
+        assert!(wait_until(|| !["NULL", first.as_str()].contains(&holder(&bench).as_str())));
+        cancellation.cancel();
+        let error = no_hang(running).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("not cleaned up"), "{error}");
+        assert_eq!(bench.target("SHOW TABLES LIKE 'customers'"), "customers");
+        drop(other);
+        assert!(wait_until(|| holder(&bench) == "NULL"));
+        TargetJob::new(bench.target_url()).abandon().await.unwrap();
+        assert!(!bench.target_exists());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_whose_lock_another_session_takes_ends_and_leaves_all_as_it_is() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SHOP);
         let running = tokio::spawn(bench.job(slowly()).run());
         let first = holder_of_running(&bench).await;
-        let name = lock_name(&bench);
-        let waiting = bench.pair.target.session(&format!("SELECT GET_LOCK('{name}', 300)")).unwrap();
-        let list = bench.pair.target.process_list();
-        let queued = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'SELECT GET_LOCK%{name}%'");
-        assert!(wait_until(|| bench.pair.target.sql(&queued).unwrap().trim() == "1"), "nobody waits for the lock");
-        bench.pair.target.sql(&format!("KILL {first}")).unwrap();
+        let waiting = take_lock(&bench, &first);
         let error = no_hang(running).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
         let text = error.to_string();

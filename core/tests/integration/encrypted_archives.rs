@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::region::Region;
-use crate::common::{Bench, KeyFile, on_each_flavor, unique};
+use crate::common::{Bench, KeyFile, on_sampled_flavors, unique};
 use dbgraft::{CloneJob, CloneOptions, Encryption, Error, ErrorKind, Event, Phase, SecretString, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
@@ -108,7 +108,7 @@ async fn import(bench: &Bench, archive: &Archive, passphrase: &str) -> dbgraft::
 
 #[test]
 fn an_encrypted_archive_is_imported_planned_and_compared() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = filled(flavor);
         for archive in Archive::both(&bench) {
             let report = job(&bench.source_url(), &archive.url, PASSPHRASE)

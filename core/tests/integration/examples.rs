@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::region::Region;
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, sampled_flavors};
 use dbgraft_testkit::{Flavor, SampleSize, sample};
 
 /// `cargo test` builds the examples next to the tests.
@@ -24,7 +24,7 @@ fn run(name: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn a_service_with_a_pool() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("service", &[&bench.source_url(), &bench.target_url()]);
@@ -35,7 +35,7 @@ fn a_service_with_a_pool() {
 
 #[test]
 fn a_direct_clone() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("direct", &[&bench.source_url(), &bench.target_url()]);
@@ -46,7 +46,7 @@ fn a_direct_clone() {
 
 #[test]
 fn a_move_of_a_live_database() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         let sql = "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)";
         bench.pair.source.sql(&format!("CREATE DATABASE {}", bench.from)).unwrap();
@@ -59,7 +59,7 @@ fn a_move_of_a_live_database() {
 
 #[test]
 fn a_clone_through_s3() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("through_s3", &[&bench.source_url(), &bench.target_url(), &bench.s3("examples")]);
@@ -89,7 +89,7 @@ fn a_clone_between_regions() {
 
 #[test]
 fn a_closure_chooses_and_a_source_of_ones_own_fills() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let said = run("partial", &[&bench.source_url(), &bench.target_url()]);

@@ -1,7 +1,7 @@
 //! Objects that the target already has are refused, dropped, emptied or kept as `if_exists` says, and nothing else is
 //! touched.
 
-use crate::common::{Bench, FLAVORS, on_each_flavor};
+use crate::common::{Bench, on_sampled_flavors, sampled_flavors};
 use dbgraft::{CloneOptions, ErrorKind, IfExists, ObjectKind, ObjectRef, Report};
 use dbgraft_testkit::{CompareOptions, Dump, Flavor, compare_with, dump};
 
@@ -62,7 +62,7 @@ pub fn names(server: &dbgraft_testkit::Database, database: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_clone_has_touched_nothing() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for there in [
             SAME_T,
             "CREATE VIEW t AS SELECT 1 AS a",
@@ -82,7 +82,7 @@ async fn a_refused_clone_has_touched_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drop_replaces_what_is_cloned_and_nothing_else() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let other = "CREATE TABLE t (x INT); INSERT INTO t VALUES (9); CREATE TABLE v (a INT); CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 9; \
                      CREATE TABLE zz (a INT); CREATE PROCEDURE p() SELECT 9; CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2038-01-01 00:00:00' DO DO 9";
         let bench = bench(flavor, other);
@@ -101,7 +101,7 @@ async fn drop_replaces_what_is_cloned_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn truncate_keeps_definitions_and_replaces_rows() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         // An index more, which stays.
         let bench = bench(flavor, &format!("{SAME_T}; ALTER TABLE t ADD KEY mine (a, id)"));
         bench.clone(if_exists(IfExists::Truncate)).await.unwrap();
@@ -120,7 +120,7 @@ async fn truncate_keeps_definitions_and_replaces_rows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn skip_leaves_what_is_there_and_says_so() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor, &format!("{SAME_T}; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 9"));
         let report = bench.clone(if_exists(IfExists::Skip)).await.unwrap();
         assert_eq!(bench.target("SELECT * FROM t; SELECT f(); SELECT COUNT(*) FROM u"), "5\ttarget\n9\n1");
@@ -135,7 +135,7 @@ async fn skip_leaves_what_is_there_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recreate_makes_the_database_anew() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor, "CREATE TABLE t (x INT)");
         bench.source("ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_bin");
         // A database that is there keeps its defaults, and the report says so.
@@ -156,7 +156,7 @@ async fn recreate_makes_the_database_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schema_only_takes_no_row_and_data_only_no_definition() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SOURCE);
         let report = bench.clone(CloneOptions { schema_only: true, ..CloneOptions::default() }).await.unwrap();
         assert_eq!(report.rows, 0);
@@ -179,7 +179,7 @@ async fn schema_only_takes_no_row_and_data_only_no_definition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_never_go_into_a_table_that_would_change_them() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for (from, to) in [
             ("a ENUM('x', 'y')", "a ENUM('y', 'x')"),
             ("a VARCHAR(9) CHARACTER SET utf8mb4", "a VARCHAR(9) CHARACTER SET latin1"),
@@ -223,7 +223,7 @@ async fn rows_never_go_into_a_table_that_would_change_them() {
 /// `LOAD DATA LOCAL` by itself would skip what it cannot take, or put one row in the place of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_meets_another_at_the_target_stops_the_clone() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(
             flavor,
             "CREATE TABLE t (a INT, b VARCHAR(9)); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'X')",
@@ -241,7 +241,7 @@ async fn a_row_that_meets_another_at_the_target_stops_the_clone() {
 
 #[test]
 fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let of = |change: fn(&mut CloneOptions)| {
             let mut options =
                 CloneOptions { include: own(["t", "v"]), recreate_database: true, ..CloneOptions::default() };
@@ -276,7 +276,7 @@ fn a_partial_clone_takes_what_was_asked_for_and_says_what_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closure_selects() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SOURCE);
         let job = bench.job(CloneOptions::default());
         let chosen = |object: &ObjectRef| object.kind == ObjectKind::Trigger || object.name == "t";

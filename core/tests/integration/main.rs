@@ -26,7 +26,19 @@ mod encrypted_archives;
 mod encrypted_remains;
 mod examples;
 mod follow;
+mod follow_back;
 mod follow_custom;
+#[cfg(feature = "cli")]
+mod follow_ddl;
+#[cfg(feature = "cli")]
+mod follow_filters;
+mod follow_replica;
+#[cfg(feature = "cli")]
+mod follow_rows;
+#[cfg(feature = "cli")]
+mod follow_sites;
+#[cfg(feature = "cli")]
+mod follow_verify;
 mod if_exists;
 mod keys;
 mod launch;
@@ -41,6 +53,8 @@ mod reported_differences;
 mod resume;
 #[cfg(feature = "cli")]
 mod resume_agents;
+#[cfg(feature = "cli")]
+mod resume_catch_up;
 #[cfg(feature = "cli")]
 mod resume_exports;
 #[cfg(feature = "cli")]

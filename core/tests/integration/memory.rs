@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::common::{Bench, FLAVORS};
+use crate::common::{Bench, sampled_flavors};
 
 const MIB: u64 = 1 << 20;
 /// What the process takes beside the rows: code (unoptimised in a dev build), threads, connections, the SDK.
@@ -38,8 +38,9 @@ fn run(mut command: Command) -> (Option<i32>, u64) {
 }
 
 #[test]
+#[ignore = "long: make test-long"]
 fn a_database_ten_times_the_limit_is_cloned_within_it() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, ROWS);
         for via in [None, Some(bench.s3(&bench.from))] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_dbgraft"));

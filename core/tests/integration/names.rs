@@ -1,6 +1,6 @@
 //! Every name that a server accepts works, of a database and of its objects.
 
-use crate::common::{Bench, FLAVORS, on_each_flavor, quoted, unique};
+use crate::common::{Bench, on_sampled_flavors, quoted, sampled_flavors, unique};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, compare_with, pair_of, s3};
 
@@ -75,7 +75,7 @@ fn bench(flavor: Flavor, from: &str, to: &str) -> Bench {
 
 #[test]
 fn every_name_arrives_in_a_database_of_another_odd_name() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = bench(flavor, "from'\".\n*/%", "t\\o'/..;ö");
         let report = bench.clone(CloneOptions::default()).await.unwrap();
         assert_eq!(report.database.name, bench.from);
@@ -93,7 +93,7 @@ fn every_name_arrives_in_a_database_of_another_odd_name() {
 
 #[test]
 fn every_name_arrives_through_s3_and_none_is_part_of_a_key() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = bench(flavor, "../fr?om&#", "to=\u{e9} ;x");
         let prefix = format!("names-{}", unique());
         let archive = bench.s3(&prefix);
@@ -111,7 +111,7 @@ fn every_name_arrives_through_s3_and_none_is_part_of_a_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn patterns_and_filters_find_odd_names() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor, "p'", "p`");
         let options = CloneOptions {
             include: vec!["table:a/b".into(), r"100%".into(), "table:new\nline".into(), "view:..:v".into()],
@@ -133,7 +133,7 @@ async fn patterns_and_filters_find_odd_names() {
 /// Names that a server keeps apart and a careless comparison takes for one.
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_and_tables_that_differ_by_case_or_accent_only_are_kept_apart() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let name = unique();
         let bench = Bench { pair: pair_of(flavor), from: format!("case_é_{name}"), to: format!("case_{name}") };
         let others: Vec<String> =

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use crate::common::region::{Region, kill};
-use crate::common::{Bench, exists, no_hang, on_each_flavor, rows_flow, unique, wait_until, with_default_signals};
+use crate::common::{Bench, exists, no_hang, on_sampled_flavors, rows_flow, unique, wait_until, with_default_signals};
 use dbgraft::{CloneJob, CloneOptions, Event, JobControl, LegName, Report, Verify};
 use dbgraft_testkit::{Database, Flavor, ServerOptions, compare};
 
@@ -110,7 +110,7 @@ async fn pause_once(bench: &Bench, options: CloneOptions) -> (Report, EventLog) 
 
 #[test]
 fn a_handle_pauses_a_direct_clone() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         let (_, log) = pause_once(&bench, CloneOptions { verify: Verify::Checksum, ..slowly() }).await;
         assert_eq!(log.pauses(), (vec!["user".to_owned()], vec!["user".to_owned()]), "{flavor}");
@@ -185,7 +185,7 @@ fn end_sleepers(server: &Database) {
 
 #[test]
 fn a_busy_server_pauses_the_clone() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         // Both databases are on one server without other users, so that its load is that of this test.
         let server = ServerOptions::new(flavor).start().unwrap();
         server.sql("CREATE DATABASE a").unwrap();
@@ -242,7 +242,7 @@ fn replicate(replica: &Database, target: &Database) {
 
 #[test]
 fn a_stopped_replica_pauses_the_clone() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         let target = ServerOptions::new(flavor).start().unwrap();
         let replica = ServerOptions::new(flavor).arg("--server-id=2").start().unwrap();

@@ -4,10 +4,10 @@
 #![cfg(feature = "cli")]
 
 use crate::common::region::{Region, kill as signal};
-use crate::common::{Bench, FLAVORS, no_hang, unique, wait_until};
-use crate::resume::{SHOP, SLOWLY, Until, case, kill_at, kill_quickly, lines, resume, run, state};
+use crate::common::{Bench, no_hang, sampled_flavors, unique, wait_until};
+use crate::resume::{SHOP, SLOWLY, Until, case, kill_at, kill_quickly, lines, reach, resume, run, state};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob};
-use dbgraft_testkit::{Flavor, s3};
+use dbgraft_testkit::{Flavor, becomes_true, s3};
 
 /// A clone whose servers both have an agent.
 struct Regions {
@@ -65,36 +65,44 @@ impl Regions {
         self.bench.assert_equal();
         assert_eq!(state(&self.bench).await, CloneState::None);
         assert_eq!(self.staged(), [""; 0]);
-        self.assert_no_agent();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make test-long"]
 async fn a_clone_by_agents_whose_coordinator_was_killed_is_resumed_or_abandoned() {
-    for flavor in FLAVORS {
+    let mut ended = Vec::new();
+    for &flavor in sampled_flavors() {
         for via_s3 in [true, false] {
             let regions = Regions::new(flavor, via_s3);
-            kill_at(&regions.bench, regions.start(&SLOWLY), Until::Complete(3));
-            regions.assert_no_agent();
-            assert_eq!(state(&regions.bench).await, CloneState::Dead);
+            let clone = reach(&regions.bench, regions.start(&SLOWLY), Until::Complete(3));
+            kill_quickly(clone);
+            // At once: the agent of the target waits for its coordinator, and ends when it is asked.
             let error = regions.bench.clone(CloneOptions { resume: true, ..regions.options() }).await.unwrap_err();
             assert!(error.to_string().contains("rows are missing"), "{error}");
             regions.assert_resumes().await;
 
             regions.bench.pair.target.sql(&format!("DROP DATABASE {}", regions.bench.to)).unwrap();
-            kill_at(&regions.bench, regions.start(&SLOWLY), Until::Batches(2));
+            let clone = reach(&regions.bench, regions.start(&SLOWLY), Until::Batches(2));
+            kill_quickly(clone);
             let target = TargetJob::new(regions.bench.target_url());
             target.options(regions.options()).abandon().await.unwrap();
             assert!(!regions.bench.target_exists());
-            assert_eq!(regions.staged(), [""; 0]);
-            regions.assert_no_agent();
+            ended.push(regions);
         }
+    }
+    // The agents of the sources have waited for their coordinators.
+    for regions in ended {
+        regions.assert_no_agent();
+        assert_eq!(regions.staged(), [""; 0]);
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn agents_leave_a_complete_archive_from_which_the_rest_is_read() {
-    for flavor in FLAVORS {
+/// Kills a clone whose archive is complete, and whose import waits for locks.
+fn killed_import(flavor: Flavor) -> Regions {
+    // A clone may end before the locks are taken.
+    const TRIES: u32 = 5;
+    for _ in 0..TRIES {
         let regions = Regions::new(flavor, true);
         let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
         let clone = regions.start(&["--threads", "1", "--memory", "8M"]);
@@ -104,24 +112,81 @@ async fn agents_leave_a_complete_archive_from_which_the_rest_is_read() {
         );
         let locked = server.session(&format!("LOCK TABLES {to}.computed WRITE, {to}.orders WRITE, {to}.keyless WRITE"));
         let is_staged = || regions.staged().iter().any(|key| key.ends_with("manifest.json"));
-        assert!(wait_until(is_staged), "the export is not complete");
+        let is_ended = || lines(server, to, "kind = 'table'").is_none();
+        assert!(wait_until(|| is_staged() || is_ended()), "the export is not complete");
         kill_quickly(clone);
         drop(locked.unwrap());
+        if is_staged() && !is_ended() {
+            return regions;
+        }
+    }
+    panic!("each clone ended before its import was held up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_by_agents_is_brought_to_one_moment_by_the_log() {
+    for &flavor in sampled_flavors() {
+        let regions = Regions::new(flavor, false);
+        regions.bench.source("DROP TABLE aged");
+        kill_quickly(reach(&regions.bench, regions.start(&SLOWLY), Until::Complete(2)));
+        regions.bench.source(
+            "INSERT INTO customers (name) VALUES ('later'); INSERT INTO orders (customer, note) SELECT MAX(id), 'later' FROM customers; \
+             UPDATE computed SET a = 'changed' WHERE id < 9; DELETE FROM keyless LIMIT 3; INSERT INTO empty_one VALUES (1)",
+        );
+        let report = regions.bench.clone(CloneOptions { resume: true, ..regions.options() }).await.unwrap();
+        assert_eq!(case(&report), ResumeCase::CaughtUp, "{report:?}");
+        regions.bench.assert_equal();
+        assert_eq!(state(&regions.bench).await, CloneState::None);
         regions.assert_no_agent();
-        assert!(is_staged(), "the archive was removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_leave_a_complete_archive_from_which_the_rest_is_read() {
+    for &flavor in sampled_flavors() {
+        let regions = killed_import(flavor);
         // The source moves on: the rest must be of the moment of the archive.
         regions.bench.source("INSERT INTO keyless VALUES ('later'); DELETE FROM aged");
-        // At once: the resume waits until the server has noticed that the agent is gone.
+        // At once: the agent of the target waits for its coordinator, and ends when it is asked.
         let report = regions.bench.clone(CloneOptions { resume: true, ..regions.options() }).await.unwrap();
         assert!(matches!(case(&report), ResumeCase::OneMoment | ResumeCase::NoRowMissing), "{report:?}");
         assert_eq!(regions.bench.target("SELECT COUNT(*) FROM keyless"), "600");
         assert_eq!(regions.bench.target("SELECT COUNT(*) FROM aged"), "600");
         assert_eq!(regions.staged(), [""; 0]);
         assert_eq!(state(&regions.bench).await, CloneState::None);
+        regions.assert_no_agent();
+    }
+}
+
+/// The host of either end cannot be reached for longer than an agent waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
+    for (via_s3, of_the_source) in [(true, false), (false, true)] {
+        let regions = Regions::new(Flavor::MySql, via_s3);
+        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(500_000), ..regions.options() };
+        let running = tokio::spawn(regions.bench.job(options).run());
+        let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
+        let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
+        let reached = || lines(server, to, complete).is_some_and(|lines| lines >= 3);
+        assert!(becomes_true(reached).await);
+        let line = if of_the_source { &regions.near.line } else { &regions.far.line };
+        line.refuse(true);
+        line.cut();
+        let error = no_hang(running).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+        for named in ["cannot be reached again", "--resume", "dbgraft abandon"] {
+            assert!(error.to_string().contains(named), "{error}");
+        }
+        regions.assert_no_agent();
+        line.refuse(false);
+        assert_eq!(state(&regions.bench).await, CloneState::Dead);
+        regions.assert_resumes().await;
+        regions.assert_no_agent();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make test-long"]
 async fn a_killed_agent_ends_the_clone_which_is_resumed() {
     for (flavor, via_s3, of_the_source) in [
         (Flavor::MySql, true, true),
@@ -146,6 +211,7 @@ async fn a_killed_agent_ends_the_clone_which_is_resumed() {
         regions.assert_no_agent();
         assert_eq!(state(&regions.bench).await, CloneState::Dead);
         regions.assert_resumes().await;
+        regions.assert_no_agent();
     }
 }
 
@@ -157,6 +223,7 @@ async fn a_clone_without_agents_is_resumed_by_one() {
     let clone = run(&[&["clone", &source, &target][..], &SLOWLY].concat());
     kill_at(&regions.bench, clone, Until::Complete(3));
     regions.assert_resumes().await;
+    regions.assert_no_agent();
     let report = regions.bench.clone(CloneOptions { resume: true, ..regions.options() }).await.unwrap();
     assert_eq!(case(&report), ResumeCase::Finished);
     assert_eq!(case(&regions.bench.clone(resume()).await.unwrap()), ResumeCase::Finished);

@@ -1,6 +1,6 @@
 //! Promise: an export that is killed keeps the tables that it had completed.
 
-use crate::common::{Bench, HANG_GUARD, on_each_flavor};
+use crate::common::{Bench, HANG_GUARD, on_sampled_flavors};
 use crate::resume::{SHOP, case, kill_quickly, resume, run, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob, Verify};
 use dbgraft_testkit::s3;
@@ -32,7 +32,7 @@ async fn killed_export(bench: &Bench, url: &str, complete: usize) -> Vec<String>
 
 #[test]
 fn an_export_that_was_killed_keeps_its_complete_tables() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let prefix = format!("export-{}", bench.to);
         let url = bench.s3(&prefix);
@@ -56,6 +56,9 @@ fn an_export_that_was_killed_keeps_its_complete_tables() {
         }
         assert!(!s3().keys(&prefix).unwrap().iter().any(|key| key.contains("progress/")), "documents are left");
         assert_eq!(archive_state(&url).await.0, CloneState::Finished);
+        let other = Bench::new(flavor, SHOP);
+        let error = dbgraft::CloneJob::new(other.source_url(), url.as_str()).options(resume()).run().await.unwrap_err();
+        assert!(error.to_string().contains("the source was"), "{error}");
         assert_eq!(case(&job(CloneOptions { no_consistency: true, ..resume() }).await.unwrap()), ResumeCase::Finished);
         let import = dbgraft::CloneJob::new(url.as_str(), bench.target_url());
         let options = CloneOptions { verify: Verify::Checksum, ..CloneOptions::default() };
@@ -68,7 +71,7 @@ fn an_export_that_was_killed_keeps_its_complete_tables() {
 
 #[test]
 fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, "CREATE TABLE only (line TEXT)");
         bench.source("INSERT INTO only WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT REPEAT('x', 9000) FROM n");
         let url = bench.s3(&format!("whole-{}", bench.to));

@@ -1,7 +1,7 @@
 //! Promise: a resume of one moment asks the source for no row, as the source's counters show; and of several moments each
 //! table is of one, also while others write.
 
-use crate::common::{BackgroundLoop, Bench, FLAVORS, wait_until};
+use crate::common::{BackgroundLoop, Bench, sampled_flavors, wait_until};
 use crate::resume::{SHOP, SLOWLY, Until, case, kill_at, kill_quickly, lines, resume, run};
 use dbgraft::{CloneJob, CloneOptions, ResumeCase};
 use dbgraft_testkit::{Database, Server, ServerOptions, compare, s3};
@@ -38,7 +38,7 @@ async fn assert_untouched<T>(server: &Database, work: impl Future<Output = T>) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_staged_are_not_read_again() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         let source = source(&bench, "");
         let (prefix, to) = (format!("staged-{}", bench.to), &bench.to);
@@ -64,7 +64,7 @@ async fn rows_that_are_staged_are_not_read_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_that_lacks_objects_only_does_not_ask_the_source() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::names(flavor);
         let functions = |n| format!("CREATE FUNCTION f{n}() RETURNS INT DETERMINISTIC RETURN {n};");
         let source = source(&bench, &(0..400).map(functions).collect::<String>());
@@ -96,7 +96,7 @@ fn transfers(bench: &Bench) -> BackgroundLoop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_a_writer_each_table_of_several_moments_is_of_one() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, "CREATE TABLE n (i INT PRIMARY KEY)");
         bench.source("INSERT INTO n WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 600) SELECT i FROM r");
         for table in 0..TABLES {

@@ -1,13 +1,16 @@
 //! Promise: what cannot be resumed exactly is refused by name, and stays as it is.
 
 use crate::common::region::kill as signal;
-use crate::common::{Bench, FLAVORS, on_each_flavor, wait_until};
-use crate::resume::{SHOP, SLOWLY, Until, archive, kill, killed_import, lines, look, resume, run, state, stderr};
+use crate::common::{Bench, on_sampled_flavors, sampled_flavors, wait_until};
+use crate::resume::{
+    SHOP, SLOWLY, Until, archive, kill, killed_clone, killed_import, lines, look, resume, run, state, stderr,
+};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
+use dbgraft_testkit::Flavor;
 
 #[test]
 fn a_running_clone_is_neither_resumed_nor_abandoned() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let mut clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY].concat());
         let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
@@ -44,7 +47,7 @@ fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
         ("DELETE FROM customers LIMIT 3", "table customers has 597 rows"),
         ("DROP TABLE customers", "table customers is gone"),
     ];
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SHOP);
         let from = archive(&bench).await;
         for (edit, named) in edits {
@@ -73,7 +76,7 @@ fn what_is_not_as_the_journal_says_is_refused_by_name_and_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_source_another_option_and_another_archive_are_refused_by_name() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let (bench, from) = killed_import(flavor, Until::Batches(2)).await;
         let before = look(&bench);
         let refused = async |from: &str, options: CloneOptions| {
@@ -97,7 +100,7 @@ async fn another_source_another_option_and_another_archive_are_refused_by_name()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_resumes_at_once_one_is_refused() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let (bench, from) = killed_import(flavor, Until::Batches(1)).await;
         let job = || dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume()).run();
         let (one, other) = tokio::join!(job(), job());
@@ -112,20 +115,68 @@ async fn of_two_resumes_at_once_one_is_refused() {
 /// A process whose lock was lost with its connection writes nothing once another one has taken over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_lost_its_clone_to_a_resume_writes_no_more() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SHOP);
         let from = archive(&bench).await;
         let mut clone = run(&[&["clone", &from, &bench.target_url()][..], &SLOWLY].concat());
         let flows = || lines(&bench.pair.target, &bench.to, "kind = 'batch'").is_some_and(|lines| lines > 0);
         assert!(wait_until(flows));
-        let status = TargetJob::new(bench.target_url()).status().await.unwrap();
-        let holder = status.message.split("connection ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-        bench.pair.target.sql(&format!("KILL {holder}")).unwrap();
-        while state(&bench).await == CloneState::Running {}
-        dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume()).run().await.unwrap();
+        // The first process takes its lock again over another connection as long as nobody else has it.
+        loop {
+            let status = TargetJob::new(bench.target_url()).status().await.unwrap();
+            if let Some(holder) = status.message.split("connection ").nth(1) {
+                let _ = bench.pair.target.sql(&format!("KILL {}", holder.split(' ').next().unwrap()));
+            }
+            match dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume()).run().await {
+                Ok(_) => break,
+                Err(error) => assert!(
+                    ["another clone is writing", "runs now"].iter().any(|busy| error.to_string().contains(busy)),
+                    "{error}"
+                ),
+            }
+        }
         assert!(!clone.wait().unwrap().success(), "the first process has not noticed");
         let said = stderr(&mut clone);
         assert!(said.contains("another dbgraft has resumed"), "{said}");
         bench.assert_equal();
+    }
+}
+
+/// What others made since the kill is theirs, and what the clone has loaded stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_others_end_a_resume_and_stay() {
+    for &flavor in sampled_flavors() {
+        let bench = killed_clone(flavor, &[], Until::Complete(1));
+        let again = async || bench.clone(CloneOptions { no_consistency: true, ..resume() }).await;
+        let tables = TargetJob::new(bench.target_url()).status().await.unwrap().tables;
+        let begun = &tables.iter().find(|table| !table.complete && table.name != "computed").unwrap().name;
+        bench.target(&format!("CREATE TRIGGER theirs BEFORE DELETE ON {begun} FOR EACH ROW SET @x = 1"));
+        let before = look(&bench);
+        let error = again().await.unwrap_err();
+        assert!(error.to_string().contains("trigger theirs"), "{error}");
+        assert_eq!(look(&bench), before, "{error}");
+        bench.target("DROP TRIGGER theirs");
+        bench.target("CREATE VIEW v AS SELECT 'theirs' AS x");
+        let error = again().await.unwrap_err();
+        assert!(error.to_string().contains("view v"), "{error}");
+        // The server takes a moment to end the connection that held the lock.
+        while state(&bench).await == CloneState::Running {}
+        assert_eq!((bench.target("SELECT x FROM v"), state(&bench).await), ("theirs".to_owned(), CloneState::Dead));
+        bench.target("DROP VIEW v");
+        again().await.unwrap();
+        bench.assert_equal();
+    }
+}
+
+/// Names of tables that were there before prove nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_of_no_clone_into_existing_tables_is_not_called_complete() {
+    let bench = Bench::new(Flavor::MySql, SHOP);
+    bench.clone(CloneOptions { schema_only: true, ..CloneOptions::default() }).await.unwrap();
+    for options in
+        [CloneOptions { data_only: true, ..resume() }, CloneOptions { if_exists: IfExists::Truncate, ..resume() }]
+    {
+        let error = bench.clone(options).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("dbgraft verify"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, on_each_flavor, wait_until};
+use crate::common::{Account, BackgroundLoop, Bench, on_sampled_flavors, sampled_flavors, wait_until};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase, Severity, TargetJob, Verify};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions, compare};
 
@@ -25,7 +25,7 @@ fn options() -> CloneOptions {
 
 #[test]
 fn a_connection_to_the_target_that_breaks_at_several_points() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = bench(flavor);
         // Each batch is 1 MiB, so these cuts fall into batches, between them, and into what comes before and after.
         for cut in [300_000, 1_300_000, 2_150_000] {
@@ -51,7 +51,7 @@ fn a_connection_to_the_target_that_breaks_at_several_points() {
 /// Makes the answer to a COMMIT get lost: the server has the batch, and the client cannot know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_to_a_commit_doubles_nothing() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor);
         let target = &bench.pair.target;
         let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
@@ -92,7 +92,7 @@ async fn a_lost_answer_to_a_commit_doubles_nothing() {
 /// A table whose engine has no transactions keeps what a broken batch has left in it: it must not be tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_without_transactions_is_never_doubled() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor);
         bench.source("DROP TABLE keyed; ALTER TABLE plain ENGINE = MyISAM");
         for cut in [300_000, 1_000_000, 1_300_000] {
@@ -121,7 +121,7 @@ async fn a_table_without_transactions_is_never_doubled() {
 /// The line breaks while the server builds indexes: it may or may not come to their end.
 #[test]
 fn indexes_whose_building_was_cut_off_are_all_there() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(
             flavor,
             "CREATE TABLE keyed (id INT AUTO_INCREMENT PRIMARY KEY, b TEXT, c INT, KEY (b(20)), KEY (c), UNIQUE KEY (c, id), FULLTEXT one (b), FULLTEXT two (b)); \
@@ -157,7 +157,7 @@ fn indexes_whose_building_was_cut_off_are_all_there() {
 /// The line breaks while views, routines, foreign keys and the like are made: what is there is not made again.
 #[test]
 fn steps_after_the_rows_are_retried() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(
             flavor,
             "CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES p (id)); \
@@ -220,7 +220,7 @@ fn killing(bench: &Bench, of: String, all: bool) -> impl Fn(Event) + Send + Sync
 /// Each chunk has a number, and each of its batches: another connection of the same moment reads what is left.
 #[test]
 fn a_reader_that_is_killed_is_replaced_by_the_others() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), threads: 4, verify: Verify::Checksum, ..options() };
         let reading = format!("INFO LIKE 'SELECT%FROM `{}`%'", bench.from);
@@ -233,7 +233,7 @@ fn a_reader_that_is_killed_is_replaced_by_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_snapshot_is_lost_with_the_last_reader() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = large(flavor);
         let options = CloneOptions { max_rate: Some(16 << 20), ..options() };
         let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
@@ -253,7 +253,7 @@ async fn the_snapshot_is_lost_with_the_last_reader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_dropped_in_mid_clone_is_a_change() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for change in ["RENAME TABLE other TO another", "ALTER TABLE other DROP COLUMN b, ADD COLUMN c INT"] {
             let bench =
                 Bench::new(flavor, "CREATE TABLE other (a INT PRIMARY KEY, b INT); INSERT INTO other VALUES (1, 1)");
@@ -273,7 +273,7 @@ async fn a_table_that_is_dropped_in_mid_clone_is_a_change() {
 /// Before the first row nothing but the answer is lost.
 #[test]
 fn the_preflight_is_retried() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = bench(flavor);
         bench.pair.target.sql(&format!("CREATE DATABASE {}", bench.to)).unwrap();
         for cut in [50, 2_000, 9_000] {
@@ -306,7 +306,7 @@ fn the_preflight_is_retried() {
 /// A server that loses commits that it has acknowledged loses the journal's lines with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = bench(flavor);
         let (target, to) = (bench.pair.target.clone(), bench.to.clone());
         let lose = move |event: Event| {
@@ -366,7 +366,7 @@ async fn a_target_that_crashes_and_loses_commits_fails_the_clone() {
 /// A reader that waits for a slow target, and a loader that waits for a slow source.
 #[test]
 fn a_slow_clone_exceeds_no_timeout_of_the_servers() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let timeouts = ["--net-write-timeout=1", "--net-read-timeout=1", "--wait-timeout=1"];
         let start =
             || timeouts.iter().fold(ServerOptions::new(flavor), |options, arg| options.arg(*arg)).start().unwrap();

@@ -1,12 +1,12 @@
 //! The sample database arrives as it was, directly and through an archive, on both families.
 
-use crate::common::{Bench, on_each_flavor};
+use crate::common::{Bench, on_sampled_flavors};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{SampleSize, s3, sample};
 
 #[test]
 fn a_shop_arrives_directly() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Full).unwrap();
         let report = bench.clone(CloneOptions::default()).await.unwrap();
@@ -17,7 +17,7 @@ fn a_shop_arrives_directly() {
 
 #[test]
 fn a_shop_arrives_through_an_archive_which_is_removed() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let prefix = format!("via-{}", bench.from);
@@ -30,7 +30,7 @@ fn a_shop_arrives_through_an_archive_which_is_removed() {
 
 #[test]
 fn an_export_and_an_import_are_a_clone() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::names(flavor);
         sample(&bench.pair.source, &bench.from, SampleSize::Small).unwrap();
         let archive = bench.s3(&format!("rest-{}", bench.from));

@@ -1,12 +1,12 @@
 //! Databases of every size: empty ones, rows of 64 MiB, a thousand tables.
 
-use crate::common::{Bench, FLAVORS, on_each_flavor};
+use crate::common::{Bench, on_sampled_flavors, sampled_flavors};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, Server, ServerOptions, compare};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_and_empty_tables() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, "ALTER DATABASE CHARACTER SET utf8mb3 COLLATE utf8mb3_bin");
         let report = bench.clone(CloneOptions::default()).await.unwrap();
         assert_eq!((report.rows, report.objects.len()), (0, 0));
@@ -22,7 +22,7 @@ async fn an_empty_database_and_empty_tables() {
 
 #[test]
 fn a_thousand_tables() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         // A thousand on one family are enough to find what grows with their number.
         let count: u32 = if flavor == Flavor::MariaDb { 1000 } else { 250 };
         let tables: String = (0..count)
@@ -42,7 +42,7 @@ fn a_thousand_tables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wide_tables_and_tables_of_generated_columns_only() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let columns: Vec<String> =
             (0..1000).map(|n| format!("c{n} {}", ["INT", "VARCHAR(3)", "BIT(3)"][n % 3])).collect();
         let values: Vec<String> = (0..1000).map(|n| ["7", "'x\\n'", "NULL"][n % 3].to_owned()).collect();
@@ -72,8 +72,9 @@ fn large(flavor: Flavor, more: &[&str]) -> Server {
 }
 
 #[test]
+#[ignore = "long: make test-long"]
 fn rows_of_64_mib_and_rows_around_the_largest_packet() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let (source, target) = (large(flavor, &[]), large(flavor, &[]));
         source.sql("CREATE DATABASE d").unwrap();
         let edge = 0xFF_FFFF_u32;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, on_each_flavor, wait_until};
-use dbgraft::{CloneJob, CloneOptions, Event, Phase, Report, SnapshotMethod};
+use dbgraft::{CloneJob, CloneOptions, Event, ObjectRef, Phase, Report, SnapshotMethod};
 use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -185,5 +185,32 @@ fn writers_continue_when_the_connection_dies_while_the_source_is_locked() {
         token.cancel();
         line.cut();
         running.await.unwrap().unwrap_err();
+    });
+}
+
+#[test]
+fn a_table_that_is_created_while_the_clone_starts_is_named() {
+    on_each_flavor(async |flavor| {
+        for follow in [false, true] {
+            let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)");
+            let (source, from, is_made) = (bench.pair.source.clone(), bench.from.clone(), AtomicBool::new(false));
+            let job = bench.job(CloneOptions { follow, ..CloneOptions::default() });
+            let done = job.selector(move |_: &ObjectRef| {
+                if !is_made.swap(true, Ordering::Relaxed) {
+                    source.sql_in(&from, "CREATE TABLE late (id INT PRIMARY KEY)").unwrap();
+                }
+                true
+            });
+            match done.run().await {
+                Ok(report) => {
+                    let late = report.left_out.iter().find(|omitted| omitted.object.name == "late").unwrap();
+                    assert!(!follow && late.reason.contains("while the clone started"), "{late:?}");
+                }
+                Err(error) => {
+                    assert!(follow && error.to_string().contains("table late was created"), "{error}");
+                    assert!(!bench.target_exists());
+                }
+            }
+        }
     });
 }

@@ -121,6 +121,7 @@ async fn labs(small: u32, doublings: u32) -> Vec<Lab> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make test-long"]
 async fn twenty_kills_of_all_phases_lose_nothing() {
     let figures = soak(&mut labs(8, 3).await, 8, 7, 20).await;
     let resumed = figures.outcomes.get(&Outcome::Resumed).copied().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{Bench, FLAVORS, unique};
+use crate::common::{Bench, sampled_flavors, unique};
 use dbgraft::{CloneOptions, ErrorKind, Verify};
 use dbgraft_testkit::{Sshd, sshd};
 
@@ -19,7 +19,7 @@ async fn a_clone_goes_over_a_chain_of_hosts() {
     fs::write(dir.join("known"), known).unwrap();
     let files = format!("identity={}&known-hosts={}", first.identity.display(), dir.join("known").display());
     let url = format!("{}?config=/dev/null&{files}&jump={}@{}:{}", second.url, first.user, first.host, first.port);
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, ROWS);
         let options = CloneOptions {
             source_tunnel: Some(url.clone()),
@@ -39,7 +39,7 @@ async fn a_clone_goes_over_a_chain_of_hosts() {
 async fn nothing_is_done_over_a_host_that_is_not_trusted() {
     let host = sshd();
     let url = format!("{}?config=/dev/null&identity={}&known-hosts=/dev/null", host.url, host.identity.display());
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, ROWS);
         let options = CloneOptions { target_tunnel: Some(url.clone()), ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();

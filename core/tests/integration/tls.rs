@@ -12,7 +12,7 @@ async fn plan(server: &Database, parameters: &str) -> dbgraft::Result<()> {
 
 #[tokio::test]
 async fn a_certificate_of_the_named_authority_is_taken_and_any_other_refused() {
-    for flavor in crate::common::FLAVORS {
+    for &flavor in crate::common::sampled_flavors() {
         let server = crate::common::started(flavor, Tls::WithSan);
         let ca = server.ca.clone().unwrap();
         let ca = ca.display();
@@ -37,7 +37,7 @@ async fn the_certificates_that_mysql_makes_itself_can_be_verified_but_bear_no_na
 
 #[tokio::test]
 async fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
-    for flavor in crate::common::FLAVORS {
+    for &flavor in crate::common::sampled_flavors() {
         let server = crate::common::started(flavor, Tls::Off);
         let error = plan(&server, "ssl-mode=required").await.unwrap_err();
         assert!(error.to_string().contains("no TLS"), "{error}");

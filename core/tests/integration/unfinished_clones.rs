@@ -1,6 +1,6 @@
 //! A database of a clone that was killed, or of one that still runs, is not used as if it were complete.
 
-use crate::common::{Bench, FLAVORS, on_each_flavor, rows_flow, wait_until};
+use crate::common::{Bench, on_sampled_flavors, rows_flow, sampled_flavors, wait_until};
 use crate::if_exists::{SOURCE, if_exists, look, names, own};
 use dbgraft::{CloneOptions, ErrorKind, Event, IfExists, Phase, Severity};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 /// Tables of a clone that was killed look like any others, but lack rows and indexes.
 #[test]
 fn the_remains_of_a_killed_clone_are_neither_kept_nor_filled() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SOURCE);
         bench.source(
             "CREATE TABLE slow (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT, KEY (a(9))); INSERT INTO slow VALUES (1, REPEAT('x', 65000))",
@@ -85,7 +85,7 @@ fn unused(bench: &Bench) -> bool {
 /// Two clones into one database would mistake each other's journal for their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_clone_into_the_same_database_is_refused_while_the_first_runs() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, SOURCE);
         bench.source("CREATE TABLE slow (id INT PRIMARY KEY, a TEXT); INSERT INTO slow SELECT 1, REPEAT('x', 65000)");
         bench.source("INSERT INTO slow SELECT id + 1, a FROM slow; INSERT INTO slow SELECT id + 2, a FROM slow");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::comparing::{TABLES, checksum, difference_lines, large};
-use crate::common::{Bench, FLAVORS, on_each_flavor, unique};
+use crate::common::{Bench, on_sampled_flavors, sampled_flavors, unique};
 use dbgraft::{CloneOptions, Comparison, Error, ErrorKind, Event, LegName, Report, RowLocation, Verify};
 
 fn counts() -> CloneOptions {
@@ -16,7 +16,7 @@ async fn verified(bench: &Bench, options: CloneOptions) -> Comparison {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exact_clone_has_no_difference() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for (via, options) in [(false, checksum()), (false, counts()), (true, checksum())] {
             let bench = Bench::new(flavor, TABLES);
             let via = via.then(|| bench.s3(&format!("verify-{}", unique())));
@@ -103,7 +103,7 @@ fn every_change_of_a_row_is_found_and_named_by_its_key() {
             "different: id = 1",
         ),
     ];
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, TABLES);
         bench.clone(CloneOptions::default()).await.unwrap();
         for (change, table, what, row) in changes {
@@ -134,7 +134,7 @@ fn again(table: &str) -> CloneOptions {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_difference_names_its_key_range() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = large(flavor, "");
         let report = bench.clone(checksum()).await.unwrap();
         let chunks = report.verified.unwrap().chunks;
@@ -171,7 +171,7 @@ async fn clone_while_somebody_writes(bench: &Arc<Bench>, options: CloneOptions, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_in_mid_clone_fails_the_clone_loudly_and_leaves_it_there() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         for via in [false, true] {
             let small =
                 "CREATE TABLE small (id INT PRIMARY KEY, v VARCHAR(10)); INSERT INTO small VALUES (1, 'a'), (2, 'b');
@@ -197,7 +197,7 @@ async fn a_change_in_mid_clone_fails_the_clone_loudly_and_leaves_it_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_are_missing_or_have_other_columns_are_named() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, TABLES);
         bench.clone(CloneOptions::default()).await.unwrap();
         bench.target(
@@ -226,7 +226,7 @@ async fn tables_that_are_missing_or_have_other_columns_are_named() {
 async fn a_row_filter_holds_on_both_sides_and_a_clone_with_one_is_compared_as_it_is() {
     let rows = "CREATE TABLE a (id INT PRIMARY KEY, v INT); INSERT INTO a VALUES (1, 1), (2, 2), (3, 3);
                 CREATE TABLE wanted (id INT PRIMARY KEY); INSERT INTO wanted VALUES (1), (3)";
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, rows);
         // The other table is not at the target.
         let filters = [("a".to_owned(), format!("id IN (SELECT id FROM {}.wanted)", bench.from))].into();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::comparing::{TABLES, checksum, difference_lines, large};
-use crate::common::{Account, Bench, FLAVORS, on_each_flavor, unique};
+use crate::common::{Account, Bench, on_sampled_flavors, sampled_flavors, unique};
 use dbgraft::{
     Batch, CancellationToken, CloneJob, CloneOptions, ErrorKind, Event, Note, Phase, Plan, Receipt, ResumeState,
 };
@@ -40,7 +40,7 @@ impl Drop for ArchiveDirectory {
 
 #[test]
 fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = large(flavor, TABLES);
         let dir = ArchiveDirectory::new();
         let exported = CloneJob::new(bench.source_url(), dir.url()).options(checksum()).run().await.unwrap();
@@ -74,7 +74,7 @@ fn an_archive_is_compared_like_a_server_and_its_damage_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_needs_no_right_to_write_and_leaves_no_connection() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, TABLES);
         bench.clone(CloneOptions::default()).await.unwrap();
         let source = Account::new(&bench.pair.source, &[&format!("SELECT ON {}.*", bench.from)]);
@@ -138,7 +138,7 @@ async fn texts_that_sort_differently_there_are_no_difference() {
 
 #[test]
 fn a_line_that_breaks_is_no_difference() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = large(flavor, "");
         bench.clone(CloneOptions::default()).await.unwrap();
         let target = &bench.pair.target;
@@ -160,7 +160,7 @@ fn a_line_that_breaks_is_no_difference() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_comparison_leaves_no_statement_running() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = large(flavor, "");
         bench.clone(CloneOptions::default()).await.unwrap();
         let source = Account::new(&bench.pair.source, &["SELECT ON *.*"]);

@@ -8,7 +8,7 @@ mod tests;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use dbgraft::{Definer, Verify};
+use dbgraft::{Definer, OnDdl, Verify};
 
 pub(crate) use self::clone_args::CloneArgs;
 pub(crate) use self::common_args::{CommonArgs, ProgressMode};
@@ -59,9 +59,15 @@ pub(crate) enum Command {
         /// Do not write the target's binary log, as at the clone
         #[arg(long, help_heading = HOW)]
         skip_binlog: bool,
+        /// Carry the changes of SOURCE back to TARGET, whose place it has taken by `dbgraft cutover`
+        #[arg(long, help_heading = HOW, conflicts_with = "skip_ddl")]
+        from_cutover: bool,
         /// Go on after the statement at this place of the log, which was run at the target by hand
         #[arg(long, value_name = "FILE:OFFSET", help_heading = HOW)]
         skip_ddl: Option<String>,
+        /// What to do with a statement that changes a definition: stop or apply
+        #[arg(long, value_name = "WHAT", default_value = "stop", help_heading = HOW, value_parser = on_ddl())]
+        on_ddl: OnDdl,
     },
     /// Let the process that follows into TARGET apply what the source has committed, make triggers and events, and end
     #[command(name = "cutover", after_long_help = ENDPOINTS)]
@@ -74,6 +80,9 @@ pub(crate) enum Command {
         /// Withdraw the request if the rest is not applied in this time
         #[arg(long, value_name = "SECONDS", default_value = "60", help_heading = HOW, value_parser = dbgraft::parse_seconds)]
         timeout: u64,
+        /// Compare before, and cut over only if nothing differs: none, counts or checksum
+        #[arg(long, value_name = "HOW", default_value = "none", help_heading = HOW, value_parser = clone_args::verify())]
+        verify: Verify,
     },
     /// Show how far the clone into TARGET is: running, killed or following, of what, since when
     #[command(after_long_help = ENDPOINTS)]
@@ -141,4 +150,8 @@ Example:
 
 fn comparison() -> impl TypedValueParser<Value = Verify> {
     PossibleValuesParser::new(["counts", "checksum"]).try_map(|text| text.parse::<Verify>())
+}
+
+fn on_ddl() -> impl TypedValueParser<Value = OnDdl> {
+    PossibleValuesParser::new(["stop", "apply"]).try_map(|text| text.parse::<OnDdl>())
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use dbgraft::{Followed, ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
+use dbgraft::{CaughtUp, Followed, LogPosition, ObjectKind, ObjectReport, Printable, Report, ResumeCase, Resumption};
 
 use crate::{sections, text};
 
@@ -68,11 +68,15 @@ fn followed(followed: &Followed) -> String {
 
 /// Says what a resumed clone took over.
 fn resumed(resumed: &Resumption) -> String {
-    let Resumption { case, taken_over, continued, read_again, .. } = resumed;
+    let Resumption { case, taken_over, continued, read_again, caught_up, .. } = resumed;
     let count = |tables: &Vec<String>| text::count(tables.len() as u64);
     let (over, part, again) = (count(taken_over), count(continued), count(read_again));
     let how = case.describe().trim_start_matches("resumed: ");
-    format!("{how}; tables: {over} taken over, {part} in part, {again} made in this run")
+    let changes = caught_up.as_ref().map_or_else(String::new, |CaughtUp { start, end, transactions, .. }| {
+        let place = |place: &LogPosition| format!("{}:{}", Printable(&place.file), place.offset);
+        format!("; {} transactions applied, from {} to {}", text::count(*transactions), place(start), place(end))
+    });
+    format!("{how}; tables: {over} taken over, {part} in part, {again} made in this run{changes}")
 }
 
 fn tables(objects: &[ObjectReport]) -> String {

@@ -73,12 +73,12 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
     let (common, mut options) = match &command {
         Command::Status { target, json } => return target_command::show_status(target, *json, passwords).await,
         Command::Abandon { target } => return target_command::abandon(target, passwords).await,
-        Command::CutOver { target, max_lag, timeout } => {
-            return target_command::cut_over(target, *max_lag, *timeout, passwords).await;
+        Command::CutOver { target, max_lag, timeout, verify } => {
+            return target_command::cut_over(target, *max_lag, *timeout, *verify, passwords).await;
         }
-        Command::Follow { common, definer, skip_binlog, .. } => {
-            let (definer, skip_binlog) = (definer.clone(), *skip_binlog);
-            (&**common, CloneOptions { definer, skip_binlog, ..common.options()? })
+        Command::Follow { common, definer, skip_binlog, on_ddl, .. } => {
+            let (definer, skip_binlog, on_ddl) = (definer.clone(), *skip_binlog, *on_ddl);
+            (&**common, CloneOptions { definer, skip_binlog, on_ddl, ..common.options()? })
         }
         Command::Clone { request, .. } | Command::Plan { request } => (&request.common, request.options()?),
         Command::Verify { common, verify } => (&**common, CloneOptions { verify: *verify, ..common.options()? }),
@@ -119,12 +119,15 @@ async fn execute(command: Command, mut passwords: HiddenPasswords) -> Result<Exi
             report.write(&comparison)?;
             Ok(exit_code(!comparison.verification.differences.is_empty()))
         }
-        Command::Follow { ref skip_ddl, .. } => {
+        Command::Follow { ref skip_ddl, from_cutover, .. } => {
             let job = match skip_ddl {
                 Some(place) => job.skip_statement(place)?,
                 None => job,
             };
-            let followed = job.follow().await;
+            let followed = match from_cutover {
+                true => job.follow_from_cutover().await,
+                false => job.follow().await,
+            };
             progress.finish();
             let followed = followed?;
             print_result(common, &clone_report::render_followed(&followed));

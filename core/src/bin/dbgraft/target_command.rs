@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dbgraft::{Abandoned, CutOverReport, Error, ErrorKind, Printable, Result, TargetJob, TargetStatus};
+use dbgraft::{
+    Abandoned, CloneOptions, CutOverReport, Error, ErrorKind, Printable, Result, TargetJob, TargetStatus, Verify,
+};
 
 use crate::args::TargetArgs;
 use crate::hidden_passwords::HiddenPasswords;
@@ -16,7 +18,7 @@ const MAX_TABLES: usize = 20;
 
 /// Prints what the target knows of a clone.
 pub(crate) async fn show_status(arguments: &TargetArgs, json: bool, passwords: HiddenPasswords) -> Result<ExitCode> {
-    let status = create_job(arguments, passwords)?.status().await?;
+    let status = create_job(arguments, arguments.options(), passwords)?.status().await?;
     let shown = match json {
         true => serde_json::to_string_pretty(&status)
             .map(|text| text + "\n")
@@ -33,12 +35,13 @@ pub(crate) async fn cut_over(
     arguments: &TargetArgs,
     max_lag: Option<u64>,
     timeout: u64,
+    verify: Verify,
     passwords: HiddenPasswords,
 ) -> Result<ExitCode> {
-    let job = create_job(arguments, passwords)?;
-    let CutOverReport { target, source, position, seconds } =
+    let job = create_job(arguments, CloneOptions { verify, ..arguments.options() }, passwords)?;
+    let CutOverReport { target, source, position, seconds, no_way_back } =
         job.cut_over(max_lag, Duration::from_secs(timeout)).await?;
-    let shown = format!(
+    let mut shown = format!(
         "{} takes the place of {}: it has every change up to {}:{} ({})\n",
         Printable(&target),
         Printable(&source),
@@ -46,13 +49,17 @@ pub(crate) async fn cut_over(
         position.offset,
         text::seconds(seconds)
     );
+    if let Some(reason) = no_way_back {
+        let _ = writeln!(shown, "  later changes cannot be carried back: {}", Printable(&reason));
+    }
     let _ = io::stdout().write_all(shown.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Removes what a killed clone has left.
 pub(crate) async fn abandon(arguments: &TargetArgs, passwords: HiddenPasswords) -> Result<ExitCode> {
-    let Abandoned { target, source, staging, message } = create_job(arguments, passwords)?.abandon().await?;
+    let Abandoned { target, source, staging, message } =
+        create_job(arguments, arguments.options(), passwords)?.abandon().await?;
     let mut shown = format!("{}: {message}\n", Printable(&target));
     for (name, value) in [("source", source), ("staged", staging)] {
         if let Some(value) = value {
@@ -64,8 +71,7 @@ pub(crate) async fn abandon(arguments: &TargetArgs, passwords: HiddenPasswords) 
 }
 
 /// Creates the job. Asks the user for a missing password.
-fn create_job(arguments: &TargetArgs, mut passwords: HiddenPasswords) -> Result<TargetJob> {
-    let mut options = arguments.options();
+fn create_job(arguments: &TargetArgs, mut options: CloneOptions, mut passwords: HiddenPasswords) -> Result<TargetJob> {
     crate::complete_options(&mut options, &mut passwords);
     let url = passwords.restore_url("", &arguments.target);
     let password = password::prompt_for_url(&url, &arguments.target, "DBGRAFT_TARGET_PASSWORD")?;

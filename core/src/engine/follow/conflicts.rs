@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::change_applier::ConflictKey;
+use crate::conflict_hasher::ConflictKey;
 
 /// The least number of keys at which those of committed transactions are removed.
 const MIN_SWEEP: usize = 4096;
@@ -30,6 +30,11 @@ pub(super) struct Conflicts {
 }
 
 impl Conflicts {
+    /// The number of keys that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.users.len()
+    }
+
     /// The appliers that have open transactions which a transaction with these keys must not overtake.
     pub(super) fn appliers(&self, keys: &[ConflictKey], is_open: impl Fn(u64) -> bool) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();

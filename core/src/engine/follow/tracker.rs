@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use crate::change::LogPosition;
+use crate::change::{LogExtent, LogPosition};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind};
 
@@ -35,6 +35,12 @@ struct State {
     rows: u64,
     /// Whether everything that the source has committed was read.
     is_at_end: bool,
+    /// Since when a transaction is read, by the own clock.
+    reading_since_ms: Option<u64>,
+    /// The log of the source when it was last looked at.
+    extent: Option<LogExtent>,
+    /// Whether transactions that earlier sessions applied before their turn are still to come.
+    has_ahead: bool,
     failure: Option<Error>,
 }
 
@@ -56,10 +62,13 @@ impl State {
     }
 
     fn lag_ms(&self) -> u64 {
-        match self.is_at_end && self.entries.is_empty() || self.low.committed_at_ms == 0 {
-            true => 0,
-            false => now_ms().saturating_sub(self.low.committed_at_ms),
-        }
+        let since = match (self.entries.front(), self.is_at_end) {
+            (Some(first), _) => first.committed_at_ms.unwrap_or(self.low.committed_at_ms),
+            (None, false) => self.low.committed_at_ms,
+            // When it was committed, its end says.
+            (None, true) => self.reading_since_ms.unwrap_or(0),
+        };
+        if since == 0 { 0 } else { now_ms().saturating_sub(since) }
     }
 }
 
@@ -73,8 +82,19 @@ impl Tracker {
     pub(super) fn new(start: &Checkpoint, appliers: usize) -> Self {
         let low = Checkpoint { ahead: Default::default(), ..start.clone() };
         let open = vec![0; appliers];
-        let (entries, first) = (VecDeque::new(), 0);
-        let state = State { low, entries, first, open, rows: 0, is_at_end: false, failure: None };
+        let (entries, first, has_ahead) = (VecDeque::new(), 0, !start.ahead.is_empty());
+        let state = State {
+            low,
+            entries,
+            first,
+            open,
+            rows: 0,
+            is_at_end: false,
+            reading_since_ms: None,
+            extent: None,
+            has_ahead,
+            failure: None,
+        };
         Self { state: Mutex::new(state), changes: watch::Sender::new(0) }
     }
 
@@ -86,10 +106,15 @@ impl Tracker {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Records that a transaction is read, or is rolled back.
+    pub(super) fn set_reading(&self, is_reading: bool) {
+        self.state().reading_since_ms = is_reading.then(now_ms);
+    }
+
     /// Adds a transaction that is given to an applier, and returns its number.
     pub(super) fn add(&self, end: LogPosition, committed_at_ms: u64, applier: usize) -> u64 {
         let mut state = self.state();
-        state.is_at_end = false;
+        (state.is_at_end, state.reading_since_ms) = (false, None);
         if let Some(open) = state.open.get_mut(applier) {
             *open += 1;
         }
@@ -101,7 +126,7 @@ impl Tracker {
     /// Adds a transaction that is applied already.
     pub(super) fn add_applied(&self, end: LogPosition, committed_at_ms: u64, rows: u64) {
         let mut state = self.state();
-        state.is_at_end = false;
+        (state.is_at_end, state.reading_since_ms) = (false, None);
         state.rows += rows;
         let entry = Entry { end, committed_at_ms: Some(committed_at_ms), is_transaction: true, is_applied: true };
         state.entries.push_back(entry);
@@ -113,7 +138,7 @@ impl Tracker {
     /// Adds a place up to which nothing more is to be applied; without a time, the end of the log.
     pub(super) fn add_idle(&self, end: LogPosition, logged_at_ms: Option<u64>) {
         let mut state = self.state();
-        state.is_at_end = logged_at_ms.is_none();
+        (state.is_at_end, state.reading_since_ms) = (logged_at_ms.is_none(), None);
         let entry = Entry { end, committed_at_ms: logged_at_ms, is_transaction: false, is_applied: true };
         state.entries.push_back(entry);
         state.advance();
@@ -139,6 +164,15 @@ impl Tracker {
         self.notify();
     }
 
+    /// Records that all transactions which earlier sessions applied before their turn have passed.
+    pub(super) fn end_ahead(&self) {
+        self.state().has_ahead = false;
+    }
+
+    pub(super) fn has_ahead(&self) -> bool {
+        self.state().has_ahead
+    }
+
     pub(super) fn is_open(&self, number: u64) -> bool {
         self.state().is_open(number)
     }
@@ -152,7 +186,13 @@ impl Tracker {
     /// The low-water mark, with the current lag.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let state = self.state();
-        Checkpoint { lag_ms: state.lag_ms(), written_at_ms: now_ms(), ..state.low.clone() }
+        let lag_bytes = state.extent.as_ref().and_then(|extent| extent.bytes_after(&state.low.applied));
+        Checkpoint { lag_ms: state.lag_ms(), lag_bytes, written_at_ms: now_ms(), ..state.low.clone() }
+    }
+
+    /// Records how the log of the source is now; `None` if that is unknown.
+    pub(super) fn set_log_extent(&self, extent: Option<LogExtent>) {
+        self.state().extent = extent;
     }
 
     /// The number of rows that were applied.
@@ -223,6 +263,14 @@ mod tests {
         let next = tracker.add(position(50), 50, 1);
         assert_eq!((next, tracker.least_loaded()), (4, 0));
         assert!(tracker.checkpoint().lag_ms > 0);
+        tracker.complete(1, [next], 1);
+        tracker.add_idle(position(60), None);
+        assert_eq!(tracker.checkpoint().lag_ms, 0);
+        tracker.set_reading(true);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        assert!(tracker.checkpoint().lag_ms > 0, "a transaction is read");
+        tracker.set_reading(false);
+        assert_eq!(tracker.checkpoint().lag_ms, 0);
         tracker.wait_for_predecessors(next).await;
         tracker.fail(Error::usage("x"));
         assert_eq!(tracker.failure().await.to_string(), "x");

@@ -2,6 +2,8 @@
 
 mod comparable;
 mod comparison_unit;
+mod lasting;
+mod row_cells;
 mod row_diff;
 mod side_reader;
 mod standalone;
@@ -37,6 +39,8 @@ pub(super) struct Comparer {
     states: Mutex<Vec<ComparisonState>>,
     meter: ProgressMeter,
     rate_limiter: RateLimiter,
+    /// The job by which the target follows the source: both change while they are compared.
+    followed_job: Option<String>,
 }
 
 /// The state of the comparison of one table.
@@ -55,12 +59,13 @@ struct ComparisonState {
 }
 
 impl Comparer {
-    fn new(leg: Leg, target_tables: Vec<TablePlan>) -> Self {
+    fn new(leg: Leg, target_tables: Vec<TablePlan>, followed_job: Option<String>) -> Self {
         Self {
             states: Mutex::new(vec![ComparisonState::default(); leg.plan.tables.len()]),
             meter: ProgressMeter::new(&leg.plan),
             rate_limiter: RateLimiter::new(leg.max_rate),
             target_tables,
+            followed_job,
             leg,
         }
     }
@@ -73,7 +78,7 @@ impl Comparer {
         // Reads the target without the filter: it may name tables that the target lacks, and all rows there passed it.
         let unfiltered = |table: &TablePlan| TablePlan { filter: None, ..table.clone() };
         let target_tables = leg.plan.tables.iter().map(unfiltered).collect();
-        Some(Arc::new(Self::new(Leg { staged: None, ..leg.clone() }, target_tables)))
+        Some(Arc::new(Self::new(Leg { staged: None, ..leg.clone() }, target_tables, None)))
     }
 
     /// Spawns one comparing task for each thread of the leg. The tasks end when all senders of units are dropped.
@@ -144,16 +149,23 @@ impl Comparer {
                 is_last = state.units_left == 0;
             });
             if is_last {
-                self.report_table(unit.table).await;
+                self.report_table(unit.table).await?;
             }
         }
     }
 
     /// Reports the differences of a table after its last unit.
-    async fn report_table(&self, table: u32) {
+    async fn report_table(&self, table: u32) -> Result<()> {
         let (mut unequal, mut read) = (Vec::new(), Digest::default());
         self.update(table, |state| (unequal, read) = (std::mem::take(&mut state.unequal), state.read));
         self.meter.mark_complete(table);
+        if let Some(job) = &self.followed_job {
+            let units = match unequal.len() > 1 && self.has_text_key(table) {
+                true => vec![ComparisonUnit { table, part: TablePart::Whole, read: None }],
+                false => unequal.iter().map(|(unit, ..)| *unit).collect(),
+            };
+            return self.report_lasting(table, units, job).await;
+        }
         if unequal.len() > 1 && self.has_text_key(table) {
             // MySQL and MariaDB sort texts differently. A row may then lie in another range at the target, so only the
             // digest of the whole table counts.
@@ -161,7 +173,8 @@ impl Comparer {
             if let Ok(Ok((source, target))) = self.digests(unit).await
                 && source == target
             {
-                return self.update(table, |state| state.rows = target.rows);
+                self.update(table, |state| state.rows = target.rows);
+                return Ok(());
             }
         }
         unequal.sort_by_key(|(unit, ..)| unit.part);
@@ -181,6 +194,7 @@ impl Comparer {
             }
             self.add_difference(table, difference);
         }
+        Ok(())
     }
 
     /// Lists up to `max` differing rows. Also returns a lower bound of the number of further ones.
@@ -219,7 +233,7 @@ impl Comparer {
     }
 
     /// Marks a table as incomparable and emits a warning.
-    fn skip_table(&self, table: u32, reason: String) {
+    pub(super) fn skip_table(&self, table: u32, reason: String) {
         let message = format!("{} is not compared: {reason}", self.object(table));
         self.update(table, |state| {
             if state.skipped.is_none() {

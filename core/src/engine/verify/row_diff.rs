@@ -8,7 +8,7 @@ use crate::codec::{Field, hash_row, split_fields};
 use crate::verification::{DifferingRow, RowLocation};
 
 /// The number of buckets: even a large table has only a few rows in each.
-const BUCKETS: u32 = 1 << 18;
+pub(super) const BUCKETS: u32 = 1 << 18;
 /// The maximum number of bytes shown of a key's value.
 const MAX_SHOWN: usize = 64;
 
@@ -31,7 +31,7 @@ impl<'a> RowKey<'a> {
         self.columns.iter().filter_map(move |&(index, column)| Some((column, *all.get(index)?)))
     }
 
-    fn hash(&self, row: &[u8]) -> u128 {
+    pub(super) fn hash(&self, row: &[u8]) -> u128 {
         let mut text = Vec::new();
         for (_, field) in self.fields(row) {
             match field {
@@ -44,7 +44,7 @@ impl<'a> RowKey<'a> {
     }
 
     /// Formats the key as `id = 7, name = 'x'`.
-    fn format(&self, row: &[u8]) -> String {
+    pub(super) fn format(&self, row: &[u8]) -> String {
         let shown =
             |(column, field): (&Column, Field<'_>)| format!("{} = {}", column.name, format_value(column, field));
         let parts: Vec<String> = self.fields(row).map(shown).collect();
@@ -88,7 +88,7 @@ impl Side {
     }
 }
 
-fn bucket(hash: u128) -> u32 {
+pub(super) fn bucket(hash: u128) -> u32 {
     // The remainder is below the divisor.
     u32::try_from(hash % u128::from(BUCKETS)).unwrap_or_default()
 }

@@ -18,11 +18,7 @@ use crate::source::{BatchStream, ReadObserver};
 impl Comparer {
     /// The digests of the source and of the target, or the reason why one side is unreadable, which is a difference.
     pub(super) async fn digests(&self, unit: ComparisonUnit) -> Result<Result<(Digest, Digest), String>> {
-        let warn = |error: &Error| {
-            let message =
-                format!("reading for the comparison is tried again: {}", self.difference(unit, error.to_string()));
-            self.leg.events.emit(Event::Warning { message });
-        };
+        let warn = |error: &Error| self.warn(unit, error);
         let source = async {
             match unit.read {
                 Some(read) => Ok(read),
@@ -42,7 +38,14 @@ impl Comparer {
         }))
     }
 
-    async fn digest(&self, unit: ComparisonUnit, side: Side) -> Result<Digest> {
+    /// Warns that a unit is read again.
+    pub(super) fn warn(&self, unit: ComparisonUnit, error: &Error) {
+        let message =
+            format!("reading for the comparison is tried again: {}", self.difference(unit, error.to_string()));
+        self.leg.events.emit(Event::Warning { message });
+    }
+
+    pub(super) async fn digest(&self, unit: ComparisonUnit, side: Side) -> Result<Digest> {
         let Leg { source, sink, memory, .. } = &self.leg;
         let mut digest = Digest::default();
         for (table, chunk) in self.chunks(unit, side) {

@@ -17,7 +17,14 @@ use crate::verification::{Difference, Verification};
 impl Leg {
     /// Compares the source with the sink without changing either. Dropping the future stops it. After that, abort the
     /// sink and close the source.
-    pub(crate) async fn compare(mut self) -> Result<Verification> {
+    ///
+    /// With a job by which the target follows the source, both may change meanwhile: only differences that last are told.
+    /// `is_filtered_alike` says that the target has only rows that the row filters of the plan choose.
+    pub(crate) async fn compare(
+        mut self,
+        followed_job: Option<String>,
+        is_filtered_alike: bool,
+    ) -> Result<Verification> {
         self.emit_phase(Phase::Verify);
         let counterparts = self.sink.counterparts(&self.plan).await?;
         let mut plan = Plan::clone(&self.plan);
@@ -34,12 +41,13 @@ impl Leg {
                 table.chunk_key.clone_from(&counterpart.chunk_key);
                 table.chunks.clone_from(&counterpart.chunks);
             }
-            // The target is read with the source's expressions and filter.
+            // The target is read with the source's expressions, and with the filter if it may have other rows.
             let TablePlan { chunk_key, chunks, .. } = counterpart;
-            target_tables.push(TablePlan { chunk_key, chunks, ..table.clone() });
+            let filter = table.filter.clone().filter(|_| !is_filtered_alike);
+            target_tables.push(TablePlan { chunk_key, chunks, filter, ..table.clone() });
         }
         self.plan = Arc::new(plan);
-        let comparer = Arc::new(Comparer::new(self, target_tables));
+        let comparer = Arc::new(Comparer::new(self, target_tables, followed_job));
         let (sender, receiver) = mpsc::unbounded_channel();
         for (number, difference) in (0..).zip(incomparable) {
             match difference {

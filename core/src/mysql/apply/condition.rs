@@ -1,8 +1,13 @@
 //! Conditions that find the rows of a change. The server compares the values.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::catalog::{Column, Flavor};
-use crate::codec::Field;
+use crate::codec::{Field, split_fields};
 use crate::mysql::ddl::quote_name;
+
+/// The longest value that is written into a condition; of longer ones the digest is. No index helps to find these.
+const MAX_INDEXED: usize = 768;
 
 /// How a condition compares texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,21 +18,63 @@ pub(super) enum TextComparison {
     Bytes,
 }
 
-/// Adds the condition that the column has the value of the field.
-pub(super) fn push_condition(
+/// Adds the conditions that find a row by the columns at these places.
+pub(super) fn push_conditions(
     sql: &mut Vec<u8>,
-    column: &Column,
-    field: Field<'_>,
+    columns: &[&Column],
+    places: &[usize],
+    line: &[u8],
     texts: TextComparison,
     flavor: Flavor,
 ) {
+    let fields: Vec<Field<'_>> = split_fields(line).collect();
+    let parts = places.iter().filter_map(|place| Some((columns.get(*place)?, fields.get(*place)?)));
+    for (index, (column, field)) in parts.enumerate() {
+        if index > 0 {
+            sql.extend_from_slice(b" AND ");
+        }
+        push_condition(sql, column, *field, texts, flavor);
+    }
+    if places.is_empty() {
+        sql.extend_from_slice(b"TRUE");
+    }
+}
+
+/// Adds the condition that the column has the value of the field.
+fn push_condition(sql: &mut Vec<u8>, column: &Column, field: Field<'_>, texts: TextComparison, flavor: Flavor) {
     let name = quote_name(&column.name);
     let Some(value) = field.unescape() else {
         return sql.extend_from_slice(format!("{name} IS NULL").as_bytes());
     };
+    // The statement must fit into a packet.
+    let digest = || {
+        let digest = hex(&Sha256::digest(&value));
+        format!("LENGTH({name}) = {} AND SHA2({name}, 256) = '{digest}'", value.len())
+    };
     let condition = match literal(column, &value, texts, flavor) {
-        Literal::Column(literal) => format!("{name} = {literal}"),
-        Literal::Bytes => format!("CAST({name} AS BINARY) = x'{}'", hex(&value)),
+        Literal::Column(literal) => match (texts, column.data_type.as_str()) {
+            // Numbers in JSON are equal if their types differ; their texts are not.
+            (TextComparison::Bytes, "json") => {
+                format!("CAST(CAST({name} AS CHAR) AS BINARY) = CAST(CAST({literal} AS CHAR) AS BINARY)")
+            }
+            (TextComparison::Bytes, "blob" | "mediumblob" | "longblob") if value.len() > MAX_INDEXED => digest(),
+            // A negative zero equals zero. ATAN2 tells them apart, also where the server prints both alike.
+            (TextComparison::Bytes, "float" | "double") if is_zero(&value) => {
+                let sign = if value.starts_with(b"-") { '<' } else { '>' };
+                format!("{name} = 0 AND ATAN2({name}, -1) {sign} 0")
+            }
+            _ => format!("{name} = {literal}"),
+        },
+        Literal::Bytes if value.len() > MAX_INDEXED => digest(),
+        Literal::Bytes => {
+            // The first part can use an index.
+            let is_indexed = is_well_formed(column, &value);
+            let by_collation = match literal(column, &value, TextComparison::Collation, flavor) {
+                Literal::Column(literal) if is_indexed => format!("{name} = {literal} AND "),
+                _ => String::new(),
+            };
+            format!("{by_collation}CAST({name} AS BINARY) = x'{}'", hex(&value))
+        }
         Literal::Hex => format!("HEX({name}) = '{}'", hex(&value).to_uppercase()),
     };
     sql.extend_from_slice(condition.as_bytes());
@@ -86,6 +133,23 @@ fn literal(column: &Column, value: &[u8], texts: TextComparison, flavor: Flavor)
     }
 }
 
+/// Whether the text of a number has no digit but 0 before its exponent.
+fn is_zero(number: &[u8]) -> bool {
+    let mantissa = number.split(|byte| b"eE".contains(byte)).next().unwrap_or_default();
+    !mantissa.iter().any(|byte| (b'1'..=b'9').contains(byte))
+}
+
+/// Whether a text is known to be one of its character set: a server refuses others as literals.
+fn is_well_formed(column: &Column, text: &[u8]) -> bool {
+    match column.charset.as_deref() {
+        Some("latin1") => true,
+        Some("utf8mb4") => std::str::from_utf8(text).is_ok(),
+        Some("utf8" | "utf8mb3") => std::str::from_utf8(text).is_ok_and(|text| text.chars().all(|c| c < '\u{10000}')),
+        Some("ucs2" | "utf16" | "utf16le" | "utf32") | None => false,
+        Some(_) => text.is_ascii(),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -121,7 +185,13 @@ mod tests {
         assert_eq!(of("geometry", b"\x00"), "HEX(`a```) = '00'");
         let text = |texts| condition("varchar", Some("latin1"), b"A'", texts);
         assert_eq!(text(TextComparison::Collation), "`a``` = _latin1 x'4127'");
-        assert_eq!(text(TextComparison::Bytes), "CAST(`a``` AS BINARY) = x'4127'");
+        assert_eq!(text(TextComparison::Bytes), "`a``` = _latin1 x'4127' AND CAST(`a``` AS BINARY) = x'4127'");
+        let long = condition("text", Some("latin1"), &[b'a'; 1000], TextComparison::Bytes);
+        assert!(long.starts_with("LENGTH(`a```) = 1000 AND SHA2("), "{long}");
         assert!(condition("json", None, b"{}", TextComparison::Bytes).contains("AS JSON"));
+        let double = |value| condition("double", None, value, TextComparison::Bytes);
+        assert_eq!(double(b"-0"), "`a``` = 0 AND ATAN2(`a```, -1) < 0");
+        assert_eq!(double(b"0.0e5"), "`a``` = 0 AND ATAN2(`a```, -1) > 0");
+        assert_eq!(double(b"-0.01"), "`a``` = -0.01");
     }
 }

@@ -1,16 +1,11 @@
-//! Hashes the keys that changes use, so that transactions which depend on each other are found.
-//!
-//! Equal keys must have equal hashes, and the server alone knows which texts are equal. So a text is hashed in a form that
-//! is coarser than any collation, and what has no such form takes the key of the whole table.
+//! Decides how the keys of each table are hashed, from the definitions at the target.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::catalog::{Column, Table};
-use crate::change::{ChangeKind, RowChanges, RowImages};
-use crate::change_applier::ConflictKey;
-use crate::codec::{Field, row_texts, split_fields};
+use crate::conflict_hasher::{ConflictHasher, HashForm, HashedKey};
 use crate::mysql::ddl::TableKeys;
 
 /// The collations, without their character sets, that compare ASCII letters and digits one by one. Those of languages have
@@ -35,86 +30,23 @@ fn is_plain_collation(charset: &str, collation: &str) -> bool {
     PLAIN_COLLATIONS.contains(&rules) || collation == "latin1_swedish_ci"
 }
 
-/// How a column's values are hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HashForm {
-    /// The bytes are equal if the values are.
-    Exact,
-    /// Texts whose trailing spaces may not count.
-    Padded,
-    /// Texts by the coarse form.
-    Coarse,
-    Float,
-    /// There is no form.
-    None,
-}
-
-impl HashForm {
-    fn of(column: &Column) -> Self {
-        let is_binary = column.charset.as_deref().is_none_or(|charset| charset == "binary");
-        match column.data_type.as_str() {
-            "json" => Self::None,
-            "float" | "double" => Self::Float,
-            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if !is_binary => {
-                let (charset, collation) = (column.charset.as_deref(), column.collation.as_deref().unwrap_or_default());
-                match charset {
-                    Some("ucs2" | "utf16" | "utf16le" | "utf32") | None => Self::None,
-                    Some(_) if collation.ends_with("_bin") => Self::Padded,
-                    Some(charset) if is_plain_collation(charset, collation) => Self::Coarse,
-                    Some(_) => Self::None,
-                }
-            }
-            _ => Self::Exact,
-        }
-    }
-
-    /// Adds the form of a field to `text`; returns false if it has none.
-    fn push(self, text: &mut Vec<u8>, field: &[u8]) -> bool {
-        match self {
-            Self::None => return false,
-            Self::Exact => text.extend_from_slice(field),
-            Self::Padded => text.extend_from_slice(field.trim_ascii_end()),
-            Self::Float => {
-                let is_zero = !field.iter().any(|byte| matches!(byte, b'1'..=b'9'));
-                text.extend_from_slice(if is_zero { b"0" } else { field });
-            }
-            Self::Coarse => {
-                if !field.is_ascii() || field.iter().any(u8::is_ascii_control) {
-                    return false;
-                }
-                text.extend(field.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(|byte| {
-                    match byte.to_ascii_lowercase() {
-                        b'j' | b'y' => b'i',
-                        b'u' | b'w' => b'v',
-                        other => other,
-                    }
-                }));
+/// How the values of a column are hashed.
+fn hash_form(column: &Column) -> HashForm {
+    let is_binary = column.charset.as_deref().is_none_or(|charset| charset == "binary");
+    match column.data_type.as_str() {
+        "json" => HashForm::None,
+        "float" | "double" => HashForm::Float,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if !is_binary => {
+            let (charset, collation) = (column.charset.as_deref(), column.collation.as_deref().unwrap_or_default());
+            match charset {
+                Some("ucs2" | "utf16" | "utf16le" | "utf32") | None => HashForm::None,
+                Some(_) if collation.ends_with("_bin") => HashForm::Padded,
+                Some(charset) if is_plain_collation(charset, collation) => HashForm::Coarse,
+                Some(_) => HashForm::None,
             }
         }
-        text.push(b'\t');
-        true
+        _ => HashForm::Exact,
     }
-}
-
-/// A key whose values are hashed.
-#[derive(Debug)]
-struct HashedKey {
-    /// The hash of the key itself.
-    seed: u64,
-    /// The columns as indexes into the stored columns; `None` if a part of the key is no stored column.
-    columns: Option<Vec<(u32, HashForm)>>,
-    /// Whether the rows refer to others by this key.
-    is_reference: bool,
-    /// Whether the rows are only referred to by this key: a change that keeps it does not use it.
-    is_referenced: bool,
-}
-
-/// The keys of one table.
-#[derive(Debug, Default)]
-pub(super) struct ConflictHasher {
-    keys: Vec<HashedKey>,
-    /// The hash of the table, for rows that no key tells apart.
-    table: Option<u64>,
 }
 
 /// Creates the hashers of the tables of a plan, from their entries in the catalog and their keys.
@@ -169,96 +101,7 @@ fn seed(kind: &str, table: &str, parts: &[String]) -> u64 {
 /// The index of a stored column, and how its values are hashed.
 fn find(table: &Table, name: &str) -> Option<(u32, HashForm)> {
     let found = (0..).zip(table.stored_columns()).find(|(_, column)| column.name.eq_ignore_ascii_case(name))?;
-    Some((found.0, HashForm::of(found.1)))
-}
-
-impl ConflictHasher {
-    /// Adds the keys that changes of the table use.
-    pub(super) fn add_keys(&self, changes: &RowChanges, keys: &mut Vec<ConflictKey>) {
-        if let Some(hash) = self.table {
-            keys.push(ConflictKey { hash, is_shared: false });
-        }
-        for key in &self.keys {
-            // Whoever takes the whole key conflicts with those that use one of its values.
-            keys.push(ConflictKey { hash: key.seed, is_shared: true });
-            let hashes = |images: &Option<RowImages>| images.as_ref().map(|images| key.hashes(images));
-            let (before, after) = (hashes(&changes.before), hashes(&changes.after));
-            if changes.kind == ChangeKind::Update {
-                let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-                for (before, after) in before.into_iter().zip(after) {
-                    // A minimal image has the key of the row, and what has changed.
-                    let kept = before == after || after == KeyUse::Unknown && !key.is_part_of(&changes.after);
-                    if key.is_referenced && kept && before != KeyUse::Unknown {
-                        continue;
-                    }
-                    let is_untouched = before == KeyUse::Unknown && after == KeyUse::Unknown;
-                    if is_untouched && key.columns.is_some() && !key.is_part_of(&changes.after) {
-                        continue;
-                    }
-                    key.push(before, keys);
-                    if !kept {
-                        key.push(after, keys);
-                    }
-                }
-            } else {
-                before.into_iter().chain(after).flatten().for_each(|used| key.push(used, keys));
-            }
-        }
-    }
-}
-
-/// What a row uses of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyUse {
-    /// Nothing: a part of the value is NULL.
-    Nothing,
-    Value(u64),
-    /// The value is not known.
-    Unknown,
-}
-
-impl HashedKey {
-    /// Whether an image has a column of the key.
-    fn is_part_of(&self, images: &Option<RowImages>) -> bool {
-        let has = |images: &RowImages| self.columns.iter().flatten().any(|(column, _)| images.columns.contains(column));
-        images.as_ref().is_some_and(has)
-    }
-
-    fn push(&self, used: KeyUse, keys: &mut Vec<ConflictKey>) {
-        match used {
-            KeyUse::Nothing => {}
-            KeyUse::Value(hash) => keys.push(ConflictKey { hash, is_shared: self.is_reference }),
-            KeyUse::Unknown => keys.push(ConflictKey { hash: self.seed, is_shared: false }),
-        }
-    }
-
-    /// What each row of the images uses.
-    fn hashes(&self, images: &RowImages) -> Vec<KeyUse> {
-        let place = |(column, form): &(u32, HashForm)| {
-            images.columns.iter().position(|there| there == column).map(|place| (place, *form))
-        };
-        let places: Option<Vec<(usize, HashForm)>> =
-            self.columns.as_ref().and_then(|columns| columns.iter().map(place).collect());
-        let mut text = Vec::new();
-        let of_row = |line: &[u8]| {
-            let Some(places) = &places else { return KeyUse::Unknown };
-            let fields: Vec<Field<'_>> = split_fields(line).collect();
-            text.clear();
-            let mut is_known = true;
-            for (place, form) in places {
-                match fields.get(*place) {
-                    Some(Field::Null) => return KeyUse::Nothing,
-                    Some(Field::Escaped(field)) => is_known &= form.push(&mut text, field),
-                    None => is_known = false,
-                }
-            }
-            match is_known {
-                true => KeyUse::Value(xxh3_64_with_seed(&text, self.seed)),
-                false => KeyUse::Unknown,
-            }
-        };
-        row_texts(&images.text).map(of_row).collect()
-    }
+    Some((found.0, hash_form(found.1)))
 }
 
 #[cfg(test)]
@@ -266,6 +109,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::change::{ChangeKind, RowChanges, RowImages};
+    use crate::conflict_hasher::ConflictKey;
     use crate::mysql::ddl::table_keys;
 
     fn column(name: &str, data_type: &str, collation: Option<&str>, nullable: bool) -> Column {
@@ -303,7 +148,14 @@ mod tests {
     /// The keys of an insert of one row.
     fn used(hasher: &ConflictHasher, row: &str) -> BTreeSet<ConflictKey> {
         let images = RowImages { columns: vec![0, 1, 2], text: Bytes::from(format!("{row}\n")) };
-        let changes = RowChanges { table: 0, kind: ChangeKind::Insert, rows: 1, before: None, after: Some(images) };
+        let changes = RowChanges {
+            table: 0,
+            kind: ChangeKind::Insert,
+            rows: 1,
+            before: None,
+            after: Some(images),
+            with_cascades: false,
+        };
         let mut keys = Vec::new();
         hasher.add_keys(&changes, &mut keys);
         keys.into_iter().collect()
@@ -357,7 +209,8 @@ mod tests {
         let update = |column: u32, row: &str| {
             let image = |columns, text: &str| Some(RowImages { columns, text: Bytes::from(format!("{text}\n")) });
             let (before, after) = (image(vec![0], "1"), image(vec![column], row));
-            let changes = RowChanges { table: 0, kind: ChangeKind::Update, rows: 1, before, after };
+            let changes =
+                RowChanges { table: 0, kind: ChangeKind::Update, rows: 1, before, after, with_cascades: false };
             let mut keys = Vec::new();
             hasher.add_keys(&changes, &mut keys);
             keys.into_iter().collect::<BTreeSet<_>>()

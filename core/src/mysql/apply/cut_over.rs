@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::mysql::catalog_comparison::CatalogComparison;
 use crate::mysql::connect::Conn;
 use crate::mysql::target::TargetDatabase;
-use crate::mysql::{create_events, create_objects, translate};
+use crate::mysql::{create_events, create_objects, removed_objects, translate};
 use crate::plan::Plan;
 use crate::report::Note;
 
@@ -35,6 +35,9 @@ pub(super) async fn create_active_objects(target: &TargetDatabase, plan: &Plan) 
 }
 
 async fn create(conn: &mut Conn, target: &TargetDatabase, plan: &Plan) -> Result<Vec<Note>> {
+    if plan.job.way_back.is_some() {
+        return removed_objects::restore_all(conn, target, plan).await;
+    }
     let mut plan = translate::plan(plan, &conn.server).into_owned();
     plan.definitions.retain(|definition| is_active(definition.object.kind));
     let rewriter = target.definition_rewriter(&plan);

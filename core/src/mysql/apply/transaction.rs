@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::AppliedState;
-use super::condition::{TextComparison, key_literal, push_condition};
+use super::condition::{TextComparison, key_literal, push_conditions};
 use super::table::AppliedTable;
 use crate::batch::{Batch, BatchId};
 use crate::catalog::{Column, Flavor, Printable, Table};
@@ -19,11 +19,15 @@ use crate::mysql::ddl::quote_name;
 use crate::mysql::journal;
 use crate::mysql::load::{self, LoadOptions};
 use crate::mysql::negative_zero;
+use crate::mysql::target::JournalAccess;
 use crate::plan::TablePlan;
 
 /// The most rows and bytes of one statement, unless one row has more.
 const MAX_ROWS: usize = 200;
 const MAX_BYTES: usize = 128 << 10;
+
+/// The number from which on the rows of each applier have a chunk of their own. No chunk of a plan has such a number.
+pub(super) const FIRST_CHANGE_CHUNK: u32 = 1 << 31;
 
 /// Rows that one statement inserts or deletes.
 struct PendingRows {
@@ -37,16 +41,26 @@ struct PendingRows {
 
 pub(super) struct AppliedTransaction {
     state: Arc<AppliedState>,
+    /// The access to the journal when the transaction began.
+    access: JournalAccess,
     conn: Conn,
     applier: u32,
     /// Whether each row has a statement of its own.
     is_careful: bool,
+    /// Whether the session checks foreign keys, so that they change further rows.
+    checks_foreign_keys: bool,
     pending: Option<PendingRows>,
 }
 
 impl AppliedTransaction {
-    pub(super) fn new(state: Arc<AppliedState>, conn: Conn, applier: u32, is_careful: bool) -> Self {
-        Self { state, conn, applier, is_careful, pending: None }
+    pub(super) fn new(
+        state: Arc<AppliedState>,
+        access: JournalAccess,
+        conn: Conn,
+        applier: u32,
+        is_careful: bool,
+    ) -> Self {
+        Self { state, access, conn, applier, is_careful, checks_foreign_keys: false, pending: None }
     }
 
     fn table(&self, number: u32) -> Result<Arc<AppliedTable>> {
@@ -95,8 +109,8 @@ impl AppliedTransaction {
             chunks: Vec::new(),
             position: None,
         };
-        // No chunk of the plan has this number.
-        let id = BatchId { table: pending.table, chunk: u32::MAX - self.applier, batch: 0 };
+        let chunk = FIRST_CHANGE_CHUNK.saturating_add(self.applier);
+        let id = BatchId { table: pending.table, chunk, batch: 0 };
         let batch = Batch::from_lines(id, pending.lines.iter().map(Vec::as_slice));
         // Escapes and expressions add to the text.
         let by_insert = 4 * pending.bytes < self.state.target.state().max_allowed_packet;
@@ -193,7 +207,7 @@ impl AppliedTransaction {
     ) -> Result<bool> {
         let (places, is_key) = table.locator_places(before)?;
         let flavor = self.conn.server.flavor;
-        if !is_key || flavor == Flavor::MariaDb && has_negative_zero(table, after)? {
+        if !is_key && !self.checks_foreign_keys || flavor == Flavor::MariaDb && has_negative_zero(table, after)? {
             return Ok(false);
         }
         let lines: Vec<&[u8]> = row_texts(&before.text).chain(row_texts(&after.text)).collect();
@@ -206,6 +220,7 @@ impl AppliedTransaction {
             let comma = if std::mem::take(&mut is_first) { "" } else { ", " };
             sql.extend_from_slice(format!("{comma}{} = ", quote_name(&column.name)).as_bytes());
         };
+        let options = LoadOptions::default();
         let mut assigned = Vec::new();
         for ((index, column), field) in after.columns.iter().zip(new_columns).zip(split_fields(new_line)) {
             let place = before.columns.iter().position(|there| there == index);
@@ -214,7 +229,7 @@ impl AppliedTransaction {
                 continue;
             }
             begin(&mut sql, column);
-            wrong += load::push_value(&mut sql, column, field, &LoadOptions::default());
+            wrong += load::push_value(&mut sql, column, field, &options);
             assigned.push(*index);
         }
         // A column may have ON UPDATE CURRENT_TIMESTAMP.
@@ -232,7 +247,11 @@ impl AppliedTransaction {
             sql.extend_from_slice(format!("{name} = {name}").as_bytes());
         }
         sql.extend_from_slice(b" WHERE ");
-        push_conditions(&mut sql, &old_columns, &places, old_line, TextComparison::Collation, flavor);
+        let texts = if is_key { TextComparison::Collation } else { TextComparison::Bytes };
+        push_conditions(&mut sql, &old_columns, &places, old_line, texts, flavor);
+        if !is_key {
+            sql.extend_from_slice(b" LIMIT 1");
+        }
         if sql.len() > self.state.target.state().max_allowed_packet {
             return Ok(false);
         }
@@ -243,53 +262,22 @@ impl AppliedTransaction {
             lines: vec![old_line.to_vec()],
             bytes: 0,
         };
+        options.set_up_session(&mut self.conn, wrong > 0).await?;
         let done = self.conn.exec_bytes(&sql).await.map_err(|error| self.named(table, &pending, error))?;
         let OkPacket { info, warnings, affected } = done;
         let counts = load::parse_counts(&info);
         let warnings = counts.get(2).copied().unwrap_or(u64::from(warnings));
         let checked = load::check_warnings(&mut self.conn, &table.table, warnings, wrong).await;
         checked.map_err(|error| self.named(table, &pending, error))?;
+        options.reset_session(&mut self.conn, wrong > 0).await?;
         match counts.first().copied().unwrap_or(affected) {
             1 => Ok(true),
             found => Err(self.missing(table, &pending, "update", found)),
         }
     }
-}
 
-/// Whether a row has a negative zero, which MariaDB takes in an insert only.
-fn has_negative_zero(table: &AppliedTable, images: &RowImages) -> Result<bool> {
-    let columns = table.image_columns(images)?.into_iter().cloned().collect();
-    let part = Table { columns, ..table.table.clone() };
-    let id = BatchId { table: 0, chunk: 0, batch: 0 };
-    Ok(negative_zero::encode_negative_zeros(&part, &Batch::from_lines(id, row_texts(&images.text))).is_some())
-}
-
-/// Adds the conditions that find a row by the columns at these places.
-fn push_conditions(
-    sql: &mut Vec<u8>,
-    columns: &[&Column],
-    places: &[usize],
-    line: &[u8],
-    texts: TextComparison,
-    flavor: Flavor,
-) {
-    let fields: Vec<Field<'_>> = split_fields(line).collect();
-    let parts = places.iter().filter_map(|place| Some((columns.get(*place)?, fields.get(*place)?)));
-    for (index, (column, field)) in parts.enumerate() {
-        if index > 0 {
-            sql.extend_from_slice(b" AND ");
-        }
-        push_condition(sql, column, *field, texts, flavor);
-    }
-    if places.is_empty() {
-        sql.extend_from_slice(b"TRUE");
-    }
-}
-
-#[async_trait]
-impl TargetTransaction for AppliedTransaction {
-    async fn apply(&mut self, changes: &RowChanges) -> Result<()> {
-        let (number, table) = (changes.table, self.table(changes.table)?);
+    async fn apply_rows(&mut self, table: &AppliedTable, changes: &RowChanges) -> Result<()> {
+        let number = changes.table;
         match (changes.kind, &changes.before, &changes.after) {
             (ChangeKind::Insert, _, Some(after)) => {
                 for line in row_texts(&after.text) {
@@ -320,8 +308,13 @@ impl TargetTransaction for AppliedTransaction {
                         RowImages { columns: columns.clone(), text }
                     };
                     let (one, other) = (image(&before.columns, old), image(&after.columns, new));
-                    if self.update(&table, number, &one, &other).await? {
+                    if self.update(table, number, &one, &other).await? {
                         continue;
+                    }
+                    if self.checks_foreign_keys {
+                        let message = "other rows refer to a row whose key changes, and the target cannot change it where it is: \
+                                       it is larger than max_allowed_packet, or has a negative zero";
+                        return Err(table.error(message));
                     }
                     if !is_whole {
                         return Err(
@@ -338,12 +331,46 @@ impl TargetTransaction for AppliedTransaction {
         Ok(())
     }
 
+    /// Lets foreign keys change further rows, or not.
+    async fn check_foreign_keys(&mut self, checks: bool) -> Result<()> {
+        self.conn.exec(&format!("SET SESSION foreign_key_checks = {}", u8::from(checks))).await?;
+        self.checks_foreign_keys = checks;
+        Ok(())
+    }
+}
+
+/// Whether a row has a negative zero, which MariaDB takes in an insert only.
+fn has_negative_zero(table: &AppliedTable, images: &RowImages) -> Result<bool> {
+    let columns = table.image_columns(images)?.into_iter().cloned().collect();
+    let part = Table { columns, ..table.table.clone() };
+    let id = BatchId { table: 0, chunk: 0, batch: 0 };
+    Ok(negative_zero::encode_negative_zeros(&part, &Batch::from_lines(id, row_texts(&images.text))).is_some())
+}
+
+#[async_trait]
+impl TargetTransaction for AppliedTransaction {
+    async fn apply(&mut self, changes: &RowChanges) -> Result<()> {
+        let table = self.table(changes.table)?;
+        if !table.hasher.cascades.act_on(changes) {
+            return self.apply_rows(&table, changes).await;
+        }
+        table.cascades.check()?;
+        // The same row by row, in the same order, as at the source: what foreign keys do depends on both.
+        self.flush().await?;
+        let was_careful = std::mem::replace(&mut self.is_careful, true);
+        self.check_foreign_keys(true).await?;
+        self.apply_rows(&table, changes).await?;
+        self.flush().await?;
+        self.check_foreign_keys(false).await?;
+        self.is_careful = was_careful;
+        Ok(())
+    }
+
     async fn commit(mut self: Box<Self>, checkpoint: &Checkpoint) -> Result<()> {
         let mut commit = async || {
             self.flush().await?;
-            let access = self.state.journal()?;
             let database = &self.state.target.address.database;
-            let (job, owner) = (&access.job, &access.owner);
+            let (job, owner) = (&self.access.job, &self.access.owner);
             journal::write_checkpoint(&mut self.conn, database, job, owner, self.applier, checkpoint).await?;
             self.conn.exec("COMMIT").await.map(drop)
         };
@@ -361,8 +388,9 @@ impl TargetTransaction for AppliedTransaction {
     }
 
     async fn rollback(mut self: Box<Self>) {
+        let is_undone = self.conn.exec("ROLLBACK").await.is_ok();
         // A session that does not answer is closed.
-        if self.conn.exec("ROLLBACK").await.is_ok() {
+        if is_undone && (!self.checks_foreign_keys || self.check_foreign_keys(false).await.is_ok()) {
             self.state.put_back(self.conn);
         }
     }

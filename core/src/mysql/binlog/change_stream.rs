@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, stream};
 
 use super::event::kind;
-use super::log_reader::LogReader;
+use super::log_reader::{LogReader, UnknownTables};
 use super::open_log::{OpenLog, explain_error, open_log};
 use super::payload_reader::PayloadReader;
 use crate::change::{LogEvent, LogPosition};
@@ -18,7 +18,8 @@ struct ChangeReader<'a> {
     conn: Conn,
     reader: LogReader<'a>,
     memory: &'a MemoryBudget,
-    from: &'a LogPosition,
+    /// Where the log was opened.
+    start: &'a LogPosition,
     /// The compressed transaction whose events are next.
     payload: Option<PayloadReader>,
 }
@@ -29,10 +30,12 @@ pub(in crate::mysql) async fn open_changes<'a>(
     plan: &'a Plan,
     from: &'a LogPosition,
     memory: &'a MemoryBudget,
+    unknown_tables: UnknownTables,
 ) -> Result<ChangeStream<'a>> {
-    let OpenLog { conn, place } = open_log(conn, from).await?;
-    let reader = LogReader::new(plan, memory, from, place);
-    let changes = ChangeReader { conn, reader, memory, from, payload: None };
+    let start = from.prepared_since.as_deref().unwrap_or(from);
+    let OpenLog { conn, place } = open_log(conn, start).await?;
+    let reader = LogReader::new(plan, memory, unknown_tables, from, place)?;
+    let changes = ChangeReader { conn, reader, memory, start, payload: None };
     let changes = stream::try_unfold(changes, |mut changes| async {
         let event = changes.next().await?;
         Ok(Some((event, changes)))
@@ -72,7 +75,7 @@ impl ChangeReader<'_> {
                     "the server ended its binary log: it shuts down, or another replica has the same server ID";
                 return Err(self.reader.locate(Error::new(ErrorKind::Connection, message).retryable()));
             }
-            _ => return Err(explain_error(server_error(packet), self.from)),
+            _ => return Err(explain_error(server_error(packet), self.start)),
         };
         if event.kind == kind::TRANSACTION_PAYLOAD {
             self.reader.pass_payload(event.log_position);

@@ -12,6 +12,12 @@ const HAS_ORIGINAL_TIME: u64 = 1 << 55;
 /// The version of the tagged form.
 const TAGGED_VERSION: u8 = 2;
 const MARIADB_STANDALONE: u8 = 1;
+const MARIADB_GROUP_COMMIT: u8 = 2;
+const MARIADB_PREPARED_XA: u8 = 64;
+const MARIADB_COMPLETED_XA: u8 = 128;
+/// The further flags of an ALTER in two parts (`binlog_alter_two_phase`): its begin, and its end without effect.
+const MARIADB_START_ALTER: u8 = 2;
+const MARIADB_ROLLBACK_ALTER: u8 = 8;
 
 /// The beginning of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +28,11 @@ pub(super) struct GtidEvent {
     pub(super) committed_at_ms: Option<u64>,
     /// Whether the transaction is one event, without an end.
     pub(super) is_standalone: bool,
+    /// Whether MariaDB says that it is an XA transaction.
+    pub(super) is_xa: bool,
+    /// Whether MariaDB says that its statement, an ALTER, has no effect here: it only begins, or is rolled back. One that takes
+    /// effect is in the log again.
+    pub(super) is_unfinished: bool,
 }
 
 impl GtidEvent {
@@ -37,7 +48,7 @@ impl GtidEvent {
             committed_at_ms = rest.little_endian(7).map(|micros| (micros & !HAS_ORIGINAL_TIME) / 1000);
         }
         let gtid = (!anonymous).then_some(Gtid::MySql { source, number });
-        Some(Self { gtid, committed_at_ms, is_standalone: false })
+        Some(Self { gtid, committed_at_ms, is_standalone: false, is_xa: false, is_unfinished: false })
     }
 
     /// Parses MySQL's event with a tag: numbered fields of variable length.
@@ -72,7 +83,8 @@ impl GtidEvent {
                 _ => return None,
             }
         }
-        Some(Self { gtid: Some(Gtid::MySql { source, number }), committed_at_ms, is_standalone: false })
+        let gtid = Some(Gtid::MySql { source, number });
+        Some(Self { gtid, committed_at_ms, is_standalone: false, is_xa: false, is_unfinished: false })
     }
 
     /// Parses MariaDB's event.
@@ -80,7 +92,23 @@ impl GtidEvent {
         let mut rest = ByteCursor(body);
         let (number, domain, flags) = (rest.little_endian(8)?, rest.u32()?, rest.byte()?);
         let gtid = Some(Gtid::MariaDb { domain, server_id, number });
-        Some(Self { gtid, committed_at_ms: None, is_standalone: flags & MARIADB_STANDALONE != 0 })
+        if flags & MARIADB_GROUP_COMMIT != 0 {
+            rest.take(8)?;
+        }
+        if flags & (MARIADB_PREPARED_XA | MARIADB_COMPLETED_XA) != 0 {
+            rest.take(4)?;
+            let (global, branch) = (usize::from(rest.byte()?), usize::from(rest.byte()?));
+            rest.take(global + branch)?;
+        }
+        // Zeros fill the event where there are no further flags.
+        let further = rest.byte().unwrap_or(0);
+        Some(Self {
+            gtid,
+            committed_at_ms: None,
+            is_standalone: flags & MARIADB_STANDALONE != 0,
+            is_xa: flags & MARIADB_PREPARED_XA != 0,
+            is_unfinished: further & (MARIADB_START_ALTER | MARIADB_ROLLBACK_ALTER) != 0,
+        })
     }
 }
 
@@ -146,5 +174,23 @@ mod tests {
         let body = [5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, MARIADB_STANDALONE];
         let event = GtidEvent::parse_mariadb(&body, 3).unwrap();
         assert_eq!((event.gtid.unwrap().to_string(), event.is_standalone), ("2-3-5".to_owned(), true));
+        assert!(!event.is_unfinished);
+    }
+
+    #[test]
+    fn a_mariadb_event_says_whether_its_alter_takes_effect() {
+        let event = |flags: u8, rest: &[u8]| {
+            let body = [&[5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, flags], rest].concat();
+            GtidEvent::parse_mariadb(&body, 3).map(|event| event.is_unfinished)
+        };
+        const COMMIT_ALTER: u8 = 4;
+        for (further, expected) in [(MARIADB_START_ALTER, true), (MARIADB_ROLLBACK_ALTER, true), (COMMIT_ALTER, false)]
+        {
+            assert_eq!(event(0, &[further, 0, 0, 0, 0, 0]), Some(expected));
+            assert_eq!(event(MARIADB_GROUP_COMMIT, &[9, 9, 9, 9, 9, 9, 9, 9, further]), Some(expected));
+            assert_eq!(event(MARIADB_COMPLETED_XA, &[1, 0, 0, 0, 2, 1, b'a', b'b', b'c', further]), Some(expected));
+        }
+        assert_eq!(event(MARIADB_GROUP_COMMIT, &[8, 8, 8, 8, 8, 8, 8, 8, 0, 0]), Some(false));
+        assert_eq!(event(MARIADB_PREPARED_XA, &[1, 0, 0, 0, 2, 1, b'a']), None);
     }
 }

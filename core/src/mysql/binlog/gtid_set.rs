@@ -125,6 +125,42 @@ impl GtidSet {
         }
     }
 
+    /// Whether the set has the GTID.
+    pub(super) fn contains(&self, gtid: &Gtid) -> bool {
+        match (self, gtid) {
+            (Self::MySql(_), Gtid::MySql { source, number }) => {
+                self.interval(source).any(|(first, last)| (first..=last).contains(&number))
+            }
+            (Self::MariaDb(domains), Gtid::MariaDb { domain, number, .. }) => {
+                domains.get(domain).is_some_and(|(_, last)| number <= last)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the set has all GTIDs of another one of its family.
+    pub(super) fn contains_all(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::MySql(_), Self::MySql(sources)) => sources.iter().all(|(source, intervals)| {
+                intervals
+                    .iter()
+                    .all(|(first, last)| self.interval(source).any(|(start, end)| start <= first && last <= end))
+            }),
+            (Self::MariaDb(reached), Self::MariaDb(domains)) => {
+                domains.iter().all(|(domain, (_, number))| reached.get(domain).is_some_and(|(_, last)| number <= last))
+            }
+            _ => false,
+        }
+    }
+
+    fn interval(&self, source: &GtidSource) -> impl Iterator<Item = &(u64, u64)> {
+        let sources = match self {
+            Self::MySql(sources) => sources.get(source),
+            Self::MariaDb(_) => None,
+        };
+        sources.into_iter().flatten()
+    }
+
     /// Encodes a set of MySQL for the command that reads the log.
     ///
     /// Source: `Gtid_set::encode` in `rpl_gtid_set.cc` of MySQL.
@@ -173,6 +209,20 @@ impl fmt::Display for GtidSet {
     }
 }
 
+/// Whether a GTID is in a set, both as texts of a server.
+pub(super) fn is_in_gtids(gtid: &str, set: &str, flavor: Flavor) -> bool {
+    match (GtidSet::parse(gtid, flavor), GtidSet::parse(set, flavor)) {
+        (Some(GtidSet::MySql(one)), Some(GtidSet::MySql(set))) => one.iter().all(|(source, intervals)| {
+            let all = set.get(source).map_or(&[][..], Vec::as_slice);
+            intervals.iter().all(|(first, last)| all.iter().any(|(start, end)| start <= first && last <= end))
+        }),
+        (Some(GtidSet::MariaDb(one)), Some(GtidSet::MariaDb(set))) => {
+            one.iter().all(|(domain, (_, number))| set.get(domain).is_some_and(|(_, last)| number <= last))
+        }
+        _ => false,
+    }
+}
+
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
     if digits.len() != 32 {
@@ -200,6 +250,8 @@ mod tests {
             set.add(&Gtid::MySql { source: source.clone(), number });
         }
         assert_eq!(set.to_string(), format!("{UUID}:1-9:12"));
+        let contained = [1, 9, 10, 12].map(|number| set.contains(&Gtid::MySql { source: source.clone(), number }));
+        assert_eq!(contained, [true, true, false, true]);
         let mut tagged = mysql("");
         tagged.add(&Gtid::MySql { source: GtidSource { tag: "blue".into(), ..source }, number: 3 });
         assert_eq!(tagged.to_string(), format!("{UUID}:blue:3"));
@@ -218,7 +270,20 @@ mod tests {
         domains.add(&Gtid::MariaDb { domain: 7, server_id: 9, number: 6 });
         domains.add(&Gtid::MariaDb { domain: 8, server_id: 9, number: 1 });
         assert_eq!(domains.to_string(), "0-1-100,7-9-6,8-9-1");
+        assert!(domains.contains(&Gtid::MariaDb { domain: 7, server_id: 3, number: 6 }));
+        assert!(!domains.contains(&Gtid::MariaDb { domain: 7, server_id: 9, number: 7 }));
         assert_eq!(GtidSet::parse("0-1", Flavor::MariaDb), None);
+    }
+
+    #[test]
+    fn a_gtid_is_looked_up_in_a_set() {
+        let set = format!("{UUID}:1-5:8,{UUID}:blue:3");
+        let is_in = |gtid: &str| is_in_gtids(&format!("{UUID}:{gtid}"), &set, Flavor::MySql);
+        assert!(is_in("1") && is_in("5") && is_in("8") && is_in("blue:3"));
+        assert!(!is_in("6") && !is_in("blue:1") && !is_in_gtids("binlog.000001:7", &set, Flavor::MySql));
+        let is_in = |gtid| is_in_gtids(gtid, "0-1-100,7-2-5", Flavor::MariaDb);
+        assert!(is_in("0-9-100") && is_in("7-2-1"));
+        assert!(!is_in("0-1-101") && !is_in("8-1-1") && !is_in("mariadb-bin.000001:7"));
     }
 
     #[test]

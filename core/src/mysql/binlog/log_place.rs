@@ -52,7 +52,16 @@ impl LogPlace {
             file: self.file.clone(),
             offset: self.offset,
             gtids: self.gtids.as_ref().map(ToString::to_string),
+            prepared_since: None,
         }
+    }
+
+    /// Whether the place is after another one; `None` in another log, where that is not known.
+    pub(super) fn is_after(&self, other: &LogPosition) -> Option<bool> {
+        let log = |file: &str| file.rsplit_once('.').map(|(log, _)| log.to_owned());
+        let is_same = self.server == other.server && log(&self.file) == log(&other.file);
+        let own = LogPosition { file: self.file.clone(), offset: self.offset, ..LogPosition::default() };
+        is_same.then(|| own.order() > other.order())
     }
 
     /// Whether the place is before another one in the log of the same server.
@@ -88,6 +97,11 @@ mod tests {
         assert!(place().is_before(&later.position()));
         assert!(!later.is_before(&place().position()));
         assert_eq!(later.rotate(4, b""), None);
+        assert_eq!(later.is_after(&place().position()), Some(true));
+        assert_eq!(later.is_after(&later.position()), Some(false));
+        assert_eq!(place().is_after(&later.position()), Some(false));
+        later.rotate(4, b"other.000010").unwrap();
+        assert_eq!(later.is_after(&place().position()), None);
     }
 
     #[test]

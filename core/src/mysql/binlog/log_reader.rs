@@ -1,12 +1,15 @@
 //! Turns the events of a log into changes, transaction by transaction.
 
+mod prepared;
 mod rows;
 mod statements;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::prepared::{OpenXa, PassedTransactions, PreparedTransactions};
+pub(in crate::mysql) use self::rows::UnknownTables;
 use super::byte_cursor::ByteCursor;
 use super::compressed_value::decompress_event;
 use super::event::{Checksum, Event, EventError, kind};
@@ -21,12 +24,11 @@ use crate::catalog::Printable;
 use crate::change::{LogEvent, LogPosition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{MemoryBudget, MemoryLease};
-use crate::plan::Plan;
+use crate::mysql::row_filter::RowFilter;
+use crate::plan::{CatchUp, Plan, TablePlan};
 
 /// The interval at which the stream tells its position while nothing that is followed changes.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// The largest number of prepared XA transactions.
-const MAX_PREPARED: usize = 1 << 16;
 
 /// A statement that changes a definition, while its transaction is open.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ struct PendingDefinition {
     sql: String,
     database: String,
     settings: Vec<String>,
+    obstacle: Option<String>,
 }
 
 /// The transaction that is being read.
@@ -45,17 +48,26 @@ struct Transaction {
     has_end: bool,
     /// Whether the stream has its begin, because a followed table changed.
     has_begun: bool,
+    /// Whether it changed rows that their table has already.
+    has_known_rows: bool,
     /// A changed table whose engine has no transactions.
     untransactional_table: Option<u32>,
-    /// The name in XA START, if it began so.
-    xa: Option<String>,
+    /// The name of an XA transaction, and its changes.
+    xa: Option<OpenXa>,
+    /// Whether it is before the start of the stream.
+    is_passed: bool,
+    /// Whether it records in the followed database that dbgraft has applied something there.
+    is_applied: bool,
+    /// Whether MariaDB says that its ALTER begins only, or is rolled back.
+    is_unfinished: bool,
     definition: Option<PendingDefinition>,
 }
 
-/// A table map, by the number that rows refer to.
-enum MappedTable {
-    Followed(Arc<LoggedTable>),
-    Other,
+impl Transaction {
+    /// Whether it has changed rows of followed tables.
+    fn has_rows(&self) -> bool {
+        self.has_begun || self.xa.as_ref().is_some_and(|xa| !xa.changes.is_empty())
+    }
 }
 
 /// Reads the events of one connection.
@@ -63,40 +75,54 @@ pub(super) struct LogReader<'a> {
     plan: &'a Plan,
     names: FollowedNames<'a>,
     memory: &'a MemoryBudget,
-    /// The start of the stream.
-    from: &'a LogPosition,
+    unknown_tables: UnknownTables,
     checksum: Checksum,
+    /// The filters of tables.
+    filters: HashMap<u32, RowFilter>,
+    /// The places up to which each table has the changes, while a clone of several moments catches up.
+    moments: HashMap<u32, LogPosition>,
     place: LogPlace,
     /// The place after the last whole transaction.
     passed: LogPosition,
     transaction: Option<Transaction>,
-    tables: HashMap<u64, MappedTable>,
+    tables: HashMap<u64, rows::MappedTable>,
     /// The last map of each followed table, without its number, and the match with the plan.
     matched: HashMap<u32, (Vec<u8>, Arc<LoggedTable>)>,
-    /// The XA transactions that were prepared since the start and change no followed table.
-    prepared: HashSet<String>,
+    prepared: PreparedTransactions,
+    passed_transactions: PassedTransactions<'a>,
     /// What was read and not yet taken.
     pub(super) events: VecDeque<LogEvent>,
     last_event: Instant,
 }
 
 impl<'a> LogReader<'a> {
-    pub(super) fn new(plan: &'a Plan, memory: &'a MemoryBudget, from: &'a LogPosition, place: LogPlace) -> Self {
-        Self {
+    /// # Errors
+    /// `Unsupported` for a row filter that cannot be evaluated on changes.
+    pub(super) fn new(
+        plan: &'a Plan,
+        memory: &'a MemoryBudget,
+        unknown_tables: UnknownTables,
+        from: &'a LogPosition,
+        place: LogPlace,
+    ) -> Result<Self> {
+        Ok(Self {
             plan,
             names: FollowedNames::new(plan),
             memory,
-            from,
+            unknown_tables,
             checksum: Checksum::Crc32,
+            filters: filters(plan)?,
+            moments: moments(plan),
             passed: place.position(),
             place,
             transaction: None,
             tables: HashMap::new(),
             matched: HashMap::new(),
-            prepared: HashSet::new(),
+            prepared: PreparedTransactions::default(),
+            passed_transactions: PassedTransactions::new(from, plan.server.flavor),
             events: VecDeque::new(),
             last_event: Instant::now(),
-        }
+        })
     }
 
     /// Parses an event of the log.
@@ -226,9 +252,10 @@ impl<'a> LogReader<'a> {
         let mut reached = self.place.clone();
         reached.rotate(0, event.body).ok_or_else(|| self.malformed("heartbeat"))?;
         reached.advance(event.log_position);
-        if self.transaction.is_none() && !reached.is_before(self.from) && !reached.is_before(&self.place.position()) {
+        let is_later = !reached.is_before(self.passed_transactions.end()) && !reached.is_before(&self.place.position());
+        if self.transaction.is_none() && is_later {
             self.place = reached;
-            self.passed = self.place.position();
+            self.passed = self.position();
             self.tell_idle(None);
         }
         Ok(())
@@ -236,9 +263,14 @@ impl<'a> LogReader<'a> {
 
     /// Tells that nothing happened up to here.
     fn tell_idle(&mut self, logged_at_ms: Option<u64>) {
-        if self.transaction.is_none() {
+        if self.transaction.is_none() && self.passed_transactions.are_over(&self.place) {
             self.send(LogEvent::Idle { end: self.passed.clone(), logged_at_ms });
         }
+    }
+
+    /// The place that the reader has reached, between two transactions.
+    fn position(&self) -> LogPosition {
+        LogPosition { prepared_since: self.prepared.since(), ..self.place.position() }
     }
 
     fn send(&mut self, event: LogEvent) {
@@ -253,19 +285,33 @@ impl<'a> LogReader<'a> {
             kind::TAGGED_GTID => GtidEvent::parse_tagged(event.body),
             _ => GtidEvent::parse_mariadb(event.body, event.server_id),
         };
-        let GtidEvent { gtid, committed_at_ms, is_standalone } = parsed.ok_or_else(|| self.malformed("GTID"))?;
+        let GtidEvent { gtid, committed_at_ms, is_standalone, is_xa, is_unfinished } =
+            parsed.ok_or_else(|| self.malformed("GTID"))?;
         if self.transaction.is_some() {
             return Err(self.malformed("GTID"));
         }
         // In MySQL a statement follows that begins the transaction, or is all of it.
         let has_end = event.kind == kind::MARIADB_GTID && !is_standalone;
-        self.transaction = Some(Transaction { gtid, committed_at_ms, has_end, ..Transaction::default() });
+        let is_passed = self.passed_transactions.contain(gtid.as_ref(), &self.passed);
+        let xa = is_xa.then(OpenXa::default);
+        let transaction = Transaction { gtid, committed_at_ms, has_end, xa, is_passed, ..Transaction::default() };
+        self.transaction = Some(Transaction { is_unfinished, ..transaction });
         Ok(())
     }
 
     fn commit(&mut self, event: Event<'_>) -> Result<()> {
-        if self.transaction.is_none() {
-            return Err(self.malformed("commit"));
+        let Some(transaction) = &mut self.transaction else { return Err(self.malformed("commit")) };
+        if transaction.is_applied
+            && transaction.has_rows()
+            && !transaction.is_passed
+            && self.plan.job.way_back.is_some()
+        {
+            let message = "dbgraft applies changes to the source from which changes are carried back: they could go round \
+                           for ever: end one of both ways by `dbgraft cutover` or `dbgraft abandon`";
+            return Err(self.locate(Error::new(ErrorKind::Changed, message)));
+        }
+        if let Some(xa) = transaction.xa.take() {
+            self.send_held(xa.changes);
         }
         self.end_transaction(event);
         Ok(())
@@ -276,14 +322,17 @@ impl<'a> LogReader<'a> {
         let Some(transaction) = self.transaction.take() else { return };
         let start = std::mem::take(&mut self.passed);
         self.place.add_transaction(transaction.gtid.as_ref());
-        self.passed = self.place.position();
+        self.passed = self.position();
         self.tables.clear();
+        if transaction.is_passed {
+            return;
+        }
         let end = self.passed.clone();
         let logged_at_ms = u64::from(event.timestamp) * 1000;
         let committed_at_ms = transaction.committed_at_ms.unwrap_or(logged_at_ms);
-        if let Some(PendingDefinition { sql, database, settings }) = transaction.definition {
+        if let Some(PendingDefinition { sql, database, settings, obstacle }) = transaction.definition {
             let with_rows = transaction.has_end;
-            self.send(LogEvent::Definition { sql, database, settings, start, end, with_rows });
+            self.send(LogEvent::Definition { sql, database, settings, start, end, with_rows, obstacle });
         } else if transaction.has_begun {
             self.send(LogEvent::Commit { end, committed_at_ms });
         } else if self.last_event.elapsed() >= IDLE_INTERVAL {
@@ -295,14 +344,7 @@ impl<'a> LogReader<'a> {
     fn roll_back(&mut self, event: Event<'_>) -> Result<()> {
         let Some(transaction) = &mut self.transaction else { return Err(self.malformed("rollback")) };
         if let Some(table) = transaction.untransactional_table {
-            let name =
-                self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
-            let message = format!(
-                "a transaction was rolled back that changed table {}, whose engine has no transactions and keeps the \
-                 change: clone anew",
-                Printable(name.map_or("", String::as_str))
-            );
-            return Err(self.unsupported(message));
+            return Err(self.rolled_back(table));
         }
         let had_begun = std::mem::take(&mut transaction.has_begun);
         transaction.definition = None;
@@ -320,23 +362,38 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// Reads the end of an XA transaction, which commits it or prepares it.
-    fn end_xa(&mut self, event: Event<'_>) -> Result<()> {
-        let is_committed = event.body.first().is_some_and(|one_phase| *one_phase != 0);
-        let Some(transaction) = &self.transaction else { return Err(self.malformed("XA")) };
-        if !is_committed {
-            if transaction.has_begun {
-                let message = "XA PREPARE left changes of followed tables open, which may be rolled back later, and which \
-                               cannot be followed: keep XA transactions away from these tables, and clone anew";
-                return Err(self.unsupported(message));
-            }
-            if self.prepared.len() >= MAX_PREPARED {
-                return Err(self.unsupported(format!("more than {MAX_PREPARED} XA transactions are prepared")));
-            }
-            let name = transaction.xa.clone().unwrap_or_default();
-            self.prepared.insert(name);
-        }
-        self.end_transaction(event);
-        Ok(())
+    /// The error of a rollback that undoes only a part.
+    fn rolled_back(&self, table: u32) -> Error {
+        let name = self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
+        self.unsupported(format!(
+            "a transaction was rolled back that changed table {}, whose engine has no transactions and keeps the change: \
+             clone anew",
+            Printable(name.map_or("", String::as_str))
+        ))
     }
+}
+
+/// The row filters, by the numbers of their tables.
+fn filters(plan: &Plan) -> Result<HashMap<u32, RowFilter>> {
+    let filtered = plan.tables.iter().filter_map(|planned| Some((planned, planned.filter.as_ref()?)));
+    let parse = |(planned, filter): (&TablePlan, &String)| match RowFilter::parse(filter, &planned.table) {
+        Ok(filter) => Ok((planned.number, filter)),
+        Err(reason) => {
+            let message = format!("the row filter cannot be evaluated on changes: {reason}: clone anew");
+            Err(Error::new(ErrorKind::Unsupported, message).with("table", Printable(&planned.table.name)))
+        }
+    };
+    filtered.map(parse).collect()
+}
+
+/// The moment of each table, if they are of several.
+fn moments(plan: &Plan) -> HashMap<u32, LogPosition> {
+    if plan.job.catch_up != CatchUp::Pending {
+        return HashMap::new();
+    }
+    let moment = |table: &TablePlan| {
+        let position = table.position.as_ref().unwrap_or(&plan.position);
+        Some((table.number, position.log_position()?))
+    };
+    plan.tables.iter().filter_map(moment).collect()
 }

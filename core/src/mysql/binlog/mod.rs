@@ -9,6 +9,7 @@
 //! | [`open_log`] | ask the server for its log from a position on |
 //! | [`change_stream`] | read the packets of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
+//! | [`cut_over_search`] | find the last cut-over in the log |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
 //! | [`event`] | split a packet into header, body and checksum |
@@ -26,6 +27,7 @@ mod change_stream;
 mod column_encoding;
 mod column_type;
 mod compressed_value;
+mod cut_over_search;
 mod decimal_text;
 mod event;
 mod gtid_event;
@@ -44,3 +46,6 @@ mod temporal_text;
 mod tests;
 
 pub(super) use change_stream::open_changes;
+pub(super) use cut_over_search::find_cut_over;
+pub(super) use log_reader::UnknownTables;
+pub(super) use statement::may_change_tables;

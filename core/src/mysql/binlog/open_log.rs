@@ -6,7 +6,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-use super::gtid_set::GtidSet;
+use super::gtid_set::{GtidSet, is_in_gtids};
 use super::log_place::LogPlace;
 use crate::catalog::{Flavor, Printable};
 use crate::change::LogPosition;
@@ -89,7 +89,9 @@ async fn choose_start(conn: &mut Conn, from: &LogPosition, server: &str) -> Resu
     let gtids = from.gtids.as_deref().filter(|_| uses_gtids);
     if let Some(gtids) = gtids {
         let malformed = || Error::usage(format!("these are no GTIDs of {}: {}", conn.server.flavor, Printable(gtids)));
-        return GtidSet::parse(gtids, conn.server.flavor).map(Start::Gtids).ok_or_else(malformed);
+        let parsed = GtidSet::parse(gtids, conn.server.flavor).ok_or_else(malformed)?;
+        check_executed(conn, gtids).await?;
+        return Ok(Start::Gtids(parsed));
     }
     if from.server != server {
         let message = format!(
@@ -103,6 +105,38 @@ async fn choose_start(conn: &mut Conn, from: &LogPosition, server: &str) -> Resu
         return Err(Error::new(ErrorKind::Changed, message));
     }
     Ok(Start::File)
+}
+
+/// Checks that the server has executed what is applied already. The servers themselves let a replica follow one that lacks
+/// transactions of a third server.
+async fn check_executed(conn: &mut Conn, gtids: &str) -> Result<()> {
+    let flavor = conn.server.flavor;
+    let sql = match flavor {
+        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed",
+        // The last GTID of each server in each domain.
+        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_binlog_state",
+    };
+    let executed = conn.row(sql).await?.map(|row| row.string(0)).unwrap_or_default();
+    let has_all = match flavor {
+        Flavor::MySql => is_in_gtids(gtids, &executed, flavor),
+        Flavor::MariaDb => gtids.split(',').all(|gtid| executed.split(',').any(|last| is_of_same_server(gtid, last))),
+    };
+    if has_all {
+        return Ok(());
+    }
+    let message = format!(
+        "the source has not executed all transactions that the target has: its GTIDs are {}, and {} are applied. If it is a \
+         replica, let it catch up; if it took the place of a source whose last transactions it does not have, clone anew",
+        Printable(&executed),
+        Printable(gtids)
+    );
+    Err(Error::new(ErrorKind::Changed, message))
+}
+
+/// Whether a GTID of MariaDB is not after the last one of the same server in the same domain.
+fn is_of_same_server(gtid: &str, last: &str) -> bool {
+    let server = |gtid: &str| gtid.trim().rsplit_once('-').map(|(server, _)| server.to_owned());
+    server(gtid) == server(last) && is_in_gtids(gtid, last, Flavor::MariaDb)
 }
 
 /// Chooses a server ID that no known replica has: some servers end the connection of an older replica with the same ID.
@@ -218,5 +252,7 @@ mod tests {
         let payload = gtid_request(9, &gtids);
         assert_eq!(payload.len(), 2 + 4 + 4 + 8 + 4 + 8);
         assert_eq!(random_uuid().len(), 36);
+        assert!(is_of_same_server("0-11-5", "0-11-7") && is_of_same_server("0-11-5", " 0-11-5"));
+        assert!(!is_of_same_server("0-11-5", "0-11-4") && !is_of_same_server("0-11-5", "0-12-9"));
     }
 }

@@ -2,10 +2,8 @@
 //! Source: `Query_event` (<https://dev.mysql.com/doc/dev/mysql-server/latest/classmysql_1_1binlog_1_1event_1_1Query__event.html>).
 
 use super::byte_cursor::ByteCursor;
-use crate::mysql::ddl::{Dialect, quote_text};
+use crate::mysql::ddl::{Dialect, TokenKind, quote_text, tokenize};
 
-const MODE_ANSI_QUOTES: u64 = 1 << 2;
-const MODE_NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
 const NO_FOREIGN_KEY_CHECKS: u64 = 1 << 26;
 const RELAXED_UNIQUE_CHECKS: u64 = 1 << 27;
 /// The number of updated databases which means that there are too many to name.
@@ -29,6 +27,10 @@ pub(super) struct SessionState {
     /// Assignments for `SET SESSION`.
     pub(super) settings: Vec<String>,
     pub(super) dialect: Dialect,
+    /// The fraction of the second in which it began, in microseconds; 0 if the statement does not use it.
+    pub(super) microseconds: u64,
+    /// The code of a setting that is not known.
+    unknown: Option<u8>,
     /// The collation that stands for the client's character set.
     client: Option<u16>,
     /// The databases whose tables the statement may change; `None` if the server does not tell.
@@ -52,6 +54,30 @@ impl<'a> QueryEvent<'a> {
     /// The statement as text; `None` if it has other letters than ASCII in a character set other than UTF-8 and latin1.
     pub(super) fn text(&self) -> Option<String> {
         decode(self.sql, self.session.client)
+    }
+
+    /// Why the statement would mean something else if it ran under its settings, as the text that `text` returns.
+    pub(super) fn obstacle(&self, text: &str) -> Option<String> {
+        if let Some(code) = self.session.unknown {
+            return Some(format!("the log has a setting of its session that is not known ({code})"));
+        }
+        if text.as_bytes() == self.sql {
+            return None;
+        }
+        let tokens = tokenize(text, self.session.dialect);
+        let mut significant = tokens.iter().filter(|token| !token.is_trivia()).peekable();
+        while let Some(token) = significant.next() {
+            let is_introduced = token.kind == TokenKind::Word
+                && token.text.starts_with('_')
+                && significant.peek().is_some_and(|next| next.kind == TokenKind::Str);
+            if is_introduced {
+                return Some(format!(
+                    "{} is about the bytes of a string, and the log has it in another character set",
+                    token.text
+                ));
+            }
+        }
+        None
     }
 }
 
@@ -82,7 +108,12 @@ impl SessionState {
     /// Parses the settings. Ends at one that it does not know, whose length is unknown too, as the servers do.
     fn parse(mut rest: ByteCursor<'_>) -> Self {
         let mut state = Self::default();
-        while !rest.is_empty() && state.parse_one(&mut rest).is_some() {}
+        while let Some(code) = rest.0.first().copied() {
+            if state.parse_one(&mut rest).is_none() {
+                state.unknown = Some(code);
+                break;
+            }
+        }
         // The statement is passed on in UTF-8.
         state.settings.push("character_set_client = utf8mb4".to_owned());
         state
@@ -99,10 +130,7 @@ impl SessionState {
             1 => {
                 let mode = rest.little_endian(8)?;
                 set("sql_mode", mode);
-                self.dialect = Dialect {
-                    ansi_quotes: mode & MODE_ANSI_QUOTES != 0,
-                    no_backslash_escapes: mode & MODE_NO_BACKSLASH_ESCAPES != 0,
-                };
+                self.dialect = Dialect::from_mode_bits(mode);
             }
             2 => {
                 let length = rest.length(1)?;
@@ -138,18 +166,45 @@ impl SessionState {
                 }
             }
             12 => self.updated_databases = parse_databases(rest)?,
-            13 => drop(rest.take(3)?),
+            13 | 128 => self.microseconds = rest.little_endian(3)?,
             16 => set("explicit_defaults_for_timestamp", rest.little_endian(1)?),
             // The transaction of a statement that the engine commits.
             17 | 129 => drop(rest.take(8)?),
             18 => set("default_collation_for_utf8mb4", rest.little_endian(2)?),
             19 => set("sql_require_primary_key", rest.little_endian(1)?),
             20 => set("default_table_encryption", rest.little_endian(1)?),
-            128 => drop(rest.take(3)?),
+            // What the GTID of an ALTER in two parts says too.
+            130 => {
+                const WITH_NUMBER: u8 = 4 | 8;
+                if rest.byte()? & WITH_NUMBER != 0 {
+                    rest.take(8)?;
+                }
+            }
+            131 => {
+                let mut collations = Vec::new();
+                for _ in 0..rest.byte()? {
+                    rest.take(2)?;
+                    collations.push(rest.little_endian(2)?.to_string());
+                }
+                self.settings.push(character_set_collations(&collations));
+            }
             _ => return None,
         }
         Some(())
     }
+}
+
+/// The assignment of MariaDB's default collations of character sets, by the numbers of the collations.
+fn character_set_collations(collations: &[String]) -> String {
+    let value = match collations.is_empty() {
+        true => "''".to_owned(),
+        false => format!(
+            "(SELECT GROUP_CONCAT(CHARACTER_SET_NAME, '=', FULL_COLLATION_NAME) FROM \
+             information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IN ({}))",
+            collations.join(", ")
+        ),
+    };
+    format!("character_set_collations = {value}")
 }
 
 /// Parses the databases that a statement updates; `None` inside if there are too many.
@@ -176,7 +231,7 @@ mod tests {
         let mut status = vec![0, 0, 0, 0, 4, 1, 4, 0, 0, 0, 0, 0, 0, 0];
         status.extend_from_slice(&[4, 8, 0, 8, 0, 255, 0, 5, 3]);
         status.extend_from_slice(b"UTC");
-        status.extend_from_slice(&[12, 1, b'd', 0, 200, 1]);
+        status.extend_from_slice(&[12, 1, b'd', 0, 13, 0x40, 0xE2, 1, 130, 4, 0, 0, 0, 0, 0, 0, 0, 0, 200, 1]);
         let mut body = vec![0; 8];
         body.extend_from_slice(&[1, 0, 0, u8::try_from(status.len()).unwrap(), 0]);
         body.extend_from_slice(&status);
@@ -184,6 +239,8 @@ mod tests {
         let event = QueryEvent::parse(&body, 0).unwrap();
         assert_eq!(event.database, "d");
         assert_eq!(event.text().unwrap(), "DROP TABLE `größe`");
+        assert_eq!(event.session.microseconds, 123_456);
+        assert!(event.obstacle("").unwrap().contains("not known (200)"));
         assert!(event.session.dialect.ansi_quotes);
         assert_eq!(event.session.updated_databases.unwrap(), ["d"]);
         let expected = [
@@ -206,5 +263,25 @@ mod tests {
         assert_eq!(decode("größe".as_bytes(), Some(255)).unwrap(), "größe");
         assert_eq!(decode(b"\xA4\xA2", Some(12)), None);
         assert_eq!(decode(b"\x80", Some(8)).unwrap(), "€");
+    }
+
+    #[test]
+    fn a_string_whose_bytes_are_named_is_not_decoded() {
+        let session = || SessionState { client: Some(8), ..SessionState::default() };
+        let obstacle = |sql: &[u8]| {
+            let event = QueryEvent { sql, session: session(), ..QueryEvent::default() };
+            event.obstacle(&event.text().unwrap())
+        };
+        assert!(obstacle(b"ALTER TABLE t ADD a TEXT DEFAULT _latin1 '\xE9'").is_some());
+        assert_eq!(obstacle(b"ALTER TABLE t ADD a TEXT DEFAULT _latin1'e'"), None);
+        assert_eq!(obstacle(b"ALTER TABLE t ADD _latin1 TEXT DEFAULT '\xE9'"), None);
+    }
+
+    #[test]
+    fn collations_of_character_sets_are_one_assignment() {
+        let session = SessionState::parse(ByteCursor(&[131, 2, 45, 0, 0x2B, 9, 8, 0, 8, 0]));
+        assert!(session.settings[0].ends_with("WHERE ID IN (2347, 8))"), "{:?}", session.settings);
+        assert!(session.settings[0].starts_with("character_set_collations = (SELECT "));
+        assert_eq!(SessionState::parse(ByteCursor(&[131, 0])).settings[0], "character_set_collations = ''");
     }
 }

@@ -9,6 +9,10 @@ use crate::codec::BatchBuilder;
 
 /// The option of an update that JSON values may be partial.
 const PARTIAL_JSON: u64 = 1;
+/// The session had foreign_key_checks off.
+const NO_FOREIGN_KEY_CHECKS: u16 = 1 << 1;
+/// The server itself, not its engine, did what foreign keys do, and logged it (MySQL since 9.6).
+const LOGGED_CASCADES: u16 = 1 << 4;
 /// The number of no table: an event that only ends the statement.
 const NO_TABLE: u64 = 0xFF_FFFF;
 
@@ -18,6 +22,8 @@ pub(super) struct RowsEvent<'a> {
     /// The number of a table map.
     pub(super) table: u64,
     pub(super) change: ChangeKind,
+    /// Whether foreign keys may have changed further rows that are not in the log.
+    pub(super) with_cascades: bool,
     /// Whether an update may hold changes of JSON values in the place of new values.
     is_partial: bool,
     columns: usize,
@@ -74,7 +80,7 @@ impl<'a> RowsEvent<'a> {
         let (change, has_extra_data, is_compressed) = event_shape(event)?;
         let mut rest = ByteCursor(body);
         let table = rest.little_endian(6)?;
-        rest.u16()?;
+        let flags = rest.u16()?;
         if has_extra_data {
             // The length counts itself.
             let length = rest.length(2)?.checked_sub(2)?;
@@ -90,7 +96,8 @@ impl<'a> RowsEvent<'a> {
             after = Some(rest.take(bitmap)?);
         }
         let is_partial = event == kind::PARTIAL_UPDATE_ROWS;
-        Some(Self { table, change, is_partial, columns, before, after, rows: rest.0, is_compressed })
+        let with_cascades = flags & (NO_FOREIGN_KEY_CHECKS | LOGGED_CASCADES) == 0;
+        Some(Self { table, change, with_cascades, is_partial, columns, before, after, rows: rest.0, is_compressed })
     }
 
     /// Whether the event only ends a statement.

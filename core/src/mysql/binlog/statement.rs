@@ -3,6 +3,7 @@
 
 use crate::catalog::ObjectKind;
 use crate::mysql::ddl::{Dialect, Token, TokenCursor, tokenize};
+use crate::mysql::journal;
 use crate::plan::Plan;
 
 /// What a statement does.
@@ -24,6 +25,51 @@ pub(super) enum StatementKind {
     Rows,
     /// Changes nothing that is followed.
     Other,
+}
+
+/// What a statement that changes a definition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DefinitionSubject {
+    /// Tables, or something that is not known.
+    Tables,
+    /// Views and code, which change no rows by themselves.
+    Code,
+    /// What a cut-over makes: triggers and events, and the defaults of the database meanwhile.
+    ActiveObject,
+}
+
+/// Finds out what a statement is about that changes a definition.
+pub(super) fn definition_subject(sql: &str, dialect: Dialect) -> DefinitionSubject {
+    let tokens = tokenize(sql, dialect);
+    let mut cursor = TokenCursor::new(&tokens);
+    let Some(verb) = cursor.next().filter(|verb| verb.is_any_word(&["CREATE", "ALTER", "DROP"])) else {
+        return DefinitionSubject::Tables;
+    };
+    for token in cursor {
+        if token.is_any_word(&["TRIGGER", "EVENT"]) {
+            return DefinitionSubject::ActiveObject;
+        }
+        if token.is_any_word(&["VIEW", "PROCEDURE", "FUNCTION", "PACKAGE", "LIBRARY"]) {
+            return DefinitionSubject::Code;
+        }
+        if token.is_any_word(&["DATABASE", "SCHEMA"]) && verb.is_word("ALTER") {
+            return DefinitionSubject::ActiveObject;
+        }
+        if token.is_any_word(&["DATABASE", "SCHEMA", TABLE, "INDEX", "SEQUENCE"]) {
+            break;
+        }
+    }
+    DefinitionSubject::Tables
+}
+
+/// Whether a statement that changes a definition may change one of these tables, or their rows. The dialect is not known, so
+/// that a quoted text counts as a name too.
+pub(in crate::mysql) fn may_change_tables(sql: &str, is_table: impl Fn(&str) -> bool) -> bool {
+    let dialect = Dialect::default();
+    let tokens = tokenize(sql, dialect);
+    let names_table = || tokens.iter().filter_map(Token::name_or_string).any(|name| is_table(&name));
+    let names_database = || tokens.iter().any(|token| token.is_any_word(&["DATABASE", "SCHEMA"]));
+    definition_subject(sql, dialect) == DefinitionSubject::Tables && (names_table() || names_database())
 }
 
 /// The names that a statement is compared with.
@@ -103,9 +149,23 @@ impl<'a> FollowedNames<'a> {
         left_out.any(|object| object.kind == kind && self.is_same(&object.name, name))
     }
 
-    /// Whether a definition of the object may concern what is followed.
+    /// Whether this is the table in which dbgraft records what it applies to the followed database.
+    pub(super) fn is_journal(&self, name: &str) -> bool {
+        self.is_same(name, journal::TABLE_NAME)
+    }
+
+    /// Whether rows of a table of the followed database that the plan does not have are none of its rows. Sequences have rows
+    /// too, and views, tables and sequences share their names.
+    pub(super) fn passes_rows(&self, name: &str) -> bool {
+        let kinds = [ObjectKind::Table, ObjectKind::Sequence, ObjectKind::View];
+        self.is_journal(name) || kinds.into_iter().any(|kind| self.leaves_out(kind, name))
+    }
+
+    /// Whether a definition of the object may concern what is followed. A followed table may have got the name of one that
+    /// was left out.
     fn concerns(&self, kind: ObjectKind, (database, name): &QualifiedName) -> bool {
-        self.is_database(database) && !self.leaves_out(kind, name)
+        let is_followed = kind == ObjectKind::Table && self.table_number(name).is_some();
+        self.is_database(database) && (is_followed || !self.leaves_out(kind, name) && !self.is_journal(name))
     }
 
     /// Finds out what a statement does that ran in `database`. `updated` lists the databases that it may change, if the

@@ -24,10 +24,10 @@ mod tests;
 pub(super) use account::inactive_roles_hint;
 
 use super::connect::{Conn, ServerAddress};
-use crate::catalog::{Catalog, ObjectRef, Server};
+use crate::catalog::{Catalog, ObjectRef, Server, Table};
 use crate::error::Result;
 use crate::options::CloneOptions;
-use crate::plan::{Selection, SnapshotMethod};
+use crate::plan::{Plan, Selection, SnapshotMethod};
 use crate::report::Finding;
 
 /// Finds problems that would prevent this selection from being read.
@@ -42,8 +42,18 @@ pub(super) async fn source(
 }
 
 /// Finds problems that would prevent the changes of this selection from being followed.
-pub(super) async fn binary_log(conn: &mut Conn, catalog: &Catalog, selection: &Selection) -> Result<Vec<Finding>> {
-    binary_log::check(conn, catalog, selection).await
+pub(super) async fn binary_log(
+    conn: &mut Conn,
+    catalog: &Catalog,
+    selection: &Selection,
+    has_foreign_keys: bool,
+) -> Result<Vec<Finding>> {
+    binary_log::check(conn, catalog, selection, has_foreign_keys).await
+}
+
+/// What prevents the changes of these tables from being applied.
+pub(super) fn table_problems<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<String> {
+    target::table_problems(tables)
 }
 
 /// Finds problems that would prevent this selection from being written into the address's database. Leaves no change
@@ -56,6 +66,11 @@ pub(super) async fn target(
     options: &CloneOptions,
 ) -> Result<Vec<Finding>> {
     target::check(conn, address, catalog, selection, options).await
+}
+
+/// Finds problems that would prevent the changes of this plan from being applied in the address's database.
+pub(super) async fn catch_up(conn: &mut Conn, address: &ServerAddress, plan: &Plan) -> Result<Vec<Finding>> {
+    target::check_catch_up(conn, address, plan).await
 }
 
 /// Lists the objects that are in the database now; none if there is no such database.

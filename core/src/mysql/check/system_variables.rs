@@ -11,7 +11,7 @@ pub(super) struct SystemVariables(BTreeMap<String, String>);
 
 impl SystemVariables {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 31] = [
+        const NAMES: [&str; 34] = [
             "binlog_expire_logs_seconds",
             "binlog_format",
             "binlog_row_image",
@@ -23,10 +23,13 @@ impl SystemVariables {
             "expire_logs_days",
             "hostname",
             "innodb_force_primary_key",
+            "innodb_native_foreign_keys",
             "innodb_read_only",
             "local_infile",
             "log_bin",
             "log_bin_trust_function_creators",
+            "log_replica_updates",
+            "log_slave_updates",
             "lower_case_table_names",
             "max_allowed_packet",
             "max_binlog_cache_size",
@@ -71,7 +74,7 @@ impl SystemVariables {
 pub(super) async fn expression_settings(conn: &mut Conn) -> Result<BTreeMap<String, String>> {
     const SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
                        ('time_zone', 'lc_time_names', 'default_week_format', 'div_precision_increment', 'sql_mode', \
-                       'block_encryption_mode')";
+                       'block_encryption_mode', 'system_time_zone')";
     let rows = conn.rows(SQL).await?;
     Ok(rows.iter().map(|row| (row.string(0).to_ascii_lowercase(), row.string(1))).collect())
 }

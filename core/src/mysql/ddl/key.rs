@@ -28,6 +28,20 @@ pub(crate) struct DeferredKey {
     pub(crate) definition: String,
 }
 
+/// What a foreign key does to the rows that refer to a row which is deleted, or whose key changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ReferentialAction {
+    /// Nothing: the change is refused (`RESTRICT`, `NO ACTION`).
+    #[default]
+    Restrict,
+    /// `CASCADE`.
+    Cascade,
+    /// `SET NULL`.
+    SetNull,
+    /// `SET DEFAULT`.
+    SetDefault,
+}
+
 /// A foreign key. It is added when both tables have their rows and indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ForeignKey {
@@ -41,8 +55,19 @@ pub(crate) struct ForeignKey {
     pub(crate) referenced_table: String,
     /// The referenced columns.
     pub(crate) referenced_columns: Vec<String>,
+    /// What it does when a referenced row is deleted.
+    pub(crate) on_delete: ReferentialAction,
+    /// What it does when a referenced key changes.
+    pub(crate) on_update: ReferentialAction,
     /// The text after `ADD`: ``CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `p` (`b`) ON DELETE CASCADE``.
     pub(crate) definition: String,
+}
+
+impl ForeignKey {
+    /// Whether the key changes rows when the rows that they refer to change.
+    pub(crate) fn changes_rows(&self) -> bool {
+        [self.on_delete, self.on_update].iter().any(|action| *action != ReferentialAction::Restrict)
+    }
 }
 
 /// Writes the statement that adds these indexes to a table. Without indexes the statement does nothing.
@@ -141,8 +166,43 @@ pub(super) fn read_foreign_key(item: &[Token<'_>]) -> Option<ForeignKey> {
         referenced_database = Some(std::mem::replace(&mut referenced_table, cursor.eat_name()?));
     }
     let referenced_columns = eat_columns(item, &mut cursor)?;
-    let definition = definition_text(item);
-    Some(ForeignKey { name, columns, referenced_database, referenced_table, referenced_columns, definition })
+    let (on_delete, on_update) = read_actions(&mut cursor);
+    Some(ForeignKey {
+        name,
+        columns,
+        referenced_database,
+        referenced_table,
+        referenced_columns,
+        on_delete,
+        on_update,
+        definition: definition_text(item),
+    })
+}
+
+/// Reads `ON DELETE …` and `ON UPDATE …`.
+fn read_actions(cursor: &mut TokenCursor<'_, '_>) -> (ReferentialAction, ReferentialAction) {
+    let (mut on_delete, mut on_update) = Default::default();
+    while let Some(token) = cursor.next() {
+        if !token.is_word("ON") {
+            continue;
+        }
+        let Some(event) = cursor.next() else { break };
+        let action = if cursor.eat_word("CASCADE") {
+            ReferentialAction::Cascade
+        } else if cursor.eat_words(&["SET", "NULL"]) {
+            ReferentialAction::SetNull
+        } else if cursor.eat_words(&["SET", "DEFAULT"]) {
+            ReferentialAction::SetDefault
+        } else {
+            ReferentialAction::Restrict
+        };
+        if event.is_word("DELETE") {
+            on_delete = action;
+        } else if event.is_word("UPDATE") {
+            on_update = action;
+        }
+    }
+    (on_delete, on_update)
 }
 
 fn eat_columns(item: &[Token<'_>], cursor: &mut TokenCursor<'_, '_>) -> Option<Vec<String>> {
@@ -227,6 +287,11 @@ mod tests {
         assert_eq!(read.referenced_table, "p");
         assert_eq!(read.referenced_columns, ["x", "y"]);
         assert_eq!(read.definition, text);
+        assert_eq!((read.on_delete, read.on_update), (ReferentialAction::SetNull, ReferentialAction::Restrict));
+        let both = "FOREIGN KEY (`on`) REFERENCES `on` (`on`) ON UPDATE CASCADE ON DELETE NO ACTION";
+        let both = foreign(both).unwrap();
+        assert_eq!((both.on_delete, both.on_update), (ReferentialAction::Restrict, ReferentialAction::Cascade));
+        assert!(both.changes_rows());
         let indexed = foreign("CONSTRAINT `f` FOREIGN KEY `i` (`a`) REFERENCES `p` (`b`)").unwrap();
         assert_eq!((indexed.name.as_deref(), indexed.columns.as_slice()), (Some("f"), ["a".to_owned()].as_slice()));
         let bare = foreign("FOREIGN KEY (a) REFERENCES p (b)").unwrap();

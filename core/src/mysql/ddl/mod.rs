@@ -16,12 +16,15 @@
 //! | [`inherited_collation`] | remove a column's collation that the table has too |
 //! | [`table_keys`] | read the unique and foreign keys of a table |
 //! | [`table_parts`] | split a table into named parts, to compare it |
+//! | [`column_changes`] | read which columns a statement keeps and defines, and their order |
+//! | [`table_statement`] | read a statement that changes tables, and rename its database; [`table_change`] what it changes |
 //! | [`decode`] | decode a definition with literals in other character sets |
 //! | [`unknown_options`] | uncomment options that the engine does not know |
 //! | [`column_literals`] | read and replace members and defaults |
 //! | [`temporary_table`] | write a temporary table with the same columns |
 //! | [`database_rename`] | replace the database in qualified names |
 
+mod column_changes;
 mod column_literals;
 mod create_table;
 mod database_rename;
@@ -32,13 +35,16 @@ mod event_status;
 mod inherited_collation;
 mod key;
 mod lexer;
+mod table_change;
 mod table_keys;
 mod table_options;
 mod table_parts;
+mod table_statement;
 mod temporary_table;
 mod token_cursor;
 mod unknown_options;
 
+pub(crate) use column_changes::{LeftColumn, columns_after, keep_columns};
 pub(crate) use column_literals::{literal_default, replace_default, replace_member, replace_member_in_type};
 pub(crate) use create_table::{IndexColumns, TableDdl, split_table};
 pub(crate) use database_rename::{DatabaseRename, rename_database};
@@ -46,10 +52,12 @@ pub(crate) use decode::decode_definition;
 pub(crate) use definer::{DefinerRewrite, definer_account, definer_clause, rewrite_definer};
 pub(crate) use definition_header::{DefinitionHeader, correct_header};
 pub(crate) use event_status::{EventStatus, disable_event};
-pub(crate) use key::{ForeignKey, KeyKind, add_foreign_keys, add_keys};
+pub(crate) use key::{ForeignKey, KeyKind, ReferentialAction, add_foreign_keys, add_keys};
 pub(crate) use lexer::{Token, TokenKind, join_tokens, tokenize};
+pub(crate) use table_change::TableChange;
 pub(crate) use table_keys::{TableKeys, table_keys};
 pub(crate) use table_parts::{TableParts, table_parts};
+pub(crate) use table_statement::{StatementSubject, read_table_statement, statement_subject};
 pub(crate) use temporary_table::{generated_columns, temporary_table};
 pub(crate) use token_cursor::{TokenCursor, slice_tokens, split_at_commas};
 pub(crate) use unknown_options::uncomment_unknown_options;
@@ -67,6 +75,13 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
+    /// Reads the bits of a `sql_mode`, as servers log it.
+    pub(crate) fn from_mode_bits(mode: u64) -> Self {
+        const ANSI_QUOTES: u64 = 1 << 2;
+        const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
+        Self { ansi_quotes: mode & ANSI_QUOTES != 0, no_backslash_escapes: mode & NO_BACKSLASH_ESCAPES != 0 }
+    }
+
     /// Parses a `sql_mode` as servers print it: with the parts of combined modes such as `ANSI` and `ORACLE`.
     pub(crate) fn from_sql_mode(sql_mode: &str) -> Self {
         let has = |name: &str| sql_mode.split(',').any(|mode| mode.trim().eq_ignore_ascii_case(name));

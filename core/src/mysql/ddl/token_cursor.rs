@@ -16,6 +16,11 @@ impl<'t, 'a> TokenCursor<'t, 'a> {
         Self { tokens, position: 0 }
     }
 
+    /// The position at the token of this index.
+    pub(crate) fn at(tokens: &'t [Token<'a>], position: usize) -> Self {
+        Self { tokens, position }
+    }
+
     /// The index just after the last taken token.
     pub(crate) fn end(&self) -> usize {
         self.position

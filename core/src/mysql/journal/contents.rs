@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::line::{BatchLine, JobLine, Line, LineKind, TableLine};
-use super::{DatabaseOrigin, LAYOUT, TABLE_NAME, quoted_table, read_comment};
+use super::line::{BatchLine, DefinitionIntent, JobLine, Line, LineKind, TableLine};
+use super::{DatabaseOrigin, LAYOUT, TABLE_NAME, UNKNOWN_TABLE, quoted_table, read_comment};
 use crate::batch::BatchId;
 use crate::checkpoint::{Checkpoint, CutOver};
 use crate::error::Result;
 use crate::mysql::connect::{Conn, Row};
-use crate::plan::CompleteTable;
+use crate::plan::{CatchUp, CompleteTable};
 
 /// What a journal says.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(in crate::mysql) struct JournalContents {
     /// What the appliers have applied, each by its own line.
     pub(in crate::mysql) appliers: Vec<Checkpoint>,
     pub(in crate::mysql) cut_over: Option<CutOver>,
+    /// The statement of the source that was about to run.
+    pub(in crate::mysql) definition: Option<DefinitionIntent>,
 }
 
 /// Reads the journal of a database; `None` if there is none.
@@ -39,16 +41,15 @@ pub(in crate::mysql) async fn read(conn: &mut Conn, database: &str) -> Result<Op
         contents.damage = Some(damage);
         return Ok(Some(contents));
     }
-    let sql = format!(
-        "SELECT kind, table_number, chunk, batch, content, checksum FROM {} ORDER BY kind, table_number, chunk, batch",
-        quoted_table(database)
-    );
+    let sql = select_lines(database, "ORDER BY kind, table_number, chunk, batch");
     let rows = match conn.rows(&sql).await {
         // A column is missing: somebody has altered the table.
         Err(error) if error.code() == Some(UNKNOWN_COLUMN) => {
             contents.damage = Some(format!("table {TABLE_NAME} was altered: {error}"));
             return Ok(Some(contents));
         }
+        // The clone has ended meanwhile.
+        Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Ok(None),
         rows => rows?,
     };
     contents.damage = contents.read_lines(&rows).err();
@@ -103,6 +104,7 @@ impl JournalContents {
                     self.batches.insert(line.batch_id(), line.parse().ok_or_else(edited)?);
                 }
                 LineKind::Applier => self.appliers.push(line.parse().ok_or_else(edited)?),
+                LineKind::Definition => self.definition = Some(line.parse().ok_or_else(edited)?),
                 LineKind::CutOver => self.cut_over = Some(line.parse().ok_or_else(edited)?),
             }
         }
@@ -120,6 +122,12 @@ impl JournalContents {
     /// Whether all objects but the events are made.
     pub(in crate::mysql) fn has_all_objects(&self) -> bool {
         self.tables.contains_key(&Line::all_tables().batch_id().table)
+    }
+
+    /// Whether changes of the source were applied: the rows are not those of the batches any more.
+    pub(in crate::mysql) fn is_changed(&self) -> bool {
+        let has_ended = |job: &JobLine| job.plan.job.catch_up == CatchUp::Ended;
+        !self.appliers.is_empty() || self.description.as_ref().is_some_and(has_ended)
     }
 
     /// The batches of a table.
@@ -140,6 +148,11 @@ impl JournalContents {
         }
         totals
     }
+}
+
+/// The query for lines of a journal, as [`parse_row`] reads them. `which` follows the name of the table.
+pub(super) fn select_lines(database: &str, which: &str) -> String {
+    format!("SELECT kind, table_number, chunk, batch, content, checksum FROM {} {which}", quoted_table(database))
 }
 
 pub(super) fn parse_row(row: &Row, job: &str) -> Result<Line, String> {
@@ -165,10 +178,10 @@ mod tests {
             let mut contents = JournalContents::default();
             contents.read_comment(comment).map(|()| (contents.job, contents.origin))
         };
-        let good = "dbgraft: a clone is under way; layout 2, job a1, database made";
+        let good = "dbgraft: a clone is under way; layout 3, job a1, database made";
         assert_eq!(read(good), Ok(("a1".to_owned(), DatabaseOrigin::Made)));
         assert_eq!(read(&good.replace("made", "found")), Ok(("a1".to_owned(), DatabaseOrigin::Found)));
-        assert!(read(&good.replace("layout 2", "layout 1")).unwrap_err().contains("has layout 1"));
+        assert!(read(&good.replace("layout 3", "layout 1")).unwrap_err().contains("has layout 1"));
         assert!(read("dbgraft: a clone is under way").unwrap_err().contains("no layout"));
         assert!(read(&good.replace("made", "x")).unwrap_err().contains("edited"));
     }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::contents::parse_row;
+use super::contents::{parse_row, select_lines};
 use super::line::{JobLine, Line, TableLine, TableState, literal};
 use super::{UNKNOWN_TABLE, lost_ownership_error, quoted_table};
-use crate::checkpoint::{Checkpoint, CutOver};
+use crate::checkpoint::{Checkpoint, CutOver, CutOverState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::Conn;
+use crate::mysql::ddl::quote_text;
+use crate::options::Verify;
+use crate::plan::Plan;
 
 /// Makes `owner` the owner in the place of `previous`, in the current transaction. Waits for the transactions of the
 /// previous owner.
@@ -36,6 +39,20 @@ pub(in crate::mysql) async fn replace_owner(
     }
 }
 
+/// Reads what the job is.
+pub(in crate::mysql) async fn read_job(conn: &mut Conn, database: &str, job: &str) -> Result<JobLine> {
+    let sql = select_lines(database, "WHERE kind = 'job' ORDER BY batch");
+    let rows = match conn.rows(&sql).await {
+        Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Err(lost_ownership_error(database)),
+        rows => rows?,
+    };
+    let mut pieces = Vec::new();
+    for row in rows {
+        pieces.extend(parse_row(&row, job).map_err(damage)?.content);
+    }
+    Line::parse_job(&pieces).ok_or_else(|| damage("the plan in the journal is damaged".to_owned()))
+}
+
 /// Replaces the plan of a clone that is complete, in the current transaction.
 pub(in crate::mysql) async fn replace_plan(
     conn: &mut Conn,
@@ -46,11 +63,43 @@ pub(in crate::mysql) async fn replace_plan(
     let lines = Line::job(content)
         .map_err(|error| Error::new(ErrorKind::Internal, "the plan cannot be compressed").caused_by(error))?;
     // The numbers of tables are those of the plan.
-    let sql = format!("DELETE FROM {} WHERE kind IN ('job', 'batch', 'table')", quoted_table(database));
+    let sql = format!("DELETE FROM {} WHERE kind IN ('job', 'batch', 'table', 'definition')", quoted_table(database));
     conn.exec(&sql).await?;
+    let lines: Vec<Line> = lines.into_iter().chain(complete_tables(&content.plan)).collect();
+    super::replace(conn, database, job, &lines).await
+}
+
+/// The lines of a plan whose tables are all complete.
+fn complete_tables(plan: &Plan) -> Vec<Line> {
     let done = TableLine { state: TableState::Complete, parts: BTreeMap::new(), notes: Vec::new() };
-    let tables = content.plan.tables.iter().map(|table| Line::table(table.number, &done));
-    let lines: Vec<Line> = lines.into_iter().chain(tables).chain([Line::all_tables()]).collect();
+    let tables = plan.tables.iter().map(|table| Line::table(table.number, &done));
+    tables.chain([Line::all_tables()]).collect()
+}
+
+/// The lines of a job that begins to follow with tables that are complete.
+pub(in crate::mysql) fn first_lines(plan: &Plan, checkpoint: &Checkpoint) -> Vec<Line> {
+    let mut lines = complete_tables(plan);
+    lines.push(Line::applier(None, checkpoint));
+    lines
+}
+
+/// Replaces the plan of a clone that was brought to one moment, and forgets what the appliers have applied, in the current
+/// transaction, if `owner` is the owner of the journal.
+///
+/// # Errors
+/// `Changed` if another process is the owner.
+pub(in crate::mysql) async fn end_catch_up(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+    owner: &str,
+    content: &JobLine,
+) -> Result<()> {
+    check_owner(conn, database, owner).await?;
+    let lines = Line::job(content)
+        .map_err(|error| Error::new(ErrorKind::Internal, "the plan cannot be compressed").caused_by(error))?;
+    conn.exec(&format!("DELETE FROM {} WHERE kind = 'job'", quoted_table(database))).await?;
+    take_appliers(conn, database, job).await?;
     super::replace(conn, database, job, &lines).await
 }
 
@@ -61,20 +110,44 @@ pub(in crate::mysql) async fn take_up_appliers(
     job: &str,
     first: Checkpoint,
 ) -> Result<Checkpoint> {
-    let table = quoted_table(database);
-    let sql = format!(
-        "SELECT kind, table_number, chunk, batch, content, checksum FROM {table} WHERE kind = 'applier' FOR UPDATE"
-    );
+    let checkpoint = take_appliers(conn, database, job).await?.unwrap_or(first);
+    let line = Line::applier(None, &checkpoint);
+    conn.exec(&format!("INSERT INTO {} SELECT {}", quoted_table(database), line.values(job))).await?;
+    Ok(checkpoint)
+}
+
+/// What the lines of all appliers say together; `None` without any.
+pub(in crate::mysql) fn join_appliers(lines: Vec<Checkpoint>) -> Option<Checkpoint> {
+    Checkpoint::join(lines).map(Checkpoint::without_passed)
+}
+
+/// Removes the lines of all appliers in the current transaction, and returns what they say together; `None` without any.
+pub(in crate::mysql) async fn take_appliers(conn: &mut Conn, database: &str, job: &str) -> Result<Option<Checkpoint>> {
+    let lines = read_appliers(conn, database, job, "FOR UPDATE").await?;
+    conn.exec(&format!("DELETE FROM {} WHERE kind = 'applier'", quoted_table(database))).await?;
+    Ok(join_appliers(lines))
+}
+
+/// Reads what all appliers have applied; `None` without one, or without a journal.
+pub(in crate::mysql) async fn read_checkpoint(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+) -> Result<Option<Checkpoint>> {
+    match read_appliers(conn, database, job, "").await {
+        Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(None),
+        lines => lines.map(Checkpoint::join),
+    }
+}
+
+pub(super) async fn read_appliers(conn: &mut Conn, database: &str, job: &str, lock: &str) -> Result<Vec<Checkpoint>> {
+    let sql = select_lines(database, &format!("WHERE kind = 'applier' {lock}"));
     let mut all = Vec::new();
     for row in conn.rows(&sql).await? {
         let parse = |line: Line| line.parse().ok_or_else(|| "a line of an applier cannot be parsed".to_owned());
         all.push(parse_row(&row, job).and_then(parse).map_err(damage)?);
     }
-    let checkpoint = Checkpoint::join(all).unwrap_or(first).without_passed();
-    conn.exec(&format!("DELETE FROM {table} WHERE kind = 'applier'")).await?;
-    let line = Line::applier(None, &checkpoint);
-    conn.exec(&format!("INSERT INTO {table} SELECT {}", line.values(job))).await?;
-    Ok(checkpoint)
+    Ok(all)
 }
 
 /// Writes the line of an applier in the current transaction, if `owner` is the owner of the journal, and keeps the owner
@@ -109,10 +182,7 @@ pub(in crate::mysql) async fn write_checkpoint(
 
 /// Reads the cut-over; `None` without one, or without a journal.
 pub(in crate::mysql) async fn read_cut_over(conn: &mut Conn, database: &str, job: &str) -> Result<Option<CutOver>> {
-    let sql = format!(
-        "SELECT kind, table_number, chunk, batch, content, checksum FROM {} WHERE kind = 'cutover'",
-        quoted_table(database)
-    );
+    let sql = select_lines(database, "WHERE kind = 'cutover'");
     let row = match conn.row(&sql).await {
         Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Ok(None),
         row => row?,
@@ -122,9 +192,41 @@ pub(in crate::mysql) async fn read_cut_over(conn: &mut Conn, database: &str, job
     parse_row(&row, job).and_then(parse).map(Some).map_err(damage)
 }
 
-/// Asks for the cut-over, unless one is recorded already.
-pub(in crate::mysql) async fn request_cut_over(conn: &mut Conn, database: &str, job: &str) -> Result<()> {
-    let line = Line::cut_over(&CutOver::requested());
+/// Reads the cut-over. Withdraws a request whose requester is gone.
+pub(in crate::mysql) async fn read_live_cut_over(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+) -> Result<Option<CutOver>> {
+    let found = read_cut_over(conn, database, job).await?;
+    let requested = found.as_ref().filter(|found| found.state == CutOverState::Requested);
+    if let Some(lock) = requested.and_then(|requested| requested.requester.as_ref()) {
+        let sql = format!("SELECT IS_USED_LOCK({}) IS NULL", quote_text(lock));
+        if conn.row(&sql).await?.is_some_and(|row| row.number(0) == 1) {
+            withdraw_cut_over(conn, database).await?;
+            return Ok(None);
+        }
+    }
+    Ok(found)
+}
+
+/// Asks for the cut-over, unless one is recorded already that has not ended in a difference.
+pub(in crate::mysql) async fn request_cut_over(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+    verify: Verify,
+    requester: Option<String>,
+) -> Result<()> {
+    // The request of a process that is gone.
+    read_live_cut_over(conn, database, job).await?;
+    if let Some(last) = read_cut_over(conn, database, job).await?
+        && last.state == CutOverState::Different
+    {
+        let (table, content) = (quoted_table(database), literal(&Line::cut_over(&last).content));
+        conn.exec(&format!("DELETE FROM {table} WHERE kind = 'cutover' AND content = {content}")).await?;
+    }
+    let line = Line::cut_over(&CutOver { requester, ..CutOver::requested(verify) });
     conn.exec(&format!("INSERT IGNORE INTO {} SELECT {}", quoted_table(database), line.values(job))).await.map(drop)
 }
 
@@ -135,17 +237,32 @@ pub(in crate::mysql) async fn cut_over(conn: &mut Conn, database: &str, job: &st
 
 /// Withdraws the request of a cut-over that has not begun. Returns false if there is none.
 pub(in crate::mysql) async fn withdraw_cut_over(conn: &mut Conn, database: &str) -> Result<bool> {
-    let line = Line::cut_over(&CutOver::requested());
-    let sql = format!(
-        "DELETE FROM {} WHERE {} AND content = {}",
-        quoted_table(database),
-        line.place(""),
-        literal(&line.content)
-    );
+    let requested = r#"%"state":"requested"%"#;
+    let sql = format!("DELETE FROM {} WHERE kind = 'cutover' AND content LIKE '{requested}'", quoted_table(database));
     match conn.exec(&sql).await {
         Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(false),
         done => Ok(done?.affected > 0),
     }
+}
+
+/// Records the end of a cut-over in the current transaction. Where changes can be carried back, `content` describes the job
+/// anew, so that the server's log holds both together.
+pub(in crate::mysql) async fn record_end(
+    conn: &mut Conn,
+    database: &str,
+    job: &str,
+    content: Option<&JobLine>,
+    end: &CutOver,
+) -> Result<()> {
+    // An image of an inserted row is whole, whatever the server logs of changed ones.
+    conn.exec(&format!("DELETE FROM {} WHERE kind = 'cutover'", quoted_table(database))).await?;
+    if let Some(content) = content {
+        let lines = Line::job(content)
+            .map_err(|error| Error::new(ErrorKind::Internal, "the plan cannot be compressed").caused_by(error))?;
+        conn.exec(&format!("DELETE FROM {} WHERE kind = 'job'", quoted_table(database))).await?;
+        super::replace(conn, database, job, &lines).await?;
+    }
+    cut_over(conn, database, job, end).await
 }
 
 /// Records that the requester has read the end of the cut-over. The record stays until the journal is removed: whoever
@@ -160,8 +277,8 @@ pub(in crate::mysql) async fn acknowledge_cut_over(conn: &mut Conn, database: &s
     }
 }
 
-/// Records that a cut-over has begun, in the current transaction, if `owner` is the owner of the journal. Returns false if
-/// the request was withdrawn.
+/// Records that a cut-over has begun, or that it has ended in a difference, in the current transaction, if `owner` is the
+/// owner of the journal. Returns false if the request was withdrawn.
 pub(in crate::mysql) async fn begin_cut_over(
     conn: &mut Conn,
     database: &str,
@@ -170,14 +287,16 @@ pub(in crate::mysql) async fn begin_cut_over(
     content: &CutOver,
 ) -> Result<bool> {
     check_owner(conn, database, owner).await?;
-    if content.is_awaited && !withdraw_cut_over(conn, database).await? {
+    if content.is_awaited
+        && (read_live_cut_over(conn, database, job).await?.is_none() || !withdraw_cut_over(conn, database).await?)
+    {
         return Ok(false);
     }
     cut_over(conn, database, job, content).await.map(|()| true)
 }
 
 /// Fails unless `owner` is the owner of the journal, and keeps it until the end of the transaction.
-async fn check_owner(conn: &mut Conn, database: &str, owner: &str) -> Result<()> {
+pub(super) async fn check_owner(conn: &mut Conn, database: &str, owner: &str) -> Result<()> {
     let sql = format!(
         "SELECT 1 FROM {} WHERE {} AND content = {} LOCK IN SHARE MODE",
         quoted_table(database),
@@ -191,6 +310,6 @@ async fn check_owner(conn: &mut Conn, database: &str, owner: &str) -> Result<()>
     }
 }
 
-fn damage(what: String) -> Error {
+pub(super) fn damage(what: String) -> Error {
     Error::new(ErrorKind::Preflight, format!("following cannot go on, and nothing has been changed: {what}"))
 }

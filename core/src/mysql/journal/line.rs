@@ -8,7 +8,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, BatchId};
-use crate::checkpoint::{Checkpoint, CutOver};
+use crate::checkpoint::{Checkpoint, CutOver, LogPlace};
 use crate::codec::{Digest, compress, decompress};
 use crate::mysql::negative_zero::LostZeroSigns;
 use crate::plan::Plan;
@@ -38,10 +38,13 @@ pub(in crate::mysql) enum LineKind {
     Applier,
     /// The cut-over.
     CutOver,
+    /// A statement of the source that is about to run.
+    Definition,
 }
 
 impl LineKind {
-    const ALL: [Self; 7] = [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch, Self::Applier, Self::CutOver];
+    const ALL: [Self; 8] =
+        [Self::Job, Self::Owner, Self::Item, Self::Table, Self::Batch, Self::Applier, Self::CutOver, Self::Definition];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,11 +55,17 @@ impl LineKind {
             Self::Batch => "batch",
             Self::Applier => "applier",
             Self::CutOver => "cutover",
+            Self::Definition => "definition",
         }
     }
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The kind of this number in the column's ENUM, which is what a log holds.
+    pub(super) fn from_number(number: usize) -> Option<Self> {
+        Self::ALL.get(number.checked_sub(1)?).copied()
     }
 }
 
@@ -115,6 +124,17 @@ pub(in crate::mysql) struct BatchLine {
     pub(in crate::mysql) lost_zero_signs: LostZeroSigns,
 }
 
+/// The content of the line of a statement that is about to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::mysql) struct DefinitionIntent {
+    /// The place before it in the source's log.
+    pub(in crate::mysql) place: LogPlace,
+    /// A hash of the definition of each table that it concerns, before it runs; `None` where there is no table.
+    pub(in crate::mysql) before: BTreeMap<String, Option<u64>>,
+    /// The lock of the connection that runs it.
+    pub(in crate::mysql) connection: Option<String>,
+}
+
 impl BatchLine {
     pub(in crate::mysql) fn of(batch: &Batch) -> Self {
         let bytes = batch.data.len() as u64;
@@ -153,6 +173,10 @@ impl Line {
 
     pub(in crate::mysql) fn cut_over(content: &CutOver) -> Self {
         Self { kind: LineKind::CutOver, numbers: [NONE; 3], content: json(content) }
+    }
+
+    pub(in crate::mysql) fn definition(content: &DefinitionIntent) -> Self {
+        Self { kind: LineKind::Definition, numbers: [NONE; 3], content: json(content) }
     }
 
     /// The lines of a job: its content, compressed and in pieces.

@@ -8,19 +8,25 @@
 //! is the owner of the journal.
 
 mod contents;
+mod definition;
 mod following;
 mod line;
+mod logged;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(super) use self::contents::{JournalContents, read};
+pub(super) use self::definition::{forget_definition, intend_definition, pass_definition, read_definition};
 pub(super) use self::following::{
-    acknowledge_cut_over, begin_cut_over, read_cut_over, replace_owner, replace_plan, request_cut_over,
-    take_up_appliers, withdraw_cut_over, write_checkpoint,
+    acknowledge_cut_over, begin_cut_over, end_catch_up, first_lines, join_appliers, read_checkpoint, read_cut_over,
+    read_job, read_live_cut_over, record_end, replace_owner, request_cut_over, take_appliers, take_up_appliers,
+    withdraw_cut_over, write_checkpoint,
 };
-pub(super) use self::line::{BatchLine, JobLine, Line, TableLine, TableState};
+pub(super) use self::line::{BatchLine, DefinitionIntent, JobLine, Line, TableLine, TableState};
+pub(super) use self::logged::{LoggedJournal, table as logged_table};
 use super::connect::{Conn, Row};
 use super::ddl::quote_name;
 use super::introspect::equals_name;
@@ -31,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The name of the journal's table. The preflight refuses a source that has a table of this name.
 pub(super) const TABLE_NAME: &str = "_dbgraft_journal";
 /// The version of the layout, which the table's comment names.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 const DUPLICATE: u16 = 1062;
 const UNKNOWN_TABLE: u16 = 1146;
 /// The length after which no further line is added to a statement.
@@ -44,9 +50,12 @@ fn quoted_table(database: &str) -> String {
 /// Excludes other clones from the database while the connection lives.
 ///
 /// Two clones would mistake each other's journal rows for their own, and skip batches that were never written.
-pub(super) async fn acquire_lock(conn: &mut Conn, database: &str) -> Result<()> {
-    let name = lock_name(database);
-    let row = conn.row(&format!("SELECT GET_LOCK('{name}', 0), IS_USED_LOCK('{name}')")).await?;
+///
+/// # Errors
+/// `Preflight` if another connection still holds the lock after this time, which is counted in whole seconds.
+pub(super) async fn acquire_lock(conn: &mut Conn, database: &str, timeout: Duration) -> Result<()> {
+    let (name, seconds) = (lock_name(database), timeout.as_secs());
+    let row = conn.row(&format!("SELECT GET_LOCK('{name}', {seconds}), IS_USED_LOCK('{name}')")).await?;
     if row.as_ref().is_some_and(|row| row.number(0) == 1) {
         return Ok(());
     }
@@ -64,6 +73,21 @@ pub(super) async fn lock_holder(conn: &mut Conn, database: &str) -> Result<Optio
 /// case may be one database.
 pub(super) fn lock_name(database: &str) -> String {
     format!("dbgraft:{:032x}", xxh3_128(database.to_lowercase().as_bytes()))
+}
+
+/// Takes the lock that asks for a [takeover](crate::sink::Sink::request_takeover). Another process may have it already.
+pub(super) async fn request_takeover(conn: &mut Conn, database: &str) -> Result<()> {
+    conn.row(&format!("SELECT GET_LOCK('{}', 0)", takeover_lock_name(database))).await.map(drop)
+}
+
+/// Whether a process holds the lock that asks for a takeover.
+pub(super) async fn is_takeover_requested(conn: &mut Conn, database: &str) -> Result<bool> {
+    let row = conn.row(&format!("SELECT IS_USED_LOCK('{}')", takeover_lock_name(database))).await?;
+    Ok(row.is_some_and(|row| row.text(0).is_some()))
+}
+
+fn takeover_lock_name(database: &str) -> String {
+    format!("{}:takeover", lock_name(database))
 }
 
 /// The message that another clone holds the lock.
@@ -113,17 +137,22 @@ impl DatabaseOrigin {
     }
 }
 
-/// Creates an empty journal of a job.
+/// Creates an empty journal of a job. One of this layout that is there is emptied: without any journal, nobody would find
+/// the remains of its clone.
 pub(super) async fn create(conn: &mut Conn, database: &str, job: &str, origin: DatabaseOrigin) -> Result<()> {
+    let table = quoted_table(database);
+    let comment = format!("dbgraft: a clone is under way; layout {LAYOUT}, job {job}, {}", origin.describe());
+    if read_comment(conn, database).await?.is_some_and(|old| old.contains(&format!("; layout {LAYOUT}, "))) {
+        conn.exec(&format!("ALTER TABLE {table} COMMENT '{comment}'")).await?;
+        return conn.exec(&format!("TRUNCATE TABLE {table}")).await.map(drop);
+    }
     remove(conn, database).await?;
     let sql = format!(
-        "CREATE TABLE {} (kind ENUM('job', 'owner', 'item', 'table', 'batch', 'applier', 'cutover') CHARACTER SET ascii NOT NULL, \
+        "CREATE TABLE {table} (kind ENUM('job', 'owner', 'item', 'table', 'batch', 'applier', 'cutover', 'definition') CHARACTER SET ascii NOT NULL, \
          table_number INT UNSIGNED NOT NULL, chunk INT UNSIGNED NOT NULL, batch INT UNSIGNED NOT NULL, \
          content LONGBLOB NOT NULL, checksum BIGINT UNSIGNED NOT NULL, \
          PRIMARY KEY (kind, table_number, chunk, batch)) ENGINE=InnoDB \
-         COMMENT 'dbgraft: a clone is under way; layout {LAYOUT}, job {job}, {}'",
-        quoted_table(database),
-        origin.describe()
+         COMMENT '{comment}'"
     );
     conn.exec(&sql).await.map(drop)
 }
@@ -251,6 +280,15 @@ pub(super) async fn update_batch(
     let line = Line::batch(id, content);
     let sql = format!("UPDATE {} SET {} WHERE {}", quoted_table(database), line.assignments(job), line.place(""));
     conn.exec(&sql).await.map(drop)
+}
+
+/// Reads the line of a recorded batch.
+pub(super) async fn read_batch(conn: &mut Conn, database: &str, job: &str, id: BatchId) -> Result<BatchLine> {
+    let place = Line::batch(id, &BatchLine::default()).place("");
+    let sql = contents::select_lines(database, &format!("WHERE {place}"));
+    let row = conn.row(&sql).await?;
+    let line = row.and_then(|row| contents::parse_row(&row, job).ok()?.parse());
+    line.ok_or_else(|| Error::new(ErrorKind::Changed, "the line of a batch in the target's journal was edited"))
 }
 
 /// Removes the journal.

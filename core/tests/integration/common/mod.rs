@@ -1,6 +1,8 @@
 //! What the tests share: servers of both families, databases of each test's own, and an independent comparison.
 
 pub mod comparing;
+#[cfg(feature = "cli")]
+pub mod follower;
 pub mod region;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -9,6 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use dbgraft::{CloneJob, CloneOptions, Encryption, Event, Phase, Report};
 use dbgraft_testkit::{
@@ -18,14 +21,38 @@ pub use dbgraft_testkit::{HANG_GUARD, no_hang, wait_until};
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
+/// The families on which a test runs whose subject does not depend on the family. `make test` sets `DBGRAFT_TEST_SAMPLE`:
+/// one, which the test's name decides. Otherwise both.
+pub fn sampled_flavors() -> &'static [Flavor] {
+    let thread = std::thread::current();
+    // A test runs on a thread of its name, on the main thread if there is one test at a time.
+    match thread.name() {
+        Some(test) if test.contains("::") && std::env::var_os("DBGRAFT_TEST_SAMPLE").is_some() => {
+            let first = test.bytes().map(usize::from).sum::<usize>() % FLAVORS.len();
+            &FLAVORS[first..=first]
+        }
+        _ => &FLAVORS,
+    }
+}
+
+/// Runs a test on the sampled families, as [`on_each_flavor`] does.
+pub fn on_sampled_flavors(test: impl AsyncFn(Flavor) + Sync) {
+    on_flavors(sampled_flavors(), test);
+}
+
 /// Runs a test on each family, at the same time: most of it waits for servers. Each has a runtime of its own, so that one
 /// may block.
 pub fn on_each_flavor(test: impl AsyncFn(Flavor) + Sync) {
+    on_flavors(&FLAVORS, test);
+}
+
+fn on_flavors(flavors: &[Flavor], test: impl AsyncFn(Flavor) + Sync) {
     std::thread::scope(|scope| {
-        let runs = FLAVORS.map(|flavor| {
+        let run = |flavor| {
             let test = &test;
             scope.spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(test(flavor)))
-        });
+        };
+        let runs: Vec<_> = flavors.iter().copied().map(run).collect();
         for run in runs {
             run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -227,6 +254,9 @@ pub fn with_default_signals(program: &str) -> Command {
     command
 }
 
+/// The pause after each round of a [`BackgroundLoop`], so that the processors are free for what is tested.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Repeats a step in a thread of its own until it is dropped.
 pub struct BackgroundLoop {
     stop: Arc<AtomicBool>,
@@ -246,6 +276,7 @@ impl BackgroundLoop {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
                 number += 1;
+                std::thread::sleep(PAUSE);
             }
         });
         Self { stop, rounds, thread: Some(thread) }

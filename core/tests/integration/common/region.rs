@@ -56,6 +56,11 @@ impl Region {
         )
     }
 
+    /// Kills the SSH server with all its sessions, and starts it again.
+    pub fn restart_host(&mut self) {
+        self.host.restart().unwrap();
+    }
+
     /// The processes of agents that run there, the main one first.
     pub fn agents(&self) -> Vec<u32> {
         let ours = |pid: &u32| {

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use dbgraft::{CloneOptions, Definer, IfExists, OnUnsupported, Result, Verify};
+use dbgraft::{CloneOptions, Definer, IfExists, OnDdl, OnUnsupported, Result, Verify};
 
-use super::{CommonArgs, HOW, MEANS, WHAT};
+use super::{CommonArgs, HOW, MEANS, WHAT, on_ddl};
 
 /// The arguments of `clone` and `plan`.
 #[derive(Args)]
@@ -65,6 +65,9 @@ pub(crate) struct CloneArgs {
     /// After the copy, apply every change of the source until `dbgraft cutover`
     #[arg(long, help_heading = HOW)]
     follow: bool,
+    /// What to do with a statement of the source that changes a definition, with --follow: stop or apply
+    #[arg(long, value_name = "WHAT", default_value = "stop", help_heading = HOW, value_parser = on_ddl())]
+    on_ddl: OnDdl,
 
     /// Stage the rows through s3://bucket/prefix or file:///dir; removed at the end
     #[arg(long, value_name = "URL", help_heading = MEANS)]
@@ -102,6 +105,7 @@ impl CloneArgs {
             all_or_nothing: self.all_or_nothing,
             resume: self.resume,
             follow: self.follow,
+            on_ddl: self.on_ddl,
             ..self.common.options()?
         })
     }
@@ -119,6 +123,6 @@ fn on_unsupported() -> impl TypedValueParser<Value = OnUnsupported> {
     PossibleValuesParser::new(["refuse", "skip", "degrade"]).try_map(|text| text.parse::<OnUnsupported>())
 }
 
-fn verify() -> impl TypedValueParser<Value = Verify> {
+pub(super) fn verify() -> impl TypedValueParser<Value = Verify> {
     PossibleValuesParser::new(["none", "counts", "checksum"]).try_map(|text| text.parse::<Verify>())
 }

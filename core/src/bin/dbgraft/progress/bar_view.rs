@@ -3,7 +3,7 @@
 use dbgraft::{Event, LegName, ObjectRef, Phase, Printable, SecretString};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{ProgressView, format_following, format_pause, format_progress, leg_name, phase_name};
+use super::{ProgressView, format_following, format_pause, format_progress, format_refusal, leg_name, phase_name};
 use crate::{password, text};
 
 /// The maximum number of names in the line of current objects.
@@ -86,6 +86,7 @@ impl ProgressView for BarView {
                 self.show_objects();
             }
             Event::Following(now) => self.current.set_message(format_following(now)),
+            Event::CutOverRefused { differences } => self.show_line(&format_refusal(differences)),
             Event::Resumed { message } => self.show_line(&Printable(message).to_string()),
             Event::Paused { .. } | Event::Unpaused { .. } => self.show_line(&format_pause(event)),
             Event::Warning { message } => self.show_line(&format!("warning: {}", Printable(message))),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dbgraft::{Event, LegName, Printable};
 
-use super::{ProgressView, format_following, format_pause, format_progress, leg_name, phase_name};
+use super::{ProgressView, format_following, format_pause, format_progress, format_refusal, leg_name, phase_name};
 use crate::text;
 
 /// The minimum time between two progress lines of one leg.
@@ -56,6 +56,7 @@ impl ProgressView for LogView {
                 self.last_following = Some(Instant::now());
                 crate::print_message(&format_following(now));
             }
+            Event::CutOverRefused { differences } => crate::print_message(&format_refusal(differences)),
             Event::Resumed { message } => crate::print_message(&Printable(message).to_string()),
             Event::Paused { .. } | Event::Unpaused { .. } => crate::print_message(&format_pause(event)),
             Event::Warning { message } => crate::print_message(&format!("warning: {}", Printable(message))),

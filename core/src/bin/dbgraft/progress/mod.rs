@@ -116,7 +116,15 @@ impl ProgressView for NullView {
 /// Describes how far a follower is.
 fn format_following(now: &FollowProgress) -> String {
     let rows = crate::text::count(now.rows);
-    let lag = if now.lag_seconds > 0.0 { format!("{:.1} s behind", now.lag_seconds) } else { "up to date".to_owned() };
+    let bytes = now
+        .lag_bytes
+        .filter(|bytes| *bytes > 0)
+        .map(|bytes| format!(" and {} of log", crate::text::size(bytes as f64)))
+        .unwrap_or_default();
+    let lag = match now.lag_seconds > 0.0 {
+        true => format!("{:.1} s{bytes} behind", now.lag_seconds),
+        false => "up to date".to_owned(),
+    };
     format!("following: {lag} at {}, {rows} rows, {:.0}/s", Printable(&now.position), now.rows_per_second)
 }
 
@@ -140,6 +148,7 @@ fn phase_name(leg: LegName, phase: Phase) -> &'static str {
         (Phase::Indexes, _) => "building indexes",
         (Phase::Verify, LegName::Verify) => "comparing rows",
         (Phase::Verify, _) => "comparing the last tables with what was read",
+        (Phase::CatchingUp, _) => "bringing all tables to one moment",
         (Phase::Objects, _) => "foreign keys, views, routines, triggers, events",
         (Phase::Done, _) => "done",
         (Phase::Following, _) => "following the source",
@@ -156,6 +165,11 @@ fn format_pause(event: &Event) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Formats why a cut-over is refused.
+fn format_refusal(differences: &[String]) -> String {
+    format!("not cut over, and following goes on: {}", Printable(&differences.join("; ")))
 }
 
 /// Formats progress: `12.3 MiB of about 1.2 GiB, 56.0 MiB/s, 0:21 to go`.

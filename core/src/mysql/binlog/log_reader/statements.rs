@@ -2,10 +2,11 @@
 
 use super::super::event::Event;
 use super::super::query_event::QueryEvent;
-use super::super::statement::StatementKind;
-use super::{LogReader, PendingDefinition};
+use super::super::statement::{DefinitionSubject, StatementKind, definition_subject};
+use super::{LogReader, PendingDefinition, Transaction};
 use crate::catalog::Printable;
 use crate::error::Result;
+use crate::mysql::ddl::Dialect;
 
 impl LogReader<'_> {
     pub(super) fn read_query(&mut self, event: Event<'_>, query: Option<QueryEvent<'_>>) -> Result<()> {
@@ -15,31 +16,28 @@ impl LogReader<'_> {
         let updated = query.session.updated_databases.as_deref();
         let statement = self.names.classify(&sql, query.session.dialect, &query.database, updated);
         // Before MySQL 5.7, transactions without GTIDs have no event of their own.
-        let transaction = self.transaction.get_or_insert_default();
+        let is_passed = self.passed_transactions.contain(None, &self.passed);
+        let transaction = self.transaction.get_or_insert_with(|| Transaction { is_passed, ..Transaction::default() });
         match statement {
             StatementKind::Begin => transaction.has_end = true,
             StatementKind::XaPart => {
                 transaction.has_end = true;
-                transaction.xa = Some(xa_name(&sql));
+                transaction.xa.get_or_insert_default().name = xa_name(&sql);
             }
             StatementKind::Commit => self.commit(event)?,
             StatementKind::Rollback => self.roll_back(event)?,
-            StatementKind::RollbackToSavepoint if transaction.has_begun => {
+            StatementKind::RollbackToSavepoint if transaction.has_rows() => {
                 let message = "a transaction that changed tables without transactions was rolled back in part: clone anew, \
                                and keep such tables out of transactions";
                 return Err(self.unsupported(message));
             }
             StatementKind::XaCommit | StatementKind::XaRollback => {
-                if !self.prepared.remove(&xa_name(&sql)) {
-                    let message = format!(
-                        "{} ends a transaction that XA PREPARE left open before the position from which the log is read: \
-                         clone anew while no transaction is prepared",
-                        first_words(&sql)
-                    );
-                    return Err(self.unsupported(message));
-                }
+                self.decide_xa(&xa_name(&sql), statement == StatementKind::XaCommit)?;
                 self.end_statement(event);
             }
+            StatementKind::Definition | StatementKind::Rows if transaction.is_passed => self.end_statement(event),
+            StatementKind::Definition if transaction.is_unfinished => self.end_statement(event),
+            StatementKind::Definition if self.is_of_cut_over(&sql, query.session.dialect) => self.end_statement(event),
             StatementKind::Definition => {
                 if text.is_none() {
                     let message =
@@ -61,10 +59,19 @@ impl LogReader<'_> {
         Ok(())
     }
 
+    /// Whether the cut-over before the way back ran the statement: it made triggers and events, which the way back has at its
+    /// other end.
+    fn is_of_cut_over(&self, sql: &str, dialect: Dialect) -> bool {
+        let Some(way_back) = &self.plan.job.way_back else { return false };
+        self.place.is_after(&way_back.completed) == Some(false)
+            && definition_subject(sql, dialect) == DefinitionSubject::ActiveObject
+    }
+
     fn define(&mut self, event: Event<'_>, sql: String, query: QueryEvent<'_>) -> Result<()> {
+        let obstacle = query.obstacle(&sql);
         let mut settings = query.session.settings;
-        settings.push(format!("timestamp = {}", event.timestamp));
-        let definition = PendingDefinition { sql, database: query.database, settings };
+        settings.push(format!("timestamp = {}.{:06}", event.timestamp, query.session.microseconds));
+        let definition = PendingDefinition { sql, database: query.database, settings, obstacle };
         let Some(transaction) = &mut self.transaction else { return Err(self.malformed("query")) };
         if transaction.has_begun {
             let message = format!("a transaction changes rows and a definition: {}", first_words(&definition.sql));

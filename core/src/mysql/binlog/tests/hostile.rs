@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use super::super::event::{Checksum, Event, kind};
 use super::super::log_place::LogPlace;
-use super::super::log_reader::LogReader;
+use super::super::log_reader::{LogReader, UnknownTables};
 use crate::catalog::{Catalog, Column, Database, Flavor, Server, Table};
 use crate::change::{LogEvent, LogPosition};
 use crate::error::Result;
@@ -87,7 +87,7 @@ fn read(plan: &Plan, events: &[(u8, Vec<u8>)]) -> Result<Vec<LogEvent>> {
     let memory = MemoryBudget::new(64 << 20, 1);
     let from = LogPosition::default();
     let place = LogPlace { server: String::new(), file: "b.1".into(), offset: 4, gtids: None };
-    let mut reader = LogReader::new(plan, &memory, &from, place);
+    let mut reader = LogReader::new(plan, &memory, UnknownTables::Refused, &from, place)?;
     for (kind, body) in events {
         let bytes = event_bytes(*kind, body);
         let event = Event::parse(&bytes, Checksum::None);

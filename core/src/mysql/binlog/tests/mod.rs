@@ -6,6 +6,7 @@ mod hostile;
 mod positions;
 mod statements;
 mod transactions;
+mod xa;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -154,3 +154,31 @@ async fn without_a_lock_the_position_is_of_a_moment_before_the_snapshot() {
         database.sql(&format!("DROP USER '{user}'@'%'"));
     }
 }
+
+#[tokio::test]
+async fn the_log_is_measured_over_several_files() {
+    for flavor in FLAVORS {
+        let database = LoggedDatabase::with_tables(flavor, TABLES);
+        let from = database.source.log_end().await.unwrap();
+        let extent = async |from: &LogPosition| database.source.log_extent(from).await.unwrap();
+        let one = extent(&from).await.unwrap();
+        assert!(one.files.first().is_some_and(|(name, bytes)| *name == from.file && *bytes >= from.offset), "{one:?}");
+        for id in [1, 2] {
+            database.sql(&format!("FLUSH BINARY LOGS; INSERT INTO t SELECT {id}, REPEAT('v', 20)"));
+        }
+        database.sql("CREATE TABLE big (v LONGTEXT); INSERT INTO big VALUES (REPEAT('v', 300000))");
+        let end = database.source.log_end().await.unwrap();
+        let several = extent(&from).await.unwrap();
+        assert!(several.files.len() >= 3 && several.files.iter().any(|(name, _)| *name == end.file), "{several:?}");
+        // Other tests write into the same log.
+        let (far, near) = (several.bytes_after(&from).unwrap(), several.bytes_after(&end).unwrap());
+        assert!(far >= near + 300_000, "{far} {near}");
+        for other in [
+            LogPosition { server: "another".into(), ..from.clone() },
+            LogPosition { file: "gone.000001".into(), ..from.clone() },
+            LogPosition { offset: 1 << 40, ..from.clone() },
+        ] {
+            assert_eq!(extent(&other).await, None, "{other:?}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What statements do.
 
-use super::super::statement::{FollowedNames, StatementKind};
+use super::super::statement::{FollowedNames, StatementKind, may_change_tables};
 use crate::catalog::{Catalog, Database, Flavor, ObjectKind, ObjectRef, Server};
 use crate::mysql::ddl::Dialect;
 use crate::plan::{OmittedObject, Plan, Position, Selection, SnapshotMethod};
@@ -81,6 +81,7 @@ fn other_databases_accounts_and_tables_left_out_do_not_count() {
         "GRANT SELECT ON shop.* TO a",
         "DROP DATABASE other",
         "ANALYZE TABLE orders",
+        "CREATE TABLE _dbgraft_journal (a INT)",
         "INSERT INTO other.t VALUES ('shop')",
     ] {
         let database = if sql.starts_with("INSERT") { "other" } else { "shop" };
@@ -113,4 +114,42 @@ fn names_are_compared_as_the_server_does() {
     let names = FollowedNames::new(&folding);
     assert!(names.is_database("SHOP"));
     assert_eq!(kind("DROP DATABASE SHOP", ""), StatementKind::Other);
+}
+
+#[test]
+fn only_statements_on_a_table_may_change_it() {
+    let may_change = |sql: &str| may_change_tables(sql, |name| name.eq_ignore_ascii_case("t"));
+    for sql in [
+        "ALTER TABLE shop.`T` ADD x INT",
+        "DROP TABLE other, t",
+        "TRUNCATE t",
+        "RENAME TABLE other TO \"t\"",
+        "CREATE INDEX i ON t (a)",
+        "DROP DATABASE shop",
+        "SET STATEMENT max_statement_time = 1 FOR ALTER TABLE t FORCE",
+        "CREATE TABLE t SELECT 1",
+    ] {
+        assert!(may_change(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE TABLE other (t_ INT)",
+        "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+        "DROP TRIGGER IF EXISTS t",
+        "CREATE DEFINER=`table`@`%` EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM t",
+        "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT * FROM t",
+        "ALTER DATABASE shop COLLATE latin1_bin",
+    ] {
+        assert!(!may_change(sql), "{sql}");
+    }
+}
+
+#[test]
+fn a_journal_is_no_followed_definition() {
+    let classified = FollowedNames::new(&plan(false)).classify(
+        "CREATE TABLE `shop`.`_dbgraft_journal` (a INT)",
+        Dialect::default(),
+        "shop",
+        None,
+    );
+    assert_eq!(classified, StatementKind::Other);
 }

@@ -14,6 +14,7 @@ mod table_keys;
 
 use std::collections::BTreeSet;
 
+pub(super) use self::following::{check_catch_up, table_problems};
 use super::account::Account;
 use super::existing_objects;
 use crate::catalog::{Catalog, Definition, Flavor, ObjectKind, ObjectRef, Table};
@@ -65,7 +66,7 @@ pub(super) async fn check(
     findings.extend(row_loading::check_writable(conn, &target));
     findings.extend(privileges::check(&target));
     findings.extend(object_names::check(&target));
-    findings.extend(following::check(&target));
+    findings.extend(following::check(conn, &target).await?);
     findings.extend(conflicts::check(conn, &target).await?);
     if selection.schema {
         findings.extend(server_features::check(conn, &target).await?);

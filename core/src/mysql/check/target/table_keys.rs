@@ -84,7 +84,7 @@ fn check_missing_parents(target: &PreflightContext<'_>) -> Option<Finding> {
 }
 
 /// Formats a foreign key.
-fn display_foreign_key((table, key): (&Table, &ForeignKey)) -> String {
+pub(super) fn display_foreign_key((table, key): (&Table, &ForeignKey)) -> String {
     let (name, parent) = (key.name.as_deref().unwrap_or("without a name"), &key.referenced_table);
     format!("{} of table {} (to {})", display_name(name), display_name(&table.name), display_name(parent))
 }

@@ -8,10 +8,15 @@ use crate::mysql::session;
 use crate::options::CloneOptions;
 
 async fn check_log(database: &TestDatabase, address: &ServerAddress) -> FindingList {
+    check_log_without(database, address, &[]).await
+}
+
+async fn check_log_without(database: &TestDatabase, address: &ServerAddress, excluded: &[&str]) -> FindingList {
     let catalog = database.catalog_as(address).await;
     let mut conn = session::open_control(address).await.unwrap();
-    let selection = select(&catalog, &CloneOptions::default());
-    FindingList::new(super::super::binary_log(&mut conn, &catalog, &selection).await.unwrap())
+    let exclude = excluded.iter().map(|&name| name.to_owned()).collect();
+    let selection = select(&catalog, &CloneOptions { exclude, ..CloneOptions::default() });
+    FindingList::new(super::super::binary_log(&mut conn, &catalog, &selection, true).await.unwrap())
 }
 
 #[tokio::test]
@@ -32,17 +37,23 @@ async fn missing_privileges_are_named() {
 }
 
 #[tokio::test]
-async fn cascades_that_are_not_logged_are_refused() {
+async fn cascades_that_are_not_logged_are_refused_without_their_cause() {
     const TABLES: &str = "CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (a INT, KEY (a), CONSTRAINT f FOREIGN KEY (a) \
                           REFERENCES p (id) ON DELETE SET NULL); CREATE TABLE r (a INT, KEY (a), CONSTRAINT g FOREIGN KEY \
                           (a) REFERENCES p (id) ON DELETE RESTRICT)";
     for flavor in FLAVORS {
         let database = TestDatabase::source(flavor, TABLES);
-        let mut findings = check_log(&database, &database.address()).await;
+        check_log(&database, &database.address()).await.assert_empty();
+        let mut findings = check_log_without(&database, &database.address(), &["p"]).await;
         if flavor == Flavor::MariaDb {
-            findings.error(&["f of table c", "CASCADE", "RESTRICT"]);
+            findings.error(&["f of table c (table p is not cloned)", "CASCADE", "RESTRICT"]);
         }
         findings.assert_empty();
+        if flavor == Flavor::MariaDb {
+            database.sql("SET SESSION foreign_key_checks = 0; ALTER TABLE p DROP PRIMARY KEY");
+            let mut findings = check_log(&database, &database.address()).await;
+            findings.error(&["f of table c (the referenced table has no index"]).assert_empty();
+        }
     }
 }
 
@@ -65,4 +76,31 @@ async fn settings_of_the_log_are_checked() {
     let server = ServerOptions::new(Flavor::MySql).arg("--skip-log-bin").start().unwrap();
     let database = TestDatabase::create(&server, "CREATE TABLE t (a INT)");
     check_log(&database, &database.address()).await.error(&["no binary log", "log_bin"]).assert_empty();
+}
+
+#[tokio::test]
+async fn a_log_without_the_changes_of_the_database_is_refused() {
+    let server = ServerOptions::new(Flavor::MariaDb)
+        .arg("--server-id=7")
+        .arg("--binlog-do-db=logged,other")
+        .arg("--binlog-ignore-db=ignored")
+        .start()
+        .unwrap();
+    for (name, is_logged) in [("logged", true), ("ignored", false), ("unnamed", false)] {
+        let database = TestDatabase::named(&server, name.to_owned(), "CREATE TABLE t (a INT)");
+        let mut findings = check_log(&database, &database.address()).await;
+        if !is_logged {
+            findings.error(&[&format!("changes of database {name}"), "binlog_do_db"]);
+        }
+        findings.assert_empty();
+    }
+    let pair = dbgraft_testkit::pair_of(Flavor::MariaDb);
+    let database = TestDatabase::create(&server, "CREATE TABLE t (a INT)");
+    let (host, port) = (&pair.source.host, pair.source.port);
+    server.database().sql(&format!("CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = {port}")).unwrap();
+    check_log(&database, &database.address())
+        .await
+        .error(&["changes of database"])
+        .error(&["log_replica_updates"])
+        .assert_empty();
 }

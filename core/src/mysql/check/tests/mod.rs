@@ -50,7 +50,11 @@ struct TestDatabase {
 
 impl TestDatabase {
     fn create(server: &testkit::Database, sql: &str) -> Self {
-        let database = Self::absent(server);
+        Self::named(server, unique("db"), sql)
+    }
+
+    fn named(server: &testkit::Database, name: String, sql: &str) -> Self {
+        let database = Self { server: server.clone(), name };
         let name = &database.name;
         server.sql(&format!("CREATE DATABASE `{name}` DEFAULT CHARSET utf8mb4; USE `{name}`; {sql}")).unwrap();
         database
