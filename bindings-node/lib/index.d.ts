@@ -636,6 +636,8 @@ export interface LogPosition {
   gtids: string | null;
   /** The place before the first XA transaction that is prepared here, and neither committed nor rolled back. */
   prepared_since?: LogPosition;
+  /** The same for the first of those that changed followed tables, or may have. */
+  prepared_changes_since?: LogPosition;
 }
 
 /** What was applied of a source's changes until the cut-over. */

@@ -22,6 +22,9 @@ pub struct LogPosition {
     /// this position begins there, for the rows of these transactions. `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_since: Option<Box<LogPosition>>,
+    /// The same for the first of those that changed followed tables, or may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_changes_since: Option<Box<LogPosition>>,
 }
 
 /// The files of a server's log from a place on, as they are at one moment.

@@ -149,6 +149,7 @@ impl Position {
             offset: self.binlog_position?,
             gtids: self.gtid.clone(),
             prepared_since: self.prepared_since.clone().map(Box::new),
+            prepared_changes_since: self.prepared_since.clone().map(Box::new),
         })
     }
 

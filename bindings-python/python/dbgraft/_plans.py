@@ -57,6 +57,8 @@ class LogPosition(JsonValue):
     gtids: Optional[str] = None
     prepared_since: Optional[LogPosition] = None
     """The place before the first XA transaction that is prepared here, and neither committed nor rolled back."""
+    prepared_changes_since: Optional[LogPosition] = None
+    """The same for the first of those that changed followed tables, or may have."""
 
 
 @dataclass(frozen=True)

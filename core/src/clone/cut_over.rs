@@ -56,10 +56,10 @@ async fn cut_over(
         match state {
             CutOverState::Requested if started.elapsed() > timeout => {
                 let following = target.sink.clone_record().await?.and_then(|record| record.following);
-                let is_prepared = following.is_some_and(|it| it.checkpoint.applied.prepared_since.is_some());
+                let is_prepared = following.is_some_and(|it| it.checkpoint.applied.prepared_changes_since.is_some());
                 if target.sink.request_cut_over(&record.job, None).await? {
                     if is_prepared {
-                        let message = "XA transactions are prepared at the source, so it is not known whether the target has \
+                        let message = "XA transactions are prepared at the source that change its tables, so it is not known whether the target has \
                                        every change, and the request is withdrawn: following goes on; end them by XA COMMIT \
                                        or XA ROLLBACK (XA RECOVER lists them)";
                         return Err(Error::new(ErrorKind::Server, message).with("target", name));

@@ -98,7 +98,7 @@ impl TargetDatabase {
                     format!("a definition: {}", Printable(&sql))
                 }
                 Some(LogEvent::Idle { end: reached, .. }) if reached.has_reached(&end) => {
-                    return match reached.prepared_since {
+                    return match reached.prepared_changes_since {
                         None => Ok(()),
                         // Its rows come with its XA COMMIT.
                         Some(_) => Err(unproven("XA transactions are prepared there: end those that XA RECOVER lists")),

@@ -204,6 +204,7 @@ mod tests {
             offset: 9,
             gtids: Some("a:1-5".into()),
             prepared_since: None,
+            prepared_changes_since: None,
         };
         let (before, after) = (images(&[0], b"1\n2\n"), images(&[0, 1], b"1\t\xff\n2\t\\N\n"));
         let update = RowChanges { table: 3, kind: ChangeKind::Update, rows: 2, before, after, with_cascades: true };

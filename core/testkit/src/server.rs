@@ -182,6 +182,8 @@ impl ServerOptions {
             "--server-id=1",
             "--log-bin=binlog",
             "--sync-binlog=0",
+            // MySQL reads the file of a position from its start to find it.
+            "--max-binlog-size=8M",
             "--secure-file-priv=",
             "--local-infile=1",
             "--max-connections=500",

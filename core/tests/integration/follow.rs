@@ -163,6 +163,10 @@ async fn transactions_that_are_prepared_at_a_kill_are_applied_at_their_commit() 
         assert_applies(&mut child, &target, 1).await;
         let refused = TargetJob::new(&target).cut_over(None, Duration::from_secs(1)).await.unwrap_err();
         assert!(refused.to_string().contains("XA transactions are prepared"), "{refused}");
+        // Those of other databases are nobody's concern.
+        let elsewhere = format!("{}_elsewhere", bench.from);
+        server.sql(&format!("CREATE DATABASE {elsewhere}; CREATE TABLE {elsewhere}.o (id INT PRIMARY KEY)")).unwrap();
+        server.sql_in(&elsewhere, "XA START 'o'; INSERT INTO o VALUES (1); XA END 'o'; XA PREPARE 'o'").unwrap();
         kill(child, &target).await;
         // The server may not have noticed yet that the session which prepared them is gone.
         for end in ["COMMIT 'FROM kept'", "ROLLBACK 'FROM undone'"] {

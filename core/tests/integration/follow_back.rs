@@ -247,6 +247,7 @@ fn a_part_of_a_database_goes_back_unless_something_leads_out_of_it() {
         assert!(message.contains("XA RECOVER"), "{message}");
         // The server may not have noticed yet that the session is gone.
         assert!(wait_until(|| server.sql("XA ROLLBACK 'open'").is_ok()));
+        bench.source("XA START 'other'; INSERT INTO other VALUES (2); XA END 'other'; XA PREPARE 'other'");
         let mut child = start(&["follow", &back.source_url(), &back.target_url(), "--from-cutover"]);
         assert_follows(&mut child, &back.target_url()).await;
         back.source("UPDATE t SET v = 3");

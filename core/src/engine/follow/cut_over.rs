@@ -38,6 +38,13 @@ impl PendingCutOver {
     }
 }
 
+/// Whether everything is applied that was committed before the goal, or may be. A transaction that is prepared is committed or
+/// not, and until then it is not known whether it is applied.
+fn has_all_before(applied: &LogPosition, goal: &LogPosition) -> bool {
+    let undecided = applied.prepared_changes_since.as_ref();
+    applied.has_reached(goal) && undecided.is_none_or(|since| since.has_reached(goal))
+}
+
 impl Follower {
     /// Looks for a request, and brings it one step further. Returns how the session ends, once it does.
     pub(super) async fn advance_cut_over(
@@ -59,9 +66,7 @@ impl Follower {
         }
         match &pending.goal {
             None => pending.goal = Some(self.source.log_end().await?),
-            // A transaction that is prepared is committed or not, and until then it is not known whether it is applied.
-            Some(goal)
-                if pending.comparison.is_some() || !applied.has_reached(goal) || applied.prepared_since.is_some() => {}
+            Some(goal) if pending.comparison.is_some() || !has_all_before(applied, goal) => {}
             Some(_) if verify != Verify::None && verify != pending.equal_by => {
                 pending.comparison = Some((verify, (self.compare)(plan.clone(), verify)));
             }
@@ -123,5 +128,23 @@ impl Follower {
         let cut_over = CutOver { refused, ..CutOver::new(CutOverState::Finished, position, is_awaited) };
         retry.run(|| self.applier.end_cut_over(&cut_over), warn).await?;
         Ok(FollowOutcome { end: FollowEnd::CutOver(notes), checkpoint, rows })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(offset: u64) -> LogPosition {
+        LogPosition { file: "log.1".into(), offset, ..LogPosition::default() }
+    }
+
+    #[test]
+    fn what_is_prepared_after_the_goal_is_not_waited_for() {
+        let with = |since| LogPosition { prepared_changes_since: Some(Box::new(place(since))), ..place(9) };
+        assert!(has_all_before(&place(9), &place(9)) && !has_all_before(&place(8), &place(9)));
+        assert!(has_all_before(&with(7), &place(7)) && !has_all_before(&with(6), &place(7)));
+        let elsewhere = LogPosition { prepared_since: Some(Box::new(place(1))), ..place(9) };
+        assert!(has_all_before(&elsewhere, &place(7)));
     }
 }

@@ -53,6 +53,7 @@ impl LogPlace {
             offset: self.offset,
             gtids: self.gtids.as_ref().map(ToString::to_string),
             prepared_since: None,
+            prepared_changes_since: None,
         }
     }
 

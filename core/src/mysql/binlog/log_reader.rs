@@ -270,7 +270,8 @@ impl<'a> LogReader<'a> {
 
     /// The place that the reader has reached, between two transactions.
     fn position(&self) -> LogPosition {
-        LogPosition { prepared_since: self.prepared.since(), ..self.place.position() }
+        let (prepared_since, prepared_changes_since) = (self.prepared.since(), self.prepared.changes_since());
+        LogPosition { prepared_since, prepared_changes_since, ..self.place.position() }
     }
 
     fn send(&mut self, event: LogEvent) {

@@ -19,7 +19,7 @@ use crate::plan::{SelectedTable, Selection};
 use crate::report::Finding;
 
 /// How often it is looked whether XA transactions stay prepared.
-const PREPARED_LOOKS: u32 = 4;
+const PREPARED_LOOKS: u32 = 20;
 const PREPARED_INTERVAL: Duration = Duration::from_millis(500);
 const SECONDS_PER_DAY: u64 = 86_400;
 

@@ -35,6 +35,16 @@ struct PreparedTransaction {
     untransactional_table: Option<u32>,
 }
 
+impl PreparedTransaction {
+    fn has_changes(&self) -> bool {
+        !self.xa.changes.is_empty() || self.xa.obstacle.is_some() || self.untransactional_table.is_some()
+    }
+}
+
+fn first_start<'a>(transactions: impl Iterator<Item = &'a PreparedTransaction>) -> Option<Box<LogPosition>> {
+    transactions.map(|prepared| &prepared.start).min_by_key(|start| start.order()).cloned().map(Box::new)
+}
+
 /// The transactions that are prepared, by their names.
 #[derive(Default)]
 pub(super) struct PreparedTransactions(HashMap<String, PreparedTransaction>);
@@ -42,8 +52,12 @@ pub(super) struct PreparedTransactions(HashMap<String, PreparedTransaction>);
 impl PreparedTransactions {
     /// The place before the first of them.
     pub(super) fn since(&self) -> Option<Box<LogPosition>> {
-        let starts = self.0.values().map(|prepared| &prepared.start);
-        starts.min_by_key(|start| start.order()).cloned().map(Box::new)
+        first_start(self.0.values())
+    }
+
+    /// The place before the first of them that changed followed tables.
+    pub(super) fn changes_since(&self) -> Option<Box<LogPosition>> {
+        first_start(self.0.values().filter(|prepared| prepared.has_changes()))
     }
 
     fn bytes(&self) -> usize {
@@ -107,7 +121,7 @@ impl LogReader<'_> {
             if self.prepared.0.len() >= MAX_PREPARED {
                 return Err(self.unsupported(format!("more than {MAX_PREPARED} XA transactions are prepared")));
             }
-            let start = LogPosition { prepared_since: None, ..self.passed.clone() };
+            let start = LogPosition { prepared_since: None, prepared_changes_since: None, ..self.passed.clone() };
             self.prepared.0.insert(xa.name.clone(), PreparedTransaction { xa, start, untransactional_table });
         }
         self.end_transaction(event);
