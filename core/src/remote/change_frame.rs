@@ -38,7 +38,7 @@ struct FrameContent {
 #[derive(Serialize, Deserialize)]
 enum FramedEvent {
     Rows(FramedChanges),
-    Other(LogEvent),
+    Other(Box<LogEvent>),
 }
 
 /// [`RowChanges`] without texts.
@@ -135,7 +135,7 @@ fn frame_event(event: &LogEvent) -> FramedEvent {
                 with_cascades: *with_cascades,
             })
         }
-        other => FramedEvent::Other(other.clone()),
+        other => FramedEvent::Other(Box::new(other.clone())),
     }
 }
 
@@ -147,7 +147,7 @@ fn parse_content(mut content: Bytes, json_bytes: usize) -> Result<(Vec<LogEvent>
     for event in parsed.events {
         events.push(match event {
             FramedEvent::Rows(changes) => LogEvent::Rows(take_changes(changes, &mut content).ok_or_else(malformed)?),
-            FramedEvent::Other(event) => event,
+            FramedEvent::Other(event) => *event,
         });
     }
     match content.is_empty() {
