@@ -393,7 +393,7 @@ export interface Selection {
 
 /** The position of the snapshot in the source's binary log, as far as the source knows it. */
 export interface Position {
-  rung: 'global_read_lock' | 'backup_stage' | 'table_locks' | 'single_transaction' | 'none' | 'given';
+  rung: 'global_read_lock' | 'backup_stage' | 'table_locks' | 'unchanged_log' | 'single_transaction' | 'none' | 'given';
   refused: string[];
   binlog_file: string | null;
   binlog_position: number | null;

@@ -71,6 +71,8 @@ pub enum SnapshotMethod {
     BackupStage,
     /// `LOCK TABLES … READ` of the selected tables while all transactions start.
     TableLocks,
+    /// All transactions start, and the binary log shows that the selected tables did not change meanwhile: no lock.
+    UnchangedLog,
     /// One transaction on one connection: no lock, and no parallel reading.
     SingleTransaction,
     /// No consistency, with `--no-consistency`.
@@ -87,6 +89,9 @@ impl SnapshotMethod {
             Self::GlobalReadLock => "global read lock while the transactions started",
             Self::BackupStage => "BACKUP STAGE BLOCK_COMMIT while the transactions started",
             Self::TableLocks => "read locks on the selected tables while the transactions started",
+            Self::UnchangedLog => {
+                "no lock: by the binary log the selected tables did not change while the transactions started"
+            }
             Self::SingleTransaction => "one transaction on one connection, without any lock",
             Self::None => "no consistency, as asked",
             Self::External => "as the archive or the source provides it",

@@ -66,7 +66,8 @@ class Position(JsonValue):
     """The position of the snapshot in the source's binary log, as far as the source knows it."""
 
     rung: str
-    """The snapshot method: `global_read_lock`, `backup_stage`, `table_locks`, `single_transaction`, `none`, `given`.
+    """The snapshot method: `global_read_lock`, `backup_stage`, `table_locks`, `unchanged_log`,
+    `single_transaction`, `none`, `given`.
     """
     refused: tuple[str, ...] = ()
     """The reasons why no preferred method was taken."""

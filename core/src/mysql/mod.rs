@@ -43,6 +43,7 @@ mod log_position;
 mod negative_zero;
 mod preflight_remains;
 mod prepare;
+mod prepared_transactions;
 mod reader_pool;
 mod record;
 mod refusal;
@@ -64,6 +65,7 @@ mod translate;
 mod trial_database;
 mod undo;
 mod undo_log;
+mod unlocked_snapshot;
 mod way_back;
 mod write;
 

@@ -15,11 +15,12 @@ use super::capability::{self, Capability};
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_name;
+use super::unlocked_snapshot::begin_unlocked;
 use super::{log_position, session};
 use crate::catalog::{Flavor, Printable, Server};
 use crate::error::Result;
 use crate::options::CloneOptions;
-use crate::plan::{Position, SnapshotMethod};
+use crate::plan::{Plan, Position, SnapshotMethod};
 
 /// The seconds that one try waits for a lock.
 const LOCK_TRY_SECONDS: u32 = 1;
@@ -37,7 +38,7 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// The condition that a row of PROCESSLIST is a running statement of another session.
 const FOREIGN_STATEMENTS: &str =
     "ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch')";
-const BEGIN_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+pub(super) const BEGIN_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Connections that see the same state of the database, and the position of that state.
 pub(super) struct Snapshot {
@@ -53,6 +54,8 @@ pub(super) struct SnapshotRequest<'a> {
     pub(super) partial: bool,
     pub(super) threads: usize,
     pub(super) options: &'a CloneOptions,
+    /// The plan of the tables, if a place in the log is needed.
+    pub(super) followed: Option<&'a Plan>,
 }
 
 /// Takes a snapshot by the best method that the account may use for these tables.
@@ -90,6 +93,16 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
         position.writers_waited_ms = Some(milliseconds(waited + requested_at.elapsed()));
         position.refused = refused;
         return Ok(Snapshot { readers, position });
+    }
+    if let Some(plan) = request.followed {
+        match begin_unlocked(&mut locker, &mut readers, plan, request, connections).await? {
+            Ok(position) => {
+                connections.close(locker);
+                let writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
+                return Ok(Snapshot { readers, position: Position { refused, writers_waited_ms, ..position } });
+            }
+            Err(why) => refused.push(format!("{}: {why}", SnapshotMethod::UnchangedLog.describe())),
+        }
     }
     // Without a lock, several connections would see different states, and the position has to be read first.
     let position = read_early_position(&mut locker, SnapshotMethod::SingleTransaction).await?;

@@ -124,9 +124,13 @@ impl MySqlSource {
     async fn take_snapshot(&self, selection: &Selection) -> Result<Plan> {
         let tables: Vec<String> = selection.tables.iter().map(|table| table.name.clone()).collect();
         let threads = if selection.rows { self.options.threads } else { 1 };
-        let partial = tables.len() < self.selected_catalog().await?.tables.len();
+        let catalog = self.selected_catalog().await?;
+        let partial = tables.len() < catalog.tables.len();
         let (address, options) = (&self.address, &self.options);
-        let request = snapshot::SnapshotRequest { address, tables: &tables, partial, threads, options };
+        let unknown = Position::unknown(SnapshotMethod::None);
+        let followed = (options.follow || options.resume).then(|| Plan::from_selection(&catalog, selection, unknown));
+        let followed = followed.as_ref();
+        let request = snapshot::SnapshotRequest { address, tables: &tables, partial, threads, options, followed };
         let taken = snapshot::take_snapshot(&request, &self.connections).await;
         if taken.is_err() {
             // The caller may try again, and must not wait for a lock of its own connections.

@@ -1,9 +1,7 @@
 //! Begins to carry changes back into a database that was the source: checks that it has the rows of the cut-over still, and
 //! records the job.
 
-use futures::TryStreamExt as _;
-
-use super::binlog::UnknownTables;
+use super::binlog::SearchedLog;
 use super::column_comparison::{describe_column, holds_same};
 use super::connect::Conn;
 use super::database_lock::DatabaseLock;
@@ -11,7 +9,7 @@ use super::ddl::quote_text;
 use super::target::TargetDatabase;
 use super::{binlog, check, introspect, journal, log_position, removed_objects, session};
 use crate::catalog::{Catalog, Column, Printable, Table};
-use crate::change::{LogEvent, LogPosition};
+use crate::change::LogPosition;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
@@ -80,38 +78,22 @@ impl TargetDatabase {
         let tables = plan.tables.iter().filter_map(|planned| find_table(catalog, &planned.table.name));
         let selection = Selection { tables: tables.map(|table| named(&table.name)).collect(), ..Selection::default() };
         let own = Plan::from_selection(catalog, &selection, Position::unknown(SnapshotMethod::External));
-        let is_followed =
-            |name: &str| own.tables.iter().any(|planned| planned.table.name.to_lowercase() == name.to_lowercase());
         let memory = MemoryBudget::new(self.options.memory, 1);
         let conn = self.connections.register(session::open_log_reader(&self.address).await?).await?;
-        let unread = |error: Error| unproven("its binary log cannot be read from there on").caused_by(error);
-        let mut events =
-            binlog::open_changes(conn, &own, since, &memory, UnknownTables::Passed).await.map_err(unread)?;
-        loop {
-            let event = events.try_next().await.map_err(unread)?;
-            let change = match event {
-                Some(LogEvent::Rows(changes)) => {
-                    let table = own.tables.get(changes.table as usize).map(|planned| planned.table.name.as_str());
-                    format!("the rows of table {}", Printable(table.unwrap_or_default()))
-                }
-                Some(LogEvent::Definition { sql, .. }) if binlog::may_change_tables(&sql, is_followed) => {
-                    format!("a definition: {}", Printable(&sql))
-                }
-                Some(LogEvent::Idle { end: reached, .. }) if reached.has_reached(&end) => {
-                    return match reached.prepared_changes_since {
-                        None => Ok(()),
-                        // Its rows come with its XA COMMIT.
-                        Some(_) => Err(unproven("XA transactions are prepared there: end those that XA RECOVER lists")),
-                    };
-                }
-                Some(_) => continue,
-                None => return Err(unproven("its binary log has ended")),
-            };
-            let message = format!(
-                "the target was changed after the cut-over, which the source does not know of: {change}: clone the source into \
-                 it anew"
-            );
-            return Err(Error::new(ErrorKind::Preflight, message));
+        let searched = binlog::find_change(conn, &own, since, &end, &memory).await;
+        match searched.map_err(|error| unproven("its binary log cannot be read from there on").caused_by(error))? {
+            // The rows of a prepared transaction come with its XA COMMIT.
+            SearchedLog::Unchanged(reached) if reached.prepared_changes_since.is_some() => {
+                Err(unproven("XA transactions are prepared there: end those that XA RECOVER lists"))
+            }
+            SearchedLog::Unchanged(_) => Ok(()),
+            SearchedLog::Changed(change) => {
+                let message = format!(
+                    "the target was changed after the cut-over, which the source does not know of: {change}: clone the source \
+                     into it anew"
+                );
+                Err(Error::new(ErrorKind::Preflight, message))
+            }
         }
     }
 }

@@ -178,6 +178,18 @@ async fn without_the_log_of_the_cut_over_there_is_no_way_back() {
         server.sql(&format!("PURGE BINARY LOGS TO '{last}'")).unwrap();
         let message = refused(back);
         assert!(message.contains("has no cut-over"), "{message}");
+
+        // The log after the cut-over lacks the rows of what was prepared before.
+        let prepared = bench_between(&pair_of(flavor).source, server.database(), TABLE);
+        let sql = "XA START 'x'; INSERT INTO o VALUES (1); XA END 'x'; XA PREPARE 'x'";
+        server.sql("CREATE DATABASE elsewhere; CREATE TABLE elsewhere.o (id INT PRIMARY KEY)").unwrap();
+        server.sql_in("elsewhere", sql).unwrap();
+        let (source, target) = (prepared.source_url(), prepared.target_url());
+        let mut child = start(&["clone", &source, &target, "--follow"]);
+        assert_follows(&mut child, &target).await;
+        let report = TargetJob::new(&target).cut_over(None, Duration::from_secs(60)).await.unwrap();
+        assert!(report.no_way_back.is_some_and(|reason| reason.contains("XA transactions were prepared")), "{flavor}");
+        assert!(child.wait().unwrap().success());
     }
 }
 
@@ -253,6 +265,8 @@ fn a_part_of_a_database_goes_back_unless_something_leads_out_of_it() {
         back.source("UPDATE t SET v = 3");
         cut_over(child, &back.target_url()).await;
         assert_eq!(back.target("SELECT v FROM t; SELECT id FROM part; SELECT id FROM other"), "3\n1\n1", "{flavor}");
+        // It holds a lock on the table, for which the end of the database would wait.
+        server.sql("XA ROLLBACK 'other'").unwrap();
     });
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, on_each_flavor, wait_until};
-use dbgraft::{CloneJob, CloneOptions, Event, ObjectRef, Phase, Report, SnapshotMethod};
-use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, no_hang, on_each_flavor, wait_until};
+use crate::follow::bench_between;
+use dbgraft::{CloneJob, CloneOptions, Event, IfExists, JobControl, ObjectRef, Phase, Report, SnapshotMethod, Verify};
+use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions, pair_of};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const TABLES: u32 = 8;
@@ -116,6 +118,84 @@ fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
         assert_eq!(report.position.binlog_file, None);
         account.assert_gone();
     });
+}
+
+/// The rights that following needs, and none for a lock.
+fn follower_account(bench: &Bench, flavor: Flavor) -> Account {
+    let log = match flavor {
+        Flavor::MySql => "REPLICATION SLAVE, REPLICATION CLIENT ON *.*",
+        Flavor::MariaDb => "REPLICATION SLAVE, BINLOG MONITOR ON *.*",
+    };
+    Account::new(&bench.pair.source, &[&format!("SELECT ON `{}`.*", bench.from), log])
+}
+
+#[test]
+fn an_account_without_locks_follows_from_a_moment_that_the_log_proves() {
+    on_each_flavor(async |flavor| {
+        // A server of its own, whose log others do not write.
+        let options = ServerOptions::new(flavor);
+        let options = if flavor == Flavor::MySql {
+            options.arg("--gtid-mode=ON").arg("--enforce-gtid-consistency=ON")
+        } else {
+            options
+        };
+        let server = options.start().unwrap();
+        let bench = with_accounts(bench_between(server.database(), &pair_of(flavor).target, ""));
+        let account = follower_account(&bench, flavor);
+        let transfers = transfer(&bench);
+        transfers.assert_begun();
+        let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url());
+        let job = job.options(CloneOptions { follow: true, ..slowly() }).on_event(transfers.listener());
+        let control = job.control();
+        let running = tokio::spawn(job.run());
+        follows_or_ended(&control, &running).await;
+        let before = transfers.rounds();
+        assert!(running.is_finished() || wait_until(|| transfers.rounds() > before + 5));
+        drop(transfers);
+        control.cut_over(Verify::None);
+        let report = running.await.unwrap().unwrap();
+        assert_eq!(report.position.rung, SnapshotMethod::UnchangedLog, "{:?}", report.position);
+        assert!(!report.position.before_snapshot && report.position.refused.len() > 1, "{:?}", report.position);
+        assert!(report.position.gtid.is_some(), "{:?}", report.position);
+        assert_whole(&bench);
+        bench.assert_equal();
+        account.assert_gone();
+
+        // Tables that change all the time may have no such moment. Then nothing is cloned.
+        let busy: Vec<_> = (0..4).map(|_| change_all_the_time(&bench)).collect();
+        busy.iter().for_each(BackgroundLoop::assert_begun);
+        let options = CloneOptions { follow: true, lock_wait: 2, if_exists: IfExists::Drop, ..CloneOptions::default() };
+        let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url()).options(options);
+        let control = job.control();
+        let running = tokio::spawn(job.run());
+        follows_or_ended(&control, &running).await;
+        drop(busy);
+        control.cut_over(Verify::None);
+        match running.await.unwrap() {
+            Ok(_) => bench.assert_equal(),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(message.contains("the rows of table a0") && message.contains("tries"), "{message}");
+            }
+        }
+        account.assert_gone();
+    });
+}
+
+async fn follows_or_ended(control: &JobControl, running: &JoinHandle<dbgraft::Result<Report>>) {
+    no_hang(async {
+        while control.follow_progress().is_none() && !running.is_finished() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+/// Thousands of transactions in a round, without a pause between two.
+fn change_all_the_time(bench: &Bench) -> BackgroundLoop {
+    let (server, database) = (bench.pair.source.clone(), bench.from.clone());
+    let sql = "UPDATE a0 SET moves = moves + 2 WHERE id = 1;".repeat(2000);
+    BackgroundLoop::new(move |_| server.sql_in(&database, &sql).is_ok())
 }
 
 #[test]

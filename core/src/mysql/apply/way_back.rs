@@ -3,6 +3,8 @@
 //! The log itself is the record. The journal, whose lines it holds, is removed when the cut-over ends; so nothing is left in
 //! the target, and the record lasts exactly as long as the log that the way back needs.
 
+use std::time::Duration;
+
 use crate::catalog::{Catalog, ObjectKind, ObjectRef, Printable, Table};
 use crate::change::LogPosition;
 use crate::checkpoint::{CutOver, CutOverState, TargetLog};
@@ -10,9 +12,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::Conn;
 use crate::mysql::journal::{self, JobLine};
 use crate::mysql::target::TargetDatabase;
-use crate::mysql::{check, introspect, log_position};
+use crate::mysql::{check, introspect, log_position, prepared_transactions};
 use crate::plan::{OmittedObject, Plan, Position, SelectedTable, Selection, SnapshotMethod};
 
+/// How long the cut-over waits for XA transactions of the target.
+const PREPARED_TIMEOUT: Duration = Duration::from_secs(3);
 const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Adds to a cut-over that begins the place in the target's log, or why there is no way back.
@@ -28,7 +32,7 @@ pub(super) async fn with_start(
             "table {} was cloned with a row filter: the source has rows that the target does not know of",
             Printable(&planned.table.name)
         )),
-        None => read_log_end(conn, target).await?,
+        None => read_log_start(conn, target).await?,
     };
     Ok(match log_end {
         Ok(applied) => {
@@ -72,6 +76,22 @@ pub(super) async fn record_end(
 /// Why there is no way back, if a cut-over has found that out.
 pub(super) async fn problem(conn: &mut Conn, database: &str, job: &str) -> Result<Option<String>> {
     Ok(journal::read_cut_over(conn, database, job).await?.and_then(|cut_over| cut_over.no_way_back))
+}
+
+/// Reads the place from which the target's log has all later changes, those of XA transactions too; or why there is none.
+async fn read_log_start(conn: &mut Conn, target: &TargetDatabase) -> Result<Result<LogPosition, String>> {
+    let since = match read_log_end(conn, target).await? {
+        Ok(since) => since,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    if !prepared_transactions::wait_until_decided(conn, PREPARED_TIMEOUT).await?.is_empty() {
+        let reason = "XA transactions were prepared at the target before the cut-over (XA RECOVER lists them), and the log \
+                      from then on does not have their rows";
+        return Ok(Err(reason.to_owned()));
+    }
+    let since = Some(Box::new(since));
+    let end = read_log_end(conn, target).await?;
+    Ok(end.map(|end| LogPosition { prepared_since: since.clone(), prepared_changes_since: since, ..end }))
 }
 
 /// Reads the end of the target's log; or why the log cannot hold the record.

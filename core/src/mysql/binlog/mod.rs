@@ -10,6 +10,7 @@
 //! | [`change_stream`] | read the packets of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`cut_over_search`] | find the last cut-over in the log |
+//! | [`first_change`] | find the first change in a part of the log |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
 //! | [`event`] | split a packet into header, body and checksum |
@@ -30,6 +31,7 @@ mod compressed_value;
 mod cut_over_search;
 mod decimal_text;
 mod event;
+mod first_change;
 mod gtid_event;
 mod gtid_set;
 mod json;
@@ -47,5 +49,5 @@ mod tests;
 
 pub(super) use change_stream::open_changes;
 pub(super) use cut_over_search::find_cut_over;
+pub(super) use first_change::{SearchedLog, find_change};
 pub(super) use log_reader::UnknownTables;
-pub(super) use statement::may_change_tables;

@@ -1,6 +1,5 @@
 //! Checks that the source's binary log can be followed.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::account::Account;
@@ -13,14 +12,14 @@ use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{Dialect, TableDdl, split_table};
 use crate::mysql::foreign_key_defects::{self, DefectiveForeignKey, ForeignKeyDefect};
 use crate::mysql::log_position::read_log_filters;
+use crate::mysql::prepared_transactions;
 use crate::mysql::replica_lag::status_statement;
 use crate::mysql::row_filter::RowFilter;
 use crate::plan::{SelectedTable, Selection};
 use crate::report::Finding;
 
-/// How often it is looked whether XA transactions stay prepared.
-const PREPARED_LOOKS: u32 = 20;
-const PREPARED_INTERVAL: Duration = Duration::from_millis(500);
+/// How long XA transactions may stay prepared.
+const PREPARED_TIMEOUT: Duration = Duration::from_secs(10);
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Runs all checks of the log. `has_foreign_keys` says whether the target has them when changes are applied.
@@ -91,23 +90,10 @@ async fn check_replicated_changes(conn: &mut Conn, variables: &SystemVariables) 
 /// Refuses XA transactions that stay prepared: the snapshot does not hold their rows, and the log that is read does not
 /// either.
 async fn check_prepared(conn: &mut Conn) -> Result<Option<Finding>> {
-    let mut lasting: Option<BTreeSet<String>> = None;
-    for _ in 0..PREPARED_LOOKS {
-        let rows = match conn.rows("XA RECOVER").await {
-            Ok(rows) => rows,
-            Err(error) if error.code().is_none() => return Err(error),
-            // The account may not see them: the XA COMMIT of one ends following.
-            Err(_) => return Ok(None),
-        };
-        let now: BTreeSet<String> = rows.iter().map(|row| row.string(3)).collect();
-        let left = lasting.map_or_else(|| now.clone(), |before| before.intersection(&now).cloned().collect());
-        if left.is_empty() {
-            return Ok(None);
-        }
-        lasting = Some(left);
-        tokio::time::sleep(PREPARED_INTERVAL).await;
+    let names = prepared_transactions::wait_until_decided(conn, PREPARED_TIMEOUT).await?;
+    if names.is_empty() {
+        return Ok(None);
     }
-    let names = lasting.unwrap_or_default();
     Ok(Some(Finding::error(format!(
         "XA transactions are prepared at the source, and neither the snapshot nor the log from then on holds their rows: {}: \
          end them by XA COMMIT or XA ROLLBACK (XA RECOVER lists them)",

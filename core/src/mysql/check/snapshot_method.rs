@@ -30,6 +30,8 @@ pub(super) fn expected_method(
         SnapshotMethod::GlobalReadLock
     } else if lock_tables {
         SnapshotMethod::TableLocks
+    } else if options.follow && (server.flavor == Flavor::MariaDb || account.variables.is_on("gtid_mode")) {
+        SnapshotMethod::UnchangedLog
     } else {
         SnapshotMethod::SingleTransaction
     }

@@ -34,7 +34,7 @@ pub(super) async fn check(
     Ok(findings)
 }
 
-/// Warns if the account's privileges allow only one reading connection.
+/// Warns if the account's privileges allow only one reading connection. Following refuses it.
 fn check_single_reader(
     account: &Account,
     catalog: &Catalog,
@@ -43,7 +43,17 @@ fn check_single_reader(
 ) -> Option<Finding> {
     let partial = selection.tables.len() < catalog.tables.len();
     let method = snapshot_method::expected_method(account, &catalog.server, options, &catalog.database.name, partial);
-    if method != SnapshotMethod::SingleTransaction || options.threads < 2 || selection.tables.is_empty() {
+    if method != SnapshotMethod::SingleTransaction || selection.tables.is_empty() {
+        return None;
+    }
+    if options.follow {
+        return Some(Finding::error(format!(
+            "the account may take no lock, and the source has no GTIDs (gtid_mode), so the place of a snapshot in the binary \
+             log is not known exactly: {}",
+            account.suggest_grant("RELOAD", "*.*")
+        )));
+    }
+    if options.threads < 2 {
         return None;
     }
     Some(Finding::warning(format!(

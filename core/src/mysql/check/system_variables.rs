@@ -11,7 +11,7 @@ pub(super) struct SystemVariables(BTreeMap<String, String>);
 
 impl SystemVariables {
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
-        const NAMES: [&str; 34] = [
+        const NAMES: [&str; 35] = [
             "binlog_expire_logs_seconds",
             "binlog_format",
             "binlog_row_image",
@@ -21,6 +21,7 @@ impl SystemVariables {
             "enforce_storage_engine",
             "event_scheduler",
             "expire_logs_days",
+            "gtid_mode",
             "hostname",
             "innodb_force_primary_key",
             "innodb_native_foreign_keys",
