@@ -35,6 +35,8 @@ pub(super) async fn begin_unlocked(
     connections: &ConnectionRegistry,
 ) -> Result<Result<Position, String>> {
     let until = Instant::now() + Duration::from_secs(request.options.lock_wait);
+    // The log is read between two of its statements.
+    conn.exec("SET SESSION wait_timeout = DEFAULT").await?;
     let mut tries = 0;
     loop {
         let (start, end) = match begin_all(conn, readers).await? {
@@ -48,11 +50,13 @@ pub(super) async fn begin_unlocked(
             Ok(SearchedLog::Unchanged(_)) => return Ok(Ok(start)),
             Ok(SearchedLog::Changed(change)) => change,
             Err(error) if error.code().is_some() => return Ok(Err(error.to_string())),
-            Err(error) => return Err(error),
+            Err(error) if error.is_retryable() => return Err(error),
+            // Such as the XA COMMIT of a transaction that was prepared before.
+            Err(error) => error.to_string(),
         };
         tries += 1;
         if Instant::now() >= until {
-            return Ok(Err(format!("the tables changed meanwhile in each of {tries} tries, in the last {change}")));
+            return Ok(Err(format!("the tables changed meanwhile in each of {tries} tries, in the last: {change}")));
         }
         tokio::time::sleep(PAUSE).await;
     }
