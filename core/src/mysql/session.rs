@@ -45,6 +45,8 @@ pub(super) const LENIENT_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATE
 
 /// Accepts definitions that the source accepted, even if the target is stricter.
 pub(super) const DDL_MODES: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
+/// Begins the transaction in which a session sees one state of all tables.
+pub(super) const BEGIN_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Opens a session for catalogs, settings and locks. All its text is UTF-8.
 pub(super) async fn open_control(address: &ServerAddress) -> Result<Conn> {

@@ -38,7 +38,6 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// The condition that a row of PROCESSLIST is a running statement of another session.
 const FOREIGN_STATEMENTS: &str =
     "ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND IN ('Query', 'Execute', 'Fetch')";
-pub(super) const BEGIN_SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// Connections that see the same state of the database, and the position of that state.
 pub(super) struct Snapshot {
@@ -84,7 +83,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
             }
         };
         readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, LOCKED_SILENCE));
-        try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
+        try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
         readers.iter_mut().for_each(|reader| reader.set_stall_timeout(address, address.stall_timeout));
         // An answer proves that the connection has held the lock until now.
         let mut position = log_position::read_position(&mut locker, method).await?;
@@ -95,7 +94,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
         return Ok(Snapshot { readers, position });
     }
     if let Some(plan) = request.followed {
-        match begin_unlocked(&mut locker, &mut readers, plan, request, connections).await? {
+        match begin_unlocked(&mut locker, &mut readers, plan, (address, request.options), connections).await? {
             Ok(position) => {
                 connections.close(locker);
                 let writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
@@ -108,7 +107,7 @@ pub(super) async fn take_snapshot(request: &SnapshotRequest<'_>, connections: &C
     let position = read_early_position(&mut locker, SnapshotMethod::SingleTransaction).await?;
     connections.close(locker);
     readers.drain(1..).for_each(|reader| connections.close(reader));
-    try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
+    try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
     let mut position = Position { refused, ..position };
     position.writers_waited_ms = (waited > Duration::ZERO).then(|| milliseconds(waited));
     Ok(Snapshot { readers, position })

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 
 use super::binlog::{self, SearchedLog};
-use super::connect::Conn;
+use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_text;
-use super::snapshot::{BEGIN_SNAPSHOT, SnapshotRequest};
 use super::{log_position, session};
 use crate::catalog::Flavor;
 use crate::change::LogPosition;
 use crate::error::Result;
 use crate::memory::MemoryBudget;
+use crate::options::CloneOptions;
 use crate::plan::{Plan, Position, SnapshotMethod};
 
 /// The pause between two tries.
@@ -31,10 +31,10 @@ pub(super) async fn begin_unlocked(
     conn: &mut Conn,
     readers: &mut [Conn],
     plan: &Plan,
-    request: &SnapshotRequest<'_>,
+    (address, options): (&ServerAddress, &CloneOptions),
     connections: &ConnectionRegistry,
 ) -> Result<Result<Position, String>> {
-    let until = Instant::now() + Duration::from_secs(request.options.lock_wait);
+    let until = Instant::now() + Duration::from_secs(options.lock_wait);
     // The log is read between two of its statements.
     conn.exec("SET SESSION wait_timeout = DEFAULT").await?;
     let mut tries = 0;
@@ -46,7 +46,7 @@ pub(super) async fn begin_unlocked(
         let (Some(from), Some(to)) = (start.log_position(), end.log_position()) else {
             return Ok(Err("the account may not see the position in the binary log".to_owned()));
         };
-        let change = match find_change(plan, &from, &to, request, connections).await {
+        let change = match find_change(plan, &from, &to, (address, options), connections).await {
             Ok(SearchedLog::Unchanged(_)) => return Ok(Ok(start)),
             Ok(SearchedLog::Changed(change)) => change,
             Err(error) if error.code().is_some() => return Ok(Err(error.to_string())),
@@ -66,7 +66,7 @@ pub(super) async fn begin_unlocked(
 async fn begin_all(conn: &mut Conn, readers: &mut [Conn]) -> Result<Result<(Position, Position), String>> {
     let method = SnapshotMethod::UnchangedLog;
     if conn.server.flavor == Flavor::MariaDb {
-        try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
+        try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
         let server = log_position::log_server(conn).await?;
         let places = try_join_all(readers.iter_mut().map(|reader| read_snapshot_place(reader, &server))).await?;
         let places: Option<Vec<LogPosition>> = places.into_iter().collect();
@@ -87,7 +87,7 @@ async fn begin_all(conn: &mut Conn, readers: &mut [Conn]) -> Result<Result<(Posi
         return Ok(Err("the source has no GTIDs (gtid_mode), which tell what a snapshot holds".to_owned()));
     }
     let start = log_position::read_position(conn, method).await?;
-    try_join_all(readers.iter_mut().map(|reader| reader.exec(BEGIN_SNAPSHOT))).await?;
+    try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
     let end = log_position::read_position(conn, method).await?;
     // An empty set is one, too.
     let gtid = start.gtid.clone().unwrap_or_default();
@@ -109,13 +109,13 @@ async fn find_change(
     plan: &Plan,
     from: &LogPosition,
     end: &LogPosition,
-    request: &SnapshotRequest<'_>,
+    (address, options): (&ServerAddress, &CloneOptions),
     connections: &ConnectionRegistry,
 ) -> Result<SearchedLog> {
     if plan.server.flavor == Flavor::MariaDb && from.order() == end.order() {
         return Ok(SearchedLog::Unchanged(from.clone()));
     }
-    let memory = MemoryBudget::new(request.options.memory, 1);
-    let log = connections.register(session::open_log_reader(request.address).await?).await?;
+    let memory = MemoryBudget::new(options.memory, 1);
+    let log = connections.register(session::open_log_reader(address).await?).await?;
     binlog::find_change(log, plan, from, end, &memory).await
 }
