@@ -52,7 +52,7 @@ test-rust: releases ## Run the tests of Rust (part of `make test`)
 	export RUST_TEST_THREADS=$$((3 * $$(nproc))) DBGRAFT_TEST_SAMPLE=1; $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- \
 		cargo test --workspace --no-fail-fast
 
-test-long: releases ## Run all integration tests, each on both families: also lost hosts, rows of 64 MiB, memory, kills
+test-long: releases ## Run all integration tests, each on both families: also lost hosts, rows of 64 MiB, memory
 	export RUST_TEST_THREADS=$$((3 * $$(nproc))); $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- cargo test \
 		--workspace --no-fail-fast --test integration -- --include-ignored --skip many_kills --skip soak_ --skip between_all_releases
 
