@@ -4,7 +4,7 @@
 
 pub use crate::archive::fuzzing::archive_documents;
 pub use crate::endpoint::fuzzing::urls;
-pub use crate::mysql::fuzzing::{definitions, server_login, server_packets};
+pub use crate::mysql::fuzzing::{definitions, log_events, server_login, server_packets};
 pub use crate::remote::fuzzing::agent_frames;
 
 #[cfg(test)]
@@ -18,10 +18,11 @@ mod tests {
 
     #[test]
     fn every_seed_passes_its_target() {
-        let targets: [(&str, Target); 6] = [
+        let targets: [(&str, Target); 7] = [
             ("archive_documents", archive_documents),
             ("urls", urls),
             ("definitions", definitions),
+            ("log_events", log_events),
             ("server_login", server_login),
             ("server_packets", server_packets),
             ("agent_frames", agent_frames),

@@ -1,4 +1,4 @@
-//! The fuzz targets of what a server sends: its packets, and its definitions.
+//! The fuzz targets of what a server sends: its packets, its binary log, and its definitions.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::ddl::{
     rewrite_definer, split_table, table_parts, temporary_table, tokenize,
 };
 use super::row_reader::RowReader;
-use super::translate;
+use super::{binlog, translate};
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Database, Definition, Flavor, ObjectKind, ObjectRef, Server, Table};
 use crate::dial::{Dial, Duplex, SocketAddress, TrafficClass};
@@ -109,6 +109,11 @@ pub fn server_packets(data: &[u8]) {
         }
         Ok(())
     });
+}
+
+/// Reads the changes of a binary log with these events: see `binlog/fuzzing.rs`.
+pub fn log_events(data: &[u8]) {
+    binlog::log_events(data);
 }
 
 /// Takes the bytes for the text of each kind of definition. Their sum chooses the servers of the translation.

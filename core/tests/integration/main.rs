@@ -41,6 +41,8 @@ mod follow_sites;
 mod follow_verify;
 mod if_exists;
 mod keys;
+#[cfg(feature = "cli")]
+mod kills;
 mod launch;
 mod memory;
 mod names;
@@ -65,8 +67,6 @@ mod retry;
 mod sample_database;
 mod sizes;
 mod snapshot_consistency;
-#[cfg(feature = "cli")]
-mod soak;
 mod ssh;
 mod tls;
 mod unfinished_clones;

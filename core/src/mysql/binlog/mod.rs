@@ -32,6 +32,8 @@ mod cut_over_search;
 mod decimal_text;
 mod event;
 mod first_change;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod gtid_event;
 mod gtid_set;
 mod json;
@@ -50,4 +52,6 @@ mod tests;
 pub(super) use change_stream::open_changes;
 pub(super) use cut_over_search::find_cut_over;
 pub(super) use first_change::{SearchedLog, find_change};
+#[cfg(any(test, fuzzing))]
+pub(super) use fuzzing::log_events;
 pub(super) use log_reader::UnknownTables;
