@@ -40,7 +40,7 @@ fn refused(back: &Bench) -> String {
 }
 
 /// What acts by itself in the target.
-fn active_objects(bench: &Bench) -> String {
+pub(crate) fn active_objects(bench: &Bench) -> String {
     let name = &bench.to;
     let triggers = "SELECT TRIGGER_NAME, ACTION_STATEMENT, DEFINER, SQL_MODE, CHARACTER_SET_CLIENT, ACTION_ORDER FROM \
                     information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'DB' ORDER BY 1";
