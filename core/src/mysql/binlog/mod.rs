@@ -7,7 +7,8 @@
 //! | file | verb |
 //! | --- | --- |
 //! | [`open_log`] | ask the server for its log from a position on |
-//! | [`change_stream`] | read the packets of the log as a stream of changes |
+//! | [`log_packets`] | read events from the packets of the log, and those inside of compressed transactions |
+//! | [`change_stream`] | read the events of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`cut_over_search`] | find the last cut-over in the log |
 //! | [`first_change`] | find the first change in a part of the log |
@@ -35,6 +36,7 @@ mod first_change;
 mod gtid_event;
 mod gtid_set;
 mod json;
+mod log_packets;
 mod log_place;
 mod log_reader;
 mod open_log;
