@@ -11,6 +11,7 @@
 //! | [`change_stream`] | read the events of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`cut_over_search`] | find the last cut-over in the log |
+//! | [`prepared_search`] | find the XA PREPARE of transactions in the log |
 //! | [`first_change`] | find the first change in a part of the log |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
@@ -41,6 +42,7 @@ mod log_place;
 mod log_reader;
 mod open_log;
 mod payload_reader;
+mod prepared_search;
 mod query_event;
 mod rows_event;
 mod statement;
@@ -53,3 +55,4 @@ pub(super) use change_stream::open_changes;
 pub(super) use cut_over_search::find_cut_over;
 pub(super) use first_change::{SearchedLog, find_change};
 pub(super) use log_reader::UnknownTables;
+pub(super) use prepared_search::find_prepared;
