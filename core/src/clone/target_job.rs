@@ -83,7 +83,8 @@ impl TargetJob {
     ///
     /// # Errors
     /// `Preflight` if the clone runs, or if its record is damaged; errors of the connection. The message names what could
-    /// not be removed.
+    /// not be removed. `Incomplete` if all is undone, but events that a way back had removed are disabled, as their time has
+    /// passed.
     pub async fn abandon(self) -> Result<Abandoned> {
         let target = self.open().await?;
         let abandoned = abandon(&target).await;

@@ -1,4 +1,5 @@
-//! Creates events: first all disabled, so that none fires during the clone, and then enables them.
+//! Creates events: first all disabled, so that none fires during the clone, and then enables them. One whose time has passed
+//! stays disabled: the server would run it at once, although it has run at the source.
 
 use super::capability::{self, Capability};
 use super::connect::Conn;
@@ -31,14 +32,21 @@ pub(super) async fn create_events(
             continue;
         }
         if !exists(conn, &event.object).await? {
-            // The server immediately drops an event whose time has passed. With this clock, the time is in the future.
-            conn.try_set_each(&["timestamp = 1"]).await?;
-            create_objects::create_object(conn, &disabled, rewriter, target).await?;
-            conn.exec("SET SESSION timestamp = DEFAULT").await?;
+            create_passed(conn, &disabled, &rewriter.rewrite(&disabled).0, Some(target)).await?;
         }
         enable.push((event, status));
     }
     for (event, status) in enable {
+        if status == EventStatus::Enabled && has_passed(conn, &event.object).await? {
+            notes.push(Note::Fidelity(FidelityIssue {
+                object: event.object.clone(),
+                what: "status".to_owned(),
+                severity: Severity::Warning,
+                source: "enabled".to_owned(),
+                target: "disabled, as its time has passed: the target would run it at once".to_owned(),
+            }));
+            continue;
+        }
         if let Err(error) = set_status(conn, event, status, rewriter).await {
             notes.push(target.refusal_note(&event.object, "status", Severity::Warning, error).await?);
         }
@@ -55,10 +63,34 @@ pub(super) async fn create_events(
     Ok(notes)
 }
 
-async fn exists(conn: &mut Conn, event: &ObjectRef) -> Result<bool> {
-    let name = quote_text(&event.name);
+/// Creates a disabled event whose time has passed. The server drops such an event at once, unless its time is in the future
+/// by the session's clock.
+pub(super) async fn create_passed(
+    conn: &mut Conn,
+    disabled: &Definition,
+    text: &str,
+    target: Option<&TargetDatabase>,
+) -> Result<()> {
+    conn.try_set_each(&["timestamp = 1"]).await?;
+    let created = create_objects::run_with_settings(conn, disabled, text, target).await;
+    conn.exec("SET SESSION timestamp = DEFAULT").await?;
+    created
+}
+
+pub(super) async fn exists(conn: &mut Conn, event: &ObjectRef) -> Result<bool> {
+    is_event(conn, event, "TRUE").await
+}
+
+/// Whether the event exists, and its only or last time has passed.
+pub(super) async fn has_passed(conn: &mut Conn, event: &ObjectRef) -> Result<bool> {
+    is_event(conn, event, "CONVERT_TZ(COALESCE(EXECUTE_AT, ENDS), TIME_ZONE, '+00:00') <= UTC_TIMESTAMP()").await
+}
+
+/// Whether the event exists, and the condition is true of it.
+async fn is_event(conn: &mut Conn, event: &ObjectRef, condition: &str) -> Result<bool> {
     let sql = format!(
-        "SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = {name} LIMIT 1"
+        "SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = {} AND {condition} LIMIT 1",
+        quote_text(&event.name)
     );
     Ok(conn.row(&sql).await?.is_some())
 }

@@ -1,30 +1,87 @@
-//! Waits for XA transactions that are prepared at a server: a log that is read from now on does not have their rows.
+//! Looks for XA transactions that are prepared at a server: a log that is read from now on does not have their rows.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::connect::Conn;
+use super::binlog;
+use super::connect::{Conn, Row, ServerAddress};
+use super::connection_registry::ConnectionRegistry;
+use crate::catalog::Printable;
+use crate::change::LogPosition;
 use crate::error::Result;
+use crate::report::Finding;
 
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How long XA transactions may stay prepared before they are looked up.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Waits until those are committed or rolled back that are prepared now. Returns the names of those that are not after
-/// `timeout`. An account that may not see them waits for none.
-pub(super) async fn wait_until_decided(conn: &mut Conn, timeout: Duration) -> Result<BTreeSet<String>> {
+/// The names of prepared transactions as the log writes them, each with its name as XA RECOVER shows it.
+type Prepared = BTreeMap<String, String>;
+
+/// Waits until those are committed or rolled back that are prepared now. Returns those that are not after `timeout`. An
+/// account that may not see them waits for none.
+pub(super) async fn wait_until_decided(conn: &mut Conn, timeout: Duration) -> Result<Prepared> {
     let until = Instant::now() + timeout;
-    let mut lasting: Option<BTreeSet<String>> = None;
+    let mut lasting: Option<Prepared> = None;
     loop {
         let rows = match conn.rows("XA RECOVER").await {
             Ok(rows) => rows,
             Err(error) if error.code().is_none() => return Err(error),
-            Err(_) => return Ok(BTreeSet::new()),
+            Err(_) => return Ok(Prepared::new()),
         };
-        let now: BTreeSet<String> = rows.iter().map(|row| row.string(3)).collect();
-        let left = lasting.map_or_else(|| now.clone(), |before| before.intersection(&now).cloned().collect());
+        let mut left: Prepared = rows.iter().map(|row| (logged_name(row), row.string(3))).collect();
+        left.retain(|name, _| lasting.as_ref().is_none_or(|before| before.contains_key(name)));
         if left.is_empty() || Instant::now() >= until {
             return Ok(left);
         }
         lasting = Some(left);
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// Adds the finding that refuses those that stay prepared: neither the snapshot nor the log that is read holds their rows.
+pub(super) async fn refuse(conn: &mut Conn, mut findings: Vec<Finding>) -> Result<Vec<Finding>> {
+    let lasting = wait_until_decided(conn, TIMEOUT).await?;
+    findings.extend((!lasting.is_empty()).then(|| refusal(&lasting)));
+    Ok(findings)
+}
+
+/// Searches a place in the log from which it has the rows of all that stay prepared, and puts it in the place of `start`.
+/// Refuses those that the log does not have.
+pub(super) async fn search(
+    conn: &mut Conn,
+    address: &ServerAddress,
+    connections: &ConnectionRegistry,
+    start: &mut Option<LogPosition>,
+) -> Result<Option<Finding>> {
+    let lasting = wait_until_decided(conn, TIMEOUT).await?;
+    if lasting.is_empty() {
+        return Ok(None);
+    }
+    match binlog::find_prepared(address, connections, lasting.keys().cloned().collect()).await {
+        Ok(Some(place)) => {
+            *start = Some(place);
+            Ok(None)
+        }
+        Err(error) if error.is_retryable() => Err(error),
+        // An account that may not read the log is told by another check.
+        Ok(None) | Err(_) => Ok(Some(refusal(&lasting))),
+    }
+}
+
+fn refusal(lasting: &Prepared) -> Finding {
+    let names: Vec<String> = lasting.values().map(|name| Printable(name).to_string()).collect();
+    Finding::error(format!(
+        "XA transactions are prepared at the source, and neither the snapshot nor the log that is read holds their rows: {}: end \
+         them by XA COMMIT or XA ROLLBACK (XA RECOVER lists them)",
+        names.join(", ")
+    ))
+}
+
+/// The name of a line of XA RECOVER in the statements of the log.
+fn logged_name(row: &Row) -> String {
+    let name = row.bytes(3);
+    let (global, branch) = name.split_at(name.len().min(usize::try_from(row.number(1)).unwrap_or(usize::MAX)));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("X'{}',X'{}',{}", hex(global), hex(branch), row.string(0))
 }

@@ -3,6 +3,8 @@
 //!
 //! The definitions are in the plan, which the journal has before anything is removed.
 
+use std::collections::BTreeSet;
+
 use super::connect::Conn;
 use super::ddl::{self, Dialect, EventStatus, quote_name};
 use super::definition_rewriter::DefinitionRewriter;
@@ -117,13 +119,38 @@ pub(super) async fn restore_all(conn: &mut Conn, target: &TargetDatabase, plan: 
     Ok(notes)
 }
 
-/// Makes one of them again, unless it is there.
+/// Makes one of them again, unless it is there. An event whose time has passed meanwhile is made disabled, and noted in the
+/// state of the target.
 pub(super) async fn restore(conn: &mut Conn, target: &TargetDatabase, definition: &Definition) -> Result<()> {
+    let object = &definition.object;
     conn.exec(&format!("USE {}", quote_name(&target.address.database))).await?;
     match create_objects::run_with_settings(conn, definition, &definition.create, None).await {
-        Err(error) if error.code().is_some_and(|code| EXISTS.contains(&code)) => Ok(()),
-        made => made,
+        Err(error) if error.code().is_some_and(|code| EXISTS.contains(&code)) => {}
+        made => made?,
     }
+    if object.kind != ObjectKind::Event {
+        return Ok(());
+    }
+    if !create_events::exists(conn, object).await? {
+        let text = ddl::disable_event(&definition.create, Dialect::from_sql_mode(&definition.sql_mode)).0;
+        create_events::create_passed(conn, definition, &text, None).await?;
+    }
+    let exists = create_events::exists(conn, object).await?;
+    if !exists || create_events::has_passed(conn, object).await? {
+        let state = if exists { "is disabled" } else { "is gone, as the target takes no other clock" };
+        target.state().passed_events.insert(format!("{object} {state}"));
+    }
+    Ok(())
+}
+
+/// The error of events whose time has passed while they were removed.
+pub(super) fn passed_error(events: &BTreeSet<String>) -> Option<Error> {
+    let message = format!(
+        "{}: the time has passed while changes were carried back, so that it has not run: run what is still needed by hand; \
+         everything else is undone",
+        events.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    );
+    (!events.is_empty()).then(|| Error::new(ErrorKind::Incomplete, message))
 }
 
 /// What an abandoned job must make again, so that the first trigger of a table is made first: they are undone from the last

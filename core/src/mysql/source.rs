@@ -14,7 +14,8 @@ use super::log_extent::LogMonitor;
 use super::reader_pool::{ReaderLease, ReaderPool};
 use super::server_load::LoadMonitor;
 use super::{
-    binlog, check, chunk, chunk_query, four_byte_text, introspect, lock_wait, log_position, session, snapshot,
+    binlog, check, chunk, chunk_query, four_byte_text, introspect, lock_wait, log_position, prepared_transactions,
+    session, snapshot,
 };
 use crate::batch::BatchId;
 use crate::catalog::{Catalog, Definition, ObjectKind, ObjectRef, Printable, Table};
@@ -214,10 +215,12 @@ impl Source for MySqlSource {
         let checked = check::source(&mut conn, &self.address, &catalog, selection, &self.options).await;
         let mut findings = self.explain_lock_wait(checked).await?;
         if self.options.follow {
-            // Before the check: what is prepared from here on is read, and the check waits for what was prepared earlier.
+            // Before the check: what is prepared from here on is read, and the check looks for what was prepared earlier.
             // Without a position nothing can be followed, which another check finds.
-            *self.log_start.lock().await = self.log_end().await.ok();
+            let start = &mut *self.log_start.lock().await;
+            *start = self.log_end().await.ok();
             findings.extend(check::binary_log(&mut conn, &catalog, selection, true).await?);
+            findings.extend(prepared_transactions::search(&mut conn, &self.address, &self.connections, start).await?);
         }
         Ok(findings)
     }
@@ -309,7 +312,8 @@ impl Source for MySqlSource {
         let selected = names.map(|name| SelectedTable { name, filter: None }).collect();
         let selection = Selection { tables: selected, ..Selection::default() };
         let catalog = Catalog { tables, ..catalog };
-        match preflight_error(&check::binary_log(&mut conn, &catalog, &selection, true).await?) {
+        let findings = check::binary_log(&mut conn, &catalog, &selection, true).await?;
+        match preflight_error(&prepared_transactions::refuse(&mut conn, findings).await?) {
             Some(error) => Err(error),
             None => Ok(Some(CutOverRecord { cut_over, plan })),
         }
@@ -322,7 +326,8 @@ impl Source for MySqlSource {
     async fn check_catch_up(&self, selection: &Selection) -> Result<Vec<Finding>> {
         let catalog = self.selected_catalog().await?;
         let mut conn = session::open_control(&self.address).await?;
-        check::binary_log(&mut conn, &catalog, selection, false).await
+        let findings = check::binary_log(&mut conn, &catalog, selection, false).await?;
+        prepared_transactions::refuse(&mut conn, findings).await
     }
 
     async fn load(&self) -> Result<Option<u64>> {

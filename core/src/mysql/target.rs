@@ -86,6 +86,8 @@ pub(super) struct SinkState {
     pub(super) replaced_journal: bool,
     /// Whether the clean-up has begun to remove what this process, and no other, may remove.
     pub(super) has_undone: bool,
+    /// The events that were made again after their time, and what has become of each.
+    pub(super) passed_events: BTreeSet<String>,
 }
 
 impl SinkState {

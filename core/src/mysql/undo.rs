@@ -24,10 +24,11 @@ impl TargetDatabase {
     /// Kills running statements, and removes the created items in reverse order.
     ///
     /// A failed step does not prevent the others, and is retried for a quarter of a minute. The error names the items that
-    /// are left.
+    /// are left. `Incomplete` if all is undone, but an event is not as it was.
     pub(super) async fn undo_all(&self) -> Result<()> {
         let left = tokio::sync::Mutex::new(std::mem::take(&mut *self.undo_log.entries()));
-        RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await
+        RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await?;
+        removed_objects::passed_error(&std::mem::take(&mut self.state().passed_events)).map_or(Ok(()), Err)
     }
 
     /// Kills running statements, and leaves what the journal records. A clone without a journal is undone: no later process

@@ -144,44 +144,6 @@ async fn a_followed_clone_in_the_other_family_is_equal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_that_are_prepared_at_a_kill_are_applied_at_their_commit() {
-    for flavor in FLAVORS {
-        // A server of its own: one with prepared transactions is not followed by the tests beside this one.
-        let server = ServerOptions::new(flavor).start().unwrap();
-        let table = "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1);";
-        let bench = bench_between(server.database(), &pair_of(flavor).target, table);
-        let (source, target) = (bench.source_url(), bench.target_url());
-        let mut child = start(&["clone", &source, &target, "--follow"]);
-        assert_follows(&mut child, &target).await;
-        for (name, id) in [("kept", 2), ("undone", 3)] {
-            let xid = format!("'{} {name}'", bench.from);
-            bench.source(&format!(
-                "XA START {xid}; INSERT INTO t VALUES ({id}, 0); UPDATE t SET v = v + 1 WHERE id = {id}; XA END {xid}; XA PREPARE {xid}"
-            ));
-        }
-        bench.source("INSERT INTO t VALUES (4, 4)");
-        assert_applies(&mut child, &target, 1).await;
-        let refused = TargetJob::new(&target).cut_over(None, Duration::from_secs(1)).await.unwrap_err();
-        assert!(refused.to_string().contains("XA transactions are prepared"), "{refused}");
-        // Those of other databases are nobody's concern.
-        let elsewhere = format!("{}_elsewhere", bench.from);
-        server.sql(&format!("CREATE DATABASE {elsewhere}; CREATE TABLE {elsewhere}.o (id INT PRIMARY KEY)")).unwrap();
-        server.sql_in(&elsewhere, "XA START 'o'; INSERT INTO o VALUES (1); XA END 'o'; XA PREPARE 'o'").unwrap();
-        kill(child, &target).await;
-        // The server may not have noticed yet that the session which prepared them is gone.
-        for end in ["COMMIT 'FROM kept'", "ROLLBACK 'FROM undone'"] {
-            let sql = format!("XA {}", end.replace("FROM", &bench.from));
-            assert!(wait_until(|| bench.pair.source.sql(&sql).is_ok()), "{sql}");
-        }
-        let mut child = start(&["follow", &source, &target]);
-        assert_follows(&mut child, &target).await;
-        cut_over(child, &target).await;
-        assert_eq!(bench.target("SELECT GROUP_CONCAT(id, ':', v ORDER BY id) FROM t"), "1:1,2:1,4:4", "{flavor}");
-        bench.assert_equal();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_the_cut_over_ends_with_its_process() {
     for flavor in FLAVORS {
         let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dbgraft::TargetJob;
+use dbgraft::{CloneOptions, ErrorKind, TargetJob};
 use dbgraft_testkit::{Flavor, ServerOptions, ServerPair, compare, pair_of};
 
 use crate::common::{BackgroundLoop, Bench, FLAVORS, on_sampled_flavors, sampled_flavors, wait_until};
@@ -40,7 +40,7 @@ fn refused(back: &Bench) -> String {
 }
 
 /// What acts by itself in the target.
-fn active_objects(bench: &Bench) -> String {
+pub(crate) fn active_objects(bench: &Bench) -> String {
     let name = &bench.to;
     let triggers = "SELECT TRIGGER_NAME, ACTION_STATEMENT, DEFINER, SQL_MODE, CHARACTER_SET_CLIENT, ACTION_ORDER FROM \
                     information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'DB' ORDER BY 1";
@@ -284,5 +284,54 @@ fn tables_that_get_another_name_on_the_way_back_stay_when_it_is_abandoned() {
         kill(child, &back.target_url()).await;
         TargetJob::new(back.target_url()).abandon().await.unwrap();
         assert_eq!(back.target("SHOW TABLES; SELECT COUNT(*) FROM t2"), "n\nt2\n2", "{flavor}");
+    });
+}
+
+#[test]
+fn events_whose_time_has_passed_are_told_and_do_not_run_again() {
+    on_sampled_flavors(async |flavor| {
+        // At the source they are enabled and have not run, as if their time had passed a moment ago.
+        let servers =
+            ["OFF", "ON"].map(|on| ServerOptions::new(flavor).arg(format!("--event-scheduler={on}")).start().unwrap());
+        let events = "SET timestamp = 1; \
+            CREATE EVENT once ON SCHEDULE AT '2020-01-01 00:00:00' DO UPDATE t SET v = v + 1; \
+            CREATE EVENT kept ON SCHEDULE AT '2020-01-01 00:00:00' ON COMPLETION PRESERVE DO UPDATE t SET v = v + 1; \
+            CREATE EVENT often ON SCHEDULE EVERY 1 DAY STARTS '2019-01-01 00:00:00' ENDS '2020-01-01 00:00:00' \
+                DO UPDATE t SET v = v + 1;";
+        let status = "SELECT EVENT_NAME, STATUS, LAST_EXECUTED FROM information_schema.EVENTS \
+                      WHERE EVENT_SCHEMA = DATABASE() ORDER BY 1; SELECT v FROM t";
+        let disabled = "kept\tDISABLED\tNULL\noften\tDISABLED\tNULL\nonce\tDISABLED\tNULL\n1";
+        let bench = bench_between(servers[0].database(), servers[1].database(), &format!("{TABLE}{events}"));
+        assert_eq!(bench.source(status), disabled.replace("DISABLED", "ENABLED"));
+        let report = bench.clone(CloneOptions::default()).await.unwrap();
+        let mut told: Vec<_> = report.fidelity.iter().map(|issue| (&*issue.object.name, &*issue.what)).collect();
+        told.sort_unstable();
+        assert_eq!(told, [("kept", "status"), ("often", "status"), ("once", "status")]);
+        assert_eq!(bench.target(status), disabled);
+
+        let back = cut_over_to(&bench, &["--if-exists", "drop"]).await;
+        assert_eq!(back.source(status), disabled);
+        // Those of the former source are removed meanwhile.
+        let begin = async || {
+            let mut child = start(&["follow", &back.source_url(), &back.target_url(), "--from-cutover"]);
+            assert_follows(&mut child, &back.target_url()).await;
+            assert!(wait_until(|| back.target(status) == "1"), "{}", back.target(status));
+            servers[0].sql("SET GLOBAL event_scheduler = ON").unwrap();
+            child
+        };
+        kill(begin().await, &back.target_url()).await;
+        let error = TargetJob::new(back.target_url()).abandon().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        for name in ["once", "kept", "often"] {
+            assert!(error.to_string().contains(&format!("event {name} is disabled")), "{error}");
+        }
+        assert_eq!(back.target(status), disabled);
+        assert_eq!(back.target("SHOW TABLES"), "t");
+        TargetJob::new(back.target_url()).abandon().await.unwrap();
+
+        let again = "SET GLOBAL event_scheduler = OFF; DROP EVENT once; DROP EVENT kept; DROP EVENT often;";
+        back.target(&format!("{again}{events}"));
+        cut_over(begin().await, &back.target_url()).await;
+        assert_eq!(back.target(status), disabled);
     });
 }

@@ -10,13 +10,14 @@ use dbgraft_testkit::{Flavor, pair_of};
 
 use crate::common::follower::Follower;
 use crate::common::region::{Region, kill as signal};
-use crate::common::{BackgroundLoop, Bench, FLAVORS, sampled_flavors, wait_until};
+use crate::common::{BackgroundLoop, Bench, FLAVORS, on_sampled_flavors, sampled_flavors, wait_until};
 use crate::follow::{
-    SCHEMA, applied, assert_applies, assert_follows, bench_between, big_transaction, cut_over_by, native_server, start,
-    state_of, watch_sum, writer,
+    SCHEMA, applied, assert_applies, assert_follows, bench_between, big_transaction, cut_over_by, kill, native_server,
+    start, state_of, watch_sum, writer,
 };
-use crate::follow_back::reversed;
-use crate::resume::{kill_quickly, stderr};
+use crate::follow_back::{active_objects, reversed};
+use crate::resume::{Until, kill_at, kill_quickly, state, stderr};
+use crate::resume_catch_up::{self, assert_catches_up, let_work};
 
 /// How an end is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,5 +257,72 @@ async fn definitions_comparisons_and_the_way_back_go_by_agents() {
         back.assert_equal();
         near.assert_no_agent();
         far.assert_no_agent();
+    }
+}
+
+#[test]
+fn a_killed_clone_catches_up_through_tunnels_that_are_lost() {
+    on_sampled_flavors(async |flavor| {
+        let bench = Bench::new(flavor, &resume_catch_up::schema());
+        let (near, far) = (Region::new(), Region::new());
+        let (near_url, far_url) = (near.url(), far.url());
+        let through = ["--source-tunnel", &near_url, "--target-tunnel", &far_url];
+        let writing = resume_catch_up::writer(&bench.pair.source, &bench.from);
+        kill_at(&bench, resume_catch_up::start(&bench, &through), Until::Complete(2));
+        let_work(&writing);
+        let before = [near.carried(), far.carried()];
+        let mut clone = resume_catch_up::start(&bench, &[&through[..], &["--resume"]].concat());
+        assert_catches_up(&bench, &mut clone, 5).await;
+        near.line.cut();
+        far.line.cut();
+        drop(writing);
+        assert!(wait_until(|| clone.try_wait().unwrap().is_some()), "it hangs");
+        assert!(clone.wait().unwrap().success(), "{}", stderr(&mut clone));
+        let carried = [near.carried() - before[0], far.carried() - before[1]];
+        assert!(carried.iter().all(|&bytes| bytes > 100_000), "not through the tunnels: {carried:?}");
+        assert_eq!(bench.target("SELECT total FROM sums"), resume_catch_up::TOTAL);
+        assert_eq!(state(&bench).await, CloneState::None);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_go_back_through_tunnels_that_are_lost() {
+    for (seed, flavor) in (71..).zip(sampled_flavors().iter().copied()) {
+        let bench = Bench::new(flavor, SCHEMA);
+        let (near, far) = (Region::new(), Region::new());
+        let (near_url, far_url) = (near.url(), far.url());
+        let (source, target) = (bench.source_url(), bench.target_url());
+        let through = ["--source-tunnel", &near_url, "--target-tunnel", &far_url];
+        let mut child = start(&[&["clone", &source, &target, "--follow"], &through[..]].concat());
+        assert_follows(&mut child, &target).await;
+        let at_far = CloneOptions { target_tunnel: Some(far.url()), ..CloneOptions::default() };
+        cut_over_by(TargetJob::new(&target).options(at_far), child).await;
+
+        let back = reversed(&bench);
+        let before = active_objects(back);
+        let writing = writer(&back.pair.source, &back.from, seed);
+        writing.assert_begun();
+        let carried = [near.carried(), far.carried()];
+        let through = ["--source-tunnel", &far_url, "--target-tunnel", &near_url];
+        let follow = |more: &[&str]| start(&[&["follow", &target, &source], &through[..], more].concat());
+        let mut child = follow(&["--from-cutover"]);
+        assert_follows(&mut child, &source).await;
+        assert_applies(&mut child, &source, 20).await;
+        let carried = [near.carried() - carried[0], far.carried() - carried[1]];
+        assert!(carried.iter().all(|&bytes| bytes > 20_000), "not through the tunnels: {carried:?}");
+        for line in [&near.line, &far.line] {
+            line.cut();
+            let goal = applied(&source).await + 20;
+            assert_applies(&mut child, &source, goal).await;
+        }
+        kill(child, &source).await;
+        let mut child = follow(&[]);
+        let goal = applied(&source).await + 20;
+        assert_applies(&mut child, &source, goal).await;
+        drop(writing);
+        let at_near = CloneOptions { target_tunnel: Some(near.url()), ..CloneOptions::default() };
+        cut_over_by(TargetJob::new(&source).options(at_near), child).await;
+        assert_eq!(active_objects(back), before);
+        back.assert_equal();
     }
 }

@@ -39,6 +39,7 @@ mod follow_rows;
 mod follow_sites;
 #[cfg(feature = "cli")]
 mod follow_verify;
+mod follow_xa;
 mod if_exists;
 mod keys;
 #[cfg(feature = "cli")]

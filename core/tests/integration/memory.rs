@@ -3,7 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use dbgraft_testkit::{Flavor, ServerOptions, pair_of, wait_until};
+
 use crate::common::{Bench, sampled_flavors};
+use crate::follow::{assert_follows, bench_between, cut_over, start};
 
 const MIB: u64 = 1 << 20;
 /// What the process takes beside the rows: code (unoptimised in a dev build), threads, connections, the SDK.
@@ -58,5 +61,40 @@ fn a_database_ten_times_the_limit_is_cloned_within_it() {
         let (code, largest) = run(command);
         assert_eq!(code, Some(1));
         assert!(largest > 8 * MIB && largest < 8 * MIB + BASE, "{} MiB to compare", largest / MIB);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make test-long"]
+async fn a_compressed_transaction_ten_times_the_limit_is_followed_within_it() {
+    for &flavor in sampled_flavors() {
+        let compressed = match flavor {
+            Flavor::MySql => "--binlog-transaction-compression=ON",
+            Flavor::MariaDb => "--log-bin-compress=ON",
+        };
+        let server = ServerOptions::new(flavor).arg(compressed).start().unwrap();
+        let (tables, _) = ROWS.rsplit_once("INSERT").unwrap();
+        let bench = bench_between(server.database(), &pair_of(flavor).target, tables);
+        let target = bench.target_url();
+        let mut child = start(&["clone", &bench.source_url(), &target, "--follow", "--memory", "8MiB"]);
+        assert_follows(&mut child, &target).await;
+        // One transaction, which is half as long when it is compressed.
+        let log_bytes = || {
+            let files = server.sql("SHOW BINARY LOGS").unwrap();
+            files.lines().map(|line| line.split('\t').nth(1).unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        let before = log_bytes();
+        bench.source("INSERT INTO big (filling) SELECT HEX(RANDOM_BYTES(550)) FROM seed s, seed t WHERE t.n < 96");
+        let logged = log_bytes() - before;
+        assert!(logged > 40 * MIB && logged < 80 * MIB, "{} MiB are logged", logged / MIB);
+        let pid = child.id();
+        assert!(wait_until(|| {
+            assert!(child.try_wait().unwrap().is_none(), "it ended");
+            bench.target("SELECT COUNT(*) FROM big") == "96000"
+        }));
+        let largest = peak(pid).unwrap();
+        assert!(largest > 8 * MIB && largest < 8 * MIB + BASE, "{} MiB", largest / MIB);
+        cut_over(child, &target).await;
+        bench.assert_equal();
     }
 }

@@ -12,10 +12,10 @@ use dbgraft_testkit::{Database, Flavor, ServerOptions, ServerPair};
 use tokio_util::sync::CancellationToken;
 
 const TABLES: u32 = 5;
-const TOTAL: &str = "1500000";
+pub(crate) const TOTAL: &str = "1500000";
 
 /// Tables whose amounts have one sum at each moment; beside them what a follower treats differently.
-fn schema() -> String {
+pub(crate) fn schema() -> String {
     let mut sql = "CREATE TABLE n (i INT PRIMARY KEY); \
         INSERT INTO n WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 300) SELECT i FROM r; \
         CREATE TABLE audit (id BIGINT AUTO_INCREMENT PRIMARY KEY, what INT, twice INT AS (what * 2) STORED); \
@@ -67,14 +67,14 @@ fn transaction(round: u32) -> String {
     )
 }
 
-fn writer(source: &Database, from: &str) -> BackgroundLoop {
+pub(crate) fn writer(source: &Database, from: &str) -> BackgroundLoop {
     let (source, from) = (source.clone(), from.to_owned());
     let writer = BackgroundLoop::new(move |round| source.sql_in(&from, &transaction(round)).is_ok());
     writer.assert_begun();
     writer
 }
 
-fn start(bench: &Bench, more: &[&str]) -> Child {
+pub(crate) fn start(bench: &Bench, more: &[&str]) -> Child {
     run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY, more].concat())
 }
 
@@ -85,13 +85,13 @@ fn with_threads(bench: &Bench, threads: &str, more: &[&str]) -> Child {
 }
 
 /// Waits until further transactions are committed.
-fn let_work(writer: &BackgroundLoop) {
+pub(crate) fn let_work(writer: &BackgroundLoop) {
     let rounds = writer.rounds();
     assert!(wait_until(|| writer.rounds() > rounds + 30), "the writer stands still");
 }
 
 /// Waits until a resume has applied so many transactions.
-async fn assert_catches_up(bench: &Bench, clone: &mut Child, transactions: u64) {
+pub(crate) async fn assert_catches_up(bench: &Bench, clone: &mut Child, transactions: u64) {
     no_hang(async {
         loop {
             let ended = clone.try_wait().unwrap();

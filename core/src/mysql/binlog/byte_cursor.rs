@@ -20,11 +20,6 @@ impl<'a> ByteCursor<'a> {
         Some(taken)
     }
 
-    /// Takes all bytes.
-    pub(super) fn take_rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.0)
-    }
-
     pub(super) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::byte_cursor::ByteCursor;
 use super::compressed_value::decompress_event;
 use super::event::{Checksum, Event, kind};
+use super::log_packets::{LogPacket, LogPackets};
 use super::log_place::LogPlace;
-use super::open_log::{explain_error, open_log};
-use super::payload_reader::PayloadReader;
+use super::open_log::{OpenLog, open_log};
 use super::rows_event::{RowsEvent, holds_rows};
 use super::table_map::{LoggedTable, TableMap};
 use crate::batch::BatchId;
@@ -16,8 +16,8 @@ use crate::change::LogPosition;
 use crate::checkpoint::CutOver;
 use crate::codec::split_rows;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{MemoryBudget, MemoryLease};
-use crate::mysql::connect::{Conn, ServerAddress, server_error};
+use crate::memory::MemoryBudget;
+use crate::mysql::connect::{Conn, ServerAddress};
 use crate::mysql::connection_registry::ConnectionRegistry;
 use crate::mysql::journal::{self, JobLine, LoggedJournal};
 use crate::mysql::{log_position, session};
@@ -73,30 +73,37 @@ impl<'a> JournalSearch<'a> {
         end: &LogPosition,
         memory: &MemoryBudget,
     ) -> Result<Option<(JobLine, CutOver)>> {
-        let mut log = open_log(conn, start).await?;
+        let OpenLog { conn, mut place } = open_log(conn, start).await?;
+        let mut packets = LogPackets::new(conn, start);
         loop {
             let mut lease = memory.reserve(0).await;
-            let packet = log.conn.stream.read_packet_with_lease(Some((&mut lease, 0))).await?;
-            let is_over = match packet.split_first() {
-                Some((0, event)) => self.read_event(event, &mut log.place, lease),
-                Some((0xFE, _)) => Some(true),
-                _ => return Err(explain_error(server_error(packet), start)),
+            let is_over = match packets.next(self.checksum, &mut lease).await? {
+                LogPacket::Event(event) => self.read_event(event, &mut place),
+                LogPacket::Payload(log_position) => {
+                    place.advance(log_position);
+                    Some(false)
+                }
+                LogPacket::Inner(event) => {
+                    let event = Event::parse(&event, Checksum::None).ok();
+                    event.and_then(|event| self.read_rows(event)).map(|()| false)
+                }
+                LogPacket::Unreadable(_) => None,
+                LogPacket::End => Some(true),
             };
             match is_over {
                 // On a server that is written to, the log has no end.
-                Some(false) if !log.place.position().has_reached(end) => {}
+                Some(false) if packets.is_in_payload() || !place.position().has_reached(end) => {}
                 Some(_) => return Ok(self.journal.into_ended()),
                 None => {
                     let message = "an event of the binary log makes no sense";
                     return Err(Error::new(ErrorKind::Connection, message).with("file", &start.file));
                 }
             }
-            log.conn.stream.expect_heartbeats();
         }
     }
 
     /// Reads an event. Returns whether the file is over; `None` if the event is malformed.
-    fn read_event(&mut self, bytes: &[u8], place: &mut LogPlace, lease: MemoryLease) -> Option<bool> {
+    fn read_event(&mut self, bytes: &[u8], place: &mut LogPlace) -> Option<bool> {
         let event = Event::parse(bytes, self.checksum).ok()?;
         if !event.is_artificial() {
             place.advance(event.log_position);
@@ -111,12 +118,6 @@ impl<'a> JournalSearch<'a> {
             }
             // The server has nothing more to send.
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => return Some(true),
-            kind::TRANSACTION_PAYLOAD => {
-                let mut payload = PayloadReader::open(event.body, lease)?;
-                while let Some(inner) = payload.next_event().ok()? {
-                    self.read_rows(Event::parse(&inner, Checksum::None).ok()?)?;
-                }
-            }
             _ => self.read_rows(event)?,
         }
         Some(false)

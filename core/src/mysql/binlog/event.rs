@@ -6,7 +6,7 @@ use super::byte_cursor::ByteCursor;
 
 /// The length of the header of an event.
 pub(super) const HEADER_LENGTH: usize = 19;
-const CHECKSUM_LENGTH: usize = 4;
+pub(super) const CHECKSUM_LENGTH: usize = 4;
 /// The log was not closed when the event was written. Not part of the checksum.
 const FLAG_IN_USE: u16 = 1;
 /// The server made the event for this connection: it is not in the log.
@@ -110,11 +110,16 @@ impl<'a> Event<'a> {
     }
 
     fn parse_header(bytes: &'a [u8]) -> Option<Self> {
+        let (event, length) = Self::parse_start(bytes)?;
+        (length == bytes.len()).then_some(event)
+    }
+
+    /// Parses an event whose first bytes these are. Also returns its length, with header and checksum.
+    pub(super) fn parse_start(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut rest = ByteCursor(bytes);
         let (timestamp, kind, server_id) = (rest.u32()?, rest.byte()?, rest.u32()?);
         let (length, log_position, flags) = (rest.length(4)?, rest.u32()?, rest.u16()?);
-        let event = Self { timestamp, kind, server_id, log_position, flags, body: rest.0 };
-        (length == bytes.len()).then_some(event)
+        Some((Self { timestamp, kind, server_id, log_position, flags, body: rest.0 }, length))
     }
 
     /// The algorithm that a format description gives for its file.

@@ -76,7 +76,7 @@ pub(super) struct LogReader<'a> {
     names: FollowedNames<'a>,
     memory: &'a MemoryBudget,
     unknown_tables: UnknownTables,
-    checksum: Checksum,
+    pub(super) checksum: Checksum,
     /// The filters of tables.
     filters: HashMap<u32, RowFilter>,
     /// The places up to which each table has the changes, while a clone of several moments catches up.
@@ -127,27 +127,28 @@ impl<'a> LogReader<'a> {
 
     /// Parses an event of the log.
     pub(super) fn parse<'b>(&self, bytes: &'b [u8]) -> Result<Event<'b>> {
-        self.check(Event::parse(bytes, self.checksum))
+        Event::parse(bytes, self.checksum).map_err(|error| self.unreadable(error))
     }
 
     /// Parses an event inside a compressed transaction, which has no checksum and no position of its own.
     pub(super) fn parse_inner<'b>(&self, bytes: &'b [u8]) -> Result<Event<'b>> {
-        let event = self.check(Event::parse(bytes, Checksum::None))?;
+        let event = Event::parse(bytes, Checksum::None).map_err(|error| self.unreadable(error))?;
         match event.kind {
             kind::TRANSACTION_PAYLOAD | kind::FORMAT_DESCRIPTION | kind::ROTATE => Err(self.malformed("inner")),
             _ => Ok(Event { log_position: 0, ..event }),
         }
     }
 
-    fn check<T>(&self, parsed: Result<T, EventError>) -> Result<T> {
-        parsed.map_err(|error| match error {
+    /// The error of an event that is not as a server writes it.
+    pub(super) fn unreadable(&self, error: EventError) -> Error {
+        match error {
             EventError::Malformed => self.malformed("next"),
             EventError::WrongChecksum => {
                 let message = "an event of the binary log does not have its checksum: it was changed on the way, or on the \
                                source's disk";
                 self.locate(Error::new(ErrorKind::Connection, message).retryable())
             }
-        })
+        }
     }
 
     /// Adds the position to an error.
@@ -240,8 +241,7 @@ impl<'a> LogReader<'a> {
 
     fn rotate(&mut self, body: &[u8]) -> Result<()> {
         let mut rest = ByteCursor(body);
-        let offset = rest.little_endian(8);
-        let rotated = offset.and_then(|offset| self.place.rotate(offset, rest.0));
+        let rotated = rest.little_endian(8).and_then(|offset| self.place.rotate(offset, rest.0));
         rotated.ok_or_else(|| self.malformed("rotate"))?;
         self.tables.clear();
         Ok(())

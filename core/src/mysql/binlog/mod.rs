@@ -7,9 +7,11 @@
 //! | file | verb |
 //! | --- | --- |
 //! | [`open_log`] | ask the server for its log from a position on |
-//! | [`change_stream`] | read the packets of the log as a stream of changes |
+//! | [`log_packets`] | read events from the packets of the log, and those inside of compressed transactions |
+//! | [`change_stream`] | read the events of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`cut_over_search`] | find the last cut-over in the log |
+//! | [`prepared_search`] | find the XA PREPARE of transactions in the log |
 //! | [`first_change`] | find the first change in a part of the log |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
@@ -37,10 +39,12 @@ mod fuzzing;
 mod gtid_event;
 mod gtid_set;
 mod json;
+mod log_packets;
 mod log_place;
 mod log_reader;
 mod open_log;
 mod payload_reader;
+mod prepared_search;
 mod query_event;
 mod rows_event;
 mod statement;
@@ -55,3 +59,4 @@ pub(super) use first_change::{SearchedLog, find_change};
 #[cfg(any(test, fuzzing))]
 pub(super) use fuzzing::log_events;
 pub(super) use log_reader::UnknownTables;
+pub(super) use prepared_search::find_prepared;

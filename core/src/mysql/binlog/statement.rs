@@ -72,6 +72,11 @@ pub(in crate::mysql) fn may_change_tables(sql: &str, is_table: impl Fn(&str) -> 
     definition_subject(sql, dialect) == DefinitionSubject::Tables && (names_table() || names_database())
 }
 
+/// The name in a statement on an XA transaction: what follows its second word.
+pub(super) fn xa_name(sql: &str) -> String {
+    sql.split_whitespace().skip(2).collect::<Vec<_>>().join(" ")
+}
+
 /// The names that a statement is compared with.
 pub(super) struct FollowedNames<'a> {
     plan: &'a Plan,

@@ -1,9 +1,7 @@
 //! Checks that the source's binary log can be followed.
 
-use std::time::Duration;
-
 use super::account::Account;
-use super::message_format::{display_name, join_list, join_names};
+use super::message_format::{display_name, join_list};
 use super::system_variables::SystemVariables;
 use crate::catalog::{Catalog, Flavor, Table};
 use crate::error::Result;
@@ -12,14 +10,11 @@ use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{Dialect, TableDdl, split_table};
 use crate::mysql::foreign_key_defects::{self, DefectiveForeignKey, ForeignKeyDefect};
 use crate::mysql::log_position::read_log_filters;
-use crate::mysql::prepared_transactions;
 use crate::mysql::replica_lag::status_statement;
 use crate::mysql::row_filter::RowFilter;
 use crate::plan::{SelectedTable, Selection};
 use crate::report::Finding;
 
-/// How long XA transactions may stay prepared.
-const PREPARED_TIMEOUT: Duration = Duration::from_secs(10);
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Runs all checks of the log. `has_foreign_keys` says whether the target has them when changes are applied.
@@ -46,7 +41,6 @@ pub(super) async fn check(
     if !logs_cascades || variables.is_on("innodb_native_foreign_keys") {
         findings.extend(check_cascades(catalog, selection, has_foreign_keys));
     }
-    findings.extend(check_prepared(conn).await?);
     Ok(findings)
 }
 
@@ -85,20 +79,6 @@ async fn check_replicated_changes(conn: &mut Conn, variables: &SystemVariables) 
     let message = "the source is a replica whose binary log does not hold what it replicates: set log_replica_updates \
                    (log_slave_updates) in its configuration, and restart it, or follow the server that it replicates";
     Ok(is_replica.then(|| Finding::error(message)))
-}
-
-/// Refuses XA transactions that stay prepared: the snapshot does not hold their rows, and the log that is read does not
-/// either.
-async fn check_prepared(conn: &mut Conn) -> Result<Option<Finding>> {
-    let names = prepared_transactions::wait_until_decided(conn, PREPARED_TIMEOUT).await?;
-    if names.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Finding::error(format!(
-        "XA transactions are prepared at the source, and neither the snapshot nor the log from then on holds their rows: {}: \
-         end them by XA COMMIT or XA ROLLBACK (XA RECOVER lists them)",
-        join_names(names)
-    ))))
 }
 
 fn check_format(variables: &SystemVariables) -> Vec<Finding> {

@@ -23,6 +23,13 @@ const MAX_ROW_LENGTH: usize = (1 << 30) + MAX_PAYLOAD_LENGTH;
 /// The longest packet that is accepted before the end of the login.
 const MAX_LOGIN_PACKET_LENGTH: usize = 1 << 20;
 
+#[derive(Debug, Clone, Copy)]
+struct PartialPacket {
+    left: usize,
+    /// Whether no further packet continues it.
+    is_last: bool,
+}
+
 /// Reads and writes packets over a byte stream.
 pub(crate) struct PacketStream {
     io: Box<dyn Duplex>,
@@ -31,6 +38,8 @@ pub(crate) struct PacketStream {
     end: usize,
     /// A packet that is larger than the buffer.
     large: Vec<u8>,
+    /// What is left of a packet that is read in parts.
+    partial: Option<PartialPacket>,
     sequence: u8,
     /// The longest packet that is accepted without a memory lease.
     pub(super) max_length: usize,
@@ -45,6 +54,7 @@ impl PacketStream {
             start: 0,
             end: 0,
             large: Vec::new(),
+            partial: None,
             sequence: 0,
             max_length: MAX_LOGIN_PACKET_LENGTH,
             stall_detector: StallDetector::new(stall_timeout),
@@ -175,6 +185,58 @@ impl PacketStream {
         }
     }
 
+    /// Returns the first `count` bytes of the next packet, or all bytes of a shorter one, and takes none of them. They must fit
+    /// into the buffer.
+    pub(crate) async fn peek(&mut self, count: usize) -> Result<&[u8]> {
+        self.large = Vec::new();
+        loop {
+            if let Some((length, _)) = self.header() {
+                let from = self.start + HEADER_LENGTH;
+                let to = from + length.min(count);
+                if to <= self.end {
+                    return self.buffer.get(from..to).ok_or_else(buffer_out_of_range);
+                }
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads the next part of the next packet, however long the packet is; `None` at its end, once.
+    pub(crate) async fn read_part(&mut self) -> Result<Option<&[u8]>> {
+        loop {
+            match self.partial {
+                None => self.partial = Some(self.begin_part().await?),
+                Some(PartialPacket { left: 0, is_last }) => {
+                    self.partial = None;
+                    if is_last {
+                        return Ok(None);
+                    }
+                }
+                Some(_) if self.start == self.end => self.fill().await?,
+                Some(PartialPacket { left, is_last }) => {
+                    let from = self.start;
+                    self.start += left.min(self.end - from);
+                    self.partial = Some(PartialPacket { left: left - (self.start - from), is_last });
+                    return self.buffer.get(from..self.start).map(Some).ok_or_else(buffer_out_of_range);
+                }
+            }
+        }
+    }
+
+    /// Takes the header of a packet whose payload is read in parts.
+    async fn begin_part(&mut self) -> Result<PartialPacket> {
+        while self.header().is_none() {
+            self.fill().await?;
+        }
+        let (length, sequence) = self.header().ok_or_else(buffer_out_of_range)?;
+        if sequence != self.sequence {
+            return Err(wrong_sequence_number(sequence, self.sequence));
+        }
+        self.start += HEADER_LENGTH;
+        self.sequence = sequence.wrapping_add(1);
+        Ok(PartialPacket { left: length, is_last: length < MAX_PAYLOAD_LENGTH })
+    }
+
     /// The range of the next packet's payload, if all of it is in the buffer.
     fn take_buffered(&mut self) -> Option<Range<usize>> {
         let (length, sequence) = self.header()?;
@@ -268,10 +330,10 @@ fn buffer_out_of_range() -> Error {
 mod tests {
     use super::*;
 
-    /// Sends a payload through a pipe with a small buffer, and returns the payload that arrives.
-    async fn send_through_pipe(payload: Vec<u8>) -> Vec<u8> {
+    /// Sends a payload through a pipe with a small buffer, and returns the payload that arrives, read at once or in parts.
+    async fn send_through_pipe(payload: Vec<u8>, in_parts: bool) -> Vec<u8> {
         let (near, far) = tokio::io::duplex(70_000);
-        let sent = payload.clone();
+        let (sent, sent_start) = (payload.clone(), payload.iter().take(5).copied().collect::<Vec<_>>());
         let writer = tokio::spawn(async move {
             let mut stream = PacketStream::new(Box::new(near), Duration::from_secs(60));
             stream.send(&sent).await.unwrap();
@@ -280,7 +342,16 @@ mod tests {
         });
         let mut stream = PacketStream::new(Box::new(far), Duration::from_secs(60));
         stream.max_length = usize::MAX;
-        let arrived = stream.read_packet().await.unwrap().to_vec();
+        let mut arrived = Vec::new();
+        if in_parts {
+            assert_eq!(stream.peek(5).await.unwrap(), &sent_start[..]);
+            while let Some(part) = stream.read_part().await.unwrap() {
+                assert!(!part.is_empty() && part.len() <= 16 << 10, "{} bytes", part.len());
+                arrived.extend_from_slice(part);
+            }
+        } else {
+            arrived.extend_from_slice(stream.read_packet().await.unwrap());
+        }
         assert_eq!(stream.read_packet().await.unwrap(), b"next");
         writer.await.unwrap();
         arrived
@@ -312,7 +383,10 @@ mod tests {
             2 * MAX_PAYLOAD_LENGTH,
         ] {
             let payload: Vec<u8> = (0..=250).cycle().take(size).collect();
-            assert!(send_through_pipe(payload.clone()).await == payload, "{size} bytes");
+            for in_parts in [false, true] {
+                let arrived = send_through_pipe(payload.clone(), in_parts).await;
+                assert!(arrived == payload, "{size} bytes, in parts: {in_parts}");
+            }
         }
     }
 }

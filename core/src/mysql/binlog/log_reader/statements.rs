@@ -2,7 +2,7 @@
 
 use super::super::event::Event;
 use super::super::query_event::QueryEvent;
-use super::super::statement::{DefinitionSubject, StatementKind, definition_subject};
+use super::super::statement::{DefinitionSubject, StatementKind, definition_subject, xa_name};
 use super::{LogReader, PendingDefinition, Transaction};
 use crate::catalog::Printable;
 use crate::error::Result;
@@ -88,11 +88,6 @@ impl LogReader<'_> {
             self.end_transaction(event);
         }
     }
-}
-
-/// The name in a statement on an XA transaction: what follows its second word.
-fn xa_name(sql: &str) -> String {
-    sql.split_whitespace().skip(2).collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a statement, for messages.
