@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::memory::MemoryBudget;
 use crate::plan::{Plan, Position, SelectedTable, Selection, SnapshotMethod};
 
+/// The bytes of a compressed transaction that arrive at once.
+const PART_LENGTH: usize = 100;
+
 /// The columns of the followed table `own.t`, for both families.
 const COLUMNS: [(&str, &str); 23] = [
     ("id", "int"),
@@ -73,12 +76,14 @@ fn count_changes(data: &[u8]) -> Option<usize> {
         let bytes = event_bytes(kind, data.take(length)?, position)?;
         let event = Event::parse(&bytes, Checksum::None).ok()?;
         if event.kind == kind::TRANSACTION_PAYLOAD {
-            reader.pass_payload(event.log_position);
-            let mut payload = PayloadReader::open(event.body, memory.reserve(0).now_or_never()?)?;
-            while let Some(inner) = payload.next_event().ok()? {
-                let event = reader.parse_inner(&inner).ok()?;
-                read(&mut reader, &memory, event)?.ok()?;
+            let mut payload = PayloadReader::open(&bytes, Checksum::None)?;
+            reader.pass_payload(payload.log_position);
+            for part in bytes.chunks(PART_LENGTH) {
+                payload.feed(part).ok()?;
+                read_payload(&mut payload, &mut reader, &memory)?;
             }
+            payload.finish().ok()?;
+            read_payload(&mut payload, &mut reader, &memory)?;
         } else {
             read(&mut reader, &memory, event)?.ok()?;
         }
@@ -86,6 +91,14 @@ fn count_changes(data: &[u8]) -> Option<usize> {
         reader.events.clear();
     }
     Some(count)
+}
+
+fn read_payload(payload: &mut PayloadReader, reader: &mut LogReader<'_>, memory: &MemoryBudget) -> Option<()> {
+    while let Some(inner) = payload.next_event().ok()? {
+        let event = reader.parse_inner(&inner).ok()?;
+        read(reader, memory, event)?.ok()?;
+    }
+    Some(())
 }
 
 fn read(reader: &mut LogReader<'_>, memory: &MemoryBudget, event: Event<'_>) -> Option<Result<()>> {
