@@ -40,6 +40,8 @@ mod follow_sites;
 #[cfg(feature = "cli")]
 mod follow_verify;
 mod if_exists;
+#[cfg(feature = "cli")]
+mod journal;
 mod keys;
 mod launch;
 mod memory;
@@ -51,6 +53,8 @@ mod regions;
 mod reported_differences;
 #[cfg(feature = "cli")]
 mod resume;
+#[cfg(feature = "cli")]
+mod resume_accounts;
 #[cfg(feature = "cli")]
 mod resume_agents;
 #[cfg(feature = "cli")]
