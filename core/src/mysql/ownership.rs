@@ -37,6 +37,8 @@ pub(super) struct OwnershipCheck<'a> {
     pub(super) contents: &'a JournalContents,
     /// Whether the target's server was restarted since the last process began.
     pub(super) restarted: bool,
+    /// Whether an empty table of the same definition passes: nothing in it can be lost.
+    pub(super) accepts_empty: bool,
 }
 
 impl OwnershipCheck<'_> {
@@ -108,7 +110,7 @@ impl OwnershipCheck<'_> {
             row => row?.map_or(0, |row| row.number(0)),
         };
         let recorded = self.contents.totals(table.number, 0).rows;
-        let is_same = if is_exact { rows == recorded } else { rows <= recorded };
+        let is_same = if is_exact { rows == recorded } else { rows <= recorded } || rows == 0 && self.accepts_empty;
         Ok((!is_same).then(|| {
             format!("has {rows} rows, and the journal says {recorded}: somebody changed the table, or the journal")
         }))
@@ -189,7 +191,7 @@ impl TargetDatabase {
         conn.exec("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
         let Some(contents) = journal::read(&mut conn, database).await? else { return Ok(None) };
         let restarted = FateDecision::read(&mut conn, &contents, false).await?.restarted;
-        let check = OwnershipCheck { database, contents: &contents, restarted };
+        let check = OwnershipCheck { database, contents: &contents, restarted, accepts_empty: true };
         let planned = contents.description.iter().flat_map(|job| &job.plan.tables);
         let planned: BTreeMap<&str, &TablePlan> = planned.map(|table| (table.table.name.as_str(), table)).collect();
         let mut foreign = BTreeMap::new();

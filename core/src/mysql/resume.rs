@@ -144,7 +144,8 @@ impl TargetDatabase {
         let decision = FateDecision::read(&mut conn, &contents, plan.job.reads_again).await?;
         let fates = Fates::of(&decision, plan);
         let database = &self.address.database;
-        let check = OwnershipCheck { database, contents: &contents, restarted: decision.restarted };
+        let check =
+            OwnershipCheck { database, contents: &contents, restarted: decision.restarted, accepts_empty: false };
         let items = UndoLog::default();
         items.adopt(contents.items.clone());
         for table in &plan.tables {

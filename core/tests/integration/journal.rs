@@ -23,8 +23,9 @@ fn hold_journal(server: &Database, to: &str) -> Session {
     session
 }
 
-/// Waits until the clone waits for the lock by which it drops its journal.
-fn assert_waits_to_drop(server: &Database, to: &str) {
+/// Waits until the clone waits for the lock by which it drops its journal, which a session holds.
+fn assert_waits_to_drop(server: &Database, to: &str, reader: &Mutex<Option<Session>>) {
+    assert!(wait_until(|| reader.lock().unwrap().is_some()), "the clone makes no objects");
     let list = server.process_list();
     let waits = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'DROP TABLE%{to}%\\_dbgraft\\_journal%'");
     assert!(wait_until(|| server.sql(&waits).unwrap().trim() != "0"), "the clone does not end");
@@ -47,7 +48,7 @@ async fn a_clone_that_ends_removes_no_journal_of_another_process() {
         let running = tokio::spawn(bench.job(options).on_event(hold).run());
         let (server, to) = (bench.pair.target.clone(), bench.to.clone());
         let taken = tokio::task::spawn_blocking(move || {
-            assert_waits_to_drop(&server, &to);
+            assert_waits_to_drop(&server, &to, &reader);
             server.sql_in(&to, "UPDATE _dbgraft_journal SET content = 'another' WHERE kind = 'owner'").unwrap();
             reader.lock().unwrap().take();
         });
@@ -158,8 +159,9 @@ async fn what_was_made_after_the_answer_to_a_record_was_lost_is_abandoned() {
         let options = CloneOptions { threads: 2, memory: 8 << 20, ..CloneOptions::default() };
         let job = CloneJob::new(bench.source_url(), behind.url_of(&to)).options(options).on_event(slow);
         let running = tokio::spawn(job.run());
-        let (server, name) = (target.clone(), to.clone());
-        no_hang(tokio::task::spawn_blocking(move || assert_waits_to_drop(&server, &name))).await.unwrap();
+        let (server, name, held) = (target.clone(), to.clone(), reader.clone());
+        let waits = tokio::task::spawn_blocking(move || assert_waits_to_drop(&server, &name, &held));
+        no_hang(waits).await.unwrap();
         assert!(cut.load(Ordering::Relaxed), "nothing was cut");
         drop(cutter);
         // Killed: nothing but the journal knows.
@@ -244,7 +246,8 @@ async fn without_a_trace_in_the_log_nothing_of_a_clone_is_logged_by_its_target()
         follower.catch_up(&bench).await;
         follower.cut_over().await;
         bench.assert_equal();
-        assert_eq!(logs(), before, "follow");
+        let file = before.split('\t').next().unwrap();
+        assert_eq!(logs(), before, "follow: {}", server.sql(&format!("SHOW BINLOG EVENTS IN '{file}'")).unwrap());
     }
 }
 
