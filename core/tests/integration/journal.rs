@@ -158,10 +158,13 @@ async fn what_was_made_after_the_answer_to_a_record_was_lost_is_abandoned() {
         };
         let options = CloneOptions { threads: 2, memory: 8 << 20, ..CloneOptions::default() };
         let job = CloneJob::new(bench.source_url(), behind.url_of(&to)).options(options).on_event(slow);
-        let running = tokio::spawn(job.run());
+        let mut running = tokio::spawn(job.run());
         let (server, name, held) = (target.clone(), to.clone(), reader.clone());
         let waits = tokio::task::spawn_blocking(move || assert_waits_to_drop(&server, &name, &held));
-        no_hang(waits).await.unwrap();
+        tokio::select! {
+            ended = &mut running => panic!("it ended: {ended:?}"),
+            waited = no_hang(waits) => waited.unwrap(),
+        }
         assert!(cut.load(Ordering::Relaxed), "nothing was cut");
         drop(cutter);
         // Killed: nothing but the journal knows.
