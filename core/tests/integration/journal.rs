@@ -150,8 +150,10 @@ async fn what_was_made_after_the_answer_to_a_record_was_lost_is_abandoned() {
         let reader = Arc::new(Mutex::new(None));
         let (held, line, server, name) = (reader.clone(), proxy.clone(), target.clone(), to.clone());
         let slow = move |event: Event| {
-            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                held.lock().unwrap().get_or_insert_with(|| hold_journal(&server, &name));
+            // Each try to make the objects begins with this event.
+            let mut held = held.lock().unwrap();
+            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) && held.is_none() {
+                *held = Some(hold_journal(&server, &name));
                 line.set_latency(LATENCY);
                 least.store(lines(&server, &name, "kind = 'item'").unwrap(), Ordering::Relaxed);
             }
