@@ -247,6 +247,9 @@ pub struct JobDescription {
     pub id: String,
     /// The source's URL, without secrets.
     pub source: String,
+    /// The [`id`](Self::id) of the export that wrote the archive from which the rows come; empty for other sources.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub export: String,
     /// The URL of the staging archive of a clone `--via` an archive.
     pub staging: Option<String>,
     /// Whether the staging archive is kept after the clone.

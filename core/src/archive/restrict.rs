@@ -33,6 +33,8 @@ pub(super) fn restrict(archived: &Plan, selection: &Selection) -> Result<Plan> {
         let chunks = if selection.rows { archived.chunks.clone() } else { Vec::new() };
         *table = TablePlan { number: table.number, chunks, ..archived.clone() };
     }
+    // Whoever reads only a part of the rows now must know later whether the rest is of the same export.
+    plan.job.id.clone_from(&archived.job.id);
     plan.schema = selection.schema && archived.schema;
     plan.left_out = archived.left_out.clone();
     plan.left_out.extend(selection.left_out.iter().filter(|left| !archived.left_out.contains(left)).cloned());

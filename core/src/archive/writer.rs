@@ -270,6 +270,14 @@ impl Sink for ArchiveWriter {
         Ok(Vec::new())
     }
 
+    /// Removes what an export has left that was killed after its manifest was written.
+    async fn conclude(&self) -> Result<()> {
+        match status(&*self.store).await? {
+            ArchiveStatus::Complete => progress::remove(&*self.store).await,
+            ArchiveStatus::Missing | ArchiveStatus::Unfinished => Ok(()),
+        }
+    }
+
     fn set_undo_recorder(&self, recorder: UndoRecorder) {
         // Only one coordinator exists, so only the first recorder counts.
         let _ = self.recorder.set(recorder);

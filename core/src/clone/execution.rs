@@ -45,7 +45,7 @@ impl JobRun {
         if self.options.follow {
             check_position(&plan)?;
         }
-        plan.job = self.describe_job(&preflight);
+        plan.job = JobDescription { export: plan.job.id, ..self.describe_job(&preflight) };
         let plan = Arc::new(plan);
         self.set_needs_cleanup(true);
         let outcome = self.throttle.run(Box::pin(self.run_legs(&plan))).await?;
@@ -79,6 +79,7 @@ impl JobRun {
         JobDescription {
             id: new_job_id(),
             source: self.ends.source_name.clone(),
+            export: String::new(),
             staging: self.ends.staging.as_ref().map(|stage| stage.location().to_owned()),
             keeps_staging: self.options.keep_archive,
             fidelity: fidelity.clone(),

@@ -105,6 +105,9 @@ impl JobRun {
         let plan = usable_plan(&left, &self.ends.target_name)?;
         self.check_request(&left, &plan)?;
         if left.state == CloneState::Finished {
+            if snapshot {
+                self.with_retries("removing what the export has left", || self.ends.sink.conclude()).await?;
+            }
             let (case, started) = (ResumeCase::Finished, left.started);
             return Ok(ResumeDecision { case, plan, started, staged_source: None });
         }
@@ -215,6 +218,9 @@ impl JobRun {
     async fn check_archive(&self, plan: Plan) -> Result<Plan> {
         let (_, selection) = self.select().await?;
         let now = self.with_retries("reading the archive", || self.ends.source.snapshot(&selection)).await?;
+        if now.job.id != plan.job.export {
+            return Err(mismatch("the export that wrote the archive", &plan.job.export, &now.job.id));
+        }
         if now.position != plan.position || now.database != plan.database {
             return Err(mismatch(
                 "the moment of the archive",

@@ -205,8 +205,12 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
             return Err(refused(&format!("the clone runs, over connection {holder} of the server: end it first")));
         }
         CloneState::Damaged => return Err(refused(&record.damage.unwrap_or_default())),
-        CloneState::Finished => return Err(refused("the archive is complete")),
+        CloneState::Finished => {
+            target.sink.conclude().await?;
+            return Err(refused("the archive is complete"));
+        }
     }
+    let has_lines = record.plan.is_some() || record.state != CloneState::Dead;
     let job = record.plan.map(|plan| plan.job).unwrap_or_default();
     // The staging archive first: the journal names it.
     let staging = job.staging.filter(|_| !job.keeps_staging);
@@ -219,5 +223,12 @@ async fn abandon(target: &TargetEndpoint) -> Result<Abandoned> {
     target.sink.adopt_undo_records(record.undo_records);
     target.sink.abort().await?;
     let source = Some(job.source).filter(|source| !source.is_empty());
-    Ok(Abandoned { target: name.clone(), source, staging, message: "the clone was undone".to_owned() })
+    let message = match has_lines {
+        true => "the clone was undone",
+        false => {
+            "the journal was removed, and nothing else: it had no lines, since the clone was killed before it made anything, or \
+             since somebody emptied the journal: what the clone may have made is left, and has to be dropped by hand"
+        }
+    };
+    Ok(Abandoned { target: name.clone(), source, staging, message: message.to_owned() })
 }

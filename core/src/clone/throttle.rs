@@ -13,6 +13,8 @@ use crate::source::Source;
 
 /// The interval of the measurements.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The interval of the warnings about a pause whose end cannot be measured.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The gate of a job, what closes it by itself, and what the report says of its pauses.
 pub(super) struct Throttle {
@@ -94,9 +96,11 @@ impl Throttle {
     }
 
     /// Closes the gate while the measurement of this cause is bad. An error leaves the gate as it is: it may pass, and is
-    /// no reason to end a clone. Returns if there is nothing to measure.
+    /// no reason to end a clone. A pause that lasts for that reason is told again and again. Returns if there is nothing to
+    /// measure.
     async fn limit(&self, cause: PauseCause) {
         let mut has_failed = false;
+        let mut told = Instant::now();
         loop {
             match self.measure(cause).await {
                 Ok(Measurement::None) => return,
@@ -108,13 +112,18 @@ impl Throttle {
                     has_failed = false;
                     self.gate.close(cause, reason);
                 }
-                Err(error) if !has_failed => {
+                Err(error) => {
+                    let is_paused = self.gate.is_closed_by(cause);
+                    let message = unknown_message(cause, is_paused, &error);
+                    if !has_failed {
+                        self.log().warnings.push(message.clone());
+                    }
+                    if !has_failed || is_paused && told.elapsed() >= WARNING_INTERVAL {
+                        told = Instant::now();
+                        self.events.emit(Event::Warning { message });
+                    }
                     has_failed = true;
-                    let message = format!("{} is unknown, and is measured again: {error}", measured(cause));
-                    self.log().warnings.push(message.clone());
-                    self.events.emit(Event::Warning { message });
                 }
-                Err(_) => {}
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -143,6 +152,17 @@ enum Measurement {
     Good,
     /// The reason for a pause.
     Bad(String),
+}
+
+fn unknown_message(cause: PauseCause, is_paused: bool, error: &Error) -> String {
+    let measured = measured(cause);
+    match is_paused {
+        false => format!("{measured} is unknown, and is measured again: {error}"),
+        true => format!(
+            "{measured} is unknown, and the job stays paused until it is known: {error}: make the server available again, or \
+             cancel the job"
+        ),
+    }
 }
 
 fn measured(cause: PauseCause) -> &'static str {

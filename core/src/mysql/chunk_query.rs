@@ -26,6 +26,12 @@ pub(super) fn count_statement(database: &str, table: &TablePlan, chunk: &Chunk) 
     format!("SELECT COUNT(*) {}", build_from_clause(database, table, chunk, false))
 }
 
+/// The statement that counts the rows of a chunk, up to a limit.
+pub(super) fn bounded_count_statement(database: &str, table: &TablePlan, chunk: &Chunk, limit: u64) -> String {
+    let rows = build_from_clause(database, table, chunk, false);
+    format!("SELECT COUNT(*) FROM (SELECT 1 {rows} LIMIT {limit}) AS counted")
+}
+
 fn select_list(table: &TablePlan) -> String {
     let read = |column| system_versioning::read_expression(&table.table, column);
     let columns: Vec<String> = table.table.stored_columns().map(read).collect();

@@ -32,10 +32,11 @@ impl ExistingObjects {
         self.objects.iter().find(|object| self.is_name_conflict(object, wanted))
     }
 
-    /// All objects except these.
+    /// All objects except these. A view in the place of a table is another object.
     pub(super) fn all_except(&self, these: &[ObjectRef]) -> Vec<ObjectRef> {
-        let others =
-            self.objects.iter().filter(|object| !these.iter().any(|known| self.is_name_conflict(object, known)));
+        let others = self.objects.iter().filter(|object| {
+            !these.iter().any(|known| known.kind == object.kind && self.is_name_conflict(object, known))
+        });
         others.cloned().collect()
     }
 

@@ -41,6 +41,7 @@ mod lock_wait;
 mod log_extent;
 mod log_position;
 mod negative_zero;
+mod ownership;
 mod preflight_remains;
 mod prepare;
 mod prepared_transactions;

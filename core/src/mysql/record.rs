@@ -36,6 +36,9 @@ impl TargetDatabase {
     ) -> Result<T> {
         if !self.undo_log.contains(&item) {
             self.undo_log.intend(item.clone());
+        }
+        // The answer to an earlier try may have been lost, and with it the record.
+        if self.undo_log.has_unsaved_intention() {
             self.save_undo_records().await?;
         }
         let created = create.await;

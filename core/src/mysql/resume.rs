@@ -11,21 +11,15 @@ use super::create_objects::drop_statement;
 use super::ddl::quote_name;
 use super::journal::{self, JournalContents, Line, TableLine, TableState};
 use super::lock_wait::is_lock_wait;
-use super::record::read_parts;
+use super::ownership::{DEFINITION_CHANGED, MAX_LOOKS, OwnershipCheck};
 use super::remains::{FateDecision, TableFate};
+use super::session;
 use super::target::{JournalAccess, TargetDatabase};
 use super::undo_log::{CreatedItem, UndoLog, first_records};
-use super::{chunk_query, session};
-use crate::catalog::{Flavor, ObjectKind, Printable};
+use crate::catalog::{ObjectKind, Printable};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{CatchUp, Chunk, Plan, ResumeState, TablePlan};
-
-const UNKNOWN_TABLE: u16 = 1146;
-/// The error of a table whose definition is newer than the snapshot: an ALTER of the killed process has just ended.
-const DEFINITION_CHANGED: u16 = 1412;
-/// How often the remains are looked at while definitions change.
-const MAX_LOOKS: usize = 20;
+use crate::plan::{CatchUp, Plan, ResumeState, TablePlan};
 
 /// The tables of a plan by what a resume does with them.
 struct Fates(BTreeMap<u32, TableFate>);
@@ -44,6 +38,17 @@ impl Fates {
     }
 }
 
+/// What an earlier process has left, and what happens to it.
+struct Remains {
+    fates: Fates,
+    /// When the job began.
+    started: String,
+    /// The owner of the journal.
+    owner: String,
+    /// What the journal says of each table.
+    tables: BTreeMap<u32, TableLine>,
+}
+
 impl TargetDatabase {
     /// Continues the clone of this plan. Returns what is there.
     ///
@@ -54,12 +59,13 @@ impl TargetDatabase {
         let mut conn = self.ddl_session().await?;
         self.detect_load_data(&mut conn).await?;
         // The plan names the source's engines, by which the batches were written.
-        let (fates, started, previous) = self.check_remains(source_plan).await?;
-        self.wait_for_statements(&mut conn, source_plan, &fates).await?;
+        let remains = self.check_remains(source_plan).await?;
+        let fates = &remains.fates;
+        self.wait_for_statements(&mut conn, source_plan, fates).await?;
         let access = JournalAccess { job: source_plan.job.id.clone(), owner: new_token() };
-        let lines = self.resumed_lines(&mut conn, source_plan, &fates, started).await?;
+        let lines = self.resumed_lines(&mut conn, source_plan, &remains).await?;
         conn.exec("START TRANSACTION").await?;
-        journal::take_ownership(&mut conn, database, &access.job, &previous, &access.owner).await?;
+        journal::take_ownership(&mut conn, database, &access.job, &remains.owner, &access.owner).await?;
         journal::replace(&mut conn, database, &access.job, &lines).await?;
         if source_plan.job.catch_up != CatchUp::Pending {
             self.end_changes(&mut conn, source_plan).await?;
@@ -76,7 +82,7 @@ impl TargetDatabase {
         }
         self.create_tables(&mut conn, plan, &fates.kept()).await?;
         self.state().ddl_sessions.push(conn);
-        Ok(self.take_over(&contents, source_plan, &fates))
+        Ok(self.take_over(&contents, source_plan, fates))
     }
 
     /// Forgets what was applied of the source's changes, in the current transaction.
@@ -95,11 +101,14 @@ impl TargetDatabase {
     }
 
     /// The lines that the journal gets with its new owner.
-    async fn resumed_lines(&self, conn: &mut Conn, plan: &Plan, fates: &Fates, started: String) -> Result<Vec<Line>> {
-        let mut lines = self.job_lines(conn, plan, Some(started)).await?;
-        let anew = TableLine { state: TableState::Anew, parts: BTreeMap::new(), notes: Vec::new() };
-        let again = plan.tables.iter().filter(|table| fates.is(table, TableFate::MakeAnew));
-        lines.extend(again.map(|table| Line::table(table.number, &anew)));
+    async fn resumed_lines(&self, conn: &mut Conn, plan: &Plan, remains: &Remains) -> Result<Vec<Line>> {
+        let mut lines = self.job_lines(conn, plan, Some(remains.started.clone())).await?;
+        let again = plan.tables.iter().filter(|table| remains.fates.is(table, TableFate::MakeAnew));
+        lines.extend(again.map(|table| {
+            // Until it is made anew, its definition proves that it is the clone's.
+            let parts = remains.tables.get(&table.number).map(|line| line.parts.clone()).unwrap_or_default();
+            Line::table(table.number, &TableLine { state: TableState::Anew, parts, notes: Vec::new() })
+        }));
         Ok(lines)
     }
 
@@ -114,9 +123,8 @@ impl TargetDatabase {
         }
     }
 
-    /// Compares what is there with the journal, in one snapshot. Returns what happens to each table, when the job began,
-    /// and the owner of the journal.
-    async fn check_remains(&self, plan: &Plan) -> Result<(Fates, String, String)> {
+    /// Compares what is there with the journal, in one snapshot.
+    async fn check_remains(&self, plan: &Plan) -> Result<Remains> {
         for _ in 0..MAX_LOOKS {
             match self.check_remains_once(plan).await {
                 Err(error) if error.code() == Some(DEFINITION_CHANGED) => {}
@@ -126,7 +134,7 @@ impl TargetDatabase {
         Err(refusal("its tables change all the time: another session alters them".to_owned()))
     }
 
-    async fn check_remains_once(&self, plan: &Plan) -> Result<(Fates, String, String)> {
+    async fn check_remains_once(&self, plan: &Plan) -> Result<Remains> {
         let mut conn = self.connections.register(session::open_control(&self.address).await?).await?;
         conn.exec("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
         let contents = self.read_journal(&mut conn, &plan.job.id).await?;
@@ -135,15 +143,23 @@ impl TargetDatabase {
         };
         let decision = FateDecision::read(&mut conn, &contents, plan.job.reads_again).await?;
         let fates = Fates::of(&decision, plan);
+        let database = &self.address.database;
+        let check = OwnershipCheck { database, contents: &contents, restarted: decision.restarted, removes: false };
+        let items = UndoLog::default();
+        items.adopt(contents.items.clone());
         for table in &plan.tables {
-            match fates.is(table, TableFate::MakeAnew) {
-                true => self.check_disposable(&mut conn, &contents, table).await?,
-                false => self.check_kept(&mut conn, &contents, table).await?,
+            if fates.is(table, TableFate::MakeAnew) {
+                self.check_disposable(&mut conn, &check, &items, table).await?;
+            } else if check.is_there(&mut conn, &table.table.name).await? {
+                check_table(&mut conn, &check, table).await?;
+            } else {
+                return Err(refusal(format!("table {} is gone", Printable(&table.table.name))));
             }
         }
         conn.exec("COMMIT").await?;
         self.connections.close(conn);
-        Ok((fates, job.started.clone(), owner.clone()))
+        let (started, owner) = (job.started.clone(), owner.clone());
+        Ok(Remains { fates, started, owner, tables: contents.tables })
     }
 
     /// Waits until no statement of the killed process uses the tables that are changed: its server notices only at their
@@ -162,75 +178,23 @@ impl TargetDatabase {
         Ok(())
     }
 
-    /// Compares the definition of a table with the journal. Returns whether the table is there.
-    async fn check_definition(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<bool> {
-        let name = Printable(&table.table.name);
-        let parts = match read_parts(conn, &self.address.database, &table.table.name).await {
-            Err(error) if error.code() == Some(UNKNOWN_TABLE) => return Ok(false),
-            parts => parts?,
-        };
-        let then = contents.tables.get(&table.number).map(|line| &line.parts);
-        let changed = then.into_iter().flatten().find(|(what, hash)| parts.get(*what) != Some(*hash));
-        let added = parts.keys().find(|what| {
-            // Indexes and foreign keys are added by the clone itself.
-            let is_key = ["index ", "foreign key "].iter().any(|kind| what.starts_with(kind));
-            !is_key && then.is_some_and(|then| !then.is_empty() && !then.contains_key(*what))
-        });
-        match changed.map(|(what, _)| what).or(added) {
-            Some(what) => Err(refusal(format!("table {name} was altered: {what} is not as the clone made it"))),
-            None => Ok(true),
-        }
-    }
-
-    /// Compares the definition and the rows of a table that stays with the journal.
-    async fn check_kept(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
-        let name = Printable(&table.table.name);
-        if !self.check_definition(conn, contents, table).await? {
-            return Err(refusal(format!("table {name} is gone")));
-        }
-        let lost_history = table.table.history && conn.server.flavor == Flavor::MySql;
-        // Events may have changed rows of a clone that had everything.
-        if table.chunks.is_empty() || lost_history || contents.has_all_objects() || contents.is_changed() {
-            return Ok(());
-        }
-        let unfiltered = TablePlan { filter: None, chunk_key: Vec::new(), ..table.clone() };
-        let count = chunk_query::count_statement(&self.address.database, &unfiltered, &Chunk::whole());
-        let rows = conn.row(&count).await?.map_or(0, |row| row.number(0));
-        let recorded = contents.totals(table.number, 0).rows;
-        match rows == recorded {
-            true => Ok(()),
-            false => Err(refusal(format!(
-                "table {name} has {rows} rows, and the journal says {recorded}: somebody changed the table, or the journal"
-            ))),
-        }
-    }
-
     /// Checks that a table that is made anew is the clone's.
-    async fn check_disposable(&self, conn: &mut Conn, contents: &JournalContents, table: &TablePlan) -> Result<()> {
-        let name = quote_name(&table.table.name);
-        let intended = UndoLog::default();
-        intended.adopt(contents.items.clone());
+    async fn check_disposable(
+        &self,
+        conn: &mut Conn,
+        check: &OwnershipCheck<'_>,
+        items: &UndoLog,
+        table: &TablePlan,
+    ) -> Result<()> {
         let object = table.table.object();
-        if !intended.contains(&CreatedItem::Object(object.clone())) {
+        if !items.contains(&CreatedItem::Object(object.clone())) {
             return Ok(());
         }
         let triggers = self.triggers_on(conn, &object).await?;
-        if let Some(trigger) = triggers.iter().find(|trigger| !intended.has_trigger(trigger)) {
+        if let Some(trigger) = triggers.iter().find(|trigger| !items.has_trigger(trigger)) {
             return Err(refusal(format!("somebody else made trigger {} on {object}", Printable(trigger))));
         }
-        if contents.tables.contains_key(&table.number) {
-            return self.check_definition(conn, contents, table).await.map(drop);
-        }
-        // Killed before it took any row.
-        match conn.row(&format!("SELECT 1 FROM {}.{name} LIMIT 1", quote_name(&self.address.database))).await {
-            Err(error) if error.code() == Some(UNKNOWN_TABLE) => Ok(()),
-            Err(error) => Err(error),
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(refusal(format!(
-                "table {} has rows, and the clone was killed before it loaded any: somebody else made it",
-                Printable(&table.table.name)
-            ))),
-        }
+        check_table(conn, check, table).await
     }
 
     /// Removes a table that is made anew, or empties it if it was there before the clone; and the clone's triggers on it.
@@ -272,6 +236,14 @@ impl TargetDatabase {
             }
         }
         resumed
+    }
+}
+
+/// Refuses a table that is not as the clone left it.
+async fn check_table(conn: &mut Conn, check: &OwnershipCheck<'_>, table: &TablePlan) -> Result<()> {
+    match check.find_difference(conn, table).await? {
+        Some(difference) => Err(refusal(format!("table {} {difference}", Printable(&table.table.name)))),
+        None => Ok(()),
     }
 }
 

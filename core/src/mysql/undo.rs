@@ -8,6 +8,7 @@ use super::ddl::{quote_name, quote_text};
 use super::existing_objects::ExistingObjects;
 use super::journal::{self, DatabaseOrigin};
 use super::lock_wait::{is_lock_wait, shorten_lock_wait};
+use super::ownership::CleanupRules;
 use super::target::TargetDatabase;
 use super::undo_log::{CreatedItem, UndoEntry};
 use super::{create_objects, introspect, removed_objects, session};
@@ -26,8 +27,9 @@ impl TargetDatabase {
     /// A failed step does not prevent the others, and is retried for a quarter of a minute. The error names the items that
     /// are left. `Incomplete` if all is undone, but an event is not as it was.
     pub(super) async fn undo_all(&self) -> Result<()> {
-        let left = tokio::sync::Mutex::new(std::mem::take(&mut *self.undo_log.entries()));
-        RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *left.lock().await).await }, |_| ()).await?;
+        let undo = Undo { left: std::mem::take(&mut *self.undo_log.entries()), rules: None };
+        let undo = tokio::sync::Mutex::new(undo);
+        RetryPolicy::for_cleanup().run(|| async { self.undo_round(&mut *undo.lock().await).await }, |_| ()).await?;
         removed_objects::passed_error(&std::mem::take(&mut self.state().passed_events)).map_or(Ok(()), Err)
     }
 
@@ -76,7 +78,8 @@ impl TargetDatabase {
         Ok(())
     }
 
-    async fn undo_round(&self, left: &mut Vec<UndoEntry>) -> Result<()> {
+    async fn undo_round(&self, undo: &mut Undo) -> Result<()> {
+        let Undo { left, rules } = undo;
         self.release_lock();
         // Running statements could create further objects.
         let killed = self.connections.kill_all().await;
@@ -88,12 +91,19 @@ impl TargetDatabase {
             Ok(mut conn) => {
                 // The next step reports a lost connection.
                 let _ = shorten_lock_wait(&mut conn).await;
-                if let Err(error) = self.check_undo_right(&mut conn, left).await {
-                    failures.add(&CreatedItem::Database, &self.address.database, error);
-                } else if let Err(error) = self.drop_own_database(&mut conn, left).await {
+                let begun = match self.check_undo_right(&mut conn, left).await {
+                    Ok(()) => self.read_cleanup_rules(left, rules.take()).await,
+                    Err(error) => Err(error),
+                };
+                let begun = match begun {
+                    Ok(found) => self.drop_own_database(&mut conn, left, rules.insert(found)).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = begun {
                     let error = self.explain_lock_wait(error).await;
                     failures.add(&CreatedItem::Database, &self.address.database, error);
                 } else {
+                    let rules = rules.get_or_insert_default();
                     let mut is_locked = false;
                     for entry in std::mem::take(left).into_iter().rev() {
                         // As long as something is left, the journal tells a later process.
@@ -101,7 +111,7 @@ impl TargetDatabase {
                             left.insert(0, entry);
                             continue;
                         }
-                        let Err(mut error) = self.undo_entry(&mut conn, &entry, left).await else { continue };
+                        let Err(mut error) = self.undo_entry(&mut conn, &entry, left, rules).await else { continue };
                         if is_lock_wait(&error) && !is_locked {
                             is_locked = true;
                             error = self.explain_lock_wait(error).await;
@@ -129,9 +139,12 @@ impl TargetDatabase {
     }
 
     /// Drops the whole database, if this sink has created it and it contains no object of another session.
-    async fn drop_own_database(&self, conn: &mut Conn, left: &mut Vec<UndoEntry>) -> Result<()> {
+    async fn drop_own_database(&self, conn: &mut Conn, left: &mut Vec<UndoEntry>, rules: &CleanupRules) -> Result<()> {
+        if rules.skips_binlog {
+            conn.exec("SET SESSION sql_log_bin = 0").await?;
+        }
         if left.iter().any(|entry| entry.item == CreatedItem::Database)
-            && self.unrelated_objects(conn, left).await?.is_empty()
+            && self.unrelated_objects(conn, left, rules).await?.is_empty()
         {
             conn.exec(&format!("DROP DATABASE IF EXISTS {}", quote_name(&self.address.database))).await?;
             left.retain(|entry| matches!(entry.item, CreatedItem::TrialDatabase(_)));
@@ -140,29 +153,22 @@ impl TargetDatabase {
     }
 
     /// Lists the objects in the database that this sink has not created.
-    async fn unrelated_objects(&self, conn: &mut Conn, ours: &[UndoEntry]) -> Result<Vec<ObjectRef>> {
+    async fn unrelated_objects(
+        &self,
+        conn: &mut Conn,
+        ours: &[UndoEntry],
+        rules: &CleanupRules,
+    ) -> Result<Vec<ObjectRef>> {
         let mut known = vec![ObjectRef::new(ObjectKind::Table, journal::TABLE_NAME)];
         for entry in ours {
             match &entry.item {
-                CreatedItem::Object(object) if entry.confirmed || !self.has_rows(conn, object).await? => {
-                    known.push(object.clone())
+                CreatedItem::Object(object) if rules.reason_to_stay(&entry.item).is_none() => {
+                    known.push(object.clone());
                 }
                 _ => {}
             }
         }
         Ok(ExistingObjects::read(conn, &self.address.database).await?.all_except(&known))
-    }
-
-    /// Whether the object is a table with rows.
-    async fn has_rows(&self, conn: &mut Conn, object: &ObjectRef) -> Result<bool> {
-        if object.kind != ObjectKind::Table {
-            return Ok(false);
-        }
-        let (database, name) = (quote_name(&self.address.database), quote_name(&object.name));
-        match conn.row(&format!("SELECT 1 FROM {database}.{name} LIMIT 1")).await {
-            Err(error) if matches!(error.code(), Some(UNKNOWN_DATABASE | UNKNOWN_TABLE)) => Ok(false),
-            found => Ok(found?.is_some()),
-        }
     }
 
     /// The names of the triggers on the object, which DROP TABLE would drop too.
@@ -179,13 +185,22 @@ impl TargetDatabase {
         Ok(conn.rows(&sql).await?.iter().map(|row| row.string(0)).collect())
     }
 
-    async fn undo_entry(&self, conn: &mut Conn, entry: &UndoEntry, left: &[UndoEntry]) -> Result<()> {
+    async fn undo_entry(
+        &self,
+        conn: &mut Conn,
+        entry: &UndoEntry,
+        left: &[UndoEntry],
+        rules: &CleanupRules,
+    ) -> Result<()> {
+        if let Some(reason) = rules.reason_to_stay(&entry.item) {
+            return Err(reason);
+        }
         let name = quote_name(&self.address.database);
         let removed = match &entry.item {
             CreatedItem::Database => {
                 // The sink's own objects are dropped by now, or must stay.
-                if !self.unrelated_objects(conn, &[]).await?.is_empty() {
-                    let unrelated_objects = self.unrelated_objects(conn, left).await?;
+                if !self.unrelated_objects(conn, &[], rules).await?.is_empty() {
+                    let unrelated_objects = self.unrelated_objects(conn, left, rules).await?;
                     let names: Vec<String> = unrelated_objects.iter().map(ToString::to_string).collect();
                     return Err(keep_error(match names.as_slice() {
                         [] => "it is not empty".to_owned(),
@@ -202,10 +217,6 @@ impl TargetDatabase {
             CreatedItem::Journal => return journal::remove(conn, &self.address.database).await,
             CreatedItem::Rows(table) => conn.exec(&format!("TRUNCATE TABLE {name}.{}", quote_name(table))).await,
             CreatedItem::Object(object) => {
-                // The answer to the CREATE was lost. The sink's own table would have no rows yet.
-                if !entry.confirmed && self.has_rows(conn, object).await? {
-                    return Err(keep_error("it has rows, so another session may have created it".to_owned()));
-                }
                 // The sink's own triggers are dropped before.
                 if let Some(trigger) = self.triggers_on(conn, object).await?.first() {
                     return Err(keep_error(format!("somebody else made trigger {} on it", Printable(trigger))));
@@ -221,6 +232,13 @@ impl TargetDatabase {
             other => other.map(drop),
         }
     }
+}
+
+/// What is left to remove.
+struct Undo {
+    left: Vec<UndoEntry>,
+    /// The rules that the last look has found.
+    rules: Option<CleanupRules>,
 }
 
 /// The error of an item that must not be removed. Another try would have the same result.

@@ -4,6 +4,7 @@
 //! clean-up also finds items whose answer was lost. It withdraws the item when the server reports that the statement
 //! created nothing, for example because another session's object has that name.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,8 @@ pub(super) struct UndoLog {
     owner: Mutex<Option<String>>,
     /// The records that the journal does not have yet.
     unsaved: Mutex<Vec<Value>>,
+    /// Whether one of them may be that of a statement that is about to run.
+    unsaved_intentions: AtomicBool,
 }
 
 impl UndoLog {
@@ -83,6 +86,7 @@ impl UndoLog {
     /// Records that the statement that creates the item is about to run.
     pub(super) fn intend(&self, item: CreatedItem) {
         self.add_record(UndoRecord::Intended(item));
+        self.unsaved_intentions.store(true, Ordering::Relaxed);
     }
 
     /// Records an item that exists, or that must be undone in any case.
@@ -149,14 +153,21 @@ impl UndoLog {
         parse_records(records).for_each(|record| self.record(record));
     }
 
+    /// Whether the journal lacks an item whose CREATE is about to run.
+    pub(super) fn has_unsaved_intention(&self) -> bool {
+        self.unsaved_intentions.load(Ordering::Relaxed)
+    }
+
     /// Takes the records that the journal does not have yet.
     pub(super) fn take_unsaved(&self) -> Vec<Value> {
+        self.unsaved_intentions.store(false, Ordering::Relaxed);
         std::mem::take(&mut self.unsaved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts back records that could not be saved.
     pub(super) fn put_back_unsaved(&self, records: Vec<Value>) {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).splice(..0, records);
+        self.unsaved_intentions.store(true, Ordering::Relaxed);
     }
 
     fn add_record(&self, record: UndoRecord) {

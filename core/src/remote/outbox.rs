@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -49,6 +50,8 @@ struct OutboxState<M> {
     received: u64,
     /// The bytes that were received since the last acknowledgement.
     unacknowledged_bytes: usize,
+    /// The message from the other side whose transfer has taken too long once.
+    slow_message: Option<u64>,
     /// Whether no further message follows.
     is_closed: bool,
 }
@@ -68,6 +71,7 @@ impl<M> Default for Outbox<M> {
             acknowledged: 0,
             received: 0,
             unacknowledged_bytes: 0,
+            slow_message: None,
             is_closed: false,
         };
         Self { state: Mutex::new(state), changed: Notify::new(), overflowed: Notify::new() }
@@ -149,6 +153,19 @@ impl<M> Outbox<M> {
         Ok(())
     }
 
+    /// The error of a message that takes too long. A new connection may be faster, but is tried only once: each begins the
+    /// message again.
+    fn slow_message_error(&self, number: Option<u64>, limit: Duration) -> Error {
+        let seconds = limit.as_secs_f64();
+        let earlier = std::mem::replace(&mut self.state().slow_message, number);
+        if number.is_none() || earlier != number {
+            return broken(&format!("one of its messages took longer than {seconds} s"));
+        }
+        let why =
+            format!("one of its messages took longer than {seconds} s over two connections: the line is too slow");
+        Error::new(ErrorKind::Connection, why)
+    }
+
     #[cfg(test)]
     pub(crate) fn kept_messages(&self) -> Vec<Arc<M>> {
         self.state().kept.iter().map(|(message, _)| message.clone()).collect()
@@ -211,12 +228,22 @@ pub(crate) async fn read_message<M: DeserializeOwned, N>(
     reader: &mut FrameReader,
     outbox: &Outbox<N>,
 ) -> Result<(M, Bytes)> {
+    read_message_within(MESSAGE_TIMEOUT, reader, outbox).await
+}
+
+/// Reads the next message, whose transfer may take this long.
+async fn read_message_within<M: DeserializeOwned, N>(
+    limit: Duration,
+    reader: &mut FrameReader,
+    outbox: &Outbox<N>,
+) -> Result<(M, Bytes)> {
     loop {
         let head = timeout(KEEPALIVE_TIMEOUT, reader.read_head::<Envelope<M>>()).await;
         let head = head.map_err(|_| broken(&format!("it was silent for {} s", KEEPALIVE_TIMEOUT.as_secs())))?;
         let Envelope { received, message } = head?.ok_or_else(|| broken("it closed the connection"))?;
-        let body = timeout(MESSAGE_TIMEOUT, reader.read_body()).await;
-        let body = body.map_err(|_| broken("one of its messages took too long"))??;
+        let body = timeout(limit, reader.read_body()).await;
+        let number = message.as_ref().map(|(number, _)| *number);
+        let body = body.map_err(|_| outbox.slow_message_error(number, limit))??;
         outbox.acknowledge(received)?;
         if let Some((number, message)) = message {
             outbox.receive(number, body.len())?;
@@ -274,6 +301,30 @@ mod tests {
         let (rest, error) = received(&far, written(&near, far.received()).await).await;
         assert_eq!(rest, ["m3 3", "m4 4"]);
         assert!(error.is_retryable(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_takes_too_long_is_begun_again_once() {
+        let (near, far) = (Messages::default(), Messages::default());
+        near.push("m1".to_owned(), Vec::new());
+        near.push("m2".to_owned(), vec![0; 100]);
+        let bytes = written(&near, 0).await;
+        for (is_retryable, told) in [(true, "took longer than 0.01 s"), (false, "the line is too slow")] {
+            // The last byte never comes.
+            let (mut line, end) = tokio::io::duplex(1 << 20);
+            let begin = if far.received() == 0 { 0 } else { bytes.len() - written(&near, 1).await.len() };
+            tokio::io::AsyncWriteExt::write_all(&mut line, &bytes[begin..bytes.len() - 1]).await.unwrap();
+            let mut reader = FrameReader::new(end);
+            let error = loop {
+                match read_message_within::<String, _>(Duration::from_millis(10), &mut reader, &far).await {
+                    Ok((message, _)) => assert_eq!(message, "m1"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.is_retryable() == is_retryable && error.to_string().contains(told), "{error}");
+            drop(line);
+        }
+        assert_eq!(far.received(), 1);
     }
 
     #[tokio::test]

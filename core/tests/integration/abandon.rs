@@ -1,5 +1,6 @@
 //! Promise: `abandon` removes all that a killed clone has left, and nothing else.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Bench, no_hang, sampled_flavors, wait_until};
@@ -189,5 +190,105 @@ async fn what_a_clean_up_cannot_remove_is_not_forgotten() {
         assert!(wait_until(|| target.sql(&sleeps).unwrap().trim() == "0"));
         TargetJob::new(bench.target_url()).abandon().await.unwrap();
         assert!(!bench.target_exists());
+    }
+}
+
+/// What `name` is at the target, and what it holds.
+fn look_at(bench: &Bench, name: &str) -> String {
+    bench.target(&format!("SHOW CREATE TABLE {name}; SELECT * FROM {name}"))
+}
+
+/// A name proves nothing: whatever is not as the clone left it may be another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_others_made_in_place_of_the_clones_stay_and_are_named() {
+    for &flavor in sampled_flavors() {
+        let bench = killed_clone(flavor, &[], Until::Complete(1));
+        let same = bench.target("SHOW CREATE TABLE orders").split_once('\t').unwrap().1.replace("\\n", "\n");
+        let aged = bench.target("SHOW CREATE TABLE aged").split_once('\t').unwrap().1.replace("\\n", "\n");
+        bench.target(&format!(
+            "DROP TABLE customers; CREATE TABLE customers (id INT PRIMARY KEY, theirs TEXT); INSERT INTO customers VALUES (1, 'x'); \
+             DROP TABLE orders; {same}; INSERT INTO orders (note) VALUES ('theirs'); \
+             DROP TABLE keyless; CREATE VIEW keyless AS SELECT 'theirs' AS line; \
+             DROP TABLE aged; {aged}; INSERT INTO aged WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i, 'theirs' FROM n; \
+             INSERT INTO empty_one VALUES (7)"
+        ));
+        let reasons = [
+            ("table customers", "it was altered: column "),
+            ("table orders", "it has 1 rows, and the journal says "),
+            ("table keyless", "it is no table any more"),
+            ("table aged", "it has 900 rows, and the journal says "),
+            ("table empty_one", "it has 1 rows, and the journal says 0"),
+        ];
+        let names = ["customers", "orders", "keyless", "aged", "empty_one"];
+        let before = names.map(|name| look_at(&bench, name));
+        let error = TargetJob::new(bench.target_url()).abandon().await.unwrap_err().to_string();
+        for (name, reason) in reasons {
+            let found = error.split(name).skip(1).any(|rest| rest.starts_with(" (") && rest.contains(reason));
+            assert!(found, "{name} {reason}: {error}");
+        }
+        assert_eq!(names.map(|name| look_at(&bench, name)), before, "{error}");
+        assert_eq!(bench.target("SHOW TABLES LIKE 'computed'"), "", "what is the clone's is removed");
+        // The command tells it too, and the journal still tells what is left.
+        let again =
+            Command::new(env!("CARGO_BIN_EXE_dbgraft")).args(["abandon", &bench.target_url()]).output().unwrap();
+        assert!(!again.status.success());
+        let said = String::from_utf8_lossy(&again.stderr);
+        assert!(names.iter().all(|name| said.contains(name)) && said.contains("_dbgraft_journal"), "{said}");
+        assert_eq!((names.map(|name| look_at(&bench, name)), state(&bench).await), (before, CloneState::Dead));
+        bench.target("DROP TABLE customers, orders, aged, empty_one; DROP VIEW keyless");
+        TargetJob::new(bench.target_url()).abandon().await.unwrap();
+        assert!(!bench.target_exists());
+    }
+}
+
+/// Tables that were there before are emptied again only if they hold what the clone loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_added_to_an_emptied_table_stay() {
+    for &flavor in sampled_flavors() {
+        let bench = Bench::new(flavor, SHOP);
+        bench.clone(CloneOptions::default()).await.unwrap();
+        let truncate = ["--if-exists", "truncate"];
+        let clone = run(&[&["clone", &bench.source_url(), &bench.target_url()][..], &SLOWLY, &truncate].concat());
+        kill_at(&bench, clone, Until::Batches(2));
+        bench.target("INSERT INTO empty_one VALUES (7)");
+        let error = TargetJob::new(bench.target_url()).abandon().await.unwrap_err().to_string();
+        assert!(error.contains("the rows of table empty_one (it has 1 rows, and the journal says 0"), "{error}");
+        assert_eq!(bench.target("SELECT id FROM empty_one"), "7");
+        assert_eq!(bench.target("SELECT (SELECT COUNT(*) FROM orders) + (SELECT COUNT(*) FROM customers)"), "0");
+        bench.target("DELETE FROM empty_one");
+        TargetJob::new(bench.target_url()).abandon().await.unwrap();
+        assert_eq!(state(&bench).await, CloneState::None);
+    }
+}
+
+/// The clean-up of a cancelled clone asks for the same proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_clone_leaves_tables_that_others_made_meanwhile() {
+    for &flavor in sampled_flavors() {
+        for (edit, reason) in [
+            ("INSERT INTO empty_one VALUES (7)", "it has 1 rows, and the journal says 0"),
+            ("DROP TABLE empty_one; CREATE TABLE empty_one (theirs INT)", "it was altered: "),
+            ("DROP TABLE empty_one; CREATE VIEW empty_one AS SELECT 7 AS id", "it is no table any more"),
+        ] {
+            let bench = Bench::new(flavor, SHOP);
+            let token = dbgraft::CancellationToken::new();
+            let slowly =
+                CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(100 << 10), ..CloneOptions::default() };
+            let running = tokio::spawn(bench.job(slowly).cancellation(token.clone()).run());
+            let (target, to) = (&bench.pair.target, &bench.to);
+            assert!(wait_until(|| lines(target, to, "kind = 'batch'").is_some_and(|lines| lines > 0)));
+            bench.target(edit);
+            let before = look_at(&bench, "empty_one");
+            token.cancel();
+            let error = no_hang(running).await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            let text = error.to_string();
+            assert!(
+                text.contains("not cleaned up") && text.contains(&format!("table empty_one ({reason}")),
+                "{edit}: {text}"
+            );
+            assert_eq!(look_at(&bench, "empty_one"), before, "{edit}");
+            assert_eq!(bench.target("SHOW TABLES"), "_dbgraft_journal\nempty_one", "{edit}");
+        }
     }
 }

@@ -41,6 +41,8 @@ mod follow_sites;
 mod follow_verify;
 mod follow_xa;
 mod if_exists;
+#[cfg(feature = "cli")]
+mod journal;
 mod keys;
 #[cfg(feature = "cli")]
 mod kills;
@@ -54,6 +56,8 @@ mod regions;
 mod reported_differences;
 #[cfg(feature = "cli")]
 mod resume;
+#[cfg(feature = "cli")]
+mod resume_accounts;
 #[cfg(feature = "cli")]
 mod resume_agents;
 #[cfg(feature = "cli")]

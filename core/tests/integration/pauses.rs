@@ -298,3 +298,38 @@ async fn a_replica_that_is_lost_is_told_once_and_pauses_nothing() {
     assert!(told.len() == 1 && log.any(|event| matches!(event, Event::Warning { message } if message == told[0])));
     compare(&bench.pair.source, &bench.from, target.database(), "b").unwrap();
 }
+
+/// As long as nobody knows its lag, the job waits, and says again and again for what.
+#[test]
+fn a_replica_that_is_lost_while_the_clone_waits_for_it_is_named_again_and_again() {
+    on_sampled_flavors(async |flavor| {
+        let bench = Bench::new(flavor, TABLES);
+        let target = ServerOptions::new(flavor).start().unwrap();
+        let mut replica = ServerOptions::new(flavor).arg("--server-id=2").start().unwrap();
+        replicate(&replica, &target);
+        replica.sql(if flavor == Flavor::MySql { "STOP REPLICA SQL_THREAD" } else { "STOP SLAVE SQL_THREAD" }).unwrap();
+        let options = CloneOptions { max_lag: Some(600), replica: Some(replica.url_of("b")), ..slowly() };
+        let log = EventLog::default();
+        let job = CloneJob::new(bench.source_url(), target.url_of("b")).options(options).on_event(log.listener());
+        let running = tokio::spawn(job.run());
+        let seen = log.clone();
+        let back = tokio::task::spawn_blocking(move || {
+            seen.assert_stands_still();
+            replica.kill().unwrap();
+            let address = format!("{}:{}", replica.host, replica.port);
+            let told = || {
+                let events = seen.0.lock().unwrap();
+                let is_it = |event: &&Event| matches!(event, Event::Warning { message } if message.contains("stays paused") && message.contains(&address));
+                events.iter().filter(is_it).count()
+            };
+            assert!(wait_until(|| told() >= 2), "{:?}", seen.0.lock().unwrap().iter().rev().take(9));
+            replica.restart().unwrap();
+            replica
+        });
+        let replica = no_hang(back).await.unwrap();
+        let report = no_hang(running).await.unwrap().unwrap();
+        assert_eq!(report.warnings.iter().filter(|warning| warning.contains("stays paused")).count(), 1, "{report:?}");
+        compare(&bench.pair.source, &bench.from, target.database(), "b").unwrap();
+        drop(replica);
+    });
+}

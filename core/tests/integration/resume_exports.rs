@@ -89,3 +89,40 @@ fn an_export_without_a_complete_table_is_read_again_at_one_moment() {
         assert_eq!(archive_state(&url).await.0, CloneState::None);
     });
 }
+
+/// Killed between the manifest and the removal of the documents by which a resume finds complete tables.
+#[test]
+fn what_an_export_that_was_killed_after_its_manifest_has_left_is_removed() {
+    on_sampled_flavors(async |flavor| {
+        let bench = Bench::new(flavor, SHOP);
+        let folder = std::env::temp_dir().join(format!("dbgraft-left-{}", bench.to));
+        let url = format!("file://{}", folder.display());
+        killed_export(&bench, &url, 1).await;
+        let names = || {
+            let found = std::fs::read_dir(folder.join("progress")).into_iter().flatten();
+            found.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect::<Vec<_>>()
+        };
+        let left: Vec<_> = names().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        assert!(!left.is_empty());
+        let job = |options| dbgraft::CloneJob::new(bench.source_url(), url.as_str()).options(options).run();
+        job(CloneOptions { no_consistency: true, ..resume() }).await.unwrap();
+        assert_eq!(names(), [""; 0].map(std::path::PathBuf::from));
+        let leave = || {
+            std::fs::create_dir_all(folder.join("progress")).unwrap();
+            left.iter().for_each(|(bytes, path)| std::fs::write(path, bytes).unwrap());
+        };
+        leave();
+        assert_eq!(archive_state(&url).await.0, CloneState::Finished);
+        assert_eq!(names().len(), left.len(), "status changes nothing");
+        let report = job(CloneOptions { no_consistency: true, ..resume() }).await.unwrap();
+        assert_eq!(case(&report), ResumeCase::Finished);
+        assert_eq!(names().len(), 0);
+        leave();
+        let error = TargetJob::new(url.as_str()).abandon().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("complete"), "{error}");
+        assert_eq!(names().len(), 0);
+        dbgraft::CloneJob::new(url.as_str(), bench.target_url()).run().await.unwrap();
+        bench.assert_equal();
+        std::fs::remove_dir_all(folder).unwrap();
+    });
+}

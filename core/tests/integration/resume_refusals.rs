@@ -3,10 +3,10 @@
 use crate::common::region::kill as signal;
 use crate::common::{Bench, on_sampled_flavors, sampled_flavors, wait_until};
 use crate::resume::{
-    SHOP, SLOWLY, Until, archive, kill, killed_clone, killed_import, lines, look, resume, run, state, stderr,
+    SHOP, SLOWLY, Until, archive, kill, kill_at, killed_clone, killed_import, lines, look, resume, run, state, stderr,
 };
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
-use dbgraft_testkit::Flavor;
+use dbgraft_testkit::{Flavor, ServerOptions, ServerPair};
 
 #[test]
 fn a_running_clone_is_neither_resumed_nor_abandoned() {
@@ -178,5 +178,30 @@ async fn a_resume_of_no_clone_into_existing_tables_is_not_called_complete() {
     {
         let error = bench.clone(options).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Preflight && error.to_string().contains("dbgraft verify"), "{error}");
+    }
+}
+
+/// Two exports of one place in the log need not have the same rows: not everything is logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_another_export_wrote_in_its_place_is_refused() {
+    for &flavor in sampled_flavors() {
+        // A server of its own, whose log nobody writes.
+        let server = ServerOptions::new(flavor).start().unwrap();
+        let shared = Bench::names(flavor);
+        let pair = ServerPair { source: server.database().clone(), target: shared.pair.target.clone() };
+        let bench = Bench { pair: Box::leak(Box::new(pair)), from: shared.from.clone(), to: shared.to.clone() };
+        server.sql(&format!("CREATE DATABASE {}", bench.from)).unwrap();
+        bench.source(SHOP);
+        let from = archive(&bench).await;
+        let clone = run(&[&["clone", &from, &bench.target_url()][..], &SLOWLY].concat());
+        kill_at(&bench, clone, Until::Batches(2));
+        let before = look(&bench);
+        bench.source("SET sql_log_bin = 0; UPDATE orders SET note = REVERSE(note)");
+        let replace = CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() };
+        dbgraft::CloneJob::new(bench.source_url(), from.as_str()).options(replace).run().await.unwrap();
+        let job = dbgraft::CloneJob::new(from.as_str(), bench.target_url()).options(resume());
+        let error = job.run().await.unwrap_err();
+        assert!(error.to_string().contains("the export that wrote the archive"), "{error}");
+        assert_eq!(look(&bench), before, "{error}");
     }
 }

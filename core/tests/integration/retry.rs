@@ -311,8 +311,13 @@ async fn a_batch_that_the_target_lost_after_its_commit_fails_the_clone() {
         let (target, to) = (bench.pair.target.clone(), bench.to.clone());
         let lose = move |event: Event| {
             if matches!(event, Event::Phase { phase: Phase::Objects, .. }) {
-                let lines = "DELETE FROM _dbgraft_journal WHERE kind = 'batch' AND table_number = 0 AND chunk = 0 AND batch = 0";
-                target.sql_in(&to, &format!("{lines}; DELETE FROM keyed LIMIT 100")).unwrap();
+                let line =
+                    "FROM _dbgraft_journal WHERE kind = 'batch' AND table_number = 0 AND chunk = 0 AND batch = 0";
+                let content = target.sql_in(&to, &format!("SELECT content {line}")).unwrap();
+                let content: serde_json::Value = serde_json::from_str(content.trim()).unwrap();
+                // The rows of a batch and its line are lost together.
+                let rows = &content["rows"];
+                target.sql_in(&to, &format!("DELETE {line}; DELETE FROM keyed LIMIT {rows}")).unwrap();
             }
         };
         let error = bench.job(options()).on_event(lose).run().await.unwrap_err();

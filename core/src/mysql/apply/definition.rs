@@ -15,7 +15,8 @@ use crate::change_applier::{DefinitionOutcome, LoggedDefinition};
 use crate::error::Result;
 use crate::mysql::connect::Conn;
 use crate::mysql::ddl::{quote_name, table_parts};
-use crate::mysql::journal::{self, DefinitionIntent, JobLine};
+use crate::mysql::journal::{self, DefinitionIntent, JobLine, TablePartHashes};
+use crate::mysql::record::read_parts;
 use crate::mysql::target::JournalAccess;
 use crate::mysql::undo_log::{CreatedItem, UndoLog, proves_no_creation};
 use crate::mysql::{introspect, session};
@@ -113,7 +114,11 @@ impl MySqlApplier {
         let state = self.state();
         let database = &state.target.address.database;
         let job = JobLine { plan, ..journal::read_job(conn, database, &access.job).await? };
-        journal::pass_definition(conn, database, &access.job, &access.owner, &definition.end, &job).await
+        let mut parts = TablePartHashes::new();
+        for table in &job.plan.tables {
+            parts.insert(table.number, read_parts(conn, database, &table.table.name).await?);
+        }
+        journal::pass_definition(conn, database, &access.job, &access.owner, &definition.end, &job, &parts).await
     }
 }
 

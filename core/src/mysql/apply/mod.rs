@@ -90,10 +90,14 @@ impl MySqlApplier {
         target.state().source.get_or_insert_with(|| plan.server.clone());
         // A clone that catches up goes on after it, and keeps its lock itself.
         let lock = target.state().lock.take_if(|_| plan.job.catch_up != CatchUp::Pending);
-        let held = match lock {
+        let mut held = match lock {
             Some(lock) => lock.into_connection().await,
             None => None,
         };
+        // From now on it writes the journal.
+        if let Some(conn) = held.as_mut().filter(|_| target.options.skip_binlog) {
+            conn.exec("SET SESSION sql_log_bin = 0").await?;
+        }
         let lock_connection = tokio::sync::Mutex::new(held);
         let connections = Arc::new(ConnectionRegistry::new(target.address.clone()));
         let (plan, tables) = (plan.clone(), Vec::new());
@@ -136,7 +140,7 @@ impl MySqlApplier {
             }
         }
         *held = None;
-        let mut conn = session::open_control(&target.address).await?;
+        let mut conn = target.journal_session(&state.plan.job.id).await?;
         // The server may not have noticed yet that this process has lost the connection that held the lock.
         let had_it = target.state().journal.is_some();
         let lock = journal::acquire_lock(&mut conn, &target.address.database, Duration::ZERO).await;

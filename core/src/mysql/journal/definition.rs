@@ -1,7 +1,7 @@
 //! The line of a statement of the source that is about to run at the target.
 
 use super::contents::{parse_row, select_lines};
-use super::following::{check_owner, damage, read_appliers, replace_plan};
+use super::following::{TablePartHashes, check_owner, damage, read_appliers, replace_plan};
 use super::line::{DefinitionIntent, JobLine, Line};
 use super::{UNKNOWN_TABLE, quoted_table, replace};
 use crate::change::LogPosition;
@@ -47,8 +47,8 @@ pub(in crate::mysql) async fn forget_definition(conn: &mut Conn, database: &str,
     conn.exec("COMMIT").await.map(drop)
 }
 
-/// Records that the statement has run, that everything up to `end` is applied, and the plan that holds from there on, if
-/// `owner` is the owner of the journal.
+/// Records that the statement has run, that everything up to `end` is applied, and the plan that holds from there on, with
+/// the hashes of its tables' definitions, if `owner` is the owner of the journal.
 pub(in crate::mysql) async fn pass_definition(
     conn: &mut Conn,
     database: &str,
@@ -56,6 +56,7 @@ pub(in crate::mysql) async fn pass_definition(
     owner: &str,
     end: &LogPosition,
     content: &JobLine,
+    parts: &TablePartHashes,
 ) -> Result<()> {
     conn.exec("START TRANSACTION").await?;
     check_owner(conn, database, owner).await?;
@@ -64,6 +65,6 @@ pub(in crate::mysql) async fn pass_definition(
     let checkpoint = Checkpoint { applied: end.clone(), ahead: Default::default(), ..recorded };
     conn.exec(&format!("DELETE FROM {} WHERE kind = 'applier'", quoted_table(database))).await?;
     replace(conn, database, job, &[Line::applier(None, &checkpoint)]).await?;
-    replace_plan(conn, database, job, content).await?;
+    replace_plan(conn, database, job, content, parts).await?;
     conn.exec("COMMIT").await.map(drop)
 }

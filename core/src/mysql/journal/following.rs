@@ -12,6 +12,9 @@ use crate::mysql::ddl::quote_text;
 use crate::options::Verify;
 use crate::plan::Plan;
 
+/// The hash of each part of a table's definition, by the number of the table.
+pub(in crate::mysql) type TablePartHashes = BTreeMap<u32, BTreeMap<String, u64>>;
+
 /// Makes `owner` the owner in the place of `previous`, in the current transaction. Waits for the transactions of the
 /// previous owner.
 ///
@@ -53,32 +56,36 @@ pub(in crate::mysql) async fn read_job(conn: &mut Conn, database: &str, job: &st
     Line::parse_job(&pieces).ok_or_else(|| damage("the plan in the journal is damaged".to_owned()))
 }
 
-/// Replaces the plan of a clone that is complete, in the current transaction.
+/// Replaces the plan of a clone that is complete, in the current transaction. `parts` are the hashes of each table's
+/// definition now, by its number.
 pub(in crate::mysql) async fn replace_plan(
     conn: &mut Conn,
     database: &str,
     job: &str,
     content: &JobLine,
+    parts: &TablePartHashes,
 ) -> Result<()> {
     let lines = Line::job(content)
         .map_err(|error| Error::new(ErrorKind::Internal, "the plan cannot be compressed").caused_by(error))?;
     // The numbers of tables are those of the plan.
     let sql = format!("DELETE FROM {} WHERE kind IN ('job', 'batch', 'table', 'definition')", quoted_table(database));
     conn.exec(&sql).await?;
-    let lines: Vec<Line> = lines.into_iter().chain(complete_tables(&content.plan)).collect();
+    let lines: Vec<Line> = lines.into_iter().chain(complete_tables(&content.plan, parts)).collect();
     super::replace(conn, database, job, &lines).await
 }
 
 /// The lines of a plan whose tables are all complete.
-fn complete_tables(plan: &Plan) -> Vec<Line> {
-    let done = TableLine { state: TableState::Complete, parts: BTreeMap::new(), notes: Vec::new() };
-    let tables = plan.tables.iter().map(|table| Line::table(table.number, &done));
+fn complete_tables(plan: &Plan, parts: &TablePartHashes) -> Vec<Line> {
+    let tables = plan.tables.iter().map(|table| {
+        let parts = parts.get(&table.number).cloned().unwrap_or_default();
+        Line::table(table.number, &TableLine { state: TableState::Complete, parts, notes: Vec::new() })
+    });
     tables.chain([Line::all_tables()]).collect()
 }
 
 /// The lines of a job that begins to follow with tables that are complete.
 pub(in crate::mysql) fn first_lines(plan: &Plan, checkpoint: &Checkpoint) -> Vec<Line> {
-    let mut lines = complete_tables(plan);
+    let mut lines = complete_tables(plan, &TablePartHashes::new());
     lines.push(Line::applier(None, checkpoint));
     lines
 }
