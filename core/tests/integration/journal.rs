@@ -134,58 +134,6 @@ fn cut_when_more(
 
 const LATENCY: Duration = Duration::from_millis(200);
 
-/// The INSERT of an undo record is answered over a line that breaks: the next ones come in the same statement.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_made_after_the_answer_to_a_record_was_lost_is_abandoned() {
-    for &flavor in sampled_flavors() {
-        let views: String = (0..12).map(|n| format!("CREATE VIEW v{n} AS SELECT id + {n} AS a FROM t;")).collect();
-        let bench =
-            Bench::new(flavor, &format!("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);{views}"));
-        let (target, to) = (bench.pair.target.clone(), bench.to.clone());
-        target.sql(&format!("CREATE DATABASE {to}; CREATE TABLE {to}.own (a INT)")).unwrap();
-        let proxy = Arc::new(Proxy::start((target.host.as_str(), target.port)).unwrap());
-        let behind = target.with_address("127.0.0.1", proxy.port());
-        let least = Arc::new(AtomicU32::new(u32::MAX));
-        let (cutter, cut) = cut_when_more(&proxy, &target, &to, "kind = 'item'", least.clone());
-        let reader = Arc::new(Mutex::new(None));
-        let (held, line, server, name) = (reader.clone(), proxy.clone(), target.clone(), to.clone());
-        let slow = move |event: Event| {
-            // Each try to make the objects begins with this event.
-            let mut held = held.lock().unwrap();
-            if matches!(event, Event::Phase { phase: Phase::Objects, .. }) && held.is_none() {
-                *held = Some(hold_journal(&server, &name));
-                line.set_latency(LATENCY);
-                least.store(lines(&server, &name, "kind = 'item'").unwrap(), Ordering::Relaxed);
-            }
-        };
-        let options = CloneOptions { threads: 2, memory: 8 << 20, ..CloneOptions::default() };
-        let job = CloneJob::new(bench.source_url(), behind.url_of(&to)).options(options).on_event(slow);
-        let mut running = tokio::spawn(job.run());
-        let (server, name, held) = (target.clone(), to.clone(), reader.clone());
-        let waits = tokio::task::spawn_blocking(move || assert_waits_to_drop(&server, &name, &held));
-        tokio::select! {
-            ended = &mut running => panic!("it ended: {ended:?}"),
-            waited = no_hang(waits) => waited.unwrap(),
-        }
-        assert!(cut.load(Ordering::Relaxed), "nothing was cut");
-        drop(cutter);
-        // Killed: nothing but the journal knows.
-        running.abort();
-        assert!(running.await.unwrap_err().is_cancelled());
-        let others = format!("SELECT ID FROM {} WHERE DB = '{to}'", target.process_list());
-        assert!(wait_until(|| {
-            let ids = target.sql(&others).unwrap();
-            ids.lines().for_each(|id| drop(target.sql(&format!("KILL {id}"))));
-            ids.trim().is_empty()
-        }));
-        assert_eq!(bench.target("SELECT COUNT(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"), "12");
-        reader.lock().unwrap().take();
-        while state(&bench).await == CloneState::Running {}
-        TargetJob::new(bench.target_url()).abandon().await.unwrap();
-        assert_eq!(bench.target("SHOW TABLES"), "own");
-    }
-}
-
 /// MariaDB has no negative zero in a DOUBLE.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_signs_of_zeros_are_counted_once_although_an_answer_is_lost() {
