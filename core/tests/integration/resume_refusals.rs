@@ -94,7 +94,7 @@ async fn another_source_another_option_and_another_archive_are_refused_by_name()
         let replace = CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() };
         bench.source("INSERT INTO customers (name) VALUES ('later')");
         dbgraft::CloneJob::new(bench.source_url(), from.as_str()).options(replace).run().await.unwrap();
-        assert!(refused(&from, resume()).await.contains("the moment of the archive"));
+        assert!(refused(&from, resume()).await.contains("the export that wrote the archive"));
     }
 }
 
