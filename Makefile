@@ -66,14 +66,13 @@ test-node: tools nodejs browser ## Test the package for Node, as it is installed
 	bindings-node/pack.sh $(NODE)/libdbgraft_node.so $(NODE)/dbgraft target/node-test/npm
 	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- bindings-node/test/run.sh target/node-test/npm/dbgraft-*.tgz target/node-test
 
-test-python: tools python browser $(PYTHON)/ruff ## Check the Python package, and test it as it is installed (part of `make test`)
+test-python: tools python browser $(PYTHON)/ruff target/python/env/ready ## Check the Python package, and test it as it is installed (part of `make test`)
 	$(PYTHON)/ruff check $(PYTHON_CODE) && $(PYTHON)/ruff format --check $(PYTHON_CODE)
 	cargo build --workspace --bins
 	install -D "$${CARGO_TARGET_DIR:-target}/debug/dbgraft" bindings-python/python/dbgraft/bin/dbgraft
-	rm -rf target/python/wheel target/python/env && python3 -m venv target/python/env
+	rm -rf target/python/wheel
 	$(PYTHON)/maturin build --quiet --features workspace --manifest-path bindings-python/Cargo.toml --out target/python/wheel
-	target/python/env/bin/pip install --quiet --disable-pip-version-check target/python/wheel/*.whl \
-		-r bindings-python/tests/requirements.txt
+	target/python/env/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/python/wheel/*.whl
 	cd bindings-python && ../target/python/env/bin/mypy
 	cd bindings-python && ../target/python/env/bin/stubtest dbgraft._native
 	$(TESTKIT) run --mysql --mariadb --s3 --sshd -- target/python/env/bin/pytest -q bindings-python/tests
@@ -135,6 +134,12 @@ wheel: agent python $(PYTHON)/ruff ## Build the Python package, with the command
 $(PYTHON)/ruff: | python
 	python3 -m venv target/python/tools
 	$(PYTHON)/pip install --quiet --disable-pip-version-check maturin==1.16.0 ruff==0.17.6
+
+# The environment of the tests, into which each run installs the package anew.
+target/python/env/ready: bindings-python/tests/requirements.txt | python
+	rm -rf target/python/env && python3 -m venv target/python/env
+	target/python/env/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 # A browser without a window, for the pages of the examples.
 browser:

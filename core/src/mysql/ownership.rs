@@ -34,6 +34,15 @@ pub(super) const MAX_LOOKS: usize = 20;
 /// How many rows of a table that is to be removed are counted: a count of billions would take longer than their copy.
 const MAX_COUNTED_ROWS: u64 = 1_000_000;
 
+/// The number of rows of a table beside the journal's.
+enum RowComparison {
+    /// So many rows, as the journal says.
+    Same(u64),
+    Different(String),
+    /// Their number says nothing.
+    Skipped,
+}
+
 /// Compares tables with what the journal says of them, in a snapshot of both.
 pub(super) struct OwnershipCheck<'a> {
     pub(super) database: &'a str,
@@ -56,8 +65,14 @@ impl OwnershipCheck<'_> {
             return self.compare_with_new(conn, table, &parts).await;
         };
         let difference = match compare_parts(table, line, &parts) {
-            Some(what) => Some(format!("was altered: {what} is not as the clone made it")),
-            None => self.compare_rows(conn, table, line).await?,
+            Some(what) if !(self.removes && self.is_altered_only(conn, table, line, &parts).await?) => {
+                Some(format!("was altered: {what} is not as the clone made it"))
+            }
+            Some(_) => None,
+            None => match self.compare_rows(conn, table, line).await? {
+                RowComparison::Different(difference) => Some(difference),
+                RowComparison::Same(_) | RowComparison::Skipped => None,
+            },
         };
         match (line.state, difference) {
             // It may have been made anew already.
@@ -66,6 +81,18 @@ impl OwnershipCheck<'_> {
             }
             (_, difference) => Ok(difference),
         }
+    }
+
+    /// Whether the table of another definition is the clone's: an ALTER keeps its rows.
+    async fn is_altered_only(
+        &self,
+        conn: &mut Conn,
+        table: &TablePlan,
+        line: &TableLine,
+        parts: &BTreeMap<String, u64>,
+    ) -> Result<bool> {
+        let has_all_columns = missing_column(table, parts).is_none();
+        Ok(has_all_columns && matches!(self.compare_rows(conn, table, line).await?, RowComparison::Same(1..)))
     }
 
     /// Whether there is a table, or a view, of this name.
@@ -96,13 +123,13 @@ impl OwnershipCheck<'_> {
         Ok(row.map(|_| "has rows, and the clone has loaded none into it: somebody else made it".to_owned()))
     }
 
-    async fn compare_rows(&self, conn: &mut Conn, table: &TablePlan, line: &TableLine) -> Result<Option<String>> {
+    async fn compare_rows(&self, conn: &mut Conn, table: &TablePlan, line: &TableLine) -> Result<RowComparison> {
         let is_transactional = is_transactional(&table.table);
         let lost_history = table.table.history && conn.server.flavor == Flavor::MySql;
         // Events may have changed rows of a clone that had everything. An engine may show rows of other tables.
         let shows_other_rows = table.chunks.is_empty() && !is_transactional;
         if shows_other_rows || lost_history || self.contents.has_all_objects() || self.contents.is_changed() {
-            return Ok(None);
+            return Ok(RowComparison::Skipped);
         }
         // Without transactions, the line of a batch is there before its rows, and a crash may take rows.
         let is_exact = is_transactional || line.state == TableState::Complete && !self.restarted;
@@ -114,19 +141,20 @@ impl OwnershipCheck<'_> {
         };
         let rows = match conn.row(&count).await {
             Err(error) if !is_exact && error.code().is_some_and(|code| DAMAGED_TABLE.contains(&code)) => {
-                return Ok(None);
+                return Ok(RowComparison::Skipped);
             }
             row => row?.map_or(0, |row| row.number(0)),
         };
         let recorded = self.contents.totals(table.number, 0).rows;
         let counted = limit.map_or(recorded, |limit| recorded.min(limit));
         let is_same = if is_exact { rows == counted } else { rows <= counted } || rows == 0 && self.removes;
-        Ok((!is_same).then(|| {
-            let or_more = if limit == Some(rows) { " or more" } else { "" };
-            format!(
-                "has {rows}{or_more} rows, and the journal says {recorded}: somebody changed the table, or the journal"
-            )
-        }))
+        if is_same {
+            return Ok(RowComparison::Same(rows));
+        }
+        let or_more = if limit == Some(rows) { " or more" } else { "" };
+        Ok(RowComparison::Different(format!(
+            "has {rows}{or_more} rows, and the journal says {recorded}: somebody changed the table, or the journal"
+        )))
     }
 }
 

@@ -241,6 +241,26 @@ async fn tables_that_others_made_in_place_of_the_clones_stay_and_are_named() {
     }
 }
 
+/// An ALTER keeps a table, and with it the clone's rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_the_clone_that_was_altered_is_removed() {
+    for &flavor in sampled_flavors() {
+        let bench = killed_clone(flavor, &[], Until::Complete(1));
+        let loaded = ["customers", "orders", "keyless", "aged"]
+            .into_iter()
+            .find(|name| bench.target(&format!("SELECT COUNT(*) FROM {name}")) != "0")
+            .unwrap();
+        bench.target(&format!("ALTER TABLE {loaded} ADD COLUMN theirs INT, COMMENT 'altered'"));
+        let mut options = resume();
+        options.no_consistency = true;
+        let job = dbgraft::CloneJob::new(bench.source_url(), bench.target_url()).options(options);
+        let refused = job.run().await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("table {loaded} was altered")), "{refused}");
+        TargetJob::new(bench.target_url()).abandon().await.unwrap();
+        assert!(!bench.target_exists());
+    }
+}
+
 /// Tables that were there before are emptied again only if they hold what the clone loaded.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_others_added_to_an_emptied_table_stay() {
