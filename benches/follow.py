@@ -89,7 +89,7 @@ def stopped(process: "subprocess.Popen[str]") -> Iterator[Iterator[dict[str, flo
 def create(server: Server) -> None:
     """Create the tables, as sysbench makes them."""
     numbers = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
-    statements = [f"CREATE DATABASE {FROM}"]
+    statements = [f"CREATE DATABASE {FROM}", f"USE {FROM}"]
     for number in range(TABLES):
         statements.append(
             f"CREATE TABLE {FROM}.sbtest{number} (id INT AUTO_INCREMENT PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, "
@@ -97,7 +97,7 @@ def create(server: Server) -> None:
         )
         statements += [
             f"INSERT INTO {FROM}.sbtest{number} (k, c, pad) {numbers} "
-            f"SELECT i, REPEAT(MD5(i + {part}), 3), REPEAT(MD5(i), 1) FROM n"
+            f"SELECT i, LEFT(REPEAT(SHA2(i + {part}, 256), 2), 120), LEFT(SHA2(i, 256), 60) FROM n"
             for part in range(ROWS // 1000)
         ]
     server.sql(";".join(statements))
