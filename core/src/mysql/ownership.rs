@@ -30,7 +30,6 @@ const DAMAGED_TABLE: [u16; 3] = [1034, 1194, 1195];
 pub(super) const DEFINITION_CHANGED: u16 = 1412;
 /// How often the tables are looked at while definitions change.
 pub(super) const MAX_LOOKS: usize = 20;
-
 /// How many rows of a table that is to be removed are counted: a count of billions would take longer than their copy.
 const MAX_COUNTED_ROWS: u64 = 1_000_000;
 
@@ -39,8 +38,8 @@ enum RowComparison {
     /// So many rows, as the journal says.
     Same(u64),
     Different(String),
-    /// Their number says nothing.
-    Skipped,
+    /// Their number says nothing, or they may be fewer.
+    Unproven,
 }
 
 /// Compares tables with what the journal says of them, in a snapshot of both.
@@ -71,7 +70,7 @@ impl OwnershipCheck<'_> {
             Some(_) => None,
             None => match self.compare_rows(conn, table, line).await? {
                 RowComparison::Different(difference) => Some(difference),
-                RowComparison::Same(_) | RowComparison::Skipped => None,
+                RowComparison::Same(_) | RowComparison::Unproven => None,
             },
         };
         match (line.state, difference) {
@@ -129,7 +128,7 @@ impl OwnershipCheck<'_> {
         // Events may have changed rows of a clone that had everything. An engine may show rows of other tables.
         let shows_other_rows = table.chunks.is_empty() && !is_transactional;
         if shows_other_rows || lost_history || self.contents.has_all_objects() || self.contents.is_changed() {
-            return Ok(RowComparison::Skipped);
+            return Ok(RowComparison::Unproven);
         }
         // Without transactions, the line of a batch is there before its rows, and a crash may take rows.
         let is_exact = is_transactional || line.state == TableState::Complete && !self.restarted;
@@ -141,15 +140,17 @@ impl OwnershipCheck<'_> {
         };
         let rows = match conn.row(&count).await {
             Err(error) if !is_exact && error.code().is_some_and(|code| DAMAGED_TABLE.contains(&code)) => {
-                return Ok(RowComparison::Skipped);
+                return Ok(RowComparison::Unproven);
             }
             row => row?.map_or(0, |row| row.number(0)),
         };
         let recorded = self.contents.totals(table.number, 0).rows;
         let counted = limit.map_or(recorded, |limit| recorded.min(limit));
-        let is_same = if is_exact { rows == counted } else { rows <= counted } || rows == 0 && self.removes;
-        if is_same {
+        if rows == counted {
             return Ok(RowComparison::Same(rows));
+        }
+        if !is_exact && rows < counted || rows == 0 && self.removes {
+            return Ok(RowComparison::Unproven);
         }
         let or_more = if limit == Some(rows) { " or more" } else { "" };
         Ok(RowComparison::Different(format!(
