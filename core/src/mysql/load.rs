@@ -174,11 +174,9 @@ pub(super) async fn insert_rows(
     options: &LoadOptions,
 ) -> Result<()> {
     let columns: Vec<&Column> = table.stored_columns().collect();
-    let names: Vec<String> = table.loaded_columns().map(|column| quote_name(&column.name)).collect();
-    let head =
-        format!("INSERT INTO {}.{} ({}) VALUES ", quote_name(database), quote_name(&table.name), names.join(", "));
+    let head = insert_head(&format!("{}.{}", quote_name(database), quote_name(&table.name)), &columns);
     let limit = TARGET_INSERT_BYTES.min(packet / 2);
-    let mut sql = head.clone().into_bytes();
+    let mut sql = head.clone();
     let (mut inserted, mut wrong) = (0, 0);
     let lenient = options.lenient || count_error_values(table, batch) > 0;
     options.set_up_session(conn, lenient).await?;
@@ -216,7 +214,7 @@ fn row_too_long(needed: usize, packet: usize) -> Error {
 
 /// Runs an INSERT in which `wrong` fields hold an ENUM's error value. Returns the number of rows.
 async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, options: &LoadOptions) -> Result<u64> {
-    let OkPacket { affected, warnings, info } = conn.exec_bytes(sql).await?;
+    let OkPacket { affected, warnings, info, .. } = conn.exec_bytes(sql).await?;
     // The text is `Records: 2  Duplicates: 0  Warnings: 2` if there are several rows.
     let warnings = parse_counts(&info).get(2).copied().unwrap_or(u64::from(warnings));
     if !options.lenient {
@@ -225,8 +223,15 @@ async fn run_insert(conn: &mut Conn, table: &Table, sql: &[u8], wrong: u64, opti
     Ok(affected)
 }
 
+/// The beginning of an INSERT into the table of this quoted name, up to its rows.
+pub(super) fn insert_head(table: &str, columns: &[&Column]) -> Vec<u8> {
+    let loaded = columns.iter().filter(|column| !column.generated);
+    let names: Vec<String> = loaded.map(|column| quote_name(&column.name)).collect();
+    format!("INSERT INTO {table} ({}) VALUES ", names.join(", ")).into_bytes()
+}
+
 /// Adds a row to the statement. Returns how many of its fields hold an ENUM's error value.
-fn push_row<'a>(
+pub(super) fn push_row<'a>(
     sql: &mut Vec<u8>,
     columns: &[&Column],
     row: impl Iterator<Item = Field<'a>>,

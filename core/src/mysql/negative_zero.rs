@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::catalog::{ObjectKind, ObjectRef, Table};
+use crate::catalog::{Column, ObjectKind, ObjectRef, Table};
 use crate::codec::{BatchBuilder, Digest, Field, row_texts, split_fields, split_rows};
 use crate::fidelity::{FidelityIssue, Severity};
 use crate::report::Note;
@@ -60,6 +60,11 @@ impl LostZeroSigns {
             })
         })
     }
+}
+
+/// Whether the field is a negative zero of its column. Generated columns are not loaded.
+pub(super) fn is_negative_zero(column: &Column, field: Field<'_>) -> bool {
+    !column.generated && matches!(column.data_type.as_str(), "float" | "double") && NEGATIVE_ZEROS.contains(&field)
 }
 
 /// Encodes the negative zeros of FLOAT columns so that they stay negative. Also returns the negative zeros of DOUBLE columns.

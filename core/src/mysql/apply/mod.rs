@@ -8,6 +8,8 @@ mod cut_over;
 mod definition;
 mod passed_statement;
 mod planned_change;
+mod row_statements;
+mod row_text;
 mod table;
 #[cfg(test)]
 mod tests;

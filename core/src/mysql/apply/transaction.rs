@@ -1,43 +1,32 @@
-//! An open transaction: writes the statements of changes, several rows in one where that is possible.
+//! An open transaction: runs the statements of changes, many in one packet.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::AppliedState;
-use super::condition::{TextComparison, key_literal, push_conditions};
+use super::row_statements::{RowGroup, RowStatement, RowStatements};
+use super::row_text::{RowText, RowWriter, UpdateText};
 use super::table::AppliedTable;
 use crate::batch::{Batch, BatchId};
-use crate::catalog::{Column, Flavor, Printable, Table};
+use crate::catalog::{Printable, Table};
 use crate::change::{ChangeKind, RowChanges, RowImages};
 use crate::change_applier::TargetTransaction;
 use crate::checkpoint::Checkpoint;
-use crate::codec::{Field, row_texts, split_fields};
+use crate::codec::row_texts;
+use crate::conflict_hasher::ConflictKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mysql::connect::{Conn, OkPacket};
-use crate::mysql::ddl::quote_name;
 use crate::mysql::journal;
 use crate::mysql::load::{self, LoadOptions};
-use crate::mysql::negative_zero;
 use crate::mysql::target::JournalAccess;
 use crate::plan::TablePlan;
 
-/// The most rows and bytes of one statement, unless one row has more.
-const MAX_ROWS: usize = 200;
-const MAX_BYTES: usize = 128 << 10;
+/// The most bytes of statements that wait, unless one statement has more, and the most bytes of one packet.
+const MAX_WAITING_BYTES: usize = 256 << 10;
 
 /// The number from which on the rows of each applier have a chunk of their own. No chunk of a plan has such a number.
 pub(super) const FIRST_CHANGE_CHUNK: u32 = 1 << 31;
-
-/// Rows that one statement inserts or deletes.
-struct PendingRows {
-    table: u32,
-    is_insert: bool,
-    /// The columns of the lines, as indexes into the stored columns.
-    columns: Vec<u32>,
-    lines: Vec<Vec<u8>>,
-    bytes: usize,
-}
 
 pub(super) struct AppliedTransaction {
     state: Arc<AppliedState>,
@@ -45,11 +34,19 @@ pub(super) struct AppliedTransaction {
     access: JournalAccess,
     conn: Conn,
     applier: u32,
-    /// Whether each row has a statement of its own.
+    /// Whether each row has a statement of its own, which runs at once.
     is_careful: bool,
     /// Whether the session checks foreign keys, so that they change further rows.
     checks_foreign_keys: bool,
-    pending: Option<PendingRows>,
+    max_length: usize,
+    waiting: RowStatements,
+}
+
+/// Rows of one table with the same columns, and their texts.
+struct WrittenRows<'a> {
+    kind: ChangeKind,
+    images: &'a RowImages,
+    texts: Vec<RowText>,
 }
 
 impl AppliedTransaction {
@@ -60,7 +57,9 @@ impl AppliedTransaction {
         applier: u32,
         is_careful: bool,
     ) -> Self {
-        Self { state, access, conn, applier, is_careful, checks_foreign_keys: false, pending: None }
+        let max_length = state.target.state().max_allowed_packet;
+        let waiting = RowStatements::default();
+        Self { state, access, conn, applier, is_careful, checks_foreign_keys: false, max_length, waiting }
     }
 
     fn table(&self, number: u32) -> Result<Arc<AppliedTable>> {
@@ -68,267 +67,269 @@ impl AppliedTransaction {
         table.ok_or_else(|| Error::new(ErrorKind::Internal, "changes of a table that is not in the plan"))
     }
 
-    /// Adds a row to those that one statement inserts or deletes.
-    async fn add(&mut self, table: u32, is_insert: bool, columns: &[u32], line: &[u8]) -> Result<()> {
-        let fits = |pending: &PendingRows| {
-            pending.table == table
-                && pending.is_insert == is_insert
-                && pending.columns == columns
-                && pending.lines.len() < MAX_ROWS
-                && pending.bytes + line.len() <= MAX_BYTES
-        };
-        if self.is_careful || !self.pending.as_ref().is_some_and(fits) {
-            self.flush().await?;
+    fn writer<'a>(&self, table: &'a AppliedTable) -> RowWriter<'a> {
+        RowWriter { table, flavor: self.conn.server.flavor, max_length: self.max_length }
+    }
+
+    /// Adds rows to the statements that wait; in a careful transaction, runs their statements.
+    async fn add(
+        &mut self,
+        writer: &RowWriter<'_>,
+        number: u32,
+        rows: WrittenRows<'_>,
+        keys: &[ConflictKey],
+    ) -> Result<()> {
+        let WrittenRows { kind, images, texts } = rows;
+        let group = RowGroup { table: number, kind, columns: &images.columns };
+        let head = |form| writer.head(form, images);
+        if !self.is_careful {
+            self.waiting.add(group, keys, &texts, head)?;
+            return match self.waiting.bytes() >= MAX_WAITING_BYTES {
+                true => self.flush(None).await,
+                false => Ok(()),
+            };
         }
-        let new = || PendingRows { table, is_insert, columns: columns.to_vec(), lines: Vec::new(), bytes: 0 };
-        let pending = self.pending.get_or_insert_with(new);
-        pending.lines.push(line.to_vec());
-        pending.bytes += line.len();
+        for (text, line) in texts.iter().zip(row_texts(&images.text)) {
+            self.waiting.add(group, keys, std::slice::from_ref(text), head)?;
+            let key = writer.key(images, line);
+            for statement in self.waiting.take() {
+                self.run(&[RowStatement { key: key.clone(), ..statement }], None).await?;
+            }
+        }
         Ok(())
     }
 
-    /// Runs the statement of the rows that wait for it.
-    async fn flush(&mut self) -> Result<()> {
-        let Some(pending) = self.pending.take() else { return Ok(()) };
-        let table = self.table(pending.table)?;
-        match pending.is_insert {
-            true => self.insert(&table, &pending).await,
-            false => self.delete(&table, &pending).await,
+    /// Runs the statements that wait, and at last the one that writes the checkpoint.
+    async fn flush(&mut self, checkpoint: Option<&str>) -> Result<()> {
+        let statements = self.waiting.take();
+        let (longest, takes_several) = (self.max_length.min(MAX_WAITING_BYTES), self.conn.takes_multi_statements());
+        let mut rest = statements.as_slice();
+        while !rest.is_empty() {
+            let mut length = 0;
+            let fits = |statement: &&RowStatement| {
+                length += statement.sql.len() + 1;
+                takes_several && length <= longest
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (part, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            rest = later;
+            let fits = |sql: &&str| takes_several && length + sql.len() <= self.max_length;
+            if let Some(checkpoint) = checkpoint.filter(fits).filter(|_| rest.is_empty()) {
+                return self.run(part, Some(checkpoint)).await;
+            }
+            self.run(part, None).await?;
+        }
+        match checkpoint {
+            Some(checkpoint) => self.run(&[], Some(checkpoint)).await,
+            None => Ok(()),
         }
     }
 
-    async fn insert(&mut self, table: &AppliedTable, pending: &PendingRows) -> Result<()> {
-        let images = RowImages { columns: pending.columns.clone(), text: Default::default() };
-        let columns = table.image_columns(&images)?.into_iter().cloned().collect();
-        let part = Table { columns, ..table.table.clone() };
-        let plan = TablePlan {
-            number: pending.table,
-            table: part,
-            filter: None,
-            chunk_key: Vec::new(),
-            chunks: Vec::new(),
-            position: None,
+    /// Runs statements together, and fails unless each of them does what the log says.
+    async fn run(&mut self, statements: &[RowStatement], checkpoint: Option<&str>) -> Result<()> {
+        let texts = statements.iter().map(|statement| statement.sql.as_slice());
+        let texts: Vec<&[u8]> = texts.chain(checkpoint.map(str::as_bytes)).collect();
+        let mut done = Vec::with_capacity(texts.len());
+        let sent = self.conn.exec_together(&texts.join(&b';'), texts.len(), &mut done).await;
+        for (statement, ok) in statements.iter().zip(&done) {
+            let checked = self.check(statement, ok, texts.len() == 1).await;
+            checked.map_err(|error| self.named(statement, error))?;
+        }
+        let written = match (sent, statements.get(done.len())) {
+            (Err(error), Some(statement)) => return Err(self.named(statement, error)),
+            (Err(error), None) => Err(error),
+            (Ok(()), _) => Ok(done.pop().unwrap_or_default()),
         };
-        let chunk = FIRST_CHANGE_CHUNK.saturating_add(self.applier);
-        let id = BatchId { table: pending.table, chunk, batch: 0 };
-        let batch = Batch::from_lines(id, pending.lines.iter().map(Vec::as_slice));
-        // Escapes and expressions add to the text.
-        let by_insert = 4 * pending.bytes < self.state.target.state().max_allowed_packet;
-        let options = LoadOptions { by_insert, ..LoadOptions::default() };
-        let loaded = self.state.target.load_rows(&mut self.conn, &plan, &batch, &options).await;
-        self.state.target.state().count_lost_signs(id);
-        loaded.map_err(|error| self.named(table, pending, error))
+        match checkpoint {
+            Some(_) => {
+                let database = &self.state.target.address.database;
+                journal::check_written(&mut self.conn, database, &self.access.owner, written).await
+            }
+            None => written.map(drop),
+        }
+    }
+
+    /// Fails if a value has changed on the way, or the statement has not found or inserted its rows.
+    async fn check(&mut self, statement: &RowStatement, ok: &OkPacket, is_alone: bool) -> Result<()> {
+        let warnings = warnings(ok);
+        if statement.kind != ChangeKind::Delete && warnings > 0 {
+            // The server keeps the warnings of the last statement only.
+            if is_alone {
+                let table = self.table(statement.table)?;
+                load::check_warnings(&mut self.conn, &table.table, warnings, 0).await?;
+            }
+            return Err(Error::new(ErrorKind::Data, format!("the target raised {warnings} warnings")));
+        }
+        check_rows(statement, ok)
     }
 
     /// Adds the table to the error, and the key of the row if there is one only.
-    fn named(&self, table: &AppliedTable, pending: &PendingRows, error: Error) -> Error {
+    fn named(&self, statement: &RowStatement, error: Error) -> Error {
+        let Ok(table) = self.table(statement.table) else { return error };
         let error = error.with("table", Printable(&table.table.name));
-        let images = RowImages { columns: pending.columns.clone(), text: Default::default() };
-        match (pending.lines.as_slice(), table.locator_places(&images)) {
-            ([line], Ok((places, true))) => error.with("key", self.key_text(table, &pending.columns, &places, line)),
-            _ => error,
+        match &statement.key {
+            Some(key) => error.with("key", key),
+            None => error,
         }
     }
 
-    /// Describes the key of a row: `id = 5`.
-    fn key_text(&self, table: &AppliedTable, columns: &[u32], places: &[usize], line: &[u8]) -> String {
-        let fields: Vec<Field<'_>> = split_fields(line).collect();
-        let parts = places.iter().filter_map(|place| {
-            let column = table.columns.get(*columns.get(*place)? as usize)?;
-            let value = key_literal(column, *fields.get(*place)?, self.conn.server.flavor);
-            Some(format!("{} = {}", column.name, value.unwrap_or_else(|| "…".to_owned())))
-        });
-        parts.collect::<Vec<_>>().join(", ")
-    }
-
-    async fn delete(&mut self, table: &AppliedTable, pending: &PendingRows) -> Result<()> {
-        let images = RowImages { columns: pending.columns.clone(), text: Default::default() };
-        let columns = table.image_columns(&images)?;
-        let (places, is_key) = table.locator_places(&images)?;
-        let statements = match is_key {
-            true => vec![self.delete_by_key(table, &columns, &places, &pending.lines)],
-            false => pending.lines.iter().map(|line| self.delete_by_row(table, &columns, &places, line)).collect(),
+    /// Inserts rows that need more than an INSERT in a strict session, after all that wait.
+    async fn load(&mut self, table: &AppliedTable, number: u32, images: &RowImages, lines: &[&[u8]]) -> Result<()> {
+        self.flush(None).await?;
+        let columns = table.image_columns(images)?.into_iter().cloned().collect();
+        let part = Table { columns, ..table.table.clone() };
+        let plan =
+            TablePlan { number, table: part, filter: None, chunk_key: Vec::new(), chunks: Vec::new(), position: None };
+        let chunk = FIRST_CHANGE_CHUNK.saturating_add(self.applier);
+        let id = BatchId { table: number, chunk, batch: 0 };
+        let batch = Batch::from_lines(id, lines.iter().copied());
+        // Escapes and expressions add to the text.
+        let bytes = lines.iter().map(|line| line.len()).sum::<usize>();
+        let options = LoadOptions { by_insert: 4 * bytes < self.max_length, ..LoadOptions::default() };
+        let loaded = self.state.target.load_rows(&mut self.conn, &plan, &batch, &options).await;
+        self.state.target.state().count_lost_signs(id);
+        let key = match lines {
+            [line] => self.writer(table).key(images, line),
+            _ => None,
         };
-        let mut deleted = 0;
-        for sql in statements {
-            deleted += self.conn.exec_bytes(&sql).await.map_err(|error| self.named(table, pending, error))?.affected;
-        }
-        match deleted == pending.lines.len() as u64 {
-            true => Ok(()),
-            false => Err(self.missing(table, pending, "delete", deleted)),
-        }
+        let (kind, sql) = (ChangeKind::Insert, Vec::new());
+        let statement = RowStatement { table: number, kind, sql, rows: lines.len() as u64, key };
+        loaded.map_err(|error| self.named(&statement, error))
     }
 
-    /// The error of rows that are not found.
-    fn missing(&self, table: &AppliedTable, pending: &PendingRows, what: &str, found: u64) -> Error {
-        let message = format!(
-            "the source's log says to {what} {} row(s), and the target has {found} of them: another session has changed the \
-             target",
-            pending.lines.len()
-        );
-        self.named(table, pending, Error::new(ErrorKind::Data, message))
+    /// Updates a row with an ENUM's error value, which a strict session refuses, after all that waits.
+    async fn update_leniently(&mut self, table: &AppliedTable, statement: &RowStatement, wrong: u64) -> Result<()> {
+        self.flush(None).await?;
+        let options = LoadOptions::default();
+        options.set_up_session(&mut self.conn, true).await?;
+        let done = self.conn.exec_bytes(&statement.sql).await.map_err(|error| self.named(statement, error))?;
+        let checked = load::check_warnings(&mut self.conn, &table.table, warnings(&done), wrong).await;
+        checked.map_err(|error| self.named(statement, error))?;
+        options.reset_session(&mut self.conn, true).await?;
+        check_rows(statement, &done).map_err(|error| self.named(statement, error))
     }
 
-    fn delete_by_key(&self, table: &AppliedTable, columns: &[&Column], places: &[usize], lines: &[Vec<u8>]) -> Vec<u8> {
-        let mut sql = format!("DELETE FROM {} WHERE ", table.name).into_bytes();
-        let flavor = self.conn.server.flavor;
-        if let [place] = places
-            && let Some(column) = columns.get(*place)
-        {
-            let literals: Option<Vec<String>> =
-                lines.iter().map(|line| key_literal(column, split_fields(line).nth(*place)?, flavor)).collect();
-            if let Some(literals) = literals {
-                sql.extend_from_slice(format!("{} IN ({})", quote_name(&column.name), literals.join(",")).as_bytes());
-                return sql;
+    /// Adds insertions of these lines of the image.
+    async fn insert(
+        &mut self,
+        table: &AppliedTable,
+        number: u32,
+        after: &RowImages,
+        keys: &[ConflictKey],
+    ) -> Result<()> {
+        let writer = self.writer(table);
+        let lines: Vec<&[u8]> = row_texts(&after.text).collect();
+        let texts: Option<Vec<RowText>> =
+            lines.iter().map(|line| writer.insert(after, line)).collect::<Result<Option<_>>>()?;
+        match texts {
+            Some(texts) => {
+                let rows = WrittenRows { kind: ChangeKind::Insert, images: after, texts };
+                self.add(&writer, number, rows, keys).await
             }
+            None if self.is_careful => {
+                for line in lines {
+                    self.load(table, number, after, &[line]).await?;
+                }
+                Ok(())
+            }
+            None => self.load(table, number, after, &lines).await,
         }
-        for (index, line) in lines.iter().enumerate() {
-            sql.extend_from_slice(if index > 0 { b" OR (" } else { b"(" });
-            push_conditions(&mut sql, columns, places, line, TextComparison::Collation, flavor);
-            sql.push(b')');
-        }
-        sql
     }
 
-    fn delete_by_row(&self, table: &AppliedTable, columns: &[&Column], places: &[usize], line: &[u8]) -> Vec<u8> {
-        let mut sql = format!("DELETE FROM {} WHERE ", table.name).into_bytes();
-        push_conditions(&mut sql, columns, places, line, TextComparison::Bytes, self.conn.server.flavor);
-        sql.extend_from_slice(b" LIMIT 1");
-        sql
-    }
-
-    /// Updates one row where it is. Returns false if that needs another way.
-    async fn update(
+    async fn delete(
         &mut self,
         table: &AppliedTable,
         number: u32,
         before: &RowImages,
-        after: &RowImages,
-    ) -> Result<bool> {
-        let (places, is_key) = table.locator_places(before)?;
-        let flavor = self.conn.server.flavor;
-        if !is_key && !self.checks_foreign_keys || flavor == Flavor::MariaDb && has_negative_zero(table, after)? {
-            return Ok(false);
+        keys: &[ConflictKey],
+    ) -> Result<()> {
+        let writer = self.writer(table);
+        let texts = row_texts(&before.text).map(|line| writer.delete(before, line)).collect::<Result<_>>()?;
+        let rows = WrittenRows { kind: ChangeKind::Delete, images: before, texts };
+        self.add(&writer, number, rows, keys).await
+    }
+
+    /// Deletes all rows, and inserts what they became.
+    async fn replace(
+        &mut self,
+        table: &AppliedTable,
+        number: u32,
+        (before, after): (&RowImages, &RowImages),
+        keys: &[ConflictKey],
+    ) -> Result<()> {
+        self.delete(table, number, before, keys).await?;
+        self.insert(table, number, after, keys).await
+    }
+
+    async fn update(
+        &mut self,
+        table: &AppliedTable,
+        changes: &RowChanges,
+        (before, after): (&RowImages, &RowImages),
+    ) -> Result<()> {
+        let number = changes.table;
+        let is_whole = table.is_full(before) && table.is_full(after);
+        if changes.rows > 1 && is_whole && !self.is_careful {
+            let keys = self.keys(table, changes);
+            return self.replace(table, number, (before, after), &keys).await;
         }
-        let lines: Vec<&[u8]> = row_texts(&before.text).chain(row_texts(&after.text)).collect();
-        let [old_line, new_line] = lines.as_slice() else { return Ok(false) };
-        let (old_columns, new_columns) = (table.image_columns(before)?, table.image_columns(after)?);
-        let old: Vec<Field<'_>> = split_fields(old_line).collect();
-        let mut sql = format!("UPDATE {} SET ", table.name).into_bytes();
-        let (mut is_first, mut wrong) = (true, 0);
-        let mut begin = |sql: &mut Vec<u8>, column: &Column| {
-            let comma = if std::mem::take(&mut is_first) { "" } else { ", " };
-            sql.extend_from_slice(format!("{comma}{} = ", quote_name(&column.name)).as_bytes());
-        };
-        let options = LoadOptions::default();
-        let mut assigned = Vec::new();
-        for ((index, column), field) in after.columns.iter().zip(new_columns).zip(split_fields(new_line)) {
-            let place = before.columns.iter().position(|there| there == index);
-            let is_same = place.and_then(|place| old.get(place)) == Some(&field);
-            if column.generated || is_same {
-                continue;
+        let writer = self.writer(table);
+        for (old, new) in row_texts(&before.text).zip(row_texts(&after.text)) {
+            let image = |images: &RowImages, line: &[u8]| {
+                let text = [line, b"\n"].concat().into();
+                RowImages { columns: images.columns.clone(), text }
+            };
+            let (one, other) = (image(before, old), image(after, new));
+            let change =
+                RowChanges { rows: 1, before: Some(one.clone()), after: Some(other.clone()), ..changes.clone() };
+            let keys = self.keys(table, &change);
+            match writer.update((&one, old), (&other, new), self.checks_foreign_keys)? {
+                Some(UpdateText { row, error_values: 0 }) => {
+                    let rows = WrittenRows { kind: ChangeKind::Update, images: &one, texts: vec![row] };
+                    self.add(&writer, number, rows, &keys).await?;
+                }
+                Some(UpdateText { row, error_values }) => {
+                    let key = writer.key(&one, old);
+                    let (kind, sql) = (ChangeKind::Update, row.text);
+                    let statement = RowStatement { table: number, kind, sql, rows: 1, key };
+                    self.update_leniently(table, &statement, error_values).await?;
+                }
+                None if self.checks_foreign_keys => {
+                    let message = "other rows refer to a row whose key changes, and the target cannot change it where it is: \
+                                   it is larger than max_allowed_packet, or has a negative zero";
+                    return Err(table.error(message));
+                }
+                None if !is_whole => {
+                    return Err(table.error("the source's log has only a part of a row: set binlog_row_image to FULL"));
+                }
+                None => self.replace(table, number, (&one, &other), &keys).await?,
             }
-            begin(&mut sql, column);
-            wrong += load::push_value(&mut sql, column, field, &options);
-            assigned.push(*index);
         }
-        // A column may have ON UPDATE CURRENT_TIMESTAMP.
-        let is_time = |column: &&Column| matches!(column.data_type.as_str(), "timestamp" | "datetime");
-        for (_, column) in (0..).zip(&table.columns).filter(|(index, c)| !assigned.contains(index) && is_time(c)) {
-            if !column.generated {
-                begin(&mut sql, column);
-                sql.extend_from_slice(quote_name(&column.name).as_bytes());
-            }
+        Ok(())
+    }
+
+    /// The keys that changes use. A careful transaction keeps the order of the log.
+    fn keys(&self, table: &AppliedTable, changes: &RowChanges) -> Vec<ConflictKey> {
+        let mut keys = Vec::new();
+        if !self.is_careful {
+            table.hasher.add_keys(changes, &mut keys);
         }
-        if is_first {
-            // Nothing but a generated column has changed; the row must be there all the same.
-            let Some(column) = table.columns.iter().find(|column| !column.generated) else { return Ok(false) };
-            let name = quote_name(&column.name);
-            sql.extend_from_slice(format!("{name} = {name}").as_bytes());
-        }
-        sql.extend_from_slice(b" WHERE ");
-        let texts = if is_key { TextComparison::Collation } else { TextComparison::Bytes };
-        push_conditions(&mut sql, &old_columns, &places, old_line, texts, flavor);
-        if !is_key {
-            sql.extend_from_slice(b" LIMIT 1");
-        }
-        if sql.len() > self.state.target.state().max_allowed_packet {
-            return Ok(false);
-        }
-        let pending = PendingRows {
-            table: number,
-            is_insert: false,
-            columns: before.columns.clone(),
-            lines: vec![old_line.to_vec()],
-            bytes: 0,
-        };
-        options.set_up_session(&mut self.conn, wrong > 0).await?;
-        let done = self.conn.exec_bytes(&sql).await.map_err(|error| self.named(table, &pending, error))?;
-        let OkPacket { info, warnings, affected } = done;
-        let counts = load::parse_counts(&info);
-        let warnings = counts.get(2).copied().unwrap_or(u64::from(warnings));
-        let checked = load::check_warnings(&mut self.conn, &table.table, warnings, wrong).await;
-        checked.map_err(|error| self.named(table, &pending, error))?;
-        options.reset_session(&mut self.conn, wrong > 0).await?;
-        match counts.first().copied().unwrap_or(affected) {
-            1 => Ok(true),
-            found => Err(self.missing(table, &pending, "update", found)),
-        }
+        keys
     }
 
     async fn apply_rows(&mut self, table: &AppliedTable, changes: &RowChanges) -> Result<()> {
-        let number = changes.table;
         match (changes.kind, &changes.before, &changes.after) {
             (ChangeKind::Insert, _, Some(after)) => {
-                for line in row_texts(&after.text) {
-                    self.add(number, true, &after.columns, line).await?;
-                }
+                let keys = self.keys(table, changes);
+                self.insert(table, changes.table, after, &keys).await
             }
             (ChangeKind::Delete, Some(before), _) => {
-                for line in row_texts(&before.text) {
-                    self.add(number, false, &before.columns, line).await?;
-                }
+                let keys = self.keys(table, changes);
+                self.delete(table, changes.table, before, &keys).await
             }
-            (ChangeKind::Update, Some(before), Some(after)) => {
-                let is_whole = table.is_full(before) && table.is_full(after);
-                let rows = Iterator::zip(row_texts(&before.text), row_texts(&after.text));
-                if changes.rows > 1 && is_whole && !self.is_careful {
-                    for line in row_texts(&before.text) {
-                        self.add(number, false, &before.columns, line).await?;
-                    }
-                    for line in row_texts(&after.text) {
-                        self.add(number, true, &after.columns, line).await?;
-                    }
-                    return Ok(());
-                }
-                self.flush().await?;
-                for (old, new) in rows {
-                    let image = |columns: &Vec<u32>, line: &[u8]| {
-                        let text = [line, b"\n"].concat().into();
-                        RowImages { columns: columns.clone(), text }
-                    };
-                    let (one, other) = (image(&before.columns, old), image(&after.columns, new));
-                    if self.update(table, number, &one, &other).await? {
-                        continue;
-                    }
-                    if self.checks_foreign_keys {
-                        let message = "other rows refer to a row whose key changes, and the target cannot change it where it is: \
-                                       it is larger than max_allowed_packet, or has a negative zero";
-                        return Err(table.error(message));
-                    }
-                    if !is_whole {
-                        return Err(
-                            table.error("the source's log has only a part of a row: set binlog_row_image to FULL")
-                        );
-                    }
-                    self.add(number, false, &before.columns, old).await?;
-                    self.add(number, true, &after.columns, new).await?;
-                    self.flush().await?;
-                }
-            }
-            _ => return Err(table.error("a change without its rows")),
+            (ChangeKind::Update, Some(before), Some(after)) => self.update(table, changes, (before, after)).await,
+            _ => Err(table.error("a change without its rows")),
         }
-        Ok(())
     }
 
     /// Lets foreign keys change further rows, or not.
@@ -339,12 +340,32 @@ impl AppliedTransaction {
     }
 }
 
-/// Whether a row has a negative zero, which MariaDB takes in an insert only.
-fn has_negative_zero(table: &AppliedTable, images: &RowImages) -> Result<bool> {
-    let columns = table.image_columns(images)?.into_iter().cloned().collect();
-    let part = Table { columns, ..table.table.clone() };
-    let id = BatchId { table: 0, chunk: 0, batch: 0 };
-    Ok(negative_zero::encode_negative_zeros(&part, &Batch::from_lines(id, row_texts(&images.text))).is_some())
+/// The number of warnings. The text of the response may have a greater one than its field can hold:
+/// `Rows matched: 1  Changed: 1  Warnings: 0` or `Records: 2  Duplicates: 0  Warnings: 0`.
+fn warnings(ok: &OkPacket) -> u64 {
+    load::parse_counts(&ok.info).get(2).copied().unwrap_or(u64::from(ok.warnings))
+}
+
+/// Fails unless the statement has found or inserted its rows.
+fn check_rows(statement: &RowStatement, ok: &OkPacket) -> Result<()> {
+    let (rows, affected) = (statement.rows, ok.affected);
+    let (what, found) = match statement.kind {
+        ChangeKind::Insert => ("insert", affected),
+        // An update that changes nothing matches its row all the same.
+        ChangeKind::Update => ("update", load::parse_counts(&ok.info).first().copied().unwrap_or(affected)),
+        ChangeKind::Delete => ("delete", affected),
+    };
+    if found == rows {
+        return Ok(());
+    }
+    let message = match statement.kind {
+        ChangeKind::Insert => format!("the target took {found} of {rows} rows"),
+        _ => format!(
+            "the source's log says to {what} {rows} row(s), and the target has {found} of them: another session has changed \
+             the target"
+        ),
+    };
+    Err(Error::new(ErrorKind::Data, message))
 }
 
 #[async_trait]
@@ -356,11 +377,10 @@ impl TargetTransaction for AppliedTransaction {
         }
         table.cascades.check()?;
         // The same row by row, in the same order, as at the source: what foreign keys do depends on both.
-        self.flush().await?;
+        self.flush(None).await?;
         let was_careful = std::mem::replace(&mut self.is_careful, true);
         self.check_foreign_keys(true).await?;
         self.apply_rows(&table, changes).await?;
-        self.flush().await?;
         self.check_foreign_keys(false).await?;
         self.is_careful = was_careful;
         Ok(())
@@ -368,10 +388,10 @@ impl TargetTransaction for AppliedTransaction {
 
     async fn commit(mut self: Box<Self>, checkpoint: &Checkpoint) -> Result<()> {
         let mut commit = async || {
-            self.flush().await?;
             let database = &self.state.target.address.database;
             let (job, owner) = (&self.access.job, &self.access.owner);
-            journal::write_checkpoint(&mut self.conn, database, job, owner, self.applier, checkpoint).await?;
+            let written = journal::checkpoint_statement(database, job, owner, self.applier, checkpoint);
+            self.flush(Some(&written)).await?;
             self.conn.exec("COMMIT").await.map(drop)
         };
         let committed = commit().await;

@@ -5,6 +5,7 @@ mod hostile_tests;
 mod login;
 mod packet_stream;
 mod password_disclosure;
+mod response;
 mod server_address;
 mod stall_detector;
 mod tls;
@@ -13,69 +14,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mysql_common::constants::CapabilityFlags;
-use mysql_common::io::ParseBuf;
-use mysql_common::packets::{CommonOkPacket, OkPacketDeserializer};
-use mysql_common::proto::MyDeserialize;
 
 pub(super) use packet_stream::PacketStream;
+pub(super) use response::{OkPacket, Row, is_result_end, malformed_packet, parse_column_count, server_error};
 pub(crate) use server_address::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 
+use self::response::{is_eof, parse_column_name, parse_ok_packet, parse_text_row};
 use super::capability::{self, Capability};
 use crate::catalog::{Flavor, Server};
 use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 
 const COM_QUERY: u8 = 0x03;
+const COM_SET_OPTION: u8 = 0x1b;
+/// The option of `COM_SET_OPTION` that allows several statements in one `COM_QUERY`.
+const MULTI_STATEMENTS_ON: [u8; 2] = [0, 0];
 /// The length of the packets that carry the file of `LOAD DATA`. Every server's `max_allowed_packet` is larger.
 const LOAD_PACKET_LENGTH: usize = 512 << 10;
 /// The longest packet of a response, rows on a memory lease aside. All rows of a small result have four times as much.
 const MAX_PACKET_LENGTH: usize = 256 << 20;
-/// The servers' limit of columns.
-const MAX_COLUMNS: usize = 4096;
-
-/// The server's response to a statement without rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct OkPacket {
-    pub(super) affected: u64,
-    pub(super) warnings: u16,
-    /// For example `Records: 2  Deleted: 0  Skipped: 0  Warnings: 0`.
-    pub(super) info: String,
-}
-
-/// One row of a small result: each column's bytes, or `None` for NULL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row(Vec<Option<Vec<u8>>>);
-
-impl Row {
-    /// The column as text; NULL and a missing column are `None`.
-    pub(super) fn text(&self, index: usize) -> Option<String> {
-        self.0.get(index)?.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-    }
-
-    /// The column as text; NULL and a missing column are empty.
-    pub(super) fn string(&self, index: usize) -> String {
-        self.text(index).unwrap_or_default()
-    }
-
-    /// The column's bytes; NULL and a missing column are empty.
-    pub(super) fn bytes(&self, index: usize) -> &[u8] {
-        self.0.get(index).and_then(Option::as_deref).unwrap_or_default()
-    }
-
-    /// The column as text.
-    ///
-    /// # Errors
-    /// `Unsupported` if the text is not UTF-8: for text that is written back without a change.
-    pub(super) fn utf8_text(&self, index: usize) -> Result<String> {
-        String::from_utf8(self.bytes(index).to_vec())
-            .map_err(|error| Error::new(ErrorKind::Unsupported, "a definition is not valid text").caused_by(error))
-    }
-
-    /// The column as a number; anything else is 0.
-    pub(super) fn number(&self, index: usize) -> u64 {
-        self.text(index).and_then(|text| text.parse().ok()).unwrap_or(0)
-    }
-}
 
 /// A logged-in connection. Dropping it closes the socket. A statement that still runs must be killed over another
 /// connection.
@@ -87,6 +44,8 @@ pub(super) struct Conn {
     pub(super) server: Server,
     /// Whether an EOF packet follows the definitions of columns, as in MySQL before 5.7.5 and MariaDB before 10.2.
     sends_eof: bool,
+    /// Whether the session takes several statements in one packet.
+    takes_multi_statements: bool,
     /// The user-level lock by which another connection identifies this one to kill it.
     pub(super) lock: Option<String>,
 }
@@ -105,7 +64,7 @@ impl Conn {
     pub(super) fn from_stream(io: Box<dyn crate::dial::Duplex>, server: Server, sends_eof: bool) -> Self {
         let mut stream = PacketStream::new(io, Duration::from_secs(60));
         stream.max_length = MAX_PACKET_LENGTH;
-        Self { stream, id: 1, server, sends_eof, lock: None }
+        Self { stream, id: 1, server, sends_eof, takes_multi_statements: false, lock: None }
     }
 
     /// Opens a connection that inspects others, with the server's own settings. It is never inspected itself.
@@ -122,7 +81,7 @@ impl Conn {
         }
         stream.max_length = MAX_PACKET_LENGTH;
         let sends_eof = !handshake.capabilities.contains(CapabilityFlags::CLIENT_DEPRECATE_EOF);
-        Ok(Self { stream, id: handshake.connection_id, server, sends_eof, lock: None })
+        Ok(Self { stream, id: handshake.connection_id, server, sends_eof, takes_multi_statements: false, lock: None })
     }
 
     /// The server that announces this version.
@@ -155,6 +114,44 @@ impl Conn {
                 Ok(OkPacket::default())
             }
         }
+    }
+
+    /// Lets [`exec_together`](Self::exec_together) send several statements in one packet. Servers let every account do that; a
+    /// proxy may not.
+    pub(super) async fn enable_multi_statements(&mut self) -> Result<()> {
+        self.stream.send_command(COM_SET_OPTION, &MULTI_STATEMENTS_ON).await?;
+        let packet = self.stream.read_packet().await?;
+        self.takes_multi_statements = match packet.first() {
+            // An EOF packet, or the OK packet that replaces it.
+            Some(0x00 | 0xFE) => true,
+            Some(0xFF) => false,
+            _ => return Err(malformed_packet()),
+        };
+        Ok(())
+    }
+
+    /// Whether the session takes several statements in one packet.
+    pub(super) fn takes_multi_statements(&self) -> bool {
+        self.takes_multi_statements
+    }
+
+    /// Runs `count` statements without rows, which are separated by semicolons, and adds the response to each of them to
+    /// `done`. After an error, which belongs to the next statement, the server runs none of the others.
+    pub(super) async fn exec_together(&mut self, sql: &[u8], count: usize, done: &mut Vec<OkPacket>) -> Result<()> {
+        self.stream.send_command(COM_QUERY, sql).await?;
+        for number in 1..=count {
+            let packet = self.stream.read_packet().await?;
+            let ok = match packet.first() {
+                Some(0x00) => parse_ok_packet(packet)?,
+                Some(0xFF) => return Err(server_error(packet)),
+                _ => return Err(malformed_packet()),
+            };
+            if ok.has_more_results != (number < count) {
+                return Err(malformed_packet());
+            }
+            done.push(ok);
+        }
+        Ok(())
     }
 
     /// Runs each of the statements, and ignores the errors that the server reports. Only a broken connection is an
@@ -290,90 +287,5 @@ impl Conn {
             Some(0x00) => parse_ok_packet(packet),
             _ => Err(server_error(packet)),
         }
-    }
-}
-
-/// Whether a packet that begins with 0xFE ends a result. A row that begins with this byte has at least 16 MiB.
-pub(super) fn is_result_end(packet: &[u8]) -> bool {
-    packet.len() < 0xFF_FFFF
-}
-
-/// Whether this is an EOF packet: a marker, the number of warnings and the status.
-fn is_eof(packet: &[u8]) -> bool {
-    packet.first() == Some(&0xFE) && packet.len() <= 5
-}
-
-/// Parses the first packet of a result.
-pub(super) fn parse_column_count(packet: &[u8]) -> Result<usize> {
-    if packet.first() == Some(&0xFB) {
-        let message = "the server asks for a file where no file is to be sent: it is no MySQL or MariaDB server, or an attacker is between";
-        return Err(Error::new(ErrorKind::Connection, message));
-    }
-    let mut rest = ParseBuf(packet);
-    let count = rest.checked_eat_lenenc_int().filter(|_| rest.is_empty()).ok_or_else(malformed_packet)?;
-    usize::try_from(count).ok().filter(|count| (1..=MAX_COLUMNS).contains(count)).ok_or_else(malformed_packet)
-}
-
-/// Parses the name in the definition of a column. The catalog, the database and two names of the table precede it.
-fn parse_column_name(packet: &[u8]) -> Result<&[u8]> {
-    let mut rest = ParseBuf(packet);
-    let mut parts = std::iter::from_fn(|| rest.checked_eat_lenenc_str());
-    parts.nth(4).ok_or_else(malformed_packet)
-}
-
-/// Parses a row of the text protocol.
-fn parse_text_row(packet: &[u8], columns: usize) -> Result<Row> {
-    let mut rest = ParseBuf(packet);
-    let mut values = Vec::with_capacity(columns);
-    for _ in 0..columns {
-        if rest.0.first() == Some(&0xFB) {
-            rest.skip(1);
-            values.push(None);
-        } else {
-            values.push(Some(rest.checked_eat_lenenc_str().ok_or_else(malformed_packet)?.to_vec()));
-        }
-    }
-    Ok(Row(values))
-}
-
-/// Parses an OK packet.
-fn parse_ok_packet(packet: &[u8]) -> Result<OkPacket> {
-    let capabilities = CapabilityFlags::CLIENT_PROTOCOL_41;
-    let ok = OkPacketDeserializer::<CommonOkPacket>::deserialize(capabilities, &mut ParseBuf(packet))
-        .map_err(|error| malformed_packet().caused_by(error))?
-        .into_inner();
-    let info = ok.info_str().unwrap_or_default().into_owned();
-    Ok(OkPacket { affected: ok.affected_rows(), warnings: ok.warnings(), info })
-}
-
-pub(super) fn malformed_packet() -> Error {
-    Error::new(ErrorKind::Connection, "the server sent a packet that makes no sense")
-}
-
-fn connection_closed() -> Error {
-    Error::new(ErrorKind::Connection, "the server closed the connection").retryable()
-}
-
-/// Parses an error packet.
-pub(super) fn server_error(packet: &[u8]) -> Error {
-    // An error before the login has no SQL state.
-    let (code, text) = match packet {
-        [0xFF, low, high, b'#', _, _, _, _, _, text @ ..] | [0xFF, low, high, text @ ..] => {
-            (u16::from_le_bytes([*low, *high]), String::from_utf8_lossy(text).into_owned())
-        }
-        _ => return malformed_packet(),
-    };
-    let kind = match code {
-        1045 | 1129 | 1130 | 1698 | 1251 | 2059 | 3118 | 4151 => ErrorKind::Authentication,
-        1044 | 1142 | 1143 | 1227 | 1290 | 1370 | 1410 | 1419 => ErrorKind::Permission,
-        1040 | 1053 | 1077 | 1079 | 1927 | 3169 | 1203 | 1226 => ErrorKind::Connection,
-        1412 => ErrorKind::Changed,
-        _ => ErrorKind::Server,
-    };
-    let failure = Error::new(kind, text).with_code(code);
-    // Too many connections, shutdown, lock waits and deadlocks, killed connections: a retry may succeed.
-    match code {
-        1040 | 1053 | 1077 | 1079 | 1203 | 1205 | 1213 | 1927 | 3058 => failure.retryable(),
-        _ => failure,
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::Conn;
+use super::response::connection_closed;
 use super::server_address::ServerAddress;
-use super::{Conn, connection_closed};
 use crate::dial::TrafficClass;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -7,7 +7,7 @@ use super::line::{JobLine, Line, TableLine, TableState, literal};
 use super::{UNKNOWN_TABLE, lost_ownership_error, quoted_table};
 use crate::checkpoint::{Checkpoint, CutOver, CutOverState};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mysql::connect::Conn;
+use crate::mysql::connect::{Conn, OkPacket};
 use crate::mysql::ddl::quote_text;
 use crate::options::Verify;
 use crate::plan::Plan;
@@ -157,29 +157,37 @@ pub(super) async fn read_appliers(conn: &mut Conn, database: &str, job: &str, lo
     Ok(all)
 }
 
-/// Writes the line of an applier in the current transaction, if `owner` is the owner of the journal, and keeps the owner
-/// until the end of the transaction.
-///
-/// # Errors
-/// `Changed` if another process is the owner.
-pub(in crate::mysql) async fn write_checkpoint(
-    conn: &mut Conn,
+/// The statement that writes the line of an applier in the current transaction, if `owner` is the owner of the journal, and
+/// keeps the owner until the end of the transaction. [`check_written`] judges its response.
+pub(in crate::mysql) fn checkpoint_statement(
     database: &str,
     job: &str,
     owner: &str,
     applier: u32,
     checkpoint: &Checkpoint,
-) -> Result<()> {
+) -> String {
     let (table, line) = (quoted_table(database), Line::applier(Some(applier), checkpoint));
-    let sql = format!(
+    format!(
         "INSERT INTO {table} SELECT new.* FROM (SELECT {}) AS new, {table} AS owner WHERE {} AND owner.content = {} \
          LOCK IN SHARE MODE ON DUPLICATE KEY UPDATE {}",
         line.values(job),
         Line::owner(owner).place("owner."),
         literal(owner.as_bytes()),
         line.assignments(job)
-    );
-    match conn.exec(&sql).await {
+    )
+}
+
+/// Fails unless the [statement](checkpoint_statement) has written the line.
+///
+/// # Errors
+/// `Changed` if another process is the owner.
+pub(in crate::mysql) async fn check_written(
+    conn: &mut Conn,
+    database: &str,
+    owner: &str,
+    written: Result<OkPacket>,
+) -> Result<()> {
+    match written {
         // Another owner, or the same content.
         Ok(done) if done.affected == 0 => check_owner(conn, database, owner).await,
         Err(error) if error.code() == Some(UNKNOWN_TABLE) => Err(lost_ownership_error(database)),

@@ -21,9 +21,9 @@ use xxhash_rust::xxh3::xxh3_128;
 pub(super) use self::contents::{JournalContents, read};
 pub(super) use self::definition::{forget_definition, intend_definition, pass_definition, read_definition};
 pub(super) use self::following::{
-    TablePartHashes, acknowledge_cut_over, begin_cut_over, end_catch_up, first_lines, join_appliers, read_checkpoint,
-    read_cut_over, read_job, read_live_cut_over, record_end, replace_owner, request_cut_over, take_appliers,
-    take_up_appliers, withdraw_cut_over, write_checkpoint,
+    TablePartHashes, acknowledge_cut_over, begin_cut_over, check_written, checkpoint_statement, end_catch_up,
+    first_lines, join_appliers, read_checkpoint, read_cut_over, read_job, read_live_cut_over, record_end,
+    replace_owner, request_cut_over, take_appliers, take_up_appliers, withdraw_cut_over,
 };
 pub(super) use self::line::{BatchLine, DefinitionIntent, JobLine, Line, TableLine, TableState};
 pub(super) use self::logged::{LoggedJournal, table as logged_table};

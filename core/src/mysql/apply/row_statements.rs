@@ -1,0 +1,218 @@
+//! Statements that wait to be run, in an order that may differ from the log's where that makes no difference.
+//!
+//! Each row has a level: the first one after those of all rows with which it shares a key. Rows of one level do not depend on
+//! each other, so that those of one table and form share statements, from whichever transactions they are.
+
+use std::collections::HashMap;
+
+use super::row_text::{RowText, StatementForm};
+use crate::change::ChangeKind;
+use crate::conflict_hasher::ConflictKey;
+use crate::error::Result;
+
+/// The most rows and bytes of one statement, unless one row has more.
+const MAX_ROWS: u64 = 200;
+const MAX_BYTES: usize = 128 << 10;
+
+/// A statement that changes rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RowStatement {
+    pub(super) table: u32,
+    pub(super) kind: ChangeKind,
+    pub(super) sql: Vec<u8>,
+    /// The number of rows that the statement must find or insert.
+    pub(super) rows: u64,
+    /// The key of the row, for errors; `None` if there may be several rows.
+    pub(super) key: Option<String>,
+}
+
+/// What rows have in common that share a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowGroup<'a> {
+    pub(super) table: u32,
+    pub(super) kind: ChangeKind,
+    /// The columns of the images, as indexes into the stored columns.
+    pub(super) columns: &'a [u32],
+}
+
+#[derive(Debug)]
+struct LeveledStatement {
+    level: usize,
+    form: StatementForm,
+    columns: Vec<u32>,
+    statement: RowStatement,
+}
+
+impl LeveledStatement {
+    fn takes(&self, group: RowGroup<'_>, form: StatementForm, rows: u64, bytes: usize) -> bool {
+        self.form == form
+            && form != StatementForm::SingleRow
+            && self.statement.table == group.table
+            && self.columns == group.columns
+            && self.statement.rows + rows <= MAX_ROWS
+            && self.statement.sql.len() + bytes <= MAX_BYTES
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        if self.statement.rows > 0 {
+            let separator: &[u8] = if self.form == StatementForm::DeleteByConditions { b" OR " } else { b"," };
+            self.statement.sql.extend_from_slice(separator);
+        }
+        self.statement.sql.extend_from_slice(text);
+        self.statement.rows += 1;
+    }
+}
+
+/// The last level at which a key is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LastUse {
+    level: usize,
+    /// The statement that uses it there; `None` if several do.
+    statement: Option<usize>,
+}
+
+impl LastUse {
+    /// The later one of two uses.
+    fn max(self, other: Self) -> Self {
+        match self.level.cmp(&other.level) {
+            std::cmp::Ordering::Less => other,
+            std::cmp::Ordering::Greater => self,
+            std::cmp::Ordering::Equal => {
+                Self { level: self.level, statement: self.statement.filter(|one| Some(*one) == other.statement) }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct KeyUses {
+    exclusive: Option<LastUse>,
+    shared: Option<LastUse>,
+}
+
+/// Where rows may be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The first level after all rows that must not be overtaken.
+    level: usize,
+    /// The only statement of the level before that has such rows. Its rows take effect in their order, so that others can be
+    /// added.
+    statement: Option<usize>,
+}
+
+/// Statements that wait, and the keys of their rows.
+#[derive(Debug, Default)]
+pub(super) struct RowStatements {
+    statements: Vec<LeveledStatement>,
+    /// The last statement of each level, table and form.
+    latest: HashMap<(usize, u32, StatementForm), usize>,
+    uses: HashMap<u64, KeyUses>,
+    bytes: usize,
+}
+
+impl RowStatements {
+    /// The bytes of all statements.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Finds the place of rows that use these keys.
+    fn place(&self, keys: &[ConflictKey]) -> Place {
+        let mut last: Option<LastUse> = None;
+        for key in keys {
+            let Some(uses) = self.uses.get(&key.hash) else { continue };
+            let shared = uses.shared.filter(|_| !key.is_shared);
+            for used in uses.exclusive.into_iter().chain(shared) {
+                last = Some(last.map_or(used, |last| last.max(used)));
+            }
+        }
+        match last {
+            Some(last) => Place { level: last.level + 1, statement: last.statement },
+            None => Place { level: 0, statement: None },
+        }
+    }
+
+    /// Adds rows that use these keys, after all that use one of them. `head` is the beginning of a new statement.
+    pub(super) fn add(
+        &mut self,
+        group: RowGroup<'_>,
+        keys: &[ConflictKey],
+        rows: &[RowText],
+        head: impl Fn(StatementForm) -> Result<Vec<u8>>,
+    ) -> Result<()> {
+        let (place, bytes) = (self.place(keys), rows.iter().map(|row| row.text.len() + 4).sum());
+        let joined = place.statement.filter(|index| {
+            let takes = |found: &LeveledStatement| {
+                rows.iter().all(|row| found.takes(group, row.form, rows.len() as u64, bytes))
+            };
+            self.statements.get(*index).is_some_and(takes)
+        });
+        self.bytes += bytes;
+        if let Some(index) = joined
+            && let Some(found) = self.statements.get_mut(index)
+        {
+            rows.iter().for_each(|row| found.push(&row.text));
+            let level = found.level;
+            self.record(keys, LastUse { level, statement: Some(index) });
+            return Ok(());
+        }
+        let mut used: Option<LastUse> = None;
+        for row in rows {
+            let index = self.statement_for(place.level, group, row, &head)?;
+            if let Some(found) = self.statements.get_mut(index) {
+                found.push(&row.text);
+            }
+            let here = LastUse { level: place.level, statement: Some(index) };
+            used = Some(used.map_or(here, |used| used.max(here)));
+        }
+        used.iter().for_each(|used| self.record(keys, *used));
+        Ok(())
+    }
+
+    /// The statement of this level that the row is added to.
+    fn statement_for(
+        &mut self,
+        level: usize,
+        group: RowGroup<'_>,
+        row: &RowText,
+        head: impl Fn(StatementForm) -> Result<Vec<u8>>,
+    ) -> Result<usize> {
+        let slot = (level, group.table, row.form);
+        let found = self.latest.get(&slot).copied();
+        let takes = |index: &usize| {
+            let found = self.statements.get(*index);
+            found.is_some_and(|found| found.takes(group, row.form, 1, row.text.len()))
+        };
+        if let Some(index) = found.filter(takes) {
+            return Ok(index);
+        }
+        let statement = RowStatement { table: group.table, kind: group.kind, sql: head(row.form)?, rows: 0, key: None };
+        self.bytes += statement.sql.len();
+        let columns = group.columns.to_vec();
+        self.statements.push(LeveledStatement { level, form: row.form, columns, statement });
+        self.latest.insert(slot, self.statements.len() - 1);
+        Ok(self.statements.len() - 1)
+    }
+
+    fn record(&mut self, keys: &[ConflictKey], used: LastUse) {
+        for key in keys {
+            let uses = self.uses.entry(key.hash).or_default();
+            let last = if key.is_shared { &mut uses.shared } else { &mut uses.exclusive };
+            *last = Some(last.map_or(used, |last| last.max(used)));
+        }
+    }
+
+    /// Takes all statements, in an order in which they may run.
+    pub(super) fn take(&mut self) -> Vec<RowStatement> {
+        let mut statements = std::mem::take(self).statements;
+        // Stable: within a level by the order of the first rows.
+        statements.sort_by_key(|found| found.level);
+        let finish = |mut found: LeveledStatement| {
+            if found.form == StatementForm::DeleteByValues {
+                found.statement.sql.push(b')');
+            }
+            found.statement
+        };
+        statements.into_iter().map(finish).collect()
+    }
+}
