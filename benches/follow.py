@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from network import SimulatedLinks
 from servers import Server, running
 
 FROM, TEMPLATE = "bench", "bench_at_snapshot"
@@ -37,12 +39,14 @@ class Bench:
 
     source: Server
     target: Server
+    #: The target as dbgraft reaches it.
+    linked: Server
     dbgraft: str
 
     def start(self, command: str, copy: str, *options: str) -> "subprocess.Popen[str]":
         """Start `clone` or `follow` into a database of the target."""
         passwords = {"DBGRAFT_SOURCE_PASSWORD": self.source.password, "DBGRAFT_TARGET_PASSWORD": self.target.password}
-        urls = [url_of(self.source, FROM), url_of(self.target, copy)]
+        urls = [url_of(self.source, FROM), url_of(self.linked, copy)]
         words = [self.dbgraft, command, *urls, "--progress", "json", *options]
         return subprocess.Popen(words, env=os.environ | passwords, stdout=subprocess.PIPE, text=True)
 
@@ -50,7 +54,7 @@ class Bench:
         """Cut over, and return the seconds that it took."""
         passwords = {"DBGRAFT_TARGET_PASSWORD": self.target.password}
         began = time.monotonic()
-        words = [self.dbgraft, "cutover", url_of(self.target, copy), "--timeout", "600s"]
+        words = [self.dbgraft, "cutover", url_of(self.linked, copy), "--timeout", "600s"]
         subprocess.run(words, env=os.environ | passwords, check=True, stdout=subprocess.DEVNULL)
         return time.monotonic() - began
 
@@ -212,12 +216,22 @@ def main() -> None:
     arguments.add_argument("--flavor", choices=["mysql", "mariadb"], default="mysql")
     arguments.add_argument("--transactions", type=int, default=20_000)
     arguments.add_argument("--appliers", type=int, nargs="+", default=[1, 2, 4, 8])
+    arguments.add_argument("--round-trip", type=int, default=0, help="of dbgraft's line to the target, in milliseconds")
     arguments.add_argument("--directory", type=Path, required=True, help="for the results")
     options = arguments.parse_args()
 
     source, target, _ = running(options.flavor)
     testkit = Path(os.environ["DBGRAFT_TESTKIT_BIN"])
-    bench = Bench(source, target, str(testkit.parent / "dbgraft"))
+    urls = [f"mysql://{server.host}:{server.port}" for server in (source, target)]
+    with SimulatedLinks(testkit, urls, options.round_trip, 0) as links:
+        link = urlsplit(links.target)
+        linked = replace(target, host=link.hostname, port=link.port) if options.round_trip else target
+        compare(Bench(source, target, linked, str(testkit.parent / "dbgraft")), testkit, options)
+
+
+def compare(bench: Bench, testkit: Path, options: argparse.Namespace) -> None:
+    """Run the benchmark between these servers."""
+    source, target = bench.source, bench.target
     create(source)
     for threads in options.appliers:
         with stopped(bench.start("clone", f"bench_{threads}", "--follow")) as events:
@@ -246,7 +260,8 @@ def main() -> None:
         say(f"{threads}: the replica {rates[0]:.0f}/s, dbgraft {rates[1]:.0f}/s, cut-over {cut:.1f} s")
     loaded, median, greatest = lag_under_load(bench, options.transactions, max(options.appliers))
 
-    print(f"\n{source.flavor} {source.version}, {options.transactions} transactions of {WRITERS} writers\n")
+    line = f", {options.round_trip} ms to the target" if options.round_trip else ""
+    print(f"\n{source.flavor} {source.version}, {options.transactions} transactions of {WRITERS} writers{line}\n")
     print("| appliers | replica/s | dbgraft/s | ratio | cut-over s |\n| --: | --: | --: | --: | --: |")
     for row in rows:
         ratio = row["dbgraft"] / row["replica"]

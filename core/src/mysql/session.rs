@@ -134,7 +134,7 @@ pub(super) async fn open_applier(address: &ServerAddress, options: &CloneOptions
         conn.exec("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
     }
     conn.exec("SET SESSION autocommit = 0").await?;
-    conn.enable_multi_statements().await?;
+    conn.set_multi_statements(true).await?;
     Ok(conn)
 }
 

@@ -8,8 +8,9 @@ mod cut_over;
 mod definition;
 mod passed_statement;
 mod planned_change;
-mod row_statements;
+mod row_statement;
 mod row_text;
+mod statement_queue;
 mod table;
 #[cfg(test)]
 mod tests;

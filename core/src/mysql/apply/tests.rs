@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use dbgraft_testkit as testkit;
 
-use crate::change::LogPosition;
+use super::MySqlApplier;
+use crate::change::{ChangeKind, LogPosition, RowChanges, RowImages};
 use crate::change_applier::{DefinitionOutcome, LoggedDefinition};
+use crate::checkpoint::Checkpoint;
 use crate::clone::{CloneJob, TargetJob};
 use crate::clone_record::CloneState;
 use crate::mysql::MySqlSink;
 use crate::mysql::connect::{ServerAddress, ServerRole};
+use crate::mysql::target::TargetDatabase;
 use crate::options::CloneOptions;
 use crate::plan::Plan;
 use crate::sink::Sink;
@@ -86,6 +89,88 @@ async fn the_plan_that_a_statement_leaves_is_used_and_kept_whoever_has_an_older_
             let (applied, plan) = take_up(&*applier).await;
             assert_eq!((applied, columns(&plan)), (end, vec![3]), "{flavor}");
             assert_eq!(recorded().await, plan, "{flavor}");
+            applier.close().await;
+        })
+        .await;
+        for server in [&pair.source, &pair.target] {
+            server.sql(&format!("DROP DATABASE {name}")).unwrap();
+        }
+    }
+}
+
+/// Changes of the only table, which has two columns.
+fn rows(kind: ChangeKind, before: &str, after: &str) -> RowChanges {
+    let images = |text: &str| {
+        let columns = vec![0, 1];
+        (!text.is_empty()).then(|| RowImages { columns, text: text.replace(' ', "\t").replace(',', "\n").into() })
+    };
+    let count = before.matches(',').count().max(after.matches(',').count()) as u64;
+    RowChanges { table: 0, kind, rows: count, before: images(before), after: images(after), with_cascades: false }
+}
+
+/// Applies changes in one transaction, by several statements in a packet or by one.
+async fn apply(applier: &MySqlApplier, together: bool, changes: &[RowChanges], end: &LogPosition) -> crate::Result<()> {
+    let state = applier.state();
+    let mut session = state.session().await?;
+    session.set_multi_statements(together).await?;
+    state.put_back(session);
+    let mut open = applier.begin(0, false).await?;
+    for change in changes {
+        open.apply(change).await?;
+    }
+    open.commit(&Checkpoint { applied: end.clone(), ..Checkpoint::default() }).await
+}
+
+#[tokio::test]
+async fn statements_run_together_or_one_by_one_and_each_must_do_what_the_log_says() {
+    use ChangeKind::{Delete, Insert, Update};
+    for flavor in [testkit::Flavor::MySql, testkit::Flavor::MariaDb] {
+        let pair = testkit::pair_of(flavor);
+        let name = format!("together_{}", std::process::id());
+        pair.source.sql(&format!("CREATE DATABASE {name}")).unwrap();
+        pair.source.sql_in(&name, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) UNIQUE)").unwrap();
+        testkit::no_hang(async {
+            make_clone(pair, &name).await;
+            let account = (pair.target.user.clone(), pair.target.password.clone().into());
+            let server = (pair.target.host.as_str(), pair.target.port);
+            let address = ServerAddress::new(ServerRole::Target, server, account, name.clone());
+            let plan = MySqlSink::new(address.clone(), &CloneOptions::default()).clone_record().await;
+            let plan = plan.unwrap().unwrap().plan.unwrap();
+            let target = TargetDatabase::new(address, &CloneOptions::default());
+            let applier = MySqlApplier::new(std::sync::Arc::new(target), &plan).await.unwrap();
+            let (start, _) = take_up(&applier).await;
+            let mut end = start.clone();
+            let table = || pair.target.sql_in(&name, "SELECT * FROM t ORDER BY id").unwrap();
+            for together in [true, false] {
+                let changes = [
+                    rows(Insert, "", "1 a,2 b,3 it's;x,"),
+                    rows(Update, "1 a,", "1 c,"),
+                    rows(Insert, "", "4 a,"),
+                    rows(Update, "2 b,", "5 b,"),
+                    rows(Update, "1 c,5 b,", "1 b,5 c,"),
+                    rows(Delete, "4 a,", ""),
+                    rows(Insert, "", "4 \\N,"),
+                ];
+                end.offset += 1;
+                apply(&applier, together, &changes, &end).await.unwrap();
+                assert_eq!(table(), "1\tb\n3\tit's;x\n4\tNULL\n5\tc", "{flavor} {together}");
+                let refused = [
+                    (rows(Delete, "7 x,", ""), "says to delete 2 row(s), and the target has 1"),
+                    (rows(Update, "7 x,", "7 y,"), "says to update 1 row(s), and the target has 0"),
+                    (rows(Insert, "", "9 c,"), "Duplicate entry"),
+                    (rows(Insert, "", "9 a_text_that_is_longer_than_the_column,"), "Data too long"),
+                ];
+                for (change, message) in refused {
+                    let changes = [rows(Delete, "1 b,", ""), change, rows(Insert, "", "8 h,")];
+                    let error = apply(&applier, together, &changes, &end).await.unwrap_err().to_string();
+                    assert!(error.contains(message) && error.contains("table t"), "{flavor} {together}: {error}");
+                    assert_eq!(table(), "1\tb\n3\tit's;x\n4\tNULL\n5\tc", "{flavor} {together}");
+                }
+                end.offset += 1;
+                apply(&applier, together, &[rows(Delete, "1 b,3 it's;x,4 \\N,5 c,", "")], &end).await.unwrap();
+                assert_eq!(table(), "");
+                assert_eq!(take_up(&applier).await.0, end, "{flavor} {together}");
+            }
             applier.close().await;
         })
         .await;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::AppliedState;
-use super::row_statements::{RowGroup, RowStatement, RowStatements};
+use super::row_statement::{RowStatement, warnings};
 use super::row_text::{RowText, RowWriter, UpdateText};
+use super::statement_queue::{RowGroup, StatementQueue};
 use super::table::AppliedTable;
 use crate::batch::{Batch, BatchId};
 use crate::catalog::{Printable, Table};
@@ -39,7 +40,7 @@ pub(super) struct AppliedTransaction {
     /// Whether the session checks foreign keys, so that they change further rows.
     checks_foreign_keys: bool,
     max_length: usize,
-    waiting: RowStatements,
+    waiting: StatementQueue,
 }
 
 /// Rows of one table with the same columns, and their texts.
@@ -58,7 +59,7 @@ impl AppliedTransaction {
         is_careful: bool,
     ) -> Self {
         let max_length = state.target.state().max_allowed_packet;
-        let waiting = RowStatements::default();
+        let waiting = StatementQueue::default();
         Self { state, access, conn, applier, is_careful, checks_foreign_keys: false, max_length, waiting }
     }
 
@@ -160,7 +161,7 @@ impl AppliedTransaction {
             }
             return Err(Error::new(ErrorKind::Data, format!("the target raised {warnings} warnings")));
         }
-        check_rows(statement, ok)
+        statement.check_rows(ok)
     }
 
     /// Adds the table to the error, and the key of the row if there is one only.
@@ -206,7 +207,7 @@ impl AppliedTransaction {
         let checked = load::check_warnings(&mut self.conn, &table.table, warnings(&done), wrong).await;
         checked.map_err(|error| self.named(statement, error))?;
         options.reset_session(&mut self.conn, true).await?;
-        check_rows(statement, &done).map_err(|error| self.named(statement, error))
+        statement.check_rows(&done).map_err(|error| self.named(statement, error))
     }
 
     /// Adds insertions of these lines of the image.
@@ -338,34 +339,6 @@ impl AppliedTransaction {
         self.checks_foreign_keys = checks;
         Ok(())
     }
-}
-
-/// The number of warnings. The text of the response may have a greater one than its field can hold:
-/// `Rows matched: 1  Changed: 1  Warnings: 0` or `Records: 2  Duplicates: 0  Warnings: 0`.
-fn warnings(ok: &OkPacket) -> u64 {
-    load::parse_counts(&ok.info).get(2).copied().unwrap_or(u64::from(ok.warnings))
-}
-
-/// Fails unless the statement has found or inserted its rows.
-fn check_rows(statement: &RowStatement, ok: &OkPacket) -> Result<()> {
-    let (rows, affected) = (statement.rows, ok.affected);
-    let (what, found) = match statement.kind {
-        ChangeKind::Insert => ("insert", affected),
-        // An update that changes nothing matches its row all the same.
-        ChangeKind::Update => ("update", load::parse_counts(&ok.info).first().copied().unwrap_or(affected)),
-        ChangeKind::Delete => ("delete", affected),
-    };
-    if found == rows {
-        return Ok(());
-    }
-    let message = match statement.kind {
-        ChangeKind::Insert => format!("the target took {found} of {rows} rows"),
-        _ => format!(
-            "the source's log says to {what} {rows} row(s), and the target has {found} of them: another session has changed \
-             the target"
-        ),
-    };
-    Err(Error::new(ErrorKind::Data, message))
 }
 
 #[async_trait]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod hostile_tests;
 mod login;
+#[cfg(test)]
+mod multi_statement_tests;
 mod packet_stream;
 mod password_disclosure;
 mod response;
@@ -27,8 +29,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 const COM_QUERY: u8 = 0x03;
 const COM_SET_OPTION: u8 = 0x1b;
-/// The option of `COM_SET_OPTION` that allows several statements in one `COM_QUERY`.
+/// The options of `COM_SET_OPTION` that allow several statements in one `COM_QUERY`, and forbid them.
 const MULTI_STATEMENTS_ON: [u8; 2] = [0, 0];
+const MULTI_STATEMENTS_OFF: [u8; 2] = [1, 0];
 /// The length of the packets that carry the file of `LOAD DATA`. Every server's `max_allowed_packet` is larger.
 const LOAD_PACKET_LENGTH: usize = 512 << 10;
 /// The longest packet of a response, rows on a memory lease aside. All rows of a small result have four times as much.
@@ -116,14 +119,15 @@ impl Conn {
         }
     }
 
-    /// Lets [`exec_together`](Self::exec_together) send several statements in one packet. Servers let every account do that; a
-    /// proxy may not.
-    pub(super) async fn enable_multi_statements(&mut self) -> Result<()> {
-        self.stream.send_command(COM_SET_OPTION, &MULTI_STATEMENTS_ON).await?;
+    /// Sets whether the session takes several statements in one packet. Servers let every account do that. A proxy may not:
+    /// then it takes one.
+    pub(super) async fn set_multi_statements(&mut self, allowed: bool) -> Result<()> {
+        let option = if allowed { MULTI_STATEMENTS_ON } else { MULTI_STATEMENTS_OFF };
+        self.stream.send_command(COM_SET_OPTION, &option).await?;
         let packet = self.stream.read_packet().await?;
         self.takes_multi_statements = match packet.first() {
             // An EOF packet, or the OK packet that replaces it.
-            Some(0x00 | 0xFE) => true,
+            Some(0x00 | 0xFE) => allowed,
             Some(0xFF) => false,
             _ => return Err(malformed_packet()),
         };

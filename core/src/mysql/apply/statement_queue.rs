@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::row_statement::RowStatement;
 use super::row_text::{RowText, StatementForm};
 use crate::change::ChangeKind;
 use crate::conflict_hasher::ConflictKey;
@@ -13,18 +14,6 @@ use crate::error::Result;
 /// The most rows and bytes of one statement, unless one row has more.
 const MAX_ROWS: u64 = 200;
 const MAX_BYTES: usize = 128 << 10;
-
-/// A statement that changes rows of one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RowStatement {
-    pub(super) table: u32,
-    pub(super) kind: ChangeKind,
-    pub(super) sql: Vec<u8>,
-    /// The number of rows that the statement must find or insert.
-    pub(super) rows: u64,
-    /// The key of the row, for errors; `None` if there may be several rows.
-    pub(super) key: Option<String>,
-}
 
 /// What rows have in common that share a statement.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +91,7 @@ struct Place {
 
 /// Statements that wait, and the keys of their rows.
 #[derive(Debug, Default)]
-pub(super) struct RowStatements {
+pub(super) struct StatementQueue {
     statements: Vec<LeveledStatement>,
     /// The last statement of each level, table and form.
     latest: HashMap<(usize, u32, StatementForm), usize>,
@@ -110,7 +99,7 @@ pub(super) struct RowStatements {
     bytes: usize,
 }
 
-impl RowStatements {
+impl StatementQueue {
     /// The bytes of all statements.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -214,5 +203,147 @@ impl RowStatements {
             found.statement
         };
         statements.into_iter().map(finish).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn exclusive(hashes: &[u64]) -> Vec<ConflictKey> {
+        hashes.iter().map(|hash| ConflictKey { hash: *hash, is_shared: false }).collect()
+    }
+
+    /// Adds a change of a row `id:value`, which uses both as keys.
+    fn change(all: &mut StatementQueue, kind: ChangeKind, form: StatementForm, text: &str, hashes: &[u64]) {
+        let group = RowGroup { table: 0, kind, columns: &[0, 1] };
+        let rows = [RowText { form, text: text.as_bytes().to_vec() }];
+        all.add(group, &exclusive(hashes), &rows, |_| Ok(Vec::new())).unwrap();
+    }
+
+    fn texts(all: &mut StatementQueue) -> Vec<String> {
+        let statements = all.take().into_iter();
+        statements.map(|statement| String::from_utf8(statement.sql).unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_of_several_transactions_share_statements() {
+        let mut all = StatementQueue::default();
+        for id in 0..3 {
+            let text = id.to_string();
+            change(&mut all, ChangeKind::Update, StatementForm::SingleRow, &text, &[10 + id]);
+            change(&mut all, ChangeKind::Delete, StatementForm::DeleteByValues, &text, &[id]);
+            change(&mut all, ChangeKind::Insert, StatementForm::Insert, &text, &[id]);
+        }
+        assert_eq!(texts(&mut all), ["0", "0,1,2)", "1", "2", "0,1,2"]);
+        assert!(all.take().is_empty() && all.bytes() == 0);
+    }
+
+    #[test]
+    fn rows_that_depend_on_each_other_may_follow_each_other_in_one_statement() {
+        let mut all = StatementQueue::default();
+        for id in 0..3 {
+            // All of them take the key of the whole table.
+            change(&mut all, ChangeKind::Insert, StatementForm::Insert, &id.to_string(), &[7]);
+        }
+        change(&mut all, ChangeKind::Delete, StatementForm::DeleteByConditions, "(1)", &[7]);
+        change(&mut all, ChangeKind::Insert, StatementForm::Insert, "3", &[7]);
+        assert_eq!(texts(&mut all), ["0,1,2", "(1)", "3"]);
+        // The second row depends on rows of two statements.
+        change(&mut all, ChangeKind::Insert, StatementForm::Insert, "0", &[1]);
+        change(&mut all, ChangeKind::Update, StatementForm::SingleRow, "1", &[2]);
+        change(&mut all, ChangeKind::Insert, StatementForm::Insert, "2", &[1, 2]);
+        assert_eq!(texts(&mut all), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn shared_keys_keep_the_order_to_exclusive_ones_only() {
+        let mut all = StatementQueue::default();
+        let mut add = |form, text: &str, is_shared| {
+            let group = RowGroup { table: 0, kind: ChangeKind::Update, columns: &[0] };
+            let rows = [RowText { form, text: text.as_bytes().to_vec() }];
+            all.add(group, &[ConflictKey { hash: 1, is_shared }], &rows, |_| Ok(Vec::new())).unwrap();
+        };
+        add(StatementForm::Insert, "child", true);
+        add(StatementForm::Insert, "another child", true);
+        add(StatementForm::SingleRow, "parent", false);
+        add(StatementForm::Insert, "child of the new one", true);
+        add(StatementForm::SingleRow, "parent again", false);
+        assert_eq!(texts(&mut all), ["child,another child", "parent", "child of the new one", "parent again"]);
+    }
+
+    #[test]
+    fn statements_are_bounded() {
+        let mut all = StatementQueue::default();
+        for id in 0..450 {
+            change(&mut all, ChangeKind::Insert, StatementForm::Insert, &id.to_string(), &[id]);
+        }
+        for id in 450..453 {
+            change(&mut all, ChangeKind::Insert, StatementForm::Insert, &"x".repeat(100 << 10), &[id]);
+        }
+        assert!(all.bytes() > 300 << 10);
+        let rows: Vec<u64> = all.take().iter().map(|statement| statement.rows).collect();
+        assert_eq!(rows, [200, 200, 51, 1, 1]);
+    }
+
+    /// A table with a key and a unique value.
+    #[derive(Debug, Default, Clone, PartialEq)]
+    struct Model(BTreeMap<u64, u64>);
+
+    impl Model {
+        fn has_value(&self, value: u64) -> bool {
+            self.0.values().any(|there| *there == value)
+        }
+
+        /// Runs a statement as a server does, or returns false if that fails.
+        fn run(&mut self, statement: &RowStatement) -> bool {
+            let text = String::from_utf8(statement.sql.clone()).unwrap();
+            let rows = text.trim_end_matches(')').split(',').map(|row| {
+                let (id, value) = row.split_once(':').unwrap();
+                (id.parse().unwrap(), value.parse().unwrap())
+            });
+            rows.into_iter().all(|(id, value)| match statement.kind {
+                ChangeKind::Insert => !self.has_value(value) && self.0.insert(id, value).is_none(),
+                ChangeKind::Delete => self.0.remove(&id) == Some(value),
+                ChangeKind::Update => !self.has_value(value) && self.0.insert(id, value).is_some(),
+            })
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_statements_has_the_effect_of_the_log(
+            steps in prop::collection::vec((0_u64..3, 0_u64..6, 0_u64..6), 0..60),
+        ) {
+            let (mut expected, mut all, mut rows) = (Model::default(), StatementQueue::default(), 0);
+            for (kind, id, value) in steps {
+                let old = expected.0.get(&id).copied();
+                let (kind, form, text, used) = match (kind, old) {
+                    (0, None) if !expected.has_value(value) =>
+                        (ChangeKind::Insert, StatementForm::Insert, format!("{id}:{value}"), BTreeSet::from([id, 100 + value])),
+                    (1, Some(old)) =>
+                        (ChangeKind::Delete, StatementForm::DeleteByValues, format!("{id}:{old}"), BTreeSet::from([id, 100 + old])),
+                    (2, Some(old)) if !expected.has_value(value) =>
+                        (ChangeKind::Update, StatementForm::SingleRow, format!("{id}:{value}"), BTreeSet::from([id, 100 + old, 100 + value])),
+                    _ => continue,
+                };
+                match kind {
+                    ChangeKind::Delete => expected.0.remove(&id),
+                    _ => expected.0.insert(id, value),
+                };
+                rows += 1;
+                change(&mut all, kind, form, &text, &used.into_iter().collect::<Vec<_>>());
+            }
+            let (mut model, statements) = (Model::default(), all.take());
+            prop_assert_eq!(statements.iter().map(|statement| statement.rows).sum::<u64>(), rows);
+            for statement in &statements {
+                prop_assert!(model.run(statement), "{:?} of {:?}", statement, statements);
+            }
+            prop_assert_eq!(model, expected);
+        }
     }
 }
