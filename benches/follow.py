@@ -170,18 +170,29 @@ def replicate(bench: Bench, workers: int, start: Position, end: Position) -> flo
     return seconds
 
 
-def follow(bench: Bench, threads: int, copy: str, end: Position) -> tuple[float, float]:
-    """Apply the log by dbgraft, cut over, and return the seconds of both."""
+@dataclass(frozen=True)
+class Followed:
+    """How long the parts of following took, in seconds."""
+
+    start: float
+    apply: float
+    cut_over: float
+
+
+def follow(bench: Bench, threads: int, copy: str, end: Position) -> Followed:
+    """Apply the log by dbgraft, and cut over."""
     began = time.monotonic()
     process = bench.start("follow", copy, "--threads", str(threads))
+    started = 0.0
     for event in following(process):
+        started = started or time.monotonic()
         file, offset = str(event["position"]).rsplit(":", 1)
         if (file, int(offset)) >= (end.file, end.offset):
             break
-    seconds = time.monotonic() - began
-    cut = bench.cut_over(copy)
+    applied = time.monotonic()
+    cut_over = bench.cut_over(copy)
     process.communicate()
-    return seconds, cut
+    return Followed(started - began, applied - started, cut_over)
 
 
 def lag_under_load(bench: Bench, transactions: int, threads: int) -> tuple[float, float, float]:
@@ -225,6 +236,7 @@ def main() -> None:
     urls = [f"mysql://{server.host}:{server.port}" for server in (source, target)]
     with SimulatedLinks(testkit, urls, options.round_trip, 0) as links:
         link = urlsplit(links.target)
+        assert link.hostname and link.port
         linked = replace(target, host=link.hostname, port=link.port) if options.round_trip else target
         compare(Bench(source, target, linked, str(testkit.parent / "dbgraft")), testkit, options)
 
@@ -252,21 +264,23 @@ def compare(bench: Bench, testkit: Path, options: argparse.Namespace) -> None:
     rows = []
     for threads in options.appliers:
         replicated = replicate(bench, threads, start, end)
-        followed, cut = follow(bench, threads, f"bench_{threads}", end)
+        followed = follow(bench, threads, f"bench_{threads}", end)
         both = [f"{source.url}/{FROM}", f"{target.url}/bench_{threads}"]
         subprocess.run([str(testkit), "compare", *both], check=True, stdout=subprocess.DEVNULL)
-        rates = [options.transactions / seconds for seconds in (replicated, followed)]
-        rows.append({"appliers": threads, "replica": rates[0], "dbgraft": rates[1], "cut_over": cut})
-        say(f"{threads}: the replica {rates[0]:.0f}/s, dbgraft {rates[1]:.0f}/s, cut-over {cut:.1f} s")
+        rates = [options.transactions / seconds for seconds in (replicated, followed.apply)]
+        times = {"start": followed.start, "cut_over": followed.cut_over}
+        rows.append({"appliers": threads, "replica": rates[0], "dbgraft": rates[1]} | times)
+        say(f"{threads}: the replica {rates[0]:.0f}/s, dbgraft {rates[1]:.0f}/s; {times}")
     loaded, median, greatest = lag_under_load(bench, options.transactions, max(options.appliers))
 
     line = f", {options.round_trip} ms to the target" if options.round_trip else ""
     print(f"\n{source.flavor} {source.version}, {options.transactions} transactions of {WRITERS} writers{line}\n")
-    print("| appliers | replica/s | dbgraft/s | ratio | cut-over s |\n| --: | --: | --: | --: | --: |")
+    print("| appliers | replica/s | dbgraft/s | ratio | start s | cut-over s |\n| --: | --: | --: | --: | --: | --: |")
     for row in rows:
         ratio = row["dbgraft"] / row["replica"]
         print(
-            f"| {row['appliers']} | {row['replica']:.0f} | {row['dbgraft']:.0f} | {ratio:.2f}× | {row['cut_over']:.1f} |"
+            f"| {row['appliers']} | {row['replica']:.0f} | {row['dbgraft']:.0f} | {ratio:.2f}× | {row['start']:.1f} "
+            f"| {row['cut_over']:.1f} |"
         )
     print(f"\nUnder {loaded:.0f} transactions a second: lag {median:.1f} s (median), {greatest:.1f} s (greatest)")
     output = options.directory / f"follow-{options.flavor}.json"
