@@ -10,16 +10,12 @@ use super::status::{complete_tables, written_plan};
 use crate::batch::{BatchId, Receipt};
 use crate::codec::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{CompleteTable, Plan, TablePlan};
+use crate::plan::{CompleteTable, Plan};
 use crate::store::ObjectStore;
 
-/// Records that a table is complete.
-pub(super) async fn record_table(
-    store: &dyn ObjectStore,
-    table: &TablePlan,
-    receipts: &BTreeMap<BatchId, Receipt>,
-) -> Result<()> {
-    store.put(&progress_key(table.number), encode(&ChunkEntry::of_table(table, receipts)?)?).await
+/// Records that a table is complete, with all its chunks.
+pub(super) async fn record_table(store: &dyn ObjectStore, table: u32, chunks: &[ChunkEntry]) -> Result<()> {
+    store.put(&progress_key(table), encode(&chunks)?).await
 }
 
 /// Takes over the complete tables of an unfinished archive, and removes the batches of all others. Returns the tables and

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::layout::{MANIFEST, Manifest, PLAN, batch_key, encode};
+use super::layout::{ChunkEntry, MANIFEST, Manifest, PLAN, batch_key, encode};
 use super::progress;
 use super::reader::{ArchiveReader, batches};
 use super::remove::remove;
@@ -228,8 +228,9 @@ impl Sink for ArchiveWriter {
         if !self.records_progress {
             return Ok(());
         }
-        let (store, table, receipts) = (self.store.clone(), table.clone(), self.state().receipts.clone());
-        self.tracked(async move { progress::record_table(&*store, &table, &receipts).await }).await?;
+        let chunks = ChunkEntry::of_table(table, &self.state().receipts)?;
+        let (store, number) = (self.store.clone(), table.number);
+        self.tracked(async move { progress::record_table(&*store, number, &chunks).await }).await?;
         self.state().is_resumable = true;
         Ok(())
     }

@@ -68,6 +68,9 @@ impl Regions {
     }
 }
 
+/// Bytes per second: the large tables, of 5 MB, then take longer than it takes to give up a host or an agent.
+const MAX_RATE: u64 = 100_000;
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make test-long"]
 async fn a_clone_by_agents_whose_coordinator_was_killed_is_resumed_or_abandoned() {
@@ -163,7 +166,7 @@ async fn agents_leave_a_complete_archive_from_which_the_rest_is_read() {
 async fn a_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
     for (via_s3, of_the_source) in [(true, false), (false, true)] {
         let regions = Regions::new(Flavor::MySql, via_s3);
-        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(500_000), ..regions.options() };
+        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(MAX_RATE), ..regions.options() };
         let running = tokio::spawn(regions.bench.job(options).run());
         let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
         let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
@@ -195,7 +198,7 @@ async fn a_killed_agent_ends_the_clone_which_is_resumed() {
         (Flavor::MySql, false, false),
     ] {
         let regions = Regions::new(flavor, via_s3);
-        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(500_000), ..regions.options() };
+        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(MAX_RATE), ..regions.options() };
         let running = tokio::spawn(regions.bench.job(options).run());
         let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
         let (server, to) = (regions.bench.pair.target.clone(), regions.bench.to.clone());
