@@ -14,6 +14,8 @@ use crate::error::Result;
 /// The most rows and bytes of one statement, unless one row has more.
 const MAX_ROWS: u64 = 200;
 const MAX_BYTES: usize = 128 << 10;
+/// The bytes that separate two rows, at most.
+const SEPARATOR_BYTES: usize = 4;
 
 /// What rows have in common that share a statement.
 #[derive(Debug, Clone, Copy)]
@@ -33,13 +35,14 @@ struct LeveledStatement {
 }
 
 impl LeveledStatement {
-    fn takes(&self, group: RowGroup<'_>, form: StatementForm, rows: u64, bytes: usize) -> bool {
+    /// Whether these rows can be added. They have `bytes` with their separators.
+    fn takes(&self, group: RowGroup<'_>, form: StatementForm, (rows, bytes): (u64, usize), max_bytes: usize) -> bool {
         self.form == form
             && form != StatementForm::SingleRow
             && self.statement.table == group.table
             && self.columns == group.columns
             && self.statement.rows + rows <= MAX_ROWS
-            && self.statement.sql.len() + bytes <= MAX_BYTES
+            && self.statement.sql.len() + bytes < max_bytes
     }
 
     fn push(&mut self, text: &[u8]) {
@@ -62,7 +65,7 @@ struct LastUse {
 
 impl LastUse {
     /// The later one of two uses.
-    fn max(self, other: Self) -> Self {
+    fn later(self, other: Self) -> Self {
         match self.level.cmp(&other.level) {
             std::cmp::Ordering::Less => other,
             std::cmp::Ordering::Greater => self,
@@ -90,8 +93,10 @@ struct Place {
 }
 
 /// Statements that wait, and the keys of their rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct StatementQueue {
+    /// The most bytes of one statement, unless one row has more.
+    max_bytes: usize,
     statements: Vec<LeveledStatement>,
     /// The last statement of each level, table and form.
     latest: HashMap<(usize, u32, StatementForm), usize>,
@@ -100,6 +105,12 @@ pub(super) struct StatementQueue {
 }
 
 impl StatementQueue {
+    /// Creates a queue for a server that takes statements of this length.
+    pub(super) fn new(max_length: usize) -> Self {
+        let (statements, latest, uses) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { max_bytes: MAX_BYTES.min(max_length), statements, latest, uses, bytes: 0 }
+    }
+
     /// The bytes of all statements.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -112,7 +123,7 @@ impl StatementQueue {
             let Some(uses) = self.uses.get(&key.hash) else { continue };
             let shared = uses.shared.filter(|_| !key.is_shared);
             for used in uses.exclusive.into_iter().chain(shared) {
-                last = Some(last.map_or(used, |last| last.max(used)));
+                last = Some(last.map_or(used, |last| last.later(used)));
             }
         }
         match last {
@@ -129,10 +140,10 @@ impl StatementQueue {
         rows: &[RowText],
         head: impl Fn(StatementForm) -> Result<Vec<u8>>,
     ) -> Result<()> {
-        let (place, bytes) = (self.place(keys), rows.iter().map(|row| row.text.len() + 4).sum());
+        let (place, bytes) = (self.place(keys), rows.iter().map(|row| row.text.len() + SEPARATOR_BYTES).sum());
         let joined = place.statement.filter(|index| {
             let takes = |found: &LeveledStatement| {
-                rows.iter().all(|row| found.takes(group, row.form, rows.len() as u64, bytes))
+                rows.iter().all(|row| found.takes(group, row.form, (rows.len() as u64, bytes), self.max_bytes))
             };
             self.statements.get(*index).is_some_and(takes)
         });
@@ -152,7 +163,7 @@ impl StatementQueue {
                 found.push(&row.text);
             }
             let here = LastUse { level: place.level, statement: Some(index) };
-            used = Some(used.map_or(here, |used| used.max(here)));
+            used = Some(used.map_or(here, |used| used.later(here)));
         }
         used.iter().for_each(|used| self.record(keys, *used));
         Ok(())
@@ -170,7 +181,9 @@ impl StatementQueue {
         let found = self.latest.get(&slot).copied();
         let takes = |index: &usize| {
             let found = self.statements.get(*index);
-            found.is_some_and(|found| found.takes(group, row.form, 1, row.text.len()))
+            found.is_some_and(|found| {
+                found.takes(group, row.form, (1, row.text.len() + SEPARATOR_BYTES), self.max_bytes)
+            })
         };
         if let Some(index) = found.filter(takes) {
             return Ok(index);
@@ -187,13 +200,16 @@ impl StatementQueue {
         for key in keys {
             let uses = self.uses.entry(key.hash).or_default();
             let last = if key.is_shared { &mut uses.shared } else { &mut uses.exclusive };
-            *last = Some(last.map_or(used, |last| last.max(used)));
+            *last = Some(last.map_or(used, |last| last.later(used)));
         }
     }
 
     /// Takes all statements, in an order in which they may run.
     pub(super) fn take(&mut self) -> Vec<RowStatement> {
-        let mut statements = std::mem::take(self).statements;
+        self.latest.clear();
+        self.uses.clear();
+        self.bytes = 0;
+        let mut statements = std::mem::take(&mut self.statements);
         // Stable: within a level by the order of the first rows.
         statements.sort_by_key(|found| found.level);
         let finish = |mut found: LeveledStatement| {
@@ -232,7 +248,7 @@ mod tests {
 
     #[test]
     fn rows_of_several_transactions_share_statements() {
-        let mut all = StatementQueue::default();
+        let mut all = StatementQueue::new(usize::MAX);
         for id in 0..3 {
             let text = id.to_string();
             change(&mut all, ChangeKind::Update, StatementForm::SingleRow, &text, &[10 + id]);
@@ -245,7 +261,7 @@ mod tests {
 
     #[test]
     fn rows_that_depend_on_each_other_may_follow_each_other_in_one_statement() {
-        let mut all = StatementQueue::default();
+        let mut all = StatementQueue::new(usize::MAX);
         for id in 0..3 {
             // All of them take the key of the whole table.
             change(&mut all, ChangeKind::Insert, StatementForm::Insert, &id.to_string(), &[7]);
@@ -262,7 +278,7 @@ mod tests {
 
     #[test]
     fn shared_keys_keep_the_order_to_exclusive_ones_only() {
-        let mut all = StatementQueue::default();
+        let mut all = StatementQueue::new(usize::MAX);
         let mut add = |form, text: &str, is_shared| {
             let group = RowGroup { table: 0, kind: ChangeKind::Update, columns: &[0] };
             let rows = [RowText { form, text: text.as_bytes().to_vec() }];
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn statements_are_bounded() {
-        let mut all = StatementQueue::default();
+        let mut all = StatementQueue::new(usize::MAX);
         for id in 0..450 {
             change(&mut all, ChangeKind::Insert, StatementForm::Insert, &id.to_string(), &[id]);
         }
@@ -288,6 +304,12 @@ mod tests {
         assert!(all.bytes() > 300 << 10);
         let rows: Vec<u64> = all.take().iter().map(|statement| statement.rows).collect();
         assert_eq!(rows, [200, 200, 51, 1, 1]);
+        let mut all = StatementQueue::new(100);
+        for id in 100..198 {
+            change(&mut all, ChangeKind::Delete, StatementForm::DeleteByConditions, &format!("(a = {id})"), &[id]);
+        }
+        let statements = all.take();
+        assert!(statements.iter().all(|statement| (60..=100).contains(&statement.sql.len())), "{statements:?}");
     }
 
     /// A table with a key and a unique value.
@@ -319,7 +341,7 @@ mod tests {
         fn the_order_of_statements_has_the_effect_of_the_log(
             steps in prop::collection::vec((0_u64..3, 0_u64..6, 0_u64..6), 0..60),
         ) {
-            let (mut expected, mut all, mut rows) = (Model::default(), StatementQueue::default(), 0);
+            let (mut expected, mut all, mut rows) = (Model::default(), StatementQueue::new(usize::MAX), 0);
             for (kind, id, value) in steps {
                 let old = expected.0.get(&id).copied();
                 let (kind, form, text, used) = match (kind, old) {

@@ -39,6 +39,7 @@ pub(super) struct AppliedTransaction {
     is_careful: bool,
     /// Whether the session checks foreign keys, so that they change further rows.
     checks_foreign_keys: bool,
+    /// The longest statement that the server takes, in bytes.
     max_length: usize,
     waiting: StatementQueue,
 }
@@ -58,8 +59,9 @@ impl AppliedTransaction {
         applier: u32,
         is_careful: bool,
     ) -> Self {
-        let max_length = state.target.state().max_allowed_packet;
-        let waiting = StatementQueue::default();
+        // The packet has the number of the command, too.
+        let max_length = state.target.state().max_allowed_packet.saturating_sub(1);
+        let waiting = StatementQueue::new(max_length);
         Self { state, access, conn, applier, is_careful, checks_foreign_keys: false, max_length, waiting }
     }
 
