@@ -9,23 +9,8 @@ use std::collections::BTreeMap;
 
 use self::lab::{Lab, Outcome, Victim, Way};
 use crate::common::FLAVORS;
+use crate::common::seeded_random::SeededRandom;
 use dbgraft::CloneState;
-
-/// Random numbers of a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn choose<T: Copy>(&mut self, all: &[T]) -> T {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-}
 
 /// What became of the kills.
 #[derive(Debug, Default)]
@@ -52,7 +37,7 @@ impl Figures {
 }
 
 /// A state of the journal, of any phase.
-fn moment(random: &mut Random, tables: u32) -> (&'static str, u32) {
+fn moment(random: &mut SeededRandom, tables: u32) -> (&'static str, u32) {
     let (condition, most) = match random.below(5) {
         0 => ("kind = 'item'", tables),
         1 => ("kind = 'table'", tables),
@@ -61,33 +46,31 @@ fn moment(random: &mut Random, tables: u32) -> (&'static str, u32) {
         // Objects: after the records of tables.
         _ => ("kind = 'item'", 2 * tables + 40),
     };
-    (condition, 1 + u32::try_from(random.below(u64::from(most))).unwrap())
+    (condition, 1 + u32::try_from(random.below(most as usize)).unwrap())
 }
 
 /// Half of the victims are coordinators.
-fn victim(random: &mut Random, way: Way) -> Victim {
+fn victim(random: &mut SeededRandom, way: Way) -> Victim {
     let others: &[Victim] = match way {
         Way::Import => &[Victim::TargetServer],
         Way::Agents | Way::Lanes => &[Victim::Agent, Victim::Agent, Victim::TargetServer, Victim::SourceServer],
         Way::Via | Way::Direct => &[Victim::TargetServer, Victim::SourceServer],
     };
-    if random.below(2) == 0 { Victim::Coordinator } else { random.choose(others) }
+    if random.below(2) == 0 { Victim::Coordinator } else { random.one_of(others) }
 }
 
 /// Clones, kills, brings to an end and compares until there were so many kills.
 #[allow(clippy::print_stdout, reason = "a failure says which kill it was")]
 async fn soak(labs: &mut [Lab], small: u32, seed: u64, kills: u32) -> Figures {
-    // The numbers of neighbouring seeds begin alike.
-    let (mut random, mut figures) = (Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), Figures::default());
+    let (mut random, mut figures) = (SeededRandom::new(&[seed]), Figures::default());
     let tables = small + 9;
     while figures.kills < kills {
-        let lab = usize::try_from(random.below(labs.len() as u64)).unwrap();
-        let lab = &mut labs[lab];
-        let way = random.choose(&Way::ALL);
+        let lab = &mut labs[random.below(labs.len())];
+        let way = random.one_of(&Way::ALL);
         let killed = victim(&mut random, way);
         let at = moment(&mut random, tables);
         println!("seed {seed}, kill {}: {killed:?} of {way:?} on {} at {at:?}", figures.kills, lab.flavor());
-        match lab.start_and_kill(way, killed, &[], at, random.below(100)) {
+        match lab.start_and_kill(way, killed, &[], at, random.below(100) as u64) {
             None => figures.missed += 1,
             Some(false) => {
                 figures.count(killed);

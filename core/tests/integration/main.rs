@@ -47,6 +47,8 @@ mod keys;
 #[cfg(feature = "cli")]
 mod kills;
 mod launch;
+#[cfg(feature = "cli")]
+mod lost_regions;
 mod memory;
 mod names;
 mod objects;

@@ -10,7 +10,6 @@
 )]
 
 mod column_type;
-mod seeded_random;
 mod table;
 
 use std::cell::Cell;

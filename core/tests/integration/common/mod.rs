@@ -4,6 +4,7 @@ pub mod comparing;
 #[cfg(feature = "cli")]
 pub mod follower;
 pub mod region;
+pub mod seeded_random;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;

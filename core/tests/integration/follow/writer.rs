@@ -2,6 +2,7 @@
 
 use dbgraft_testkit::Database;
 
+use crate::common::seeded_random::SeededRandom;
 use crate::common::{BackgroundLoop, wait_until};
 
 /// Tables that a follower treats differently, with objects that it makes at the cut-over.
@@ -41,31 +42,15 @@ pub const SCHEMA: &str = "
     CREATE EVENT ev ON SCHEDULE EVERY 1 DAY STARTS '2038-01-01 00:00:00' DO DELETE FROM keyless LIMIT 1;";
 pub const TOTAL: &str = "40000";
 
-/// Random numbers of a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-
-    fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-}
-
 /// A random transaction. The server refuses some of them, as they conflict with what is there.
-fn transaction(random: &mut Random, name: &str) -> String {
+fn transaction(random: &mut SeededRandom, name: &str) -> String {
     let (mut statements, is_xa) = (Vec::new(), random.below(8) == 0);
     statements.push(if is_xa { format!("XA START '{name}'") } else { "START TRANSACTION".to_owned() });
     for _ in 0..=random.below(3) {
         statement(random, is_xa, &mut statements);
     }
     if is_xa {
-        let end = random.pick(&["COMMIT", "COMMIT", "ROLLBACK"]);
+        let end = random.one_of(&["COMMIT", "COMMIT", "ROLLBACK"]);
         let waits = ["XA END", "XA PREPARE"].map(|part| format!("{part} '{name}'"));
         statements.extend(waits.into_iter().chain(["DO SLEEP(0.3)".to_owned(), format!("XA {end} '{name}'")]));
     } else {
@@ -74,9 +59,10 @@ fn transaction(random: &mut Random, name: &str) -> String {
     statements.join(";\n")
 }
 
-fn statement(random: &mut Random, is_xa: bool, all: &mut Vec<String>) {
+fn statement(random: &mut SeededRandom, is_xa: bool, all: &mut Vec<String>) {
     let (a, b, n) = (1 + random.below(60), 1 + random.below(60), random.below(100));
-    let text = random.pick(&["Stra\u{df}e", "STRASSE", "a", "A", "\u{e4}", "it''s\\t\\\\", "", "\u{1f600}", "b ", "b"]);
+    let text =
+        random.one_of(&["Stra\u{df}e", "STRASSE", "a", "A", "\u{e4}", "it''s\\t\\\\", "", "\u{1f600}", "b ", "b"]);
     match random.below(22) {
         0 | 1 => {
             // Between both tables: their sum stays.
@@ -125,13 +111,13 @@ fn statement(random: &mut Random, is_xa: bool, all: &mut Vec<String>) {
              -{n}.12345, '2024-02-{:02}', '1999-12-31 23:59:59.{n:06}', '-{}:00:00.5', '2001-01-01 00:00:{:02}', {}, b'{n:b}', \
              {}, {n} % 8, x'0009{n:02}5c0a', '{{\"k\": [{n}, null, \"\\\\\"\", 1.5]}}', x'01{n:02}00', -{n}.1, {n}e-7, \
              18446744073709551615 - {n}, '{}')",
-            random.pick(&["k", "K", "l", "\u{e9}"]),
+            random.one_of(&["k", "K", "l", "\u{e9}"]),
             1 + n % 28,
             n % 24,
             n % 60,
             1950 + n,
             1 + n % 3,
-            random.pick(&["c", "c ", "\u{fc}"])
+            random.one_of(&["c", "c ", "\u{fc}"])
         )),
         15..=20 => cascading_statement(random, is_xa, all),
         _ => {
@@ -145,11 +131,11 @@ fn statement(random: &mut Random, is_xa: bool, all: &mut Vec<String>) {
 }
 
 /// A change of rows that foreign keys carry on, or of the rows that they change.
-fn cascading_statement(random: &mut Random, is_xa: bool, all: &mut Vec<String>) {
+fn cascading_statement(random: &mut SeededRandom, is_xa: bool, all: &mut Vec<String>) {
     let (a, b, n) = (1 + random.below(30), 1 + random.below(30), random.below(1000));
     match random.below(9) {
         0..=2 => {
-            let code = random.pick(&["c", "C", "\u{e9}"]);
+            let code = random.one_of(&["c", "C", "\u{e9}"]);
             all.push(format!("INSERT IGNORE INTO owners VALUES ({a}, '{code}{a}'), ({b}, '{code}{b}')"));
             all.push(format!("INSERT IGNORE INTO things (id, owner, code) SELECT {n} + id, id, '{code}{b}' FROM owners WHERE id <= {a}"));
             all.push(format!("INSERT IGNORE INTO parts SELECT 3 * id + {n} % 3, id FROM things WHERE id < {n}"));
@@ -190,7 +176,7 @@ fn cascading_statement(random: &mut Random, is_xa: bool, all: &mut Vec<String>) 
 
 /// A writer that runs random transactions of its seed.
 pub fn writer(source: &Database, from: &str, seed: u64) -> BackgroundLoop {
-    let (source, from, mut random) = (source.clone(), from.to_owned(), Random(seed));
+    let (source, from, mut random) = (source.clone(), from.to_owned(), SeededRandom::new(&[seed]));
     BackgroundLoop::new(move |round| {
         let name = format!("{from} {seed} {round}");
         let script = format!("SET SESSION sql_mode = '';\n{}", transaction(&mut random, &name));

@@ -6,7 +6,7 @@ use dbgraft_testkit::Flavor;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::seeded_random::SeededRandom;
+use crate::common::seeded_random::SeededRandom;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnType {

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::column_type::{ColumnType, KeyUse, Values, column_types};
-use super::seeded_random::SeededRandom;
 use crate::common::quoted;
+use crate::common::seeded_random::SeededRandom;
 
 const NAMES: [&str; 16] = [
     "a",

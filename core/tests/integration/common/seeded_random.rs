@@ -1,9 +1,11 @@
 //! Random values of a seed. Each value has a seed of its own, so that shrinking one does not change the others.
 
-pub(crate) struct SeededRandom(u64);
+#![allow(clippy::cast_possible_truncation, reason = "any bits of a random number are random")]
+
+pub struct SeededRandom(u64);
 
 impl SeededRandom {
-    pub(crate) fn new(seeds: &[u64]) -> Self {
+    pub fn new(seeds: &[u64]) -> Self {
         let mut random = Self(0);
         for seed in seeds {
             random.0 = random.number() ^ seed;
@@ -12,38 +14,38 @@ impl SeededRandom {
     }
 
     /// Any number (SplitMix64).
-    pub(crate) fn number(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }
 
     /// True once in so many times.
-    pub(crate) fn once_in(&mut self, times: usize) -> bool {
+    pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    pub(crate) fn digits(&mut self, count: usize) -> String {
+    pub fn digits(&mut self, count: usize) -> String {
         (0..count).map(|_| char::from(b'0' + self.below(10) as u8)).collect()
     }
 
     /// Bytes of any value, those that mean something in a text file more often.
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         let byte = |_| if self.once_in(3) { self.one_of(b"\\\t\n\r\0N'\",\x1a\xff ") } else { self.number() as u8 };
         (0..count).map(byte).collect()
     }
 
     /// A double of any bits, in any of its texts.
-    pub(crate) fn double(&mut self) -> f64 {
+    pub fn double(&mut self) -> f64 {
         const EDGES: [f64; 9] =
             [0.0, -0.0, 5e-324, -5e-324, 2.225_073_858_507_201e-308, f64::MIN_POSITIVE, f64::MAX, f64::MIN, 0.1];
         match self.below(4) {
@@ -55,7 +57,7 @@ impl SeededRandom {
         }
     }
 
-    pub(crate) fn float(&mut self) -> f32 {
+    pub fn float(&mut self) -> f32 {
         const EDGES: [f32; 8] = [0.0, -0.0, 1e-45, -1e-45, 1.175_494_2e-38, f32::MIN_POSITIVE, f32::MAX, 16_777_217.0];
         match self.below(4) {
             0 => self.one_of(&EDGES),
@@ -65,7 +67,7 @@ impl SeededRandom {
     }
 
     /// Text of at most so many characters.
-    pub(crate) fn text(&mut self, most: usize) -> String {
+    pub fn text(&mut self, most: usize) -> String {
         const WHOLE: [&str; 22] = [
             "",
             " ",
