@@ -68,7 +68,7 @@ fn random_hex() -> Result<String> {
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| Error::new(ErrorKind::Internal, "this machine gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 /// Connects to the agent that listens at this address.

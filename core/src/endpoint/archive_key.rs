@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_key_file_holds_bytes_or_digits() {
         let bytes: Vec<u8> = (100..132).collect();
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hex::encode(&bytes);
         assert_eq!(read(&bytes).unwrap(), bytes);
         assert_eq!(read(digits.as_bytes()).unwrap(), bytes);
         assert_eq!(read(format!("# shop\n\n{}\r\n", digits.to_uppercase()).as_bytes()).unwrap(), bytes);

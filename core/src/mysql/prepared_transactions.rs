@@ -82,6 +82,5 @@ fn refusal(lasting: &Prepared) -> Finding {
 fn logged_name(row: &Row) -> String {
     let name = row.bytes(3);
     let (global, branch) = name.split_at(name.len().min(usize::try_from(row.number(1)).unwrap_or(usize::MAX)));
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("X'{}',X'{}',{}", hex(global), hex(branch), row.string(0))
+    format!("X'{}',X'{}',{}", hex::encode(global), hex::encode(branch), row.string(0))
 }

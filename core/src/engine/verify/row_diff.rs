@@ -61,8 +61,8 @@ fn format_value(column: &Column, field: Field<'_>) -> String {
         Some(text) if is_number && column.charset.is_none() => return truncate(text).to_owned(),
         Some(text) => (format!("'{}'", truncate(text).replace('\\', r"\\").replace('\'', "''")), text.len()),
         None => {
-            let digits: String = bytes.iter().take(MAX_SHOWN / 2).map(|byte| format!("{byte:02x}")).collect();
-            (format!("x'{digits}'"), bytes.len() * 2)
+            let shown = bytes.get(..MAX_SHOWN / 2).unwrap_or(&bytes);
+            (format!("x'{}'", hex::encode(shown)), bytes.len() * 2)
         }
     };
     if length > MAX_SHOWN { format!("{shown}… ({} bytes)", bytes.len()) } else { shown }

@@ -48,7 +48,7 @@ fn push_condition(sql: &mut Vec<u8>, column: &Column, field: Field<'_>, texts: T
     };
     // The statement must fit into a packet.
     let digest = || {
-        let digest = hex(&Sha256::digest(&value));
+        let digest = hex::encode(Sha256::digest(&value));
         format!("LENGTH({name}) = {} AND SHA2({name}, 256) = '{digest}'", value.len())
     };
     let condition = match literal(column, &value, texts, flavor) {
@@ -73,9 +73,9 @@ fn push_condition(sql: &mut Vec<u8>, column: &Column, field: Field<'_>, texts: T
                 Literal::Column(literal) if is_indexed => format!("{name} = {literal} AND "),
                 _ => String::new(),
             };
-            format!("{by_collation}CAST({name} AS BINARY) = x'{}'", hex(&value))
+            format!("{by_collation}CAST({name} AS BINARY) = x'{}'", hex::encode(&value))
         }
-        Literal::Hex => format!("HEX({name}) = '{}'", hex(&value).to_uppercase()),
+        Literal::Hex => format!("HEX({name}) = '{}'", hex::encode(&value).to_uppercase()),
     };
     sql.extend_from_slice(condition.as_bytes());
 }
@@ -114,20 +114,20 @@ fn literal(column: &Column, value: &[u8], texts: TextComparison, flavor: Flavor)
             Literal::Column(number.to_string())
         }
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
-            Literal::Column(format!("x'{}'", hex(value)))
+            Literal::Column(format!("x'{}'", hex::encode(value)))
         }
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => match column.charset.as_deref() {
-            None | Some("binary") => Literal::Column(format!("x'{}'", hex(value))),
+            None | Some("binary") => Literal::Column(format!("x'{}'", hex::encode(value))),
             Some(charset) if texts == TextComparison::Collation => {
                 // The column's collation takes precedence over a literal's.
-                Literal::Column(format!("_{charset} x'{}'", hex(value)))
+                Literal::Column(format!("_{charset} x'{}'", hex::encode(value)))
             }
             Some(_) => Literal::Bytes,
         },
         "json" if flavor == Flavor::MySql => {
-            Literal::Column(format!("CAST(CONVERT(x'{}' USING utf8mb4) AS JSON)", hex(value)))
+            Literal::Column(format!("CAST(CONVERT(x'{}' USING utf8mb4) AS JSON)", hex::encode(value)))
         }
-        "uuid" | "inet4" | "inet6" => Literal::Column(format!("CONVERT(x'{}' USING ascii)", hex(value))),
+        "uuid" | "inet4" | "inet6" => Literal::Column(format!("CONVERT(x'{}' USING ascii)", hex::encode(value))),
         "json" => Literal::Bytes,
         _ => Literal::Hex,
     }
@@ -148,10 +148,6 @@ fn is_well_formed(column: &Column, text: &[u8]) -> bool {
         Some("ucs2" | "utf16" | "utf16le" | "utf32") | None => false,
         Some(_) => text.is_ascii(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

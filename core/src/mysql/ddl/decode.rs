@@ -64,8 +64,7 @@ fn hex_literal(quoted: &str, dialect: Dialect) -> String {
             _ => plain.push(c),
         }
     }
-    let hex: String = latin1_bytes(&plain).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(" x'{hex}'")
+    format!(" x'{}'", hex::encode(latin1_bytes(&plain)))
 }
 
 #[cfg(test)]

@@ -100,8 +100,7 @@ pub(crate) fn quote_name(name: &str) -> String {
 /// That form is an expression: clauses that accept only a plain string, such as `COMMENT`, refuse it.
 pub(crate) fn quote_text(text: &str) -> String {
     if text.contains('\\') {
-        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-        return format!("_utf8mb4 x'{hex}'");
+        return format!("_utf8mb4 x'{}'", hex::encode(text));
     }
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -103,7 +103,7 @@ impl JournalContents {
                 LineKind::Batch => {
                     self.batches.insert(line.batch_id(), line.parse().ok_or_else(edited)?);
                 }
-                LineKind::Applier => self.appliers.push(line.parse().ok_or_else(edited)?),
+                LineKind::Applier => self.appliers.push(line.parse_applier().ok_or_else(edited)?),
                 LineKind::Definition => self.definition = Some(line.parse().ok_or_else(edited)?),
                 LineKind::CutOver => self.cut_over = Some(line.parse().ok_or_else(edited)?),
             }
@@ -178,10 +178,10 @@ mod tests {
             let mut contents = JournalContents::default();
             contents.read_comment(comment).map(|()| (contents.job, contents.origin))
         };
-        let good = "dbgraft: a clone is under way; layout 3, job a1, database made";
+        let good = "dbgraft: a clone is under way; layout 4, job a1, database made";
         assert_eq!(read(good), Ok(("a1".to_owned(), DatabaseOrigin::Made)));
         assert_eq!(read(&good.replace("made", "found")), Ok(("a1".to_owned(), DatabaseOrigin::Found)));
-        assert!(read(&good.replace("layout 3", "layout 1")).unwrap_err().contains("has layout 1"));
+        assert!(read(&good.replace("layout 4", "layout 1")).unwrap_err().contains("has layout 1"));
         assert!(read("dbgraft: a clone is under way").unwrap_err().contains("no layout"));
         assert!(read(&good.replace("made", "x")).unwrap_err().contains("edited"));
     }

@@ -151,7 +151,7 @@ pub(super) async fn read_appliers(conn: &mut Conn, database: &str, job: &str, lo
     let sql = select_lines(database, &format!("WHERE kind = 'applier' {lock}"));
     let mut all = Vec::new();
     for row in conn.rows(&sql).await? {
-        let parse = |line: Line| line.parse().ok_or_else(|| "a line of an applier cannot be parsed".to_owned());
+        let parse = |line: Line| line.parse_applier().ok_or_else(|| "a line of an applier cannot be parsed".to_owned());
         all.push(parse_row(&row, job).and_then(parse).map_err(damage)?);
     }
     Ok(all)
@@ -169,11 +169,10 @@ pub(in crate::mysql) fn checkpoint_statement(
     let (table, line) = (quoted_table(database), Line::applier(Some(applier), checkpoint));
     format!(
         "INSERT INTO {table} SELECT new.* FROM (SELECT {}) AS new, {table} AS owner WHERE {} AND owner.content = {} \
-         LOCK IN SHARE MODE ON DUPLICATE KEY UPDATE {}",
+         LOCK IN SHARE MODE ON DUPLICATE KEY UPDATE content = new.content, checksum = new.checksum",
         line.values(job),
         Line::owner(owner).place("owner."),
         literal(owner.as_bytes()),
-        line.assignments(job)
     )
 }
 

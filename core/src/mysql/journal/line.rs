@@ -1,6 +1,6 @@
 //! The lines of the journal: their places, their contents and their checksums. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -168,7 +168,8 @@ impl Line {
     /// The line of an applier; without a number, of earlier processes.
     pub(in crate::mysql) fn applier(number: Option<u32>, content: &Checkpoint) -> Self {
         let number = number.unwrap_or(NONE);
-        Self { kind: LineKind::Applier, numbers: [NONE, NONE, number], content: json(content) }
+        let content = json(&ApplierLine::new(content));
+        Self { kind: LineKind::Applier, numbers: [NONE, NONE, number], content }
     }
 
     pub(in crate::mysql) fn cut_over(content: &CutOver) -> Self {
@@ -198,6 +199,11 @@ impl Line {
         let length = Some(u64::from_le_bytes(*length)).filter(|length| *length <= MAX_JOB_BYTES)?;
         let text = decompress(frame, usize::try_from(length).ok()?).ok()?;
         serde_json::from_slice(&text).ok()
+    }
+
+    /// Parses the content of an applier's line.
+    pub(super) fn parse_applier(&self) -> Option<Checkpoint> {
+        self.parse::<ApplierLine>()?.checkpoint()
     }
 
     /// Parses a content in JSON.
@@ -244,10 +250,47 @@ impl Line {
     }
 }
 
+/// The content of an applier's line: a checkpoint, with the many transactions after its low-water mark in few bytes.
+#[derive(Serialize, Deserialize)]
+struct ApplierLine {
+    /// Without the transactions after the low-water mark.
+    checkpoint: Checkpoint,
+    /// Each file with ends of such transactions: the first offset, and the distance of each other one from the one before.
+    ahead: Vec<(String, Vec<u64>)>,
+}
+
+impl ApplierLine {
+    fn new(checkpoint: &Checkpoint) -> Self {
+        let mut ahead: Vec<(String, Vec<u64>)> = Vec::new();
+        let mut last = 0;
+        for (file, offset) in &checkpoint.ahead {
+            match ahead.last_mut().filter(|(there, _)| there == file) {
+                Some((_, distances)) => distances.push(offset - last),
+                None => ahead.push((file.clone(), vec![*offset])),
+            }
+            last = *offset;
+        }
+        let checkpoint = Checkpoint { ahead: BTreeSet::new(), ..checkpoint.clone() };
+        Self { checkpoint, ahead }
+    }
+
+    /// The checkpoint; `None` if an offset is no number.
+    fn checkpoint(self) -> Option<Checkpoint> {
+        let mut checkpoint = self.checkpoint;
+        for (file, distances) in self.ahead {
+            let mut offset = 0_u64;
+            for distance in distances {
+                offset = offset.checked_add(distance)?;
+                checkpoint.ahead.insert((file.clone(), offset));
+            }
+        }
+        Some(checkpoint)
+    }
+}
+
 /// A literal of bytes.
 pub(super) fn literal(bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("x'{hex}'")
+    format!("x'{}'", hex::encode(bytes))
 }
 
 /// The contents are plain data, which JSON can always hold.
@@ -273,6 +316,22 @@ mod tests {
         assert_ne!(Line::batch(id, &BatchLine { rows: 6, ..BatchLine::default() }).checksum("job"), same);
         assert_eq!(line.batch_id(), id);
         assert_eq!(line.parse::<BatchLine>().unwrap().rows, 5);
+    }
+
+    #[test]
+    fn the_line_of_an_applier_has_few_bytes_for_each_transaction() {
+        let place = |number: u64| (format!("binlog.{:06}", number / 1000), 1_000_000_000 + number * 300);
+        let checkpoint = Checkpoint { ahead: (0..2000).map(place).collect(), transactions: 7, ..Checkpoint::default() };
+        let line = Line::applier(Some(3), &checkpoint);
+        assert!(line.content.len() < 10_000, "{} bytes", line.content.len());
+        assert_eq!(line.parse_applier(), Some(checkpoint));
+        let none = Line::applier(None, &Checkpoint::default());
+        assert_eq!(none.parse_applier(), Some(Checkpoint::default()));
+        let too_far = ApplierLine {
+            checkpoint: Checkpoint::default(),
+            ahead: vec![("binlog.000001".to_owned(), vec![u64::MAX, 1])],
+        };
+        assert_eq!(Line { content: json(&too_far), ..line }.parse_applier(), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The name of the journal's table. The preflight refuses a source that has a table of this name.
 pub(super) const TABLE_NAME: &str = "_dbgraft_journal";
 /// The version of the layout, which the table's comment names.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 const DUPLICATE: u16 = 1062;
 const UNKNOWN_TABLE: u16 = 1146;
 /// The length after which no further line is added to a statement.
