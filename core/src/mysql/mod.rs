@@ -69,6 +69,7 @@ mod undo_log;
 mod unlocked_snapshot;
 mod way_back;
 mod write;
+mod xa_recover;
 
 pub(crate) use connect::{PemFile, ServerAddress, ServerRole, TlsMode, TlsOptions};
 pub(crate) use sink::MySqlSink;

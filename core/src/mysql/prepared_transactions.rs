@@ -1,22 +1,21 @@
 //! Looks for XA transactions that are prepared at a server: a log that is read from now on does not have their rows.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::binlog;
-use super::connect::{Conn, Row, ServerAddress};
+use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
+use super::xa_recover::{Prepared, read_prepared};
 use crate::catalog::Printable;
 use crate::change::LogPosition;
 use crate::error::Result;
 use crate::report::Finding;
 
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(100);
 /// How long XA transactions may stay prepared before they are looked up.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The names of prepared transactions as the log writes them, each with its name as XA RECOVER shows it.
-type Prepared = BTreeMap<String, String>;
+/// How long a transaction may stay prepared before its XA COMMIT is looked for in the log.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Waits until those are committed or rolled back that are prepared now. Returns those that are not after `timeout`. An
 /// account that may not see them waits for none.
@@ -24,12 +23,7 @@ pub(super) async fn wait_until_decided(conn: &mut Conn, timeout: Duration) -> Re
     let until = Instant::now() + timeout;
     let mut lasting: Option<Prepared> = None;
     loop {
-        let rows = match conn.rows("XA RECOVER").await {
-            Ok(rows) => rows,
-            Err(error) if error.code().is_none() => return Err(error),
-            Err(_) => return Ok(Prepared::new()),
-        };
-        let mut left: Prepared = rows.iter().map(|row| (logged_name(row), row.string(3))).collect();
+        let Some(mut left) = read_prepared(conn).await? else { return Ok(Prepared::new()) };
         left.retain(|name, _| lasting.as_ref().is_none_or(|before| before.contains_key(name)));
         if left.is_empty() || Instant::now() >= until {
             return Ok(left);
@@ -69,6 +63,22 @@ pub(super) async fn search(
     }
 }
 
+/// Whether a snapshot from now on has every transaction that the log has before a place. MariaDB logs an XA COMMIT, shows it in
+/// the place of snapshots, and commits it then; until then the transaction is prepared.
+pub(super) async fn are_committed(
+    conn: &mut Conn,
+    address: &ServerAddress,
+    connections: &ConnectionRegistry,
+    before: &LogPosition,
+) -> Result<bool> {
+    for name in wait_until_decided(conn, COMMIT_TIMEOUT).await?.keys() {
+        if binlog::find_commit(address, connections, name, before).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn refusal(lasting: &Prepared) -> Finding {
     let names: Vec<String> = lasting.values().map(|name| Printable(name).to_string()).collect();
     Finding::error(format!(
@@ -76,11 +86,4 @@ fn refusal(lasting: &Prepared) -> Finding {
          them by XA COMMIT or XA ROLLBACK (XA RECOVER lists them)",
         names.join(", ")
     ))
-}
-
-/// The name of a line of XA RECOVER in the statements of the log.
-fn logged_name(row: &Row) -> String {
-    let name = row.bytes(3);
-    let (global, branch) = name.split_at(name.len().min(usize::try_from(row.number(1)).unwrap_or(usize::MAX)));
-    format!("X'{}',X'{}',{}", hex::encode(global), hex::encode(branch), row.string(0))
 }

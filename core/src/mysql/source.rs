@@ -279,8 +279,7 @@ impl Source for MySqlSource {
         from: &'a LogPosition,
         memory: &'a MemoryBudget,
     ) -> Result<ChangeStream<'a>> {
-        let conn = self.connections.register(session::open_log_reader(&self.address).await?).await?;
-        binlog::open_changes(conn, plan, from, memory, UnknownTables::Refused).await
+        binlog::open_changes((&self.address, &self.connections), plan, from, memory, UnknownTables::Refused).await
     }
 
     fn filters_changes(&self) -> bool {

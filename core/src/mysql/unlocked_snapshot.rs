@@ -4,7 +4,9 @@
 //! MySQL adds a GTID to `gtid_executed` after it has committed the transaction, and writes the transaction into the log
 //! before. So a snapshot holds all transactions of `gtid_executed` as it was before, and none behind the end of the log as it
 //! is after. MariaDB tells the place of each snapshot itself (`Binlog_snapshot_file`, `Binlog_snapshot_position`, see
-//! <https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/>).
+//! <https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/>), but a snapshot may lack XA
+//! transactions whose XA COMMIT is before that place: measured on 10.11, 4 of 1,500 snapshots beside four writers. So the place
+//! of an earlier snapshot is taken, once all of these are committed.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use super::binlog::{self, SearchedLog};
 use super::connect::{Conn, ServerAddress};
 use super::connection_registry::ConnectionRegistry;
 use super::ddl::quote_text;
-use super::{log_position, session};
+use super::{log_position, prepared_transactions, session};
 use crate::catalog::Flavor;
 use crate::change::LogPosition;
 use crate::error::Result;
@@ -39,7 +41,7 @@ pub(super) async fn begin_unlocked(
     conn.exec("SET SESSION wait_timeout = DEFAULT").await?;
     let mut tries = 0;
     loop {
-        let (start, end) = match begin_all(conn, readers).await? {
+        let (start, end) = match begin_all(conn, readers, (address, connections)).await? {
             Ok(places) => places,
             Err(why) => return Ok(Err(why)),
         };
@@ -63,24 +65,31 @@ pub(super) async fn begin_unlocked(
 }
 
 /// Begins the transactions. Returns a place up to which each of them has all changes, and one behind which none has any.
-async fn begin_all(conn: &mut Conn, readers: &mut [Conn]) -> Result<Result<(Position, Position), String>> {
+async fn begin_all(
+    conn: &mut Conn,
+    readers: &mut [Conn],
+    (address, connections): (&ServerAddress, &ConnectionRegistry),
+) -> Result<Result<(Position, Position), String>> {
     let method = SnapshotMethod::UnchangedLog;
     if conn.server.flavor == Flavor::MariaDb {
-        try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
         let server = log_position::log_server(conn).await?;
+        let untold = || Ok(Err("the server does not tell the places of snapshots in its binary log".to_owned()));
+        conn.exec(session::BEGIN_SNAPSHOT).await?;
+        let first = read_snapshot_place(conn, &server).await?;
+        conn.exec("COMMIT").await?;
+        let Some(first) = first else { return untold() };
+        if !prepared_transactions::are_committed(conn, address, connections, &first).await? {
+            return Ok(Err("an XA transaction stays prepared whose XA COMMIT the log has".to_owned()));
+        }
+        try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
         let places = try_join_all(readers.iter_mut().map(|reader| read_snapshot_place(reader, &server))).await?;
         let places: Option<Vec<LogPosition>> = places.into_iter().collect();
-        let ends = places.as_deref().and_then(|places| {
-            let by_order = |place: &&LogPosition| place.order();
-            Some((places.iter().min_by_key(by_order)?, places.iter().max_by_key(by_order)?))
-        });
-        let Some((first, last)) = ends else {
-            return Ok(Err("the server does not tell the places of snapshots in its binary log".to_owned()));
-        };
+        let last = places.and_then(|places| places.into_iter().max_by_key(LogPosition::order));
+        let Some(last) = last else { return untold() };
         let sql = format!("SELECT BINLOG_GTID_POS({}, {})", quote_text(&first.file), first.offset);
         let gtids = conn.row(&sql).await.ok().flatten().and_then(|row| row.text(0)).filter(|gtids| !gtids.is_empty());
-        let first = LogPosition { gtids, ..first.clone() };
-        return Ok(Ok((Position::unknown(method).at(&first), Position::unknown(method).at(last))));
+        let first = LogPosition { gtids, ..first };
+        return Ok(Ok((Position::unknown(method).at(&first), Position::unknown(method).at(&last))));
     }
     let mode = conn.row("SELECT @@GLOBAL.gtid_mode").await;
     if !mode.ok().flatten().is_some_and(|row| row.string(0).eq_ignore_ascii_case("ON")) {
@@ -116,6 +125,5 @@ async fn find_change(
         return Ok(SearchedLog::Unchanged(from.clone()));
     }
     let memory = MemoryBudget::new(options.memory, 1);
-    let log = connections.register(session::open_log_reader(address).await?).await?;
-    binlog::find_change(log, plan, from, end, &memory).await
+    binlog::find_change((address, connections), plan, from, end, &memory).await
 }

@@ -79,8 +79,7 @@ impl TargetDatabase {
         let selection = Selection { tables: tables.map(|table| named(&table.name)).collect(), ..Selection::default() };
         let own = Plan::from_selection(catalog, &selection, Position::unknown(SnapshotMethod::External));
         let memory = MemoryBudget::new(self.options.memory, 1);
-        let conn = self.connections.register(session::open_log_reader(&self.address).await?).await?;
-        let searched = binlog::find_change(conn, &own, since, &end, &memory).await;
+        let searched = binlog::find_change((&self.address, &self.connections), &own, since, &end, &memory).await;
         match searched.map_err(|error| unproven("its binary log cannot be read from there on").caused_by(error))? {
             // The rows of a prepared transaction come with its XA COMMIT.
             SearchedLog::Unchanged(reached) if reached.prepared_changes_since.is_some() => {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::flavor::Flavor;
 
+/// A machine allows few asynchronous requests of all processes (`fs.aio-max-nr`), and each server of MySQL asks for thousands.
+const EMULATED_AIO: &str = "--innodb-use-native-aio=OFF";
+
 /// A release of MySQL or MariaDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,7 +66,7 @@ impl Release {
         match self {
             Self::MySql56 => Profile {
                 args: &["--innodb-log-file-size=96M", "--binlog-format=ROW"],
-                unsynced: &["--innodb-flush-method=nosync"],
+                unsynced: &["--innodb-flush-method=nosync", EMULATED_AIO],
                 tls: TlsSupport::None,
                 without_tls: "--skip-ssl",
                 accounts: "DELETE FROM mysql.user WHERE Host <> 'localhost' OR User <> 'root';\nFLUSH PRIVILEGES;\n\
@@ -73,7 +76,7 @@ impl Release {
             },
             Self::MySql97 => Profile {
                 args: &["--mysqlx=OFF", "--innodb-redo-log-capacity=256M"],
-                unsynced: &["--innodb-flush-method=nosync"],
+                unsynced: &["--innodb-flush-method=nosync", EMULATED_AIO],
                 tls: TlsSupport::OwnCertificates,
                 without_tls: "--tls-version=",
                 accounts: "ALTER USER 'root'@'localhost' IDENTIFIED BY '{password}';\n\

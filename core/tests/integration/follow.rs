@@ -308,7 +308,8 @@ async fn soak_servers_are_restarted_while_a_clone_follows() {
     for (seed, flavor) in (11..).zip(FLAVORS) {
         let start_server = || {
             let options = ServerOptions::new(flavor).fsync(true).arg("--sync-binlog=1");
-            options.arg("--innodb-flush-log-at-trx-commit=1").start().unwrap()
+            // Several of these tests at once need more than the requests that a machine allows.
+            options.arg("--innodb-flush-log-at-trx-commit=1").arg("--innodb-use-native-aio=OFF").start().unwrap()
         };
         let (mut source, mut target) = (start_server(), start_server());
         let pair = ServerPair { source: source.database().clone(), target: target.database().clone() };

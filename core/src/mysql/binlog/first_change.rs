@@ -9,7 +9,8 @@ use crate::catalog::Printable;
 use crate::change::{LogEvent, LogPosition, RowChanges};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::MemoryBudget;
-use crate::mysql::connect::Conn;
+use crate::mysql::connect::ServerAddress;
+use crate::mysql::connection_registry::ConnectionRegistry;
 use crate::plan::Plan;
 
 /// What a part of a log has.
@@ -25,7 +26,7 @@ pub(in crate::mysql) enum SearchedLog {
 /// # Errors
 /// Those of reading the log.
 pub(in crate::mysql) async fn find_change(
-    conn: Conn,
+    (address, connections): (&ServerAddress, &ConnectionRegistry),
     plan: &Plan,
     from: &LogPosition,
     end: &LogPosition,
@@ -33,7 +34,7 @@ pub(in crate::mysql) async fn find_change(
 ) -> Result<SearchedLog> {
     let is_followed =
         |name: &str| plan.tables.iter().any(|planned| planned.table.name.to_lowercase() == name.to_lowercase());
-    let mut events = open_changes(conn, plan, from, memory, UnknownTables::Passed).await?;
+    let mut events = open_changes((address, connections), plan, from, memory, UnknownTables::Passed).await?;
     // Of the transaction that is read. Its place is known at its end.
     let mut change = None;
     let (reached, change) = loop {

@@ -68,7 +68,7 @@ fn count_changes(data: &[u8]) -> Option<usize> {
     let memory = MemoryBudget::new(16 << 20, 1);
     let from = LogPosition::default();
     let place = LogPlace { server: String::new(), file: "b.1".into(), offset: 4, gtids: None };
-    let mut reader = LogReader::new(&plan, &memory, UnknownTables::Refused, &from, place).ok()?;
+    let mut reader = LogReader::new(&plan, &memory, UnknownTables::Refused, &from, place, None).ok()?;
     let (mut data, mut position, mut count) = (ByteCursor(data), 4, 0);
     while !data.is_empty() {
         let (kind, length) = (data.byte()?, data.length(2)?);

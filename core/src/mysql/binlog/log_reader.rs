@@ -3,17 +3,18 @@
 mod prepared;
 mod rows;
 mod statements;
+mod transactions;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::prepared::{OpenXa, PassedTransactions, PreparedTransactions};
+pub(super) use self::prepared::{PreparedNow, UnknownDecision};
 pub(in crate::mysql) use self::rows::UnknownTables;
 use super::byte_cursor::ByteCursor;
 use super::compressed_value::decompress_event;
 use super::event::{Checksum, Event, EventError, kind};
-use super::gtid_event::GtidEvent;
 use super::gtid_set::Gtid;
 use super::log_place::LogPlace;
 use super::query_event::QueryEvent;
@@ -90,6 +91,10 @@ pub(super) struct LogReader<'a> {
     matched: HashMap<u32, (Vec<u8>, Arc<LoggedTable>)>,
     prepared: PreparedTransactions,
     passed_transactions: PassedTransactions<'a>,
+    /// What the server had prepared when the log was opened, until the log is read up to there. `None` if that is not known.
+    prepared_now: Option<PreparedNow>,
+    /// An XA COMMIT or XA ROLLBACK of what was not read, which has to be explained before the reader goes on.
+    pub(super) unknown_decision: Option<UnknownDecision>,
     /// What was read and not yet taken.
     pub(super) events: VecDeque<LogEvent>,
     last_event: Instant,
@@ -104,6 +109,7 @@ impl<'a> LogReader<'a> {
         unknown_tables: UnknownTables,
         from: &'a LogPosition,
         place: LogPlace,
+        prepared_now: Option<PreparedNow>,
     ) -> Result<Self> {
         Ok(Self {
             plan,
@@ -120,6 +126,8 @@ impl<'a> LogReader<'a> {
             matched: HashMap::new(),
             prepared: PreparedTransactions::default(),
             passed_transactions: PassedTransactions::new(from, plan.server.flavor),
+            prepared_now,
+            unknown_decision: None,
             events: VecDeque::new(),
             last_event: Instant::now(),
         })
@@ -198,9 +206,14 @@ impl<'a> LogReader<'a> {
                 }
                 self.tables.clear();
             }
-            kind::ROTATE => self.rotate(event.body)?,
+            kind::ROTATE => self.rotate(event)?,
             kind::HEARTBEAT => self.read_heartbeat(event)?,
-            kind::HEARTBEAT_V2 => self.tell_idle(None),
+            kind::HEARTBEAT_V2 => {
+                if self.transaction.is_none() {
+                    self.pass();
+                }
+                self.tell_idle(None);
+            }
             kind::GTID | kind::ANONYMOUS_GTID | kind::TAGGED_GTID | kind::MARIADB_GTID => self.begin(event)?,
             kind::QUERY => self.read_query(event, QueryEvent::parse(event.body, 0))?,
             kind::MARIADB_QUERY_COMPRESSED => {
@@ -239,10 +252,15 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    fn rotate(&mut self, body: &[u8]) -> Result<()> {
-        let mut rest = ByteCursor(body);
+    fn rotate(&mut self, event: Event<'_>) -> Result<()> {
+        let before = self.place.file.clone();
+        let mut rest = ByteCursor(event.body);
         let rotated = rest.little_endian(8).and_then(|offset| self.place.rotate(offset, rest.0));
         rotated.ok_or_else(|| self.malformed("rotate"))?;
+        // A running server ends a file with the name of the next one.
+        if event.is_artificial() && self.place.file != before {
+            self.prepared.outlive_server();
+        }
         self.tables.clear();
         Ok(())
     }
@@ -255,7 +273,7 @@ impl<'a> LogReader<'a> {
         let is_later = !reached.is_before(self.passed_transactions.end()) && !reached.is_before(&self.place.position());
         if self.transaction.is_none() && is_later {
             self.place = reached;
-            self.passed = self.position();
+            self.pass();
             self.tell_idle(None);
         }
         Ok(())
@@ -274,103 +292,17 @@ impl<'a> LogReader<'a> {
         LogPosition { prepared_since, prepared_changes_since, ..self.place.position() }
     }
 
+    /// Takes the place for the last one between two transactions.
+    fn pass(&mut self) {
+        if let Some(now) = self.prepared_now.take_if(|now| !self.place.is_before(&now.log_end)) {
+            self.prepared.forget_lost(&now);
+        }
+        self.passed = self.position();
+    }
+
     fn send(&mut self, event: LogEvent) {
         self.last_event = Instant::now();
         self.events.push_back(event);
-    }
-
-    fn begin(&mut self, event: Event<'_>) -> Result<()> {
-        let parsed = match event.kind {
-            kind::GTID => GtidEvent::parse_mysql(event.body, false),
-            kind::ANONYMOUS_GTID => GtidEvent::parse_mysql(event.body, true),
-            kind::TAGGED_GTID => GtidEvent::parse_tagged(event.body),
-            _ => GtidEvent::parse_mariadb(event.body, event.server_id),
-        };
-        let GtidEvent { gtid, committed_at_ms, is_standalone, is_xa, is_unfinished } =
-            parsed.ok_or_else(|| self.malformed("GTID"))?;
-        if self.transaction.is_some() {
-            return Err(self.malformed("GTID"));
-        }
-        // In MySQL a statement follows that begins the transaction, or is all of it.
-        let has_end = event.kind == kind::MARIADB_GTID && !is_standalone;
-        let is_passed = self.passed_transactions.contain(gtid.as_ref(), &self.passed);
-        let xa = is_xa.then(OpenXa::default);
-        let transaction = Transaction { gtid, committed_at_ms, has_end, xa, is_passed, ..Transaction::default() };
-        self.transaction = Some(Transaction { is_unfinished, ..transaction });
-        Ok(())
-    }
-
-    fn commit(&mut self, event: Event<'_>) -> Result<()> {
-        let Some(transaction) = &mut self.transaction else { return Err(self.malformed("commit")) };
-        if transaction.is_applied
-            && transaction.has_rows()
-            && !transaction.is_passed
-            && self.plan.job.way_back.is_some()
-        {
-            let message = "dbgraft applies changes to the source from which changes are carried back: they could go round \
-                           for ever: end one of both ways by `dbgraft cutover` or `dbgraft abandon`";
-            return Err(self.locate(Error::new(ErrorKind::Changed, message)));
-        }
-        if let Some(xa) = transaction.xa.take() {
-            self.send_held(xa.changes);
-        }
-        self.end_transaction(event);
-        Ok(())
-    }
-
-    /// Passes a transaction that is committed, and sends its end.
-    fn end_transaction(&mut self, event: Event<'_>) {
-        let Some(transaction) = self.transaction.take() else { return };
-        let start = std::mem::take(&mut self.passed);
-        self.place.add_transaction(transaction.gtid.as_ref());
-        self.passed = self.position();
-        self.tables.clear();
-        if transaction.is_passed {
-            return;
-        }
-        let end = self.passed.clone();
-        let logged_at_ms = u64::from(event.timestamp) * 1000;
-        let committed_at_ms = transaction.committed_at_ms.unwrap_or(logged_at_ms);
-        if let Some(PendingDefinition { sql, database, settings, obstacle }) = transaction.definition {
-            let with_rows = transaction.has_end;
-            self.send(LogEvent::Definition { sql, database, settings, start, end, with_rows, obstacle });
-        } else if transaction.has_begun {
-            self.send(LogEvent::Commit { end, committed_at_ms });
-        } else if self.last_event.elapsed() >= IDLE_INTERVAL {
-            self.tell_idle(Some(committed_at_ms));
-        }
-    }
-
-    /// Passes a transaction that was rolled back.
-    fn roll_back(&mut self, event: Event<'_>) -> Result<()> {
-        let Some(transaction) = &mut self.transaction else { return Err(self.malformed("rollback")) };
-        if let Some(table) = transaction.untransactional_table {
-            return Err(self.rolled_back(table));
-        }
-        let had_begun = std::mem::take(&mut transaction.has_begun);
-        transaction.definition = None;
-        if had_begun {
-            self.send(LogEvent::Rollback);
-        }
-        self.end_transaction(event);
-        Ok(())
-    }
-
-    /// Forgets a transaction that has no end in the log.
-    fn abandon_transaction(&mut self) {
-        if self.transaction.take().is_some_and(|transaction| transaction.has_begun) {
-            self.send(LogEvent::Rollback);
-        }
-    }
-
-    /// The error of a rollback that undoes only a part.
-    fn rolled_back(&self, table: u32) -> Error {
-        let name = self.plan.tables.iter().find(|planned| planned.number == table).map(|planned| &planned.table.name);
-        self.unsupported(format!(
-            "a transaction was rolled back that changed table {}, whose engine has no transactions and keeps the change: \
-             clone anew",
-            Printable(name.map_or("", String::as_str))
-        ))
     }
 }
 

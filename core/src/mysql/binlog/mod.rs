@@ -11,8 +11,8 @@
 //! | [`change_stream`] | read the events of the log as a stream of changes |
 //! | [`log_reader`] | turn events into changes, transaction by transaction: `statements` and `rows` read theirs |
 //! | [`cut_over_search`] | find the last cut-over in the log |
-//! | [`prepared_search`] | find the XA PREPARE of transactions in the log |
 //! | [`first_change`] | find the first change in a part of the log |
+//! | [`xa_search`] | find the XA PREPARE or the XA COMMIT of transactions in the log |
 //! | [`log_place`] | keep the place in the log |
 //! | [`gtid_set`] | add to the GTIDs up to a place |
 //! | [`event`] | split a packet into header, body and checksum |
@@ -44,7 +44,6 @@ mod log_place;
 mod log_reader;
 mod open_log;
 mod payload_reader;
-mod prepared_search;
 mod query_event;
 mod rows_event;
 mod statement;
@@ -52,6 +51,7 @@ mod table_map;
 mod temporal_text;
 #[cfg(test)]
 mod tests;
+mod xa_search;
 
 pub(super) use change_stream::open_changes;
 pub(super) use cut_over_search::find_cut_over;
@@ -59,4 +59,4 @@ pub(super) use first_change::{SearchedLog, find_change};
 #[cfg(any(test, fuzzing))]
 pub(super) use fuzzing::log_events;
 pub(super) use log_reader::UnknownTables;
-pub(super) use prepared_search::find_prepared;
+pub(super) use xa_search::{find_commit, find_prepared};

@@ -1,6 +1,6 @@
 //! XA transactions: their rows are held from XA PREPARE to XA COMMIT.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::event::Event;
 use super::super::gtid_set::{Gtid, GtidSet};
@@ -27,12 +27,36 @@ pub(super) struct OpenXa {
     pub(super) obstacle: Option<String>,
 }
 
+/// What a server has prepared at a moment.
+#[derive(Debug)]
+pub(in super::super) struct PreparedNow {
+    /// The names, as the log writes them.
+    pub(in super::super) names: BTreeSet<String>,
+    /// A place in the log after everything that was decided before that moment.
+    pub(in super::super) log_end: LogPosition,
+}
+
+/// An XA COMMIT or XA ROLLBACK of a transaction that is not known to be prepared.
+#[derive(Debug)]
+pub(in super::super) struct UnknownDecision {
+    /// The transaction's name, as the log writes it.
+    pub(in super::super) name: String,
+    pub(in super::super) is_committed: bool,
+    /// The place before it.
+    pub(in super::super) start: LogPosition,
+    /// What it means if the log does not explain it.
+    pub(in super::super) error: Error,
+}
+
 /// A transaction that is prepared.
 struct PreparedTransaction {
     xa: OpenXa,
     /// The place before it.
     start: LogPosition,
     untransactional_table: Option<u32>,
+    /// Whether the server was started since. MariaDB logs XA PREPARE before the engine does it, so that a transaction of the
+    /// log may be lost with the server.
+    has_outlived_server: bool,
 }
 
 impl PreparedTransaction {
@@ -58,6 +82,16 @@ impl PreparedTransactions {
     /// The place before the first of them that changed followed tables.
     pub(super) fn changes_since(&self) -> Option<Box<LogPosition>> {
         first_start(self.0.values().filter(|prepared| prepared.has_changes()))
+    }
+
+    /// The server was started anew.
+    pub(super) fn outlive_server(&mut self) {
+        self.0.values_mut().for_each(|prepared| prepared.has_outlived_server = true);
+    }
+
+    /// Forgets those that the server lost when it ended. Everything is read that was decided before `now`.
+    pub(super) fn forget_lost(&mut self, now: &PreparedNow) {
+        self.0.retain(|name, prepared| !prepared.has_outlived_server || now.names.contains(name));
     }
 
     fn bytes(&self) -> usize {
@@ -122,7 +156,9 @@ impl LogReader<'_> {
                 return Err(self.unsupported(format!("more than {MAX_PREPARED} XA transactions are prepared")));
             }
             let start = LogPosition { prepared_since: None, prepared_changes_since: None, ..self.passed.clone() };
-            self.prepared.0.insert(xa.name.clone(), PreparedTransaction { xa, start, untransactional_table });
+            let name = xa.name.clone();
+            let prepared = PreparedTransaction { xa, start, untransactional_table, has_outlived_server: false };
+            self.prepared.0.insert(name, prepared);
         }
         self.end_transaction(event);
         Ok(())
@@ -154,15 +190,12 @@ impl LogReader<'_> {
                     return Err(self.rolled_back(table));
                 }
             }
-            (None, true) if !is_passed => {
-                let message = format!(
-                    "XA COMMIT {} commits a transaction that was prepared before the part of the log that is read: clone \
-                     anew while XA RECOVER lists no transaction",
-                    Printable(name)
-                );
-                return Err(self.unsupported(message));
+            (None, _) if !is_passed => {
+                let name = name.to_owned();
+                let start = LogPosition { gtids: None, ..self.passed.clone() };
+                let error = self.unsupported(unknown_decision(&name, is_committed));
+                self.unknown_decision = Some(UnknownDecision { name, is_committed, start, error });
             }
-            // What was rolled back was never seen.
             (None, _) => {}
         }
         Ok(())
@@ -183,5 +216,19 @@ impl LogReader<'_> {
         }
         xa.changes.push(changes);
         Ok(())
+    }
+}
+
+fn unknown_decision(name: &str, is_committed: bool) -> String {
+    let name = Printable(name);
+    match is_committed {
+        true => format!(
+            "XA COMMIT {name} commits a transaction that was prepared before the part of the log that is read: clone anew while \
+             XA RECOVER lists no transaction"
+        ),
+        false => format!(
+            "XA ROLLBACK {name} rolls back a transaction that the log has committed before, and the target may have its rows: \
+             the source was killed before it had done what it had logged: clone anew"
+        ),
     }
 }

@@ -87,7 +87,7 @@ fn read(plan: &Plan, events: &[(u8, Vec<u8>)]) -> Result<Vec<LogEvent>> {
     let memory = MemoryBudget::new(64 << 20, 1);
     let from = LogPosition::default();
     let place = LogPlace { server: String::new(), file: "b.1".into(), offset: 4, gtids: None };
-    let mut reader = LogReader::new(plan, &memory, UnknownTables::Refused, &from, place)?;
+    let mut reader = LogReader::new(plan, &memory, UnknownTables::Refused, &from, place, None)?;
     for (kind, body) in events {
         let bytes = event_bytes(*kind, body);
         let event = Event::parse(&bytes, Checksum::None);

@@ -101,7 +101,8 @@ impl LoggedDatabase {
 
 impl Drop for LoggedDatabase {
     fn drop(&mut self) {
-        let _ = self.server.sql(&format!("DROP DATABASE IF EXISTS `{}`", self.name));
+        // What a failed test has prepared would be waited for.
+        let _ = self.server.sql(&format!("SET lock_wait_timeout = 2; DROP DATABASE IF EXISTS `{}`", self.name));
     }
 }
 
