@@ -62,36 +62,37 @@ impl LostZeroSigns {
     }
 }
 
-/// Whether the field is a negative zero of its column. Generated columns are not loaded.
+/// Whether the column has negative zeros that are loaded. Generated columns are not.
+fn has_negative_zeros(column: &Column) -> bool {
+    !column.generated && matches!(column.data_type.as_str(), "float" | "double")
+}
+
+/// Whether the field is a negative zero of its column.
 pub(super) fn is_negative_zero(column: &Column, field: Field<'_>) -> bool {
-    !column.generated && matches!(column.data_type.as_str(), "float" | "double") && NEGATIVE_ZEROS.contains(&field)
+    has_negative_zeros(column) && NEGATIVE_ZEROS.contains(&field)
 }
 
 /// Encodes the negative zeros of FLOAT columns so that they stay negative. Also returns the negative zeros of DOUBLE columns.
 /// Returns `None` if the batch has none of either.
 pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Batch, LostZeroSigns)> {
-    let columns: Vec<(&str, &str)> = table
-        .stored_columns()
-        // Generated columns are not loaded.
-        .map(|c| (c.name.as_str(), if c.generated { "" } else { c.data_type.as_str() }))
-        .collect();
-    let is_real = |(_, kind): &(&str, &str)| matches!(*kind, "float" | "double");
-    let is_negative = |(field, column): (Field<'_>, &(&str, &str))| NEGATIVE_ZEROS.contains(&field) && is_real(column);
-    let has_one = || split_rows(&batch.data).any(|row| row.zip(&columns).any(is_negative));
-    if !columns.iter().any(is_real) || !has_one() {
+    let columns: Vec<&Column> = table.stored_columns().collect();
+    let is_one = |(field, column): (Field<'_>, &&Column)| is_negative_zero(column, field);
+    let has_one = || split_rows(&batch.data).any(|row| row.zip(&columns).any(is_one));
+    if !columns.iter().any(|column| has_negative_zeros(column)) || !has_one() {
         return None;
     }
-    let mut counts = vec![0; columns.len()];
     let mut encoded = BatchBuilder::with_capacity(batch.data.len());
     let mut lost = LostZeroSigns::default();
     for row in row_texts(&batch.data) {
         let mut stored = BatchBuilder::default();
-        for ((field, (_, kind)), count) in split_fields(row).zip(&columns).zip(&mut counts) {
-            *count += u64::from(NEGATIVE_ZEROS.contains(&field) && *kind == "double");
+        for (field, column) in split_fields(row).zip(&columns) {
             let (image, read_back) = match field {
+                zero if is_negative_zero(column, zero) && column.data_type == "float" => (FLOAT_UNDERFLOW, ZERO),
+                zero if is_negative_zero(column, zero) => {
+                    *lost.columns.entry(column.name.clone()).or_default() += 1;
+                    (ZERO, ZERO)
+                }
                 Field::Null => (NULL, NULL),
-                zero if NEGATIVE_ZEROS.contains(&zero) && *kind == "float" => (FLOAT_UNDERFLOW, ZERO),
-                zero if NEGATIVE_ZEROS.contains(&zero) && *kind == "double" => (ZERO, ZERO),
                 Field::Escaped(text) => (text, text),
             };
             encoded.push_unescaped(image);
@@ -100,8 +101,6 @@ pub(super) fn encode_negative_zeros(table: &Table, batch: &Batch) -> Option<(Bat
         lost.correction.replace_row(stored.row_text(), row);
         encoded.end_row();
     }
-    let counted = columns.iter().zip(counts).filter(|(_, count)| *count > 0);
-    lost.columns = counted.map(|((name, _), count)| ((*name).to_owned(), count)).collect();
     Some((encoded.finish(batch.id), lost))
 }
 

@@ -5,8 +5,9 @@
 //! before. So a snapshot holds all transactions of `gtid_executed` as it was before, and none behind the end of the log as it
 //! is after. MariaDB tells the place of each snapshot itself (`Binlog_snapshot_file`, `Binlog_snapshot_position`, see
 //! <https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/>), but a snapshot may lack XA
-//! transactions whose XA COMMIT is before that place: measured on 10.11, 4 of 1,500 snapshots beside four writers. So the place
-//! of an earlier snapshot is taken, once all of these are committed.
+//! transactions whose XA COMMIT is before that place: measured on 10.11 and 11.8 beside four writers, 4 of 1,500 snapshots, and
+//! 297 of 12,000 that began behind the end of the log; XA RECOVER listed each of these transactions. So the place of an earlier
+//! snapshot is taken, once what was prepared then is decided.
 
 use std::time::{Duration, Instant};
 

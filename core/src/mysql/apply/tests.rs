@@ -22,20 +22,53 @@ fn columns(plan: &Plan) -> Vec<usize> {
     plan.tables.iter().map(|planned| planned.table.columns.len()).collect()
 }
 
-/// Makes a clone that can be followed.
-async fn make_clone(pair: &testkit::ServerPair, name: &str) {
-    let options = CloneOptions { follow: true, ..CloneOptions::default() };
-    let (source, target) = (pair.source.url_of(name), pair.target.url_of(name));
-    let token = CancellationToken::new();
-    let running =
-        tokio::spawn(CloneJob::new(source, target.clone()).options(options).cancellation(token.clone()).run());
-    let state = async || TargetJob::new(&target).status().await.map_or(CloneState::None, |status| status.state);
-    while state().await != CloneState::Following {
-        assert!(!running.is_finished(), "{:?}", running.await.unwrap().err());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// A clone that can be followed, and goes with the test.
+struct FollowedClone {
+    pair: &'static testkit::ServerPair,
+    name: String,
+    /// The target's.
+    address: ServerAddress,
+}
+
+impl FollowedClone {
+    async fn make(flavor: testkit::Flavor, name: &str, table: &str) -> Self {
+        let (pair, name) = (testkit::pair_of(flavor), format!("{name}_{}", std::process::id()));
+        let account = (pair.target.user.clone(), pair.target.password.clone().into());
+        let server = (pair.target.host.as_str(), pair.target.port);
+        let address = ServerAddress::new(ServerRole::Target, server, account, name.clone());
+        let clone = Self { pair, name, address };
+        pair.source.sql(&format!("CREATE DATABASE {}", clone.name)).unwrap();
+        pair.source.sql_in(&clone.name, table).unwrap();
+        let options = CloneOptions { follow: true, ..CloneOptions::default() };
+        let (source, target) = (pair.source.url_of(&clone.name), pair.target.url_of(&clone.name));
+        let token = CancellationToken::new();
+        let job = CloneJob::new(source, target.clone()).options(options).cancellation(token.clone());
+        let running = tokio::spawn(job.run());
+        let state = async || TargetJob::new(&target).status().await.map_or(CloneState::None, |status| status.state);
+        while state().await != CloneState::Following {
+            assert!(!running.is_finished(), "{:?}", running.await.unwrap().err());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        token.cancel();
+        running.await.unwrap().unwrap_err();
+        clone
     }
-    token.cancel();
-    running.await.unwrap().unwrap_err();
+
+    fn sink(&self) -> MySqlSink {
+        MySqlSink::new(self.address.clone(), &CloneOptions::default())
+    }
+
+    async fn recorded_plan(&self) -> Plan {
+        self.sink().clone_record().await.unwrap().unwrap().plan.unwrap()
+    }
+}
+
+impl Drop for FollowedClone {
+    fn drop(&mut self) {
+        for server in [&self.pair.source, &self.pair.target] {
+            let _ = server.sql(&format!("DROP DATABASE IF EXISTS {}", self.name));
+        }
+    }
 }
 
 /// Takes up, once the server has noticed that the connection of an earlier applier is closed.
@@ -52,25 +85,16 @@ async fn take_up(applier: &dyn ChangeApplier) -> (LogPosition, Plan) {
 #[tokio::test]
 async fn the_plan_that_a_statement_leaves_is_used_and_kept_whoever_has_an_older_one() {
     for flavor in [testkit::Flavor::MySql, testkit::Flavor::MariaDb] {
-        let pair = testkit::pair_of(flavor);
-        let name = format!("plans_{}", std::process::id());
-        pair.source.sql(&format!("CREATE DATABASE {name}")).unwrap();
-        pair.source.sql_in(&name, "CREATE TABLE t (id INT PRIMARY KEY, v INT)").unwrap();
         testkit::no_hang(async {
-            make_clone(pair, &name).await;
-            let account = (pair.target.user.clone(), pair.target.password.clone().into());
-            let server = (pair.target.host.as_str(), pair.target.port);
-            let address = ServerAddress::new(ServerRole::Target, server, account, name.clone());
-            let sink = || MySqlSink::new(address.clone(), &CloneOptions::default());
-            let recorded = async || sink().clone_record().await.unwrap().unwrap().plan.unwrap();
-            let old = recorded().await;
-            let applier = sink().change_applier(&old).await.unwrap();
+            let clone = FollowedClone::make(flavor, "plans", "CREATE TABLE t (id INT PRIMARY KEY, v INT)").await;
+            let old = clone.recorded_plan().await;
+            let applier = clone.sink().change_applier(&old).await.unwrap();
             let (start, plan) = take_up(&*applier).await;
             assert_eq!(columns(&plan), [2]);
             let end = LogPosition { offset: start.offset + 1, ..start.clone() };
             let definition = LoggedDefinition {
                 sql: "ALTER TABLE t ADD c INT".to_owned(),
-                database: name.clone(),
+                database: clone.name.clone(),
                 settings: Vec::new(),
                 start,
                 end: end.clone(),
@@ -85,16 +109,13 @@ async fn the_plan_that_a_statement_leaves_is_used_and_kept_whoever_has_an_older_
             applier.close().await;
             drop(applier);
             // An agent that takes the place of a lost one is given the plan with which following began.
-            let applier = sink().change_applier(&old).await.unwrap();
+            let applier = clone.sink().change_applier(&old).await.unwrap();
             let (applied, plan) = take_up(&*applier).await;
             assert_eq!((applied, columns(&plan)), (end, vec![3]), "{flavor}");
-            assert_eq!(recorded().await, plan, "{flavor}");
+            assert_eq!(clone.recorded_plan().await, plan, "{flavor}");
             applier.close().await;
         })
         .await;
-        for server in [&pair.source, &pair.target] {
-            server.sql(&format!("DROP DATABASE {name}")).unwrap();
-        }
     }
 }
 
@@ -125,22 +146,15 @@ async fn apply(applier: &MySqlApplier, together: bool, changes: &[RowChanges], e
 async fn statements_run_together_or_one_by_one_and_each_must_do_what_the_log_says() {
     use ChangeKind::{Delete, Insert, Update};
     for flavor in [testkit::Flavor::MySql, testkit::Flavor::MariaDb] {
-        let pair = testkit::pair_of(flavor);
-        let name = format!("together_{}", std::process::id());
-        pair.source.sql(&format!("CREATE DATABASE {name}")).unwrap();
-        pair.source.sql_in(&name, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) UNIQUE)").unwrap();
         testkit::no_hang(async {
-            make_clone(pair, &name).await;
-            let account = (pair.target.user.clone(), pair.target.password.clone().into());
-            let server = (pair.target.host.as_str(), pair.target.port);
-            let address = ServerAddress::new(ServerRole::Target, server, account, name.clone());
-            let plan = MySqlSink::new(address.clone(), &CloneOptions::default()).clone_record().await;
-            let plan = plan.unwrap().unwrap().plan.unwrap();
-            let target = TargetDatabase::new(address, &CloneOptions::default());
+            let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) UNIQUE)";
+            let clone = FollowedClone::make(flavor, "together", table).await;
+            let plan = clone.recorded_plan().await;
+            let target = TargetDatabase::new(clone.address.clone(), &CloneOptions::default());
             let applier = MySqlApplier::new(std::sync::Arc::new(target), &plan).await.unwrap();
             let (start, _) = take_up(&applier).await;
             let mut end = start.clone();
-            let table = || pair.target.sql_in(&name, "SELECT * FROM t ORDER BY id").unwrap();
+            let table = || clone.pair.target.sql_in(&clone.name, "SELECT * FROM t ORDER BY id").unwrap();
             for together in [true, false] {
                 let changes = [
                     rows(Insert, "", "1 a,2 b,3 it's;x,"),
@@ -174,8 +188,5 @@ async fn statements_run_together_or_one_by_one_and_each_must_do_what_the_log_say
             applier.close().await;
         })
         .await;
-        for server in [&pair.source, &pair.target] {
-            server.sql(&format!("DROP DATABASE {name}")).unwrap();
-        }
     }
 }
