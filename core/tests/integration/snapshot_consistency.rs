@@ -107,6 +107,28 @@ async fn an_account_without_reload_reads_one_snapshot_under_table_locks() {
     }
 }
 
+/// A prepared transaction without a session commits under MariaDB's table locks.
+#[tokio::test(flavor = "multi_thread")]
+async fn table_locks_are_not_trusted_with_prepared_transactions() {
+    let server = ServerOptions::new(Flavor::MariaDb).start().unwrap();
+    let bench = bench_between(server.database(), &pair_of(Flavor::MariaDb).target, "");
+    bench.source("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)");
+    bench.source("XA START 'lasting'; INSERT INTO t VALUES (2); XA END 'lasting'; XA PREPARE 'lasting'");
+    let account = Account::new(&bench.pair.source, &[&format!("SELECT, LOCK TABLES ON `{}`.*", bench.from)]);
+    let clone = async || {
+        let options = CloneOptions { if_exists: IfExists::Drop, ..CloneOptions::default() };
+        let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url()).options(options);
+        job.run().await.unwrap().position
+    };
+    let position = clone().await;
+    assert_eq!(position.rung, SnapshotMethod::SingleTransaction, "{position:?}");
+    assert!(position.refused.iter().any(|why| why.contains("XA transactions are prepared")), "{position:?}");
+    assert_eq!(bench.target("SELECT COUNT(*) FROM t"), "1");
+    assert!(wait_until(|| bench.pair.source.sql("XA COMMIT 'lasting'").is_ok()), "it is not committed");
+    assert_eq!(clone().await.rung, SnapshotMethod::TableLocks);
+    bench.assert_equal();
+}
+
 #[test]
 fn an_account_with_select_only_reads_one_snapshot_on_one_connection() {
     on_each_flavor(async |flavor| {
