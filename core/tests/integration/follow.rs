@@ -295,7 +295,7 @@ async fn soak_a_followed_clone_is_equal_after_many_kills() {
 
 /// Commits XA transactions that a restart parted from their writers: writers would wait for their locks, and the cut-over for
 /// their end. That of a writer which has begun anew cannot be committed by another session.
-fn end_prepared(server: &Server) {
+pub fn end_prepared(server: &Server) {
     for line in server.sql("XA RECOVER").unwrap().lines() {
         let _ = server.sql(&format!("XA COMMIT '{}'", line.rsplit('\t').next().unwrap()));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use dbgraft::TargetJob;
 use dbgraft_testkit::{ServerOptions, pair_of};
 
-use crate::common::{FLAVORS, on_sampled_flavors, wait_until};
-use crate::follow::{assert_applies, assert_follows, bench_between, cut_over, kill, start};
+use crate::common::{BackgroundLoop, FLAVORS, on_sampled_flavors, wait_until};
+use crate::follow::{applied, assert_applies, assert_follows, bench_between, cut_over, end_prepared, kill, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_that_are_prepared_at_a_kill_are_applied_at_their_commit() {
@@ -85,4 +85,42 @@ fn transactions_that_stay_prepared_are_found_in_the_log() {
         // They hold locks, for which the end of the database would wait.
         server.sql(&format!("XA ROLLBACK {other}; XA ROLLBACK 'unlogged'")).unwrap();
     });
+}
+
+/// Long; `make soak` runs it. `binlog/tests/xa.rs` has each case of what a killed MariaDB has logged and not done.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn soak_a_source_is_killed_amid_xa_transactions() {
+    for flavor in FLAVORS {
+        let options = ServerOptions::new(flavor).fsync(true).arg("--sync-binlog=1").arg("--innodb-use-native-aio=OFF");
+        let mut server = options.arg("--innodb-flush-log-at-trx-commit=1").start().unwrap();
+        let source = server.database().clone();
+        let table = "CREATE TABLE t (id BIGINT AUTO_INCREMENT PRIMARY KEY, v INT)";
+        let bench = bench_between(&source, &pair_of(flavor).target, table);
+        let target = bench.target_url();
+        let mut child = start(&["clone", &bench.source_url(), &target, "--follow"]);
+        assert_follows(&mut child, &target).await;
+        for round in 0..10 {
+            let writers = [0, 1, 2, 3].map(|writer| {
+                let (source, from) = (source.clone(), bench.from.clone());
+                BackgroundLoop::new(move |batch| {
+                    let transactions = (0..100).map(|number| {
+                        let xid = format!("'{from} {round} {writer} {batch} {number}'");
+                        format!(
+                            "XA START {xid}; INSERT INTO t (v) VALUES ({number}); XA END {xid}; XA PREPARE {xid}; XA COMMIT {xid};"
+                        )
+                    });
+                    source.sql_in(&from, &transactions.collect::<String>()).is_ok()
+                })
+            });
+            let goal = applied(&target).await + 200;
+            assert_applies(&mut child, &target, goal).await;
+            server.restart().unwrap();
+            drop(writers);
+            end_prepared(&server);
+            assert_follows(&mut child, &target).await;
+        }
+        cut_over(child, &target).await;
+        bench.assert_equal();
+    }
 }
