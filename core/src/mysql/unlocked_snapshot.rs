@@ -79,8 +79,11 @@ async fn begin_all(
         let first = read_snapshot_place(conn, &server).await?;
         conn.exec("COMMIT").await?;
         let Some(first) = first else { return untold() };
-        if !prepared_transactions::are_committed(conn, address, connections, &first).await? {
-            return Ok(Err("an XA transaction stays prepared whose XA COMMIT the log has".to_owned()));
+        match prepared_transactions::are_committed(conn, address, connections, &first).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Err("an XA transaction stays prepared whose XA COMMIT the log has".to_owned())),
+            Err(error) if error.code().is_some() => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error),
         }
         try_join_all(readers.iter_mut().map(|reader| reader.exec(session::BEGIN_SNAPSHOT))).await?;
         let places = try_join_all(readers.iter_mut().map(|reader| read_snapshot_place(reader, &server))).await?;
