@@ -65,6 +65,9 @@ pub(in crate::mysql) async fn find_commit(
     before: &LogPosition,
 ) -> Result<Option<LogPosition>> {
     let mut search = XaSearch::open(address, connections).await?;
+    // Later files do not count: a follower may be far behind.
+    let start = |file: &str| LogPosition { file: file.to_owned(), offset: FILE_START, ..LogPosition::default() };
+    search.files.retain(|(file, _)| start(file).order() < before.order());
     while let Some(file) = search.next_file() {
         let mut last = None;
         let mut visit = |event: XaEvent<'_>, place: &LogPlace| match event {
@@ -124,9 +127,6 @@ impl<'a> XaSearch<'a> {
             let message = "an event of the binary log makes no sense";
             Error::new(ErrorKind::Connection, message).with("file", &start.file)
         };
-        if start.has_reached(end) {
-            return Ok(());
-        }
         let log = self.connections.register(session::open_log_reader(self.address).await?).await?;
         let OpenLog { conn, mut place } = open_log(log, start).await?;
         let mut packets = LogPackets::new(conn, start);
