@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::common::{Account, Bench, HANG_GUARD, no_hang, rows_flow, sampled_flavors, unique, wait_until};
+use crate::common::{
+    Account, Bench, HANG_GUARD, WAITS_FOR_LOCK, no_hang, rows_flow, sampled_flavors, unique, wait_until,
+};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, TargetJob};
 use dbgraft_testkit::{CompareOptions, Flavor, MariaDb, MySql, Proxy, dump, s3};
 use tokio_util::sync::CancellationToken;
@@ -140,7 +142,7 @@ async fn while_the_snapshot_waits_for_its_lock() {
         let reading = slow_clone.reading.name.clone();
         let source = slow_clone.bench.pair.source.clone();
         let waiting = move || {
-            let sql = format!("SELECT COUNT(*) FROM {list} WHERE USER = '{reading}' AND STATE LIKE 'Waiting for%'");
+            let sql = format!("SELECT COUNT(*) FROM {list} WHERE USER = '{reading}' AND {WAITS_FOR_LOCK}");
             assert!(wait_until(|| source.sql(&sql).unwrap() != "0"), "nothing waits for a lock");
         };
         // Without the guard the clone requests the lock behind the running statement.

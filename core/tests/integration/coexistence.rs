@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{
-    Account, BackgroundLoop, Bench, HANG_GUARD, on_sampled_flavors, rows_flow, sampled_flavors, wait_until,
+    Account, BackgroundLoop, Bench, HANG_GUARD, LOCK_WAIT, WAITS_FOR_LOCK, on_sampled_flavors, rows_flow,
+    sampled_flavors, wait_until,
 };
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, IfExists, Phase, Report, Severity, SnapshotMethod, TargetJob};
 use dbgraft_testkit::{Flavor, Proxy, ServerOptions, Session};
@@ -176,7 +177,7 @@ async fn a_lock_at_the_target_ends_the_wait_and_names_its_holder() {
         let sql = format!("START TRANSACTION; SELECT * FROM `{}`.t", bench.to);
         let holder = account.server().session(&sql).unwrap();
         holder.wait().unwrap();
-        let options = CloneOptions { if_exists: IfExists::Drop, lock_wait: 1, ..CloneOptions::default() };
+        let options = CloneOptions { if_exists: IfExists::Drop, lock_wait: LOCK_WAIT, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
         let message = error.to_string();
@@ -195,7 +196,7 @@ async fn a_lock_at_the_source_ends_the_wait_and_names_its_holder() {
         let account = Account::new(&bench.pair.source, &["ALL ON *.*"]);
         let holder = account.server().session(&format!("USE `{}`; LOCK TABLES t WRITE", bench.from)).unwrap();
         holder.wait().unwrap();
-        let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
+        let options = CloneOptions { lock_wait: LOCK_WAIT, ..CloneOptions::default() };
         let error = bench.clone(options.clone()).await.unwrap_err();
         assert_eq!(error.code(), Some(1205), "{error}");
         let message = error.to_string();
@@ -224,7 +225,7 @@ async fn a_lock_at_the_target_does_not_undo_the_rows() {
             holder.wait().unwrap();
             sender.send(holder).unwrap();
         };
-        let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
+        let options = CloneOptions { lock_wait: LOCK_WAIT, ..CloneOptions::default() };
         let error = bench.job(options).on_event(once(objects_begin, hold)).run().await.unwrap_err();
         let holder = receiver.try_recv().unwrap();
         assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
@@ -273,24 +274,24 @@ async fn a_long_statement_at_the_source_is_not_queued_behind() {
     let bench = Bench::names(Flavor::MySql);
     let account = Account::new(&server, &["ALL ON *.*"]);
     // With a four-byte character in it, MySQL cannot list it in information_schema.
-    let long = server.session("SELECT SLEEP(60), '🐢' FROM d.t LIMIT 1").unwrap();
-    let runs = "SELECT COUNT(*) FROM performance_schema.processlist WHERE INFO LIKE 'SELECT SLEEP(60)%'";
+    let long = server.session("SELECT SLEEP(300), '🐢' FROM d.t LIMIT 1").unwrap();
+    let runs = "SELECT COUNT(*) FROM performance_schema.processlist WHERE INFO LIKE 'SELECT SLEEP(300)%'";
     assert!(wait_until(|| server.sql(runs).unwrap().trim() == "1"));
     let queued = Arc::new(Mutex::new(String::new()));
     let (seen, watched, name) = (queued.clone(), server.database().clone(), account.name.clone());
     let watch = BackgroundLoop::new(move |_| {
         let sql = format!(
-            "SELECT STATE, INFO FROM performance_schema.processlist WHERE USER = '{name}' AND STATE LIKE 'Waiting for%'"
+            "SELECT STATE, INFO FROM performance_schema.processlist WHERE USER = '{name}' AND {WAITS_FOR_LOCK}"
         );
         seen.lock().unwrap().push_str(&watched.sql(&sql).unwrap());
         true
     });
-    let options = CloneOptions { lock_wait: 2, ..CloneOptions::default() };
+    let options = CloneOptions { lock_wait: LOCK_WAIT, ..CloneOptions::default() };
     let job = CloneJob::new(account.server().url_of("d"), bench.target_url()).options(options);
     let report = job.run().await.unwrap();
     drop((watch, long));
     assert_eq!(report.position.rung, SnapshotMethod::TableLocks, "{:?}", report.position);
-    assert!(report.position.refused.iter().any(|why| why.contains("SELECT SLEEP(60)")), "{:?}", report.position);
+    assert!(report.position.refused.iter().any(|why| why.contains("SELECT SLEEP(300)")), "{:?}", report.position);
     assert!(report.position.writers_waited_ms.is_some());
     assert_eq!(*queued.lock().unwrap(), "", "a lock stood in the queue");
     assert_eq!(report.rows, 999 + 1998);

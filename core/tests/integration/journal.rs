@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::follower::Follower;
-use crate::common::{BackgroundLoop, Bench, no_hang, sampled_flavors, wait_until};
+use crate::common::{BackgroundLoop, Bench, LOCK_WAIT, no_hang, sampled_flavors, wait_until};
 use crate::resume::{SHOP, Until, kill_at, killed_clone, lines, resume, run, state};
 use dbgraft::{CloneJob, CloneOptions, CloneState, ErrorKind, Event, Phase, TargetJob};
 use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions, ServerPair, Session, pair_of};
@@ -44,7 +44,7 @@ async fn a_clone_that_ends_removes_no_journal_of_another_process() {
                 held.lock().unwrap().get_or_insert_with(|| hold_journal(&target, &to));
             }
         };
-        let options = CloneOptions { lock_wait: 1, ..CloneOptions::default() };
+        let options = CloneOptions { lock_wait: LOCK_WAIT, ..CloneOptions::default() };
         let running = tokio::spawn(bench.job(options).on_event(hold).run());
         let (server, to) = (bench.pair.target.clone(), bench.to.clone());
         let taken = tokio::task::spawn_blocking(move || {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, no_hang, on_each_flavor, wait_until};
+use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, LOCK_WAIT, no_hang, on_each_flavor, wait_until};
 use crate::follow::bench_between;
 use dbgraft::{CloneJob, CloneOptions, Event, IfExists, JobControl, ObjectRef, Phase, Report, SnapshotMethod, Verify};
 use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions, pair_of};
@@ -186,7 +186,8 @@ fn an_account_without_locks_follows_from_a_moment_that_the_log_proves() {
         // Tables that change all the time may have no such moment. Then nothing is cloned.
         let busy: Vec<_> = (0..4).map(|_| change_all_the_time(&bench)).collect();
         busy.iter().for_each(BackgroundLoop::assert_begun);
-        let options = CloneOptions { follow: true, lock_wait: 2, if_exists: IfExists::Drop, ..CloneOptions::default() };
+        let options =
+            CloneOptions { follow: true, lock_wait: LOCK_WAIT, if_exists: IfExists::Drop, ..CloneOptions::default() };
         let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url()).options(options);
         let control = job.control();
         let running = tokio::spawn(job.run());

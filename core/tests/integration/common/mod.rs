@@ -20,6 +20,14 @@ use dbgraft_testkit::{
 };
 pub use dbgraft_testkit::{HANG_GUARD, no_hang, wait_until};
 
+/// A short `--lock-wait` in seconds, which outlasts the locks of other tests: snapshots hold up all statements that
+/// change a shared server, and on a busy machine for seconds.
+pub const LOCK_WAIT: u64 = 5;
+
+/// The condition that a row of PROCESSLIST waits for a lock or a flush. A commit that writes the log has a state with
+/// `waiting for` too.
+pub const WAITS_FOR_LOCK: &str = "(STATE LIKE 'Waiting for%lock' OR STATE = 'Waiting for table flush')";
+
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
 /// The families on which a test runs whose subject does not depend on the family. `make test` sets `DBGRAFT_TEST_SAMPLE`:
