@@ -9,12 +9,12 @@ dir=$1
 shift
 pid=
 
-# The process $1 and all below it, children first.
+# The process $1 and all below it, children last: a session of sshd must not report the end of its command.
 tree() {
+    echo "$1"
     for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
         tree "$child"
     done
-    echo "$1"
 }
 
 # If the guard itself is killed, the kernel kills the server.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 /// The time after which a test counts as hanging. Long, because it says nothing about how fast anything is.
 pub const HANG_GUARD: Duration = Duration::from_secs(300);
 
-/// The interval between two calls of a condition.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The interval between two calls of a condition. A call may keep a processor busy for some milliseconds.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Polls `condition` until it holds, and blocks the thread meanwhile. False if it does not hold within [`HANG_GUARD`].
 pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
@@ -22,9 +22,9 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// Polls `condition` until it holds. False if it does not hold within [`HANG_GUARD`].
-pub async fn becomes_true(mut condition: impl FnMut() -> bool) -> bool {
+pub async fn becomes_true(mut condition: impl AsyncFnMut() -> bool) -> bool {
     let poll = async {
-        while !condition() {
+        while !condition().await {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };

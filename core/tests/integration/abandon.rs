@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Bench, no_hang, sampled_flavors, wait_until};
+use crate::common::{Bench, becomes_true, no_hang, sampled_flavors, wait_until};
 use crate::follow::{assert_follows, kill, start};
 use crate::resume::{SHOP, SLOWLY, Until, kill_at, kill_quickly, killed_clone, lines, look, resume, run, state};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, IfExists, TargetJob};
@@ -141,12 +141,7 @@ async fn a_target_whose_cut_over_has_begun_is_not_removed() {
         let reader = bench.pair.target.session(&reader).unwrap();
         reader.wait().unwrap();
         let requester = tokio::spawn(TargetJob::new(&target).cut_over(None, Duration::from_secs(60)));
-        no_hang(async {
-            while !is_cutting_over(&target).await {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        })
-        .await;
+        assert!(becomes_true(async || is_cutting_over(&target).await).await);
         kill(child, &target).await;
         let refused = TargetJob::new(&target).abandon().await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Preflight);
@@ -184,8 +179,7 @@ async fn what_a_clean_up_cannot_remove_is_not_forgotten() {
         token.cancel();
         let error = no_hang(running).await.unwrap().unwrap_err();
         assert!(error.to_string().contains("not cleaned up"), "{error}");
-        while state(&bench).await == CloneState::Running {}
-        assert_eq!(state(&bench).await, CloneState::Dead, "{error}");
+        assert!(becomes_true(async || state(&bench).await == CloneState::Dead).await, "{error}");
         drop(reader);
         assert!(wait_until(|| target.sql(&sleeps).unwrap().trim() == "0"));
         TargetJob::new(bench.target_url()).abandon().await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{BackgroundLoop, Bench, FLAVORS};
+use crate::common::{BackgroundLoop, Bench, sampled_flavors};
 use dbgraft::CloneOptions;
 use dbgraft_testkit::Flavor;
 
@@ -82,7 +82,7 @@ async fn numeric_keys_at_both_ends_and_in_clusters() {
         ("id DECIMAL(20,0) PRIMARY KEY", "99999999999999999999 - n"),
         ("id DECIMAL(10,9) PRIMARY KEY", "(n - 1500) * 0.000000001"),
     ];
-    assert_chunked(&FLAVORS, &tables).await;
+    assert_chunked(sampled_flavors(), &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn temporal_keys_valid_and_invalid() {
         ("id TIME(2) PRIMARY KEY", "SEC_TO_TIME((n - 1500) * 2010.07)"),
         ("a YEAR, b INT, PRIMARY KEY (a, b)", "IF(n % 20 = 0, 0, 1901 + n % 255), n"),
     ];
-    assert_chunked(&FLAVORS, &tables).await;
+    assert_chunked(sampled_flavors(), &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,7 +148,7 @@ async fn text_and_binary_keys_of_every_kind() {
         ("id VARBINARY(200) PRIMARY KEY", "CONCAT(REPEAT(CHAR(0), n % 100), REPEAT(CHAR(255), n DIV 100))"),
         ("id BINARY(8) PRIMARY KEY", "UNHEX(HEX(18446744073709551615 - n))"),
     ];
-    assert_chunked(&FLAVORS, &tables).await;
+    assert_chunked(sampled_flavors(), &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +172,7 @@ async fn keys_of_many_columns_and_leading_values_that_nearly_all_rows_share() {
         // The members in the order of their numbers, the error value among them.
         ("id INT, kind ENUM('z', 'a', '', 'm'), PRIMARY KEY (id, kind)", "n DIV 4, IF(n % 4 = 3, 0, 1 + n % 4)"),
     ];
-    assert_chunked(&FLAVORS, &tables).await;
+    assert_chunked(sampled_flavors(), &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +186,7 @@ async fn unique_keys_in_place_of_primary_keys_and_partitioned_tables() {
             "n",
         ),
     ];
-    assert_chunked(&FLAVORS, &tables).await;
+    assert_chunked(sampled_flavors(), &tables).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +211,7 @@ async fn tables_that_are_not_stored_by_a_key_are_one_chunk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_applies_to_each_chunk() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = keyed_tables(flavor, &[("id INT PRIMARY KEY, owner INT, KEY (owner)", "n, n % 3")]);
         let filters = [("t0".to_owned(), "owner = 1 OR id < 10".to_owned())].into();
         let options = CloneOptions { filters, ..finely() };
@@ -233,7 +233,7 @@ async fn rows_that_change_during_the_clone_are_there_once_or_not_at_all() {
 }
 
 async fn moves_meanwhile(columns: &str, key: &(dyn Fn(&str) -> String + Sync)) {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = keyed_tables(flavor, &[(columns, &format!("{}, n", key("(n * 1000)")))]);
         let worth = bench.source("SELECT CONCAT(COUNT(*), ' ', SUM(worth)) FROM t0");
         let (server, database) = (bench.pair.source.clone(), bench.from.clone());

@@ -11,7 +11,7 @@ use dbgraft_testkit::{Database, Flavor, Server, ServerOptions, ServerPair, pair_
 
 use self::writer::TOTAL;
 pub use self::writer::{SCHEMA, big_transaction, writer};
-use crate::common::{BackgroundLoop, Bench, FLAVORS, no_hang, unique, wait_until};
+use crate::common::{BackgroundLoop, Bench, FLAVORS, becomes_true, unique, wait_until};
 use crate::resume::stderr;
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
@@ -28,29 +28,22 @@ pub async fn state_of(target: &str) -> CloneState {
 
 /// Waits until the process follows, and fails if it ends before.
 pub(crate) async fn assert_follows(child: &mut Child, target: &str) {
-    no_hang(async {
-        while state_of(target).await != CloneState::Following {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {}", stderr(child));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    let follows = async || {
+        assert!(child.try_wait().unwrap().is_none(), "it ended: {}", stderr(child));
+        state_of(target).await == CloneState::Following
+    };
+    assert!(becomes_true(follows).await);
 }
 
 /// Waits until the process that follows has applied this many transactions since the snapshot.
 pub async fn assert_applies(child: &mut Child, target: &str, transactions: u64) {
-    no_hang(async {
-        loop {
-            let status = TargetJob::new(target).status().await.unwrap();
-            if status.following.is_some_and(|following| following.checkpoint.transactions >= transactions) {
-                return;
-            }
-            assert!(child.try_wait().unwrap().is_none(), "it ended: {}", stderr(child));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    let has_applied = async || {
+        let has_ended = child.try_wait().unwrap().is_some();
+        let has_applied = applied(target).await >= transactions;
+        assert!(has_applied || !has_ended, "it ended: {}", stderr(child));
+        has_applied
+    };
+    assert!(becomes_true(has_applied).await);
 }
 
 pub async fn applied(target: &str) -> u64 {
@@ -89,12 +82,7 @@ pub async fn cut_over_by(target: TargetJob, mut child: Child) {
 pub async fn kill(mut child: Child, target: &str) {
     child.kill().unwrap();
     child.wait().unwrap();
-    no_hang(async {
-        while state_of(target).await != CloneState::NotFollowing {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await;
+    assert!(becomes_true(async || state_of(target).await == CloneState::NotFollowing).await);
 }
 
 /// Kills the command `kills` times while two writers work, and compares at last.
@@ -155,8 +143,7 @@ async fn a_request_for_the_cut_over_ends_with_its_process() {
         assert_follows(&mut child, &target).await;
         let locked = format!("START TRANSACTION; UPDATE {}.t SET v = 5", bench.to);
         let locked = bench.pair.target.session(&locked).unwrap();
-        let rows = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0";
-        assert!(wait_until(|| bench.pair.target.sql(rows).unwrap().trim() != "0"), "the row is not locked");
+        locked.wait().unwrap();
         bench.source("UPDATE t SET v = 2");
         let asks = Command::new(DBGRAFT).args(["cutover", &target, "--timeout", "300s"]).stderr(Stdio::null()).spawn();
         let mut asks = asks.unwrap();

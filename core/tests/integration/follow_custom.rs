@@ -15,7 +15,7 @@ use dbgraft::{
 
 use self::log_source::{ACCOUNTS, LINES, LogSource, Model, TOTAL, position};
 use crate::common::seeded_random::SeededRandom;
-use crate::common::{BackgroundLoop, Bench, FLAVORS, no_hang, sampled_flavors, wait_until};
+use crate::common::{BackgroundLoop, Bench, FLAVORS, becomes_true, sampled_flavors, wait_until};
 
 fn own(source: LogSource) -> SourceEndpoint {
     SourceEndpoint::Own(Arc::new(source))
@@ -116,12 +116,9 @@ async fn following_is_taken_up_where_it_ended() {
             let error = running.await.unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
             // The server may not have noticed yet that the connection with the lock is closed.
-            no_hang(async {
-                while TargetJob::new(bench.target_url()).status().await.unwrap().state != CloneState::NotFollowing {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            })
-            .await;
+            let is_free =
+                async || TargetJob::new(bench.target_url()).status().await.unwrap().state == CloneState::NotFollowing;
+            assert!(becomes_true(is_free).await);
             let applied = TargetJob::new(bench.target_url()).status().await.unwrap().following.unwrap().checkpoint;
             // What is applied before its turn counts as well: the appliers may not have ended in time.
             assert!(applied.transactions + applied.ahead.len() as u64 >= before, "{applied:?}, {before}");

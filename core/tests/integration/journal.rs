@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::follower::Follower;
-use crate::common::{BackgroundLoop, Bench, LOCK_WAIT, no_hang, sampled_flavors, wait_until};
+use crate::common::{BackgroundLoop, Bench, LOCK_WAIT, becomes_true, no_hang, sampled_flavors, wait_until};
 use crate::resume::{SHOP, Until, kill_at, killed_clone, lines, resume, run, state};
 use dbgraft::{CloneJob, CloneOptions, CloneState, ErrorKind, Event, Phase, TargetJob};
 use dbgraft_testkit::{Database, Flavor, Proxy, ServerOptions, ServerPair, Session, pair_of};
@@ -77,8 +77,7 @@ async fn a_journal_that_somebody_emptied_ends_a_running_clone_which_removes_noth
             assert!(error.to_string().contains("not cleaned up"), "{empty}: {error}");
             let tables = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
             assert_eq!(bench.target(tables), "7", "{empty}: {error}");
-            while state(&bench).await == CloneState::Running {}
-            assert_eq!(state(&bench).await, CloneState::Dead);
+            assert!(becomes_true(async || state(&bench).await == CloneState::Dead).await);
         }
     }
 }

@@ -104,11 +104,11 @@ async fn labs(small: u32, doublings: u32) -> Vec<Lab> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_kills_of_all_phases_lose_nothing() {
-    let figures = soak(&mut labs(8, 3).await, 8, 7, 20).await;
+async fn ten_kills_of_all_phases_lose_nothing() {
+    let figures = soak(&mut labs(8, 3).await, 8, 5, 10).await;
     let [resumed, survived] = [Outcome::Resumed, Outcome::Survived]
         .map(|outcome| figures.outcomes.get(&outcome).copied().unwrap_or_default());
-    assert!(resumed >= 3 && resumed + survived >= 8 && figures.victims.len() == 4, "{figures:?}");
+    assert!(resumed >= 3 && resumed + survived >= 4 && figures.victims.len() == 4, "{figures:?}");
 }
 
 /// `make soak`: as many kills as `DBGRAFT_SOAK_KILLS` says, over the seeds from `DBGRAFT_SOAK_SEED` on.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::region::{Region, kill};
-use crate::common::{Account, Bench, no_hang, unique, wait_until};
+use crate::common::{Account, Bench, becomes_true, no_hang, unique, wait_until};
 use crate::regions::{agents, filled, staged};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase};
-use dbgraft_testkit::{Flavor, Proxy, becomes_true};
+use dbgraft_testkit::{Flavor, Proxy};
 
 /// A clone whose rows flow, with an account of its own on each side.
 struct RunningClone {
@@ -68,7 +68,7 @@ impl RunningClone {
         let count = || self.warnings.lock().unwrap().iter().filter(is_again).count();
         let before = count();
         disturb(&region.line);
-        assert!(becomes_true(|| count() > before || self.running.is_finished()).await);
+        assert!(becomes_true(async || count() > before || self.running.is_finished()).await);
         assert_eq!(count(), before + 1, "{:?}", self.warnings.lock().unwrap());
     }
 
@@ -173,7 +173,7 @@ async fn a_copy_goes_on_when_lines_are_cut_in_the_middle_of_a_table() {
         clone.assert_reattached(&clone.near, Proxy::cut).await;
         // The chunk is read again from its start, and flows.
         let carried = clone.near.line.sent_down() + 1_000_000;
-        assert!(becomes_true(|| clone.near.line.sent_down() > carried || clone.running.is_finished()).await);
+        assert!(becomes_true(async || clone.near.line.sent_down() > carried || clone.running.is_finished()).await);
     }
     let report = no_hang(&mut clone.running).await.unwrap().unwrap();
     assert_eq!(report.rows, 999 << 7);
@@ -191,11 +191,11 @@ async fn a_batch_without_transactions_is_not_loaded_twice_when_its_line_breaks()
     let locked = target.session(&format!("LOCK TABLES `{to}`.t READ; DO SLEEP(600)")).unwrap();
     let waiting = format!("SELECT COUNT(*) FROM {list} WHERE INFO LIKE 'LOAD DATA%{to}%' AND STATE LIKE 'Waiting%'");
     let loads = || target.sql(&waiting).unwrap().trim().parse::<u32>().unwrap();
-    assert!(becomes_true(|| loads() > 0 || clone.running.is_finished()).await && !clone.running.is_finished());
+    assert!(becomes_true(async || loads() > 0 || clone.running.is_finished()).await && !clone.running.is_finished());
     let before = loads();
     clone.assert_reattached(&clone.far, Proxy::cut).await;
     let is_undone = || clone.warnings.lock().unwrap().iter().any(|heard| heard == "clean-up");
-    assert!(becomes_true(|| loads() > before || is_undone()).await);
+    assert!(becomes_true(async || loads() > before || is_undone()).await);
     drop(locked);
     match no_hang(&mut clone.running).await.unwrap() {
         Ok(_) => clone.bench.assert_equal(),

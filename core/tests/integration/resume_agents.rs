@@ -4,10 +4,10 @@
 #![cfg(feature = "cli")]
 
 use crate::common::region::{Region, kill as signal};
-use crate::common::{Bench, no_hang, sampled_flavors, unique, wait_until};
+use crate::common::{Bench, becomes_true, no_hang, sampled_flavors, unique, wait_until};
 use crate::resume::{SHOP, SLOWLY, Until, case, kill_at, kill_quickly, lines, reach, resume, run, state};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob};
-use dbgraft_testkit::{Flavor, becomes_true, s3};
+use dbgraft_testkit::{Flavor, s3};
 
 /// A clone whose servers both have an agent.
 struct Regions {
@@ -170,7 +170,7 @@ async fn a_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
         let running = tokio::spawn(regions.bench.job(options).run());
         let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
         let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
-        let reached = || lines(server, to, complete).is_some_and(|lines| lines >= 3);
+        let reached = async || lines(server, to, complete).is_some_and(|lines| lines >= 3);
         assert!(becomes_true(reached).await);
         let line = if of_the_source { &regions.near.line } else { &regions.far.line };
         line.refuse(true);

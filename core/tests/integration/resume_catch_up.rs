@@ -4,7 +4,7 @@
 
 use std::process::Child;
 
-use crate::common::{BackgroundLoop, Bench, no_hang, on_sampled_flavors, sampled_flavors, wait_until};
+use crate::common::{BackgroundLoop, Bench, becomes_true, on_sampled_flavors, sampled_flavors, wait_until};
 use crate::follow::{assert_follows, cut_over};
 use crate::resume::{SHOP, SLOWLY, Until, case, kill, kill_at, killed_clone, look, resume, run, state, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, Event, Report, ResumeCase, TargetJob, Verify};
@@ -92,22 +92,16 @@ pub(crate) fn let_work(writer: &BackgroundLoop) {
 
 /// Waits until a resume has applied so many transactions.
 pub(crate) async fn assert_catches_up(bench: &Bench, clone: &mut Child, transactions: u64) {
-    no_hang(async {
-        loop {
-            let ended = clone.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended before it was killed: {}", stderr(clone));
-            let status = TargetJob::new(bench.target_url()).status().await.unwrap();
-            // What an earlier resume has applied counts too.
-            if let Some(following) = status.following
-                && following.checkpoint.transactions >= transactions
-                && status.state == CloneState::Running
-            {
-                assert!(status.message.contains("one moment"), "{}", status.message);
-                return;
-            }
-        }
-    })
-    .await;
+    let catches_up = async || {
+        assert!(clone.try_wait().unwrap().is_none(), "it ended before it was killed: {}", stderr(clone));
+        let status = TargetJob::new(bench.target_url()).status().await.unwrap();
+        // What an earlier resume has applied counts too.
+        let catches_up = status.state == CloneState::Running
+            && status.following.is_some_and(|following| following.checkpoint.transactions >= transactions);
+        assert!(!catches_up || status.message.contains("one moment"), "{}", status.message);
+        catches_up
+    };
+    assert!(becomes_true(catches_up).await);
 }
 
 /// Kills a resume once it has applied so many transactions.

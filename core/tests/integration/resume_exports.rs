@@ -1,6 +1,6 @@
 //! Promise: an export that is killed keeps the tables that it had completed.
 
-use crate::common::{Bench, HANG_GUARD, on_sampled_flavors};
+use crate::common::{Bench, becomes_true, on_sampled_flavors};
 use crate::resume::{SHOP, case, kill_quickly, resume, run, stderr};
 use dbgraft::{CloneOptions, CloneState, ErrorKind, ResumeCase, TargetJob, Verify};
 use dbgraft_testkit::s3;
@@ -17,15 +17,12 @@ async fn killed_export(bench: &Bench, url: &str, complete: usize) -> Vec<String>
     // So slowly that the small tables are long complete before the large ones, also where a look takes seconds.
     let rate = ["--threads", "1", "--memory", "8M", "--max-rate", "100K"];
     let mut clone = run(&[&["clone", &bench.source_url(), url][..], &rate].concat());
-    let begun = std::time::Instant::now();
-    loop {
-        let ended = clone.try_wait().unwrap();
-        assert!(ended.is_none() && begun.elapsed() < HANG_GUARD, "{}", stderr(&mut clone));
+    let reached = async || {
+        assert!(clone.try_wait().unwrap().is_none(), "{}", stderr(&mut clone));
         let (state, tables) = archive_state(url).await;
-        if state == CloneState::Unfinished && tables.len() >= complete {
-            break;
-        }
-    }
+        state == CloneState::Unfinished && tables.len() >= complete
+    };
+    assert!(becomes_true(reached).await);
     kill_quickly(clone);
     archive_state(url).await.1
 }

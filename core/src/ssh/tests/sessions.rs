@@ -81,7 +81,7 @@ async fn a_broken_connection_is_an_error_and_not_an_end_of_file() {
     let length = process.stdout.read(&mut pid).await.unwrap();
     let pid = String::from_utf8_lossy(&pid[..length]).trim().to_owned();
     drop(session);
-    let gone = || !Path::new(&format!("/proc/{pid}")).exists();
+    let gone = async || !Path::new(&format!("/proc/{pid}")).exists();
     assert!(testkit::becomes_true(gone).await);
 }
 

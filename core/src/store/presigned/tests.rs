@@ -88,23 +88,26 @@ impl UrlSigner for TestSigner {
 
 #[test]
 fn a_presigned_store_is_an_object_store() {
-    let server = dbgraft_testkit::S3::start().unwrap();
-    let bucket = ("DBGRAFT_TEST_BUCKET", server.bucket.clone());
-    let mut environment = [server.environment(), vec![bucket]].concat();
-    environment.push(("DBGRAFT_TEST_ENDPOINT", server.endpoint.clone()));
-    // The client must ignore the proxies of the environment.
-    environment.extend(["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:9".to_owned())));
-    for test in [
+    let run = |test: &str| {
+        let server = dbgraft_testkit::S3::start().unwrap();
+        let bucket = ("DBGRAFT_TEST_BUCKET", server.bucket.clone());
+        let mut environment = [server.environment(), vec![bucket]].concat();
+        environment.push(("DBGRAFT_TEST_ENDPOINT", server.endpoint.clone()));
+        // The client must ignore the proxies of the environment.
+        let proxies = ["http_proxy", "HTTP_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:9".to_owned()));
+        environment.extend(proxies);
+        rerun_test(&format!("store::presigned::tests::{test}"), &environment);
+        assert_eq!(server.keys("").unwrap(), [""; 0], "{test}");
+    };
+    let tests = [
         "fulfils_the_contract",
         "an_expired_url_is_signed_again",
         "orphans_are_removed_without_the_signer",
         "a_broken_connection_is_retried_and_then_an_error",
         "errors_and_debug_output_contain_no_url",
         "server_side_encryption::every_put_has_its_headers",
-    ] {
-        rerun_test(&format!("store::presigned::tests::{test}"), &environment);
-        assert_eq!(server.keys("").unwrap(), [""; 0], "{test}");
-    }
+    ];
+    std::thread::scope(|scope| tests.iter().for_each(|test| drop(scope.spawn(|| run(test)))));
 }
 
 #[tokio::test]
@@ -160,7 +163,7 @@ async fn orphans_are_removed_without_the_signer() {
     proxy.set_rate(Some(4 << 20));
     let flows = async || {
         let before = proxy.sent_up();
-        assert!(becomes_true(|| proxy.sent_up() > before + (64 << 10)).await);
+        assert!(becomes_true(async || proxy.sent_up() > before + (64 << 10)).await);
     };
     let soon = put("soon", 2 << 20);
     flows().await;

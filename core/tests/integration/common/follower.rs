@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use dbgraft::{CloneOptions, CloneState, TargetJob};
 
-use super::{Bench, no_hang, wait_until};
+use super::{Bench, becomes_true, wait_until};
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
-const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A process that follows into the target of a bench. Dropping it kills it.
 pub struct Follower {
@@ -43,13 +42,11 @@ impl Follower {
     /// Waits, and fails if the process ends before.
     async fn wait_for(&mut self, is_done: impl AsyncFn(&str) -> bool) {
         let target = self.target.clone();
-        no_hang(async {
-            while !is_done(&target).await {
-                assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.error());
-                tokio::time::sleep(INTERVAL).await;
-            }
-        })
-        .await;
+        let is_done = async || {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.error());
+            is_done(&target).await
+        };
+        assert!(becomes_true(is_done).await);
     }
 
     /// Waits until it ends by itself, and returns what it says.
@@ -76,12 +73,7 @@ impl Follower {
     pub async fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        no_hang(async {
-            while state_of(&self.target).await == CloneState::Following {
-                tokio::time::sleep(INTERVAL).await;
-            }
-        })
-        .await;
+        assert!(becomes_true(async || state_of(&self.target).await != CloneState::Following).await);
     }
 
     /// Cuts over, and waits for its end.

@@ -12,13 +12,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dbgraft::{CloneJob, CloneOptions, Encryption, Event, Phase, Report};
 use dbgraft_testkit::{
     Database, Flavor, Release, Server, ServerOptions, ServerPair, Tls, compare, pair_of, s3, source_of, target_of,
 };
-pub use dbgraft_testkit::{HANG_GUARD, no_hang, wait_until};
+pub use dbgraft_testkit::{HANG_GUARD, becomes_true, no_hang, wait_until};
 
 /// A short `--lock-wait` in seconds, which outlasts the locks of other tests: snapshots hold up all statements that
 /// change a shared server, and on a busy machine for seconds.
@@ -36,12 +36,17 @@ pub fn sampled_flavors() -> &'static [Flavor] {
     let thread = std::thread::current();
     // A test runs on a thread of its name, on the main thread if there is one test at a time.
     match thread.name() {
-        Some(test) if test.contains("::") && std::env::var_os("DBGRAFT_TEST_SAMPLE").is_some() => {
+        Some(test) if test.contains("::") && is_sampled() => {
             let first = test.bytes().map(usize::from).sum::<usize>() % FLAVORS.len();
             &FLAVORS[first..=first]
         }
         _ => &FLAVORS,
     }
+}
+
+/// Whether tests run in one of several ways only.
+pub fn is_sampled() -> bool {
+    std::env::var_os("DBGRAFT_TEST_SAMPLE").is_some()
 }
 
 /// Runs a test on the sampled families, as [`on_each_flavor`] does.
@@ -266,7 +271,7 @@ pub fn with_default_signals(program: &str) -> Command {
 /// The pause after each round of a [`BackgroundLoop`], so that the processors are free for what is tested.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Repeats a step in a thread of its own until it is dropped.
+/// Repeats a step in a thread of its own until it is dropped, and pauses for as long as each step took.
 pub struct BackgroundLoop {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU32>,
@@ -281,11 +286,12 @@ impl BackgroundLoop {
         let thread = std::thread::spawn(move || {
             let mut number = 0;
             while !stopped.load(Ordering::Relaxed) {
+                let begun = Instant::now();
                 if round(number) {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
                 number += 1;
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(PAUSE.max(begun.elapsed()));
             }
         });
         Self { stop, rounds, thread: Some(thread) }

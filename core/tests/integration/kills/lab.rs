@@ -3,7 +3,7 @@
 use std::process::Child;
 
 use crate::common::region::{Region, kill as signal};
-use crate::common::{exists, unique, wait_until};
+use crate::common::{becomes_true, exists, unique, wait_until};
 use crate::resume::{SHOP, lines, run, stderr};
 use dbgraft::{CloneJob, CloneOptions, CloneState, Report, TargetJob};
 use dbgraft_testkit::{Flavor, Server, ServerOptions, compare, s3};
@@ -167,9 +167,8 @@ impl Lab {
     pub(super) async fn state_after_kill(&self) -> CloneState {
         self.near.assert_no_agent();
         self.far.assert_no_agent();
-        let runtime = tokio::runtime::Handle::current();
-        let ended = || runtime.block_on(self.state()) != CloneState::Running;
-        assert!(tokio::task::block_in_place(|| wait_until(ended)), "the killed clone still has a connection");
+        let ended = async || self.state().await != CloneState::Running;
+        assert!(becomes_true(ended).await, "the killed clone still has a connection");
         self.state().await
     }
 

@@ -88,7 +88,7 @@ async fn a_connection_that_breaks_before_the_handshake_is_retryable() {
     let silent = host.compile_agent(&["-DSILENT"]);
     let launcher = host.launcher(&format!("&agent-path={}", silent.display()), None);
     let starting = tokio::spawn(async move { launcher.start().await.err() });
-    assert!(becomes_true(|| host.login_count() == 2).await);
+    assert!(becomes_true(async || host.login_count() == 2).await);
     host.sshd.kill().unwrap();
     let error = starting.await.unwrap().unwrap();
     assert!(error.is_retryable() && error.kind() == ErrorKind::Connection, "{error}");

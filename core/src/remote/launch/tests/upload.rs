@@ -74,14 +74,14 @@ async fn an_interrupted_upload_leaves_no_file() {
     fs::File::options().write(true).open(&agent).unwrap().set_len(64 << 20).unwrap();
     let launcher = host.launcher("", Some(&agent));
     let upload = tokio::spawn(async move { launcher.start().await.map(drop) });
-    let under_way = || {
+    let under_way = async || {
         let Some(name) = host.cached_names().pop() else { return false };
         fs::metadata(host.cache_dir().join(name)).is_ok_and(|file| file.len() > 0)
     };
     assert!(becomes_true(under_way).await);
     upload.abort();
     assert!(upload.await.unwrap_err().is_cancelled());
-    assert!(becomes_true(|| host.cached_names().is_empty()).await, "{:?}", host.cached_names());
+    assert!(becomes_true(async || host.cached_names().is_empty()).await, "{:?}", host.cached_names());
 }
 
 #[tokio::test]
