@@ -166,7 +166,11 @@ impl TargetDatabase {
             }
             let lenient = mode == WriteMode::Lenient;
             let options = LoadOptions { lenient, settings: group.settings.clone(), ..LoadOptions::default() };
-            self.load_rows(conn, table, &group.batch, &options).await?;
+            let loaded = self.load_rows(conn, table, &group.batch, &options).await;
+            if loaded.as_ref().is_err_and(is_row_refusal) {
+                self.suspect_other_sessions(table);
+            }
+            loaded?;
         }
         Ok(())
     }

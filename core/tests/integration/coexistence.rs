@@ -142,6 +142,39 @@ fn a_database_that_another_session_created_just_before_stays() {
     });
 }
 
+/// A server computes values as the session would that opened the table, and another one may open it just before the rows
+/// come: on MariaDB by many a query of `information_schema`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_another_session_opens_meanwhile_is_opened_anew() {
+    let bench = Bench::new(
+        Flavor::MariaDb,
+        "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION'; \
+         CREATE TABLE t (id INT PRIMARY KEY, a BIGINT UNSIGNED, b BIGINT UNSIGNED, s BIGINT AS (a - b) STORED); \
+         INSERT INTO t (id, a, b) VALUES (1, 5, 3), (2, 3, 5)",
+    );
+    let server = ServerOptions::new(Flavor::MariaDb).start().unwrap();
+    let line = Arc::new(Proxy::start((server.host.as_str(), server.port)).unwrap());
+    let (behind, other) = (server.with_address("127.0.0.1", line.port()), server.database().clone());
+    let flushes = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'COM_FLUSH'";
+    let before = server.sql(flushes).unwrap();
+    let was_opened = Arc::new(AtomicBool::new(false));
+    let (opened, slow, fast) = (was_opened.clone(), line.clone(), line.clone());
+    let opener = BackgroundLoop::new(move |_| {
+        if !opened.load(Ordering::Relaxed) && other.sql(flushes).unwrap() != before {
+            other.sql("SELECT * FROM d.t LIMIT 0").unwrap();
+            opened.store(true, Ordering::Relaxed);
+            fast.set_latency(Duration::ZERO);
+        }
+        true
+    });
+    let rows = |event: &Event| matches!(event, Event::Phase { phase: Phase::Rows, .. });
+    let job = CloneJob::new(bench.source_url(), behind.url_of("d"));
+    let report = job.on_event(once(rows, move || slow.set_latency(Duration::from_millis(50)))).run().await.unwrap();
+    drop(opener);
+    assert!(was_opened.load(Ordering::Relaxed));
+    assert_eq!((report.rows, server.sql("SELECT s FROM d.t ORDER BY id").unwrap().as_str()), (2, "2\n-2"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clean_up_is_retried_while_the_target_is_read_only() {
     let bench = Bench::new(Flavor::MySql, SHOP);

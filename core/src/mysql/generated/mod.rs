@@ -158,14 +158,18 @@ impl TargetDatabase {
         settings: &SessionSettings,
     ) -> Result<OwnedRwLockReadGuard<SessionSettings>> {
         let settings = settings.fixed_at_table_open();
-        let opened = Arc::clone(&self.state().generated_columns.entry(table.number).or_default().opened);
+        let (opened, by_others) = {
+            let mut state = self.state();
+            let state = state.generated_columns.entry(table.number).or_default();
+            (Arc::clone(&state.opened), std::mem::take(&mut state.opened_by_others))
+        };
         let same = Arc::clone(&opened).read_owned().await;
-        if *same == settings {
+        if *same == settings && !by_others {
             return Ok(same);
         }
         drop(same);
         let mut other = opened.write_owned().await;
-        if *other != settings {
+        if *other != settings || by_others {
             // Over its own connection, because the statement commits the current transaction.
             let mut conn = self.ddl_session().await?;
             let name = format!("{}.{}", quote_name(&self.address.database), quote_name(&table.table.name));
@@ -184,6 +188,17 @@ impl TargetDatabase {
             *other = settings;
         }
         Ok(other.downgrade())
+    }
+
+    /// Makes the next [`Self::reopen_table`] close the table, if the server should have opened it under certain settings.
+    ///
+    /// Between the closing and the next row another session may open the table. MariaDB opens every table of the server
+    /// for some queries of `information_schema`.
+    pub(super) fn suspect_other_sessions(&self, table: &TablePlan) {
+        if let Some(state) = self.state().generated_columns.get_mut(&table.number) {
+            let is_usual = state.opened.try_read().is_ok_and(|settings| *settings == SessionSettings::default());
+            state.opened_by_others |= !is_usual;
+        }
     }
 
     /// Whether the server has refused to reopen the table.

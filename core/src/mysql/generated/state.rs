@@ -22,6 +22,8 @@ pub(in crate::mysql) struct GeneratedColumnState {
     pub(super) rules: SessionSettings,
     /// The settings under which the server opened the table. Rows are written under a read lock on them.
     pub(super) opened: Arc<RwLock<SessionSettings>>,
+    /// Whether another session may have opened the table since, under settings of its own.
+    pub(super) opened_by_others: bool,
     /// Whether the server has refused to reopen the table.
     pub(super) cannot_reopen: bool,
     /// The number of rows that differ from the source, by column.
