@@ -11,7 +11,7 @@ use dbgraft_testkit::{Database, Flavor, Server, ServerOptions, ServerPair, pair_
 
 use self::writer::TOTAL;
 pub use self::writer::{SCHEMA, big_transaction, writer};
-use crate::common::{BackgroundLoop, Bench, FLAVORS, becomes_true, unique, wait_until};
+use crate::common::{BackgroundLoop, Bench, FLAVORS, becomes_true, sampled_flavors, unique, wait_until};
 use crate::resume::stderr;
 
 const DBGRAFT: &str = env!("CARGO_BIN_EXE_dbgraft");
@@ -136,7 +136,7 @@ async fn a_followed_clone_in_the_other_family_is_equal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_the_cut_over_ends_with_its_process() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)");
         let (source, target) = (bench.source_url(), bench.target_url());
         let mut child = start(&["clone", &source, &target, "--follow"]);
@@ -211,7 +211,7 @@ async fn a_target_without_a_foreign_key_that_changes_rows_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_changes_a_table_ends_following_and_is_passed_by_hand() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1);");
         let (source, target) = (bench.source_url(), bench.target_url());
         let mut child = start(&["clone", &source, &target, "--follow"]);

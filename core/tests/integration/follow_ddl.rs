@@ -127,7 +127,7 @@ fn what_is_not_applied_for_certain_ends_following() {
 
 #[test]
 fn a_table_that_the_target_has_of_its_own_is_left_alone() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SCHEMA);
         let follower = Follower::begin(&bench, "clone", &[&["--follow"][..], &APPLY].concat()).await;
         bench.target("CREATE TABLE own (id INT PRIMARY KEY); INSERT INTO own VALUES (7)");
@@ -147,7 +147,7 @@ fn skipped(message: &str) -> String {
 
 #[test]
 fn a_statement_that_is_run_by_hand_takes_over_nothing_that_comes_later() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SCHEMA);
         let mut follower = Follower::begin(&bench, "clone", &["--follow"]).await;
         follower.catch_up(&bench).await;
@@ -245,7 +245,7 @@ fn has_intent(bench: &Bench) -> bool {
 
 #[test]
 fn a_statement_during_which_the_process_was_killed_runs_once() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         for was_run in [false, true] {
             let bench = Bench::new(flavor, SCHEMA);
             let arguments = [&["--follow"][..], &APPLY].concat();
@@ -317,7 +317,7 @@ fn definition_writer(bench: &Bench) -> BackgroundLoop {
 
 #[test]
 fn definitions_are_equal_after_kills() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = Bench::new(flavor, SCHEMA);
         let arguments = [&["--follow"][..], &APPLY].concat();
         let mut follower = Follower::begin(&bench, "clone", &arguments).await;

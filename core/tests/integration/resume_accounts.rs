@@ -1,6 +1,6 @@
 //! Promise: an account that may take no lock resumes a clone at a moment that the log proves.
 
-use crate::common::{Account, Bench, on_each_flavor};
+use crate::common::{Account, Bench, on_sampled_flavors};
 use crate::resume::{SLOWLY, Until, case, kill_at, resume, run};
 use dbgraft::{CloneJob, ResumeCase, SnapshotMethod};
 use dbgraft_testkit::{Flavor, ServerOptions, ServerPair};
@@ -12,7 +12,7 @@ const TABLES: &str = "CREATE TABLE big (id INT PRIMARY KEY, filler TEXT); \
 
 #[test]
 fn an_account_without_locks_resumes_by_the_log() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         // A server of its own, whose log others do not write.
         let options = ServerOptions::new(flavor);
         let options = match flavor {

@@ -161,31 +161,38 @@ async fn agents_leave_a_complete_archive_from_which_the_rest_is_read() {
     }
 }
 
-/// The host of either end cannot be reached for longer than an agent waits.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
-    for (via_s3, of_the_source) in [(true, false), (false, true)] {
-        let regions = Regions::new(Flavor::MySql, via_s3);
-        let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(MAX_RATE), ..regions.options() };
-        let running = tokio::spawn(regions.bench.job(options).run());
-        let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
-        let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
-        let reached = async || lines(server, to, complete).is_some_and(|lines| lines >= 3);
-        assert!(becomes_true(reached).await);
-        let line = if of_the_source { &regions.near.line } else { &regions.far.line };
-        line.refuse(true);
-        line.cut();
-        let error = no_hang(running).await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
-        for named in ["cannot be reached again", "--resume", "dbgraft abandon"] {
-            assert!(error.to_string().contains(named), "{error}");
-        }
-        regions.assert_no_agent();
-        line.refuse(false);
-        assert_eq!(state(&regions.bench).await, CloneState::Dead);
-        regions.assert_resumes().await;
-        regions.assert_no_agent();
+/// The host of one end cannot be reached for longer than an agent waits.
+async fn assert_a_lost_host_ends_the_clone(via_s3: bool, of_the_source: bool) {
+    let regions = Regions::new(Flavor::MySql, via_s3);
+    let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(MAX_RATE), ..regions.options() };
+    let running = tokio::spawn(regions.bench.job(options).run());
+    let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
+    let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
+    let reached = async || lines(server, to, complete).is_some_and(|lines| lines >= 3);
+    assert!(becomes_true(reached).await);
+    let line = if of_the_source { &regions.near.line } else { &regions.far.line };
+    line.refuse(true);
+    line.cut();
+    let error = no_hang(running).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    for named in ["cannot be reached again", "--resume", "dbgraft abandon"] {
+        assert!(error.to_string().contains(named), "{error}");
     }
+    regions.assert_no_agent();
+    line.refuse(false);
+    assert_eq!(state(&regions.bench).await, CloneState::Dead);
+    regions.assert_resumes().await;
+    regions.assert_no_agent();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
+    assert_a_lost_host_ends_the_clone(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_host_that_is_gone_for_too_long_ends_the_clone_which_is_resumed() {
+    assert_a_lost_host_ends_the_clone(false, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{Account, BackgroundLoop, Bench, FLAVORS, LOCK_WAIT, no_hang, on_each_flavor, wait_until};
+use crate::common::{
+    Account, BackgroundLoop, Bench, FLAVORS, LOCK_WAIT, no_hang, on_each_flavor, on_sampled_flavors, wait_until,
+};
 use crate::follow::bench_between;
 use dbgraft::{CloneJob, CloneOptions, Event, IfExists, JobControl, ObjectRef, Phase, Report, SnapshotMethod, Verify};
 use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions, pair_of};
@@ -223,7 +225,7 @@ fn change_all_the_time(bench: &Bench) -> BackgroundLoop {
 
 #[test]
 fn without_consistency_no_lock_is_taken_and_the_report_states_it() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         let bench = bank(flavor);
         let report = clone_as(&bench, &bench.pair.source, CloneOptions { no_consistency: true, ..slowly() }).await;
         assert_eq!(report.position.rung, SnapshotMethod::None);
@@ -293,7 +295,7 @@ fn writers_continue_when_the_connection_dies_while_the_source_is_locked() {
 
 #[test]
 fn a_table_that_is_created_while_the_clone_starts_is_named() {
-    on_each_flavor(async |flavor| {
+    on_sampled_flavors(async |flavor| {
         for follow in [false, true] {
             let bench = Bench::new(flavor, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)");
             let (source, from, is_made) = (bench.pair.source.clone(), bench.from.clone(), AtomicBool::new(false));

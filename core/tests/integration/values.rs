@@ -1,6 +1,6 @@
 //! Every value of every type arrives bit for bit.
 
-use crate::common::{Bench, FLAVORS, exists};
+use crate::common::{Bench, FLAVORS, exists, sampled_flavors};
 use dbgraft::{CloneJob, CloneOptions};
 use dbgraft_testkit::{Flavor, MariaDb, MySql, Server, compare};
 
@@ -108,7 +108,7 @@ async fn every_type_at_its_limits_directly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_at_its_limits_through_s3() {
-    for flavor in FLAVORS {
+    for &flavor in sampled_flavors() {
         let bench = Bench::new(flavor, &all(flavor));
         let options =
             CloneOptions { via: Some(bench.s3(&format!("values-{}", bench.from))), ..CloneOptions::default() };
