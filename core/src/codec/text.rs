@@ -135,13 +135,23 @@ impl Field<'_> {
 
 /// Splits the text of a batch into the texts of its rows. Newlines inside values are escaped.
 pub(crate) fn row_texts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+    let lines = parts(text.strip_suffix(b"\n").unwrap_or(text), b'\n');
     lines.take(if text.is_empty() { 0 } else { usize::MAX })
 }
 
 /// Splits the text of a row into its fields.
 pub(crate) fn split_fields(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    line.split(|&byte| byte == b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
+    parts(line, b'\t').map(|field| if field == br"\N" { Field::Null } else { Field::Escaped(field) })
+}
+
+/// The parts of `text` before, between and after the separators.
+fn parts(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(separator, text).chain([text.len()]).map(move |end| {
+        let part = text.get(start..end).unwrap_or_default();
+        start = end + 1;
+        part
+    })
 }
 
 /// Splits the text of a batch into rows, and each row into its fields.

@@ -78,7 +78,10 @@ impl PacketStream {
     /// Enlarges the buffer for a long result.
     pub(crate) fn enlarge_buffer(&mut self) {
         if self.buffer.len() < BULK_BUFFER_LENGTH {
-            self.buffer.resize(BULK_BUFFER_LENGTH, 0);
+            // The allocator has zeroed memory; `resize` would write all of it.
+            let mut larger = vec![0; BULK_BUFFER_LENGTH];
+            larger.split_at_mut(self.buffer.len()).0.copy_from_slice(&self.buffer);
+            self.buffer = larger;
         }
     }
 
