@@ -230,6 +230,9 @@ fn into_text(bytes: &[u8]) -> String {
 
 fn escape(line: &mut Vec<u8>, value: &[u8]) {
     // Byte by byte this would be a good part of the tests' time.
+    if memchr::memchr3(b'\n', b'\t', b'\\', value).or_else(|| memchr::memchr(b'\0', value)).is_none() {
+        return line.extend_from_slice(value);
+    }
     for part in value.split_inclusive(|byte| matches!(byte, b'\n' | b'\t' | b'\0' | b'\\')) {
         let (plain, escaped): (&[u8], &[u8]) = match part {
             [plain @ .., b'\n'] => (plain, b"\\n"),
@@ -252,5 +255,8 @@ mod tests {
         let mut line = Vec::new();
         escape(&mut line, b"a\nb\tc\\n\0");
         assert_eq!(line, br"a\nb\tc\\n\0");
+        escape(&mut line, b"plain");
+        escape(&mut line, b"\0");
+        assert_eq!(line, br"a\nb\tc\\n\0plain\0");
     }
 }

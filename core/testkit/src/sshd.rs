@@ -116,7 +116,8 @@ impl SshdOptions {
         Ok(Some(Sshd { info, guard }))
     }
 
-    /// sshd uses the first line of each setting. The cache of the account is a directory that is removed with the server.
+    /// sshd uses the first line of each setting. The home directory of the sessions is removed with the server; it has no
+    /// start-up file of a shell, which bash would execute for each command and which may take longer than the command.
     fn config(&self, dir: &Path, port: u16) -> String {
         let mut text = self.lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let dir = dir.display();
@@ -134,7 +135,7 @@ impl SshdOptions {
              MaxStartups 200\n\
              MaxSessions 200\n\
              Subsystem sftp internal-sftp\n\
-             SetEnv XDG_CACHE_HOME={dir}/cache\n\
+             SetEnv HOME={dir} XDG_CACHE_HOME={dir}/cache\n\
              LogLevel VERBOSE\n"
         ));
         text

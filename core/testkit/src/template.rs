@@ -10,7 +10,7 @@ use crate::programs::{ServerProgram, on_path};
 use crate::release::{Initialisation, Release};
 
 /// Raised when a template is made differently, so that old ones are not used.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// Options that a server must already have when it initialises its data directory.
 const AT_INITIALISATION: [&str; 4] =
@@ -36,16 +36,22 @@ fn find_or_make(release: Release, server: &ServerProgram, args: &[String]) -> Re
     if template.is_dir() {
         return Ok(template);
     }
-    let unfinished = template.with_extension("unfinished");
-    missing_is_fine(fs::remove_dir_all(&unfinished)).at("cannot remove", &unfinished)?;
+    let [initialised, unfinished] =
+        [template.with_file_name(format!("{name}.initialised")), template.with_file_name(format!("{name}.unfinished"))];
+    let remove = |dir: &Path| missing_is_fine(fs::remove_dir_all(dir)).at("cannot remove", dir);
+    remove(&initialised)?;
+    remove(&unfinished)?;
     match release.profile().initialisation {
-        Initialisation::Insecure => initialise(&unfinished, server, &at_initialisation)?,
-        Initialisation::InstallDb => install_db(&unfinished, &at_initialisation)?,
-        Initialisation::Bootstrap => bootstrap(&unfinished, release, server, &at_initialisation)?,
+        Initialisation::Insecure => initialise(&initialised, server, &at_initialisation)?,
+        Initialisation::InstallDb => install_db(&initialised, &at_initialisation)?,
+        Initialisation::Bootstrap => bootstrap(&initialised, release, server, &at_initialisation)?,
     }
     // Every copy must draw an identity of its own.
-    let identity = unfinished.join("auto.cnf");
+    let identity = initialised.join("auto.cnf");
     missing_is_fine(fs::remove_file(&identity)).at("cannot remove", &identity)?;
+    // Most of the files is zeros. As holes they are neither copied nor written to the disk for each server.
+    run(Command::new("cp").args(["-a", "--sparse=always", "--"]).arg(&initialised).arg(&unfinished))?;
+    remove(&initialised)?;
     fs::rename(&unfinished, &template).at("cannot rename", &unfinished)?;
     Ok(template)
 }
