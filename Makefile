@@ -8,6 +8,11 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 LINT := target/lint/bin
 PYTHON := target/python/tools/bin
 PYTHON_CODE := --config bindings-python/pyproject.toml bindings-python examples/python
+# maturin builds with this file, once it has written it. Builds with and without it would each compile pyo3 anew.
+PYO3_CONFIG := $(lastword $(wildcard $(CURDIR)/target/maturin/pyo3-config-*.txt))
+ifneq ($(PYO3_CONFIG),)
+export PYO3_CONFIG_FILE := $(PYO3_CONFIG)
+endif
 # Servers beside MySQL 9.7 and MariaDB 10.11, for the tests between releases.
 RELEASES := --mysql56 --mariadb105 --mariadb118
 # The servers of the demo: mysql or mariadb.
