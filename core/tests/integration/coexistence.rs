@@ -65,13 +65,13 @@ async fn sessions_of_others_survive_the_clean_up_after_a_restart() {
         server.restart().unwrap();
         let account = Account::new(&server, &[]);
         let others: Vec<Session> = (0..40).map(|_| account.server().session("SELECT 1").unwrap()).collect();
-        assert!(wait_until(|| account.processes(true).len() == others.len()));
+        assert!(wait_until(|| account.processes().len() == others.len()));
         line.refuse(false);
         token.cancel();
         let error = running.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
         assert!(!error.to_string().contains("not cleaned up"), "{error}");
-        assert_eq!(account.processes(true).len(), others.len(), "sessions of others were killed");
+        assert_eq!(account.processes().len(), others.len(), "sessions of others were killed");
         assert!(!crate::common::exists(&server, "d"));
     }
 }

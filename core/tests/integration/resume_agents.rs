@@ -166,9 +166,10 @@ async fn assert_a_lost_host_ends_the_clone(via_s3: bool, of_the_source: bool) {
     let regions = Regions::new(Flavor::MySql, via_s3);
     let options = CloneOptions { threads: 1, memory: 8 << 20, max_rate: Some(MAX_RATE), ..regions.options() };
     let running = tokio::spawn(regions.bench.job(options).run());
+    // The largest tables come first: after the third one hardly a row would be missing.
     let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
     let (server, to) = (&regions.bench.pair.target, &regions.bench.to);
-    let reached = async || lines(server, to, complete).is_some_and(|lines| lines >= 3);
+    let reached = async || lines(server, to, complete).is_some_and(|lines| lines >= 1);
     assert!(becomes_true(reached).await);
     let line = if of_the_source { &regions.near.line } else { &regions.far.line };
     line.refuse(true);
@@ -209,7 +210,7 @@ async fn a_killed_agent_ends_the_clone_which_is_resumed() {
         let running = tokio::spawn(regions.bench.job(options).run());
         let complete = "kind = 'table' AND content LIKE '%\"state\":\"complete\"%'";
         let (server, to) = (regions.bench.pair.target.clone(), regions.bench.to.clone());
-        let reached = move || lines(&server, &to, complete).is_some_and(|lines| lines >= 3);
+        let reached = move || lines(&server, &to, complete).is_some_and(|lines| lines >= 1);
         assert!(tokio::task::spawn_blocking(move || wait_until(reached)).await.unwrap());
         let region = if of_the_source { &regions.near } else { &regions.far };
         signal("KILL", region.agents()[0]);
