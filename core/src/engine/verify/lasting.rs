@@ -18,7 +18,7 @@ use crate::options::Verify;
 use crate::verification::DifferingRow;
 
 /// The most looks at what differs.
-const MAX_LOOKS: usize = 8;
+const MAX_LOOKS: usize = 12;
 /// The number of equal looks at a count after which its difference lasts.
 const EQUAL_LOOKS: usize = 3;
 /// The most rows of one unit that are kept while they are looked at.
