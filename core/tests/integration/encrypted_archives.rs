@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::region::Region;
-use crate::common::{Bench, KeyFile, on_sampled_flavors, unique};
+use crate::common::{Bench, KeyFile, on_sampled_flavors, unique, wait_until};
 use dbgraft::{CloneJob, CloneOptions, Encryption, Error, ErrorKind, Event, Phase, SecretString, Verify};
 use dbgraft_testkit::{Flavor, s3};
 
@@ -179,10 +179,11 @@ async fn agents_encrypt_and_decrypt_and_show_no_key() {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
             let running = scope.spawn(move || runtime.block_on(job.run()));
             // While the agents run.
-            while !running.is_finished() {
-                seen =
-                    [&near, &far].iter().map(|region| region.visible()).fold(seen.split_off(0), |all, one| all + &one);
-            }
+            let has_ended = || {
+                seen += &(near.visible() + &far.visible());
+                running.is_finished()
+            };
+            assert!(wait_until(has_ended), "it hangs");
             running.join().unwrap().unwrap();
         });
         bench.assert_equal();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::region::{Region, kill};
-use crate::common::{Account, Bench, becomes_true, no_hang, unique, wait_until};
-use crate::regions::{agents, filled, staged};
+use crate::common::{Account, Bench, becomes_true, no_hang, sampled, unique, wait_until};
+use crate::regions::{ROWS, agents, filled, staged};
 use dbgraft::{CloneJob, CloneOptions, ErrorKind, Event, Phase};
 use dbgraft_testkit::{Flavor, Proxy};
 
@@ -132,13 +132,13 @@ async fn a_stream_of_rows_that_breaks_is_tried_again_or_ends_the_clone() {
     assert!(lanes.len() > 1, "{lanes:?}");
     kill("KILL", lanes[1]);
     let report = (&mut clone.running).await.unwrap().unwrap();
-    assert!(report.rows > 100_000);
+    assert_eq!(report.rows, ROWS << 7);
     clone.bench.assert_equal();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_goes_on_when_the_lines_to_its_agents_were_cut() {
-    for via_s3 in [true, false] {
+    for &via_s3 in sampled(&[true, false]) {
         let mut clone = RunningClone::start(via_s3).await;
         let agents = (clone.near.agents()[0], clone.far.agents()[0]);
         // As a login may send it that ends.
@@ -153,7 +153,7 @@ async fn a_copy_goes_on_when_the_lines_to_its_agents_were_cut() {
         clone.assert_reattached(&clone.far, Proxy::cut).await;
         assert_eq!((clone.near.agents()[0], clone.far.agents()[0]), agents, "an agent was started anew");
         let report = no_hang(&mut clone.running).await.unwrap().unwrap();
-        assert!(report.resumed.is_none() && report.rows == 999 << 7, "{report:?}");
+        assert!(report.resumed.is_none() && report.rows == ROWS << 7, "{report:?}");
         clone.bench.assert_equal();
         let told = report.warnings.iter().filter(|warning| warning.contains("was made again")).count();
         assert!(told >= 6, "{:?}", report.warnings);
@@ -176,7 +176,7 @@ async fn a_copy_goes_on_when_lines_are_cut_in_the_middle_of_a_table() {
         assert!(becomes_true(async || clone.near.line.sent_down() > carried || clone.running.is_finished()).await);
     }
     let report = no_hang(&mut clone.running).await.unwrap().unwrap();
-    assert_eq!(report.rows, 999 << 7);
+    assert_eq!(report.rows, ROWS << 7);
     clone.bench.assert_equal();
 }
 
@@ -218,7 +218,7 @@ async fn a_copy_goes_on_after_a_silent_line() {
     };
     clone.assert_reattached(&clone.near, silent).await;
     let report = no_hang(&mut clone.running).await.unwrap().unwrap();
-    assert_eq!(report.rows, 999 << 7);
+    assert_eq!(report.rows, ROWS << 7);
     clone.bench.assert_equal();
     clone.near.assert_no_agent();
     clone.far.assert_no_agent();

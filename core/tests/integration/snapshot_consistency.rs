@@ -10,7 +10,7 @@ use crate::common::{
 };
 use crate::follow::bench_between;
 use dbgraft::{CloneJob, CloneOptions, Event, IfExists, JobControl, ObjectRef, Phase, Report, SnapshotMethod, Verify};
-use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions, pair_of};
+use dbgraft_testkit::{Database, Flavor, Proxy, Release, ServerOptions, Session, pair_of};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -186,8 +186,9 @@ fn an_account_without_locks_follows_from_a_moment_that_the_log_proves() {
         account.assert_gone();
 
         // Tables that change all the time may have no such moment. Then nothing is cloned.
-        let busy: Vec<_> = (0..4).map(|_| change_all_the_time(&bench)).collect();
-        busy.iter().for_each(BackgroundLoop::assert_begun);
+        let before = bench.source("SELECT SUM(moves) FROM a0");
+        let busy = change_all_the_time(&bench);
+        assert!(wait_until(|| bench.source("SELECT SUM(moves) FROM a0") != before), "nothing changes");
         let options =
             CloneOptions { follow: true, lock_wait: LOCK_WAIT, if_exists: IfExists::Drop, ..CloneOptions::default() };
         let job = CloneJob::new(account.server().url_of(&bench.from), bench.target_url()).options(options);
@@ -216,11 +217,10 @@ async fn follows_or_ended(control: &JobControl, running: &JoinHandle<dbgraft::Re
     .await;
 }
 
-/// Thousands of transactions in a round, without a pause between two.
-fn change_all_the_time(bench: &Bench) -> BackgroundLoop {
-    let (server, database) = (bench.pair.source.clone(), bench.from.clone());
-    let sql = "UPDATE a0 SET moves = moves + 2 WHERE id = 1;".repeat(2000);
-    BackgroundLoop::new(move |_| server.sql_in(&database, &sql).is_ok())
+/// A session that changes a row without a pause, for longer than a clone of these tables takes.
+fn change_all_the_time(bench: &Bench) -> Session {
+    let change = format!("UPDATE {}.a0 SET moves = moves + 2 WHERE id = 1;", bench.from);
+    bench.pair.source.session(&change.repeat(100_000)).unwrap()
 }
 
 #[test]

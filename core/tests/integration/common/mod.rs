@@ -30,17 +30,21 @@ pub const WAITS_FOR_LOCK: &str = "(STATE LIKE 'Waiting for%lock' OR STATE = 'Wai
 
 pub const FLAVORS: [Flavor; 2] = [Flavor::MySql, Flavor::MariaDb];
 
-/// The families on which a test runs whose subject does not depend on the family. `make test` sets `DBGRAFT_TEST_SAMPLE`:
-/// one, which the test's name decides. Otherwise both.
+/// The families on which a test runs whose subject does not depend on the family: see [`sampled`].
 pub fn sampled_flavors() -> &'static [Flavor] {
+    sampled(&FLAVORS)
+}
+
+/// The ways that a test takes. `make test` sets `DBGRAFT_TEST_SAMPLE`: one, which the test's name decides. Otherwise all.
+pub fn sampled<T>(ways: &[T]) -> &[T] {
     let thread = std::thread::current();
     // A test runs on a thread of its name, on the main thread if there is one test at a time.
     match thread.name() {
         Some(test) if test.contains("::") && is_sampled() => {
-            let first = test.bytes().map(usize::from).sum::<usize>() % FLAVORS.len();
-            &FLAVORS[first..=first]
+            let first = test.bytes().map(usize::from).sum::<usize>() % ways.len();
+            &ways[first..=first]
         }
-        _ => &FLAVORS,
+        _ => ways,
     }
 }
 
@@ -279,10 +283,12 @@ pub fn with_default_signals(program: &str) -> Command {
     command
 }
 
-/// The pause after each round of a [`BackgroundLoop`], so that the processors are free for what is tested.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The limits of the pause after each round of a [`BackgroundLoop`].
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Repeats a step in a thread of its own until it is dropped, and pauses for as long as each step took.
+/// Repeats a step in a thread of its own until it is dropped. It pauses for four times as long as each step took, within
+/// limits, so that the processors are free for what is tested.
 pub struct BackgroundLoop {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU32>,
@@ -302,7 +308,7 @@ impl BackgroundLoop {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
                 number += 1;
-                std::thread::sleep(PAUSE.max(begun.elapsed()));
+                std::thread::sleep((4 * begun.elapsed()).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
             }
         });
         Self { stop, rounds, thread: Some(thread) }
