@@ -52,13 +52,13 @@ test: tools lint nodejs python browser ## Check the code, and run every test aga
 	sed -nE 's/^(#|ℹ) (pass|fail) ([0-9]+)/Node: \3 \2ed/p' target/test-logs/node; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# Three times as many tests at once as processors: most of their time they wait for servers.
+# Four times as many tests at once as processors: most of their time they wait for servers.
 test-rust: releases ## Run the tests of Rust (part of `make test`)
-	export RUST_TEST_THREADS=$$((3 * $$(nproc))) DBGRAFT_TEST_SAMPLE=1; $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- \
+	export RUST_TEST_THREADS=$$((4 * $$(nproc))) DBGRAFT_TEST_SAMPLE=1; $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- \
 		cargo test --workspace --no-fail-fast
 
 test-long: releases ## Run all integration tests, each on both families: also lost hosts, rows of 64 MiB, memory
-	export RUST_TEST_THREADS=$$((3 * $$(nproc))); $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- cargo test \
+	export RUST_TEST_THREADS=$$((4 * $$(nproc))); $(TESTKIT) run --mysql --mariadb $(RELEASES) --s3 --sshd -- cargo test \
 		--workspace --no-fail-fast --test integration -- --include-ignored --skip many_kills --skip soak_ --skip between_all_releases
 
 test-versions: releases ## Clone each theme of the conformance suite between every two releases (PAIRS=mysql56-mysql97 CONFORMANCE=views)

@@ -105,7 +105,7 @@ async fn a_stopped_agent_is_lost_and_ends_when_it_continues() {
 
 #[tokio::test]
 async fn a_cancelled_clone_leaves_nothing_in_any_region() {
-    for via_s3 in [true, false] {
+    for &via_s3 in sampled(&[true, false]) {
         let clone = RunningClone::start(via_s3).await;
         clone.token.cancel();
         assert_eq!(clone.fails().await.kind(), ErrorKind::Cancelled);
