@@ -90,7 +90,7 @@ async fn follow_through_kills(bench: &Bench, seed: u64, kills: u64, step: u64, m
     let (source, target) = (bench.source_url(), bench.target_url());
     let writers = [2 * seed + 1, 2 * seed + 2].map(|seed| writer(&bench.pair.source, &bench.from, seed));
     writers.iter().for_each(BackgroundLoop::assert_begun);
-    let slowly = ["clone", &source, &target, "--follow", "--max-rate", "1M", "--memory", "16M"];
+    let slowly = ["clone", &source, &target, "--follow", "--max-rate", "2M", "--memory", "16M"];
     let mut child = start(&[&slowly[..], more].concat());
     assert_follows(&mut child, &target).await;
     let sum = watch_sum(&bench.pair.target, &bench.to);
