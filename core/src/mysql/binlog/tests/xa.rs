@@ -80,6 +80,10 @@ async fn rows_of_prepared_transactions_are_there_from_their_commit_on() {
         let last = database.changes_after(&plan, &later).await.unwrap();
         assert_eq!(describe(&plan, &last), ["begin", "insert t 4,c", "commit"], "{flavor}");
         assert_eq!(end_of(&last).prepared_since, None, "{flavor}");
+        let elsewhere = "CREATE DATABASE {db}_xa; CREATE TABLE {db}_xa.t (a INT); XA START '{db}2'; \
+                         INSERT INTO {db}_xa.t VALUES (1); XA END '{db}2'; XA PREPARE '{db}2'; XA COMMIT '{db}2'; \
+                         DROP DATABASE {db}_xa";
+        assert_eq!(describe(&plan, &database.changes_of(&plan, elsewhere).await.unwrap()), [""; 0], "{flavor}");
     }
 }
 
